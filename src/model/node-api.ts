@@ -1,0 +1,139 @@
+// What an embedded node tells an admin over HTTP (`GET /v1/cluster/node` and friends). The embedded
+// engine merges the reports of all nodes into one ClusterView.
+//
+//   GET  /v1/cluster/node                -> NodeReport            (role read)
+//   GET  /v1/cluster/map                 -> ShardMap              (role read)
+//   POST /v1/cluster/transfer            TransferRequest -> TransferResult   (role admin)
+//   POST /v1/cluster/stop                {} -> { stopping: true }            (role admin)
+//   POST /v1/cluster/join                { node: MapNode } -> ShardMap       (role admin)
+//   POST /v1/cluster/leave               { node: id } -> ShardMap            (role admin)
+//   POST /v1/memories/import             ImportRequest -> ImportResult       (role write)
+//   GET  /v1/memories/export?shard=ID&cursor=C&limit=N -> ExportPage         (role read)
+//   GET  /v1/memories/stats              -> MemoryStats                      (role read)
+//   GET  /openapi.json, GET /v1/ping/    unauthenticated on loopback only for ping
+// plus mem0's own routes (see node/http/memories.ts). Errors are ErrorBody (model/errors.ts).
+
+import type { GroupId, NodeId, Role, ShardId } from "./ids.ts";
+import type { ShardMap } from "./shard-map.ts";
+import type { ReplicaRole, ReplicaState } from "./view.ts";
+
+export interface PeerReport {
+  readonly id: NodeId;
+  readonly state: "up" | "suspect" | "down";
+  /** Age of the last frame received from it; null when none was received since this node started. */
+  readonly lastHeartbeatMs: number | null;
+  /** Why it is refused or unreachable, where known. */
+  readonly error?: string;
+}
+
+export interface ProgressReport {
+  readonly node: NodeId;
+  readonly role: ReplicaRole;
+  readonly state: ReplicaState;
+  readonly lagEntries: number;
+  readonly lagBytes: number;
+  /** Age of the oldest entry that the replica has not acknowledged; 0 when none. */
+  readonly lagMs: number;
+}
+
+/** One replica group as one of its members sees it. */
+export interface GroupReport {
+  readonly id: GroupId;
+  readonly role: ReplicaRole;
+  readonly leader: NodeId | null;
+  readonly term: number;
+  readonly commitIndex: number;
+  readonly appliedIndex: number;
+  readonly lastIndex: number;
+  readonly memories: number;
+  readonly bytes: number;
+  /** On the leader only: every other member. */
+  readonly progress?: readonly ProgressReport[];
+}
+
+export interface NodeReport {
+  readonly cluster: string;
+  readonly clusterId: string;
+  readonly id: NodeId;
+  readonly address: string;
+  readonly role: Role;
+  readonly zone: string;
+  readonly pid: number;
+  readonly version: string;
+  readonly uptimeMs: number;
+  /** Set while the disk is full or writes are refused for another reason. */
+  readonly writeRefusal: string | null;
+  readonly map: ShardMap;
+  readonly peers: readonly PeerReport[];
+  readonly groups: readonly GroupReport[];
+  /** Leaders as this node last heard of them, for all groups, hosted here or not. */
+  readonly leaders: Readonly<Record<GroupId, { readonly leader: NodeId | null; readonly term: number }>>;
+}
+
+export interface TransferRequest {
+  /** `meta` or a shard id. */
+  readonly group: GroupId;
+  /** Absent: the best caught-up replica. */
+  readonly to?: NodeId;
+}
+
+export interface TransferResult {
+  readonly group: GroupId;
+  readonly from: NodeId;
+  readonly to: NodeId;
+  readonly term: number;
+}
+
+/** One line of the interchange format; every field of a memory, the vector included. */
+export interface MemoryRecord {
+  readonly id: string;
+  readonly memory: string;
+  readonly user_id?: string;
+  readonly agent_id?: string;
+  readonly run_id?: string;
+  readonly app_id?: string;
+  readonly metadata?: Readonly<Record<string, unknown>>;
+  readonly categories?: readonly string[];
+  readonly created_at: string;
+  readonly updated_at: string;
+  /** The vector as numbers (float32 precision). */
+  readonly embedding?: readonly number[];
+  /** Earlier versions, oldest first. */
+  readonly history?: readonly MemoryEvent[];
+}
+
+export interface MemoryEvent {
+  readonly id: string;
+  readonly event: "ADD" | "UPDATE" | "DELETE";
+  readonly old_memory: string | null;
+  readonly new_memory: string | null;
+  readonly created_at: string;
+}
+
+export interface ImportRequest {
+  readonly records: readonly MemoryRecord[];
+}
+
+/** Records are imported whole or not at all, one by one; `failed` says which and why. */
+export interface ImportResult {
+  readonly imported: number;
+  readonly failed: readonly { readonly index: number; readonly field: string; readonly message: string }[];
+}
+
+export interface ExportPage {
+  readonly records: readonly MemoryRecord[];
+  /** Give it back for the next page; null at the end of the shard. */
+  readonly cursor: string | null;
+}
+
+export interface MemoryStats {
+  readonly memories: number;
+  readonly bytes: number;
+  readonly shards: readonly { readonly id: ShardId; readonly memories: number; readonly bytes: number }[];
+  readonly entities: {
+    readonly users: number;
+    readonly agents: number;
+    readonly runs: number;
+    readonly apps: number;
+  };
+}

@@ -1,0 +1,103 @@
+// The one view of a cluster that every table and every JSON comes from (additions only, within v1).
+
+import type { EngineName, NodeId, Role, ShardId, ShardingStrategy, Protocol } from "./ids.ts";
+
+export type Health = "healthy" | "degraded" | "unavailable";
+export type NodeState = "up" | "suspect" | "down" | "draining";
+export type ShardState = "ok" | "under-replicated" | "moving" | "leaderless" | "down";
+export type ReplicaRole = "leader" | "follower" | "learner" | "arbiter";
+export type ReplicaState = "replicating" | "probing" | "snapshot" | "down";
+
+/** Why a cluster is not healthy. Codes are stable; see operations/health.ts for the list. */
+export interface Reason {
+  readonly code: string;
+  readonly message: string;
+  readonly hint: string;
+}
+
+export interface NodeView {
+  readonly id: NodeId;
+  readonly address: string;
+  readonly role: Role;
+  readonly zone: string;
+  readonly state: NodeState;
+  /** null where the node did not answer. */
+  readonly pid: number | null;
+  readonly version: string | null;
+  readonly uptimeMs: number | null;
+  /** Age of the newest sign of life that any node had of it; null when none ever had. */
+  readonly lastHeartbeatMs: number | null;
+  /** Number of shards it leads. */
+  readonly leads: number;
+  /** Number of data replicas it holds. */
+  readonly replicas: number;
+  readonly memories: number | null;
+  readonly bytes: number | null;
+  /** Why it is not up: `connection refused`, `no answer within 2 s`, `HTTP 401`. */
+  readonly error?: string;
+}
+
+export interface ReplicaView {
+  readonly node: NodeId;
+  readonly role: ReplicaRole;
+  readonly state: ReplicaState;
+  /** null where nobody knows (no leader). */
+  readonly lagEntries: number | null;
+  readonly lagBytes: number | null;
+  readonly lagMs: number | null;
+}
+
+export interface ShardView {
+  readonly id: ShardId;
+  /** `slots 0-1023`, `keys [g, n)`. */
+  readonly range: string;
+  readonly state: ShardState;
+  readonly leader: NodeId | null;
+  readonly term: number;
+  readonly memories: number | null;
+  readonly bytes: number | null;
+  readonly replicas: readonly ReplicaView[];
+}
+
+/** Two nodes that name different leaders for the same group in the same term, or live in different terms. */
+export interface Disagreement {
+  /** `meta` or a shard id. */
+  readonly group: string;
+  readonly claims: readonly {
+    readonly node: NodeId;
+    readonly leader: NodeId | null;
+    readonly term: number;
+  }[];
+}
+
+export interface ClusterView {
+  readonly apiVersion: "mem0ctl/v1";
+  readonly kind: "ClusterStatus";
+  readonly cluster: string;
+  readonly engine: EngineName;
+  readonly protocol: Protocol;
+  readonly sharding: ShardingStrategy;
+  readonly health: Health;
+  readonly reasons: readonly Reason[];
+  readonly leader: NodeId | null;
+  readonly term: number;
+  readonly epoch: number;
+  readonly totalNodes: number;
+  readonly healthyNodes: number;
+  readonly totalShards: number;
+  /** Data copies each shard should have. */
+  readonly copies: number;
+  readonly replication: {
+    /** Log entries that every live replica of their shard has. */
+    readonly totalReplicated: number;
+    /** Entries that some replica has still to acknowledge. */
+    readonly pending: number;
+    /** Replicas that cannot be reached or fed. */
+    readonly failed: number;
+    /** Largest over all replicas. */
+    readonly lagMs: number;
+  };
+  readonly nodes: readonly NodeView[];
+  readonly shards: readonly ShardView[];
+  readonly disagreements: readonly Disagreement[];
+}
