@@ -139,6 +139,7 @@ export interface PersistEffect {
   readonly compactTo?: number;
 }
 
+/** Why a proposal or a read was refused; `leader` beside it is "" when unknown. */
 export type RefusalReason = "not-leader" | "transferring" | "overloaded" | "no-quorum" | "change-pending";
 
 export interface Effects {
@@ -152,14 +153,14 @@ export interface Effects {
   readonly refused: readonly {
     readonly context: number;
     readonly reason: RefusalReason;
-    readonly leader: NodeId | "";
+    readonly leader: NodeId;
   }[];
   /** Answer these once applied >= index. */
   readonly reads: readonly { readonly context: number; readonly index: number }[];
   readonly refusedReads: readonly {
     readonly context: number;
     readonly reason: RefusalReason;
-    readonly leader: NodeId | "";
+    readonly leader: NodeId;
   }[];
   readonly snapshotWanted: readonly { readonly to: NodeId; readonly term: number }[];
   /** Leader, term, role or membership changed in this step. */
@@ -174,9 +175,10 @@ export interface PeerProgress {
   readonly recentlyActive: boolean;
 }
 
+/** `leader`, `vote` and `transferringTo` are "" for nobody. */
 export interface ReplicaStatus {
   readonly role: "leader" | "follower" | "candidate" | "learner";
-  readonly leader: NodeId | "";
+  readonly leader: NodeId;
   readonly term: number;
   readonly vote: NodeId;
   readonly commit: number;
@@ -188,7 +190,7 @@ export interface ReplicaStatus {
   readonly membership: Membership;
   /** Bytes of entry data in memory. */
   readonly logBytes: number;
-  readonly transferringTo: NodeId | "";
+  readonly transferringTo: NodeId;
   /** Leader only, every other member. */
   readonly progress: readonly PeerProgress[];
 }

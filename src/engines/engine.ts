@@ -1,0 +1,147 @@
+// The seam between operations and what keeps the data. Operations never ask which engine they run
+// on; they ask what it can do.
+
+import type {
+  EngineName,
+  NodeId,
+  Protocol,
+  ReplicationStrategy,
+  Role,
+  ShardId,
+  ShardingStrategy,
+} from "../model/ids.ts";
+import type { Manifest } from "../model/manifest.ts";
+import type {
+  ExportPage,
+  ImportRequest,
+  ImportResult,
+  MemoryRecord,
+  MemoryEvent,
+  MemoryStats,
+} from "../model/node-api.ts";
+import type { Step } from "../model/plan.ts";
+import type { ShardMap } from "../model/shard-map.ts";
+import type { ClusterView } from "../model/view.ts";
+
+export interface Capabilities {
+  readonly engine: EngineName;
+  readonly sharding: readonly ShardingStrategy[];
+  readonly protocols: readonly Protocol[];
+  readonly replication: readonly ReplicationStrategy[];
+  readonly roles: readonly Role[];
+}
+
+/** What an engine saw, before `operations/status` judges health: `health` and `reasons` are not in it. */
+export type EngineView = Omit<ClusterView, "health" | "reasons">;
+
+/** Progress of a long call; rendered on stderr by the CLI. Never contains secrets. */
+export interface Progress {
+  readonly node?: NodeId;
+  readonly done: number;
+  readonly total: number;
+  readonly message: string;
+}
+
+export interface CallOptions {
+  /** One deadline for the whole call, in ms from its start. */
+  readonly timeoutMs: number;
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (progress: Progress) => void;
+}
+
+export interface NodeAction {
+  readonly node: NodeId;
+  /** spawned, already-running, connected, stopped, was-not-running, not-managed. */
+  readonly outcome:
+    | "spawned"
+    | "already-running"
+    | "connected"
+    | "stopped"
+    | "was-not-running"
+    | "not-managed";
+  readonly pid: number | null;
+}
+
+/** A memory as the routes of a node give it (mem0's shape). */
+export interface Memory extends Omit<MemoryRecord, "embedding" | "history"> {
+  readonly hash: string;
+  readonly score?: number;
+}
+
+export interface Scope {
+  readonly user_id?: string;
+  readonly agent_id?: string;
+  readonly run_id?: string;
+  readonly app_id?: string;
+}
+
+export interface AddRequest extends Scope {
+  /** One memory per text. */
+  readonly texts: readonly string[];
+  readonly metadata?: Readonly<Record<string, unknown>>;
+  /** The caller's own vectors, one per text. */
+  readonly embeddings?: readonly (readonly number[])[];
+}
+
+export interface SearchRequest {
+  readonly query: string;
+  /** mem0's filter language: {"user_id": …}, {"AND": [...]}, {"metadata": …}. */
+  readonly filters: Readonly<Record<string, unknown>>;
+  readonly topK: number;
+  readonly threshold?: number;
+  readonly embedding?: readonly number[];
+}
+
+export interface ListRequest {
+  readonly filters: Readonly<Record<string, unknown>>;
+  readonly page: number;
+  readonly pageSize: number;
+}
+
+export interface MemoryPage {
+  readonly count: number;
+  readonly results: readonly Memory[];
+}
+
+export interface MemoryOperations {
+  add(request: AddRequest, options: CallOptions): Promise<readonly Memory[]>;
+  search(request: SearchRequest, options: CallOptions): Promise<readonly Memory[]>;
+  list(request: ListRequest, options: CallOptions): Promise<MemoryPage>;
+  get(id: string, options: CallOptions): Promise<Memory>;
+  history(id: string, options: CallOptions): Promise<readonly MemoryEvent[]>;
+  update(
+    id: string,
+    change: { readonly text?: string; readonly metadata?: Readonly<Record<string, unknown>> },
+    options: CallOptions,
+  ): Promise<Memory>;
+  delete(id: string, options: CallOptions): Promise<void>;
+  /** Deletes every memory of the scope; resolves to how many. */
+  deleteAll(scope: Scope, options: CallOptions): Promise<number>;
+  import(request: ImportRequest, options: CallOptions): Promise<ImportResult>;
+  export(
+    request: { readonly shard: ShardId; readonly cursor: string | null; readonly limit: number },
+    options: CallOptions,
+  ): Promise<ExportPage>;
+  stats(options: CallOptions): Promise<MemoryStats>;
+}
+
+export interface Engine {
+  readonly capabilities: Capabilities;
+  /** Starts what the manifest spawns and connects to the rest; resolves when each answers, not when healthy. */
+  up(nodes: readonly NodeId[], options: CallOptions): Promise<readonly NodeAction[]>;
+  /** Stops what `up` spawned. Never signals a process that it cannot prove is the node's. */
+  down(nodes: readonly NodeId[], options: CallOptions): Promise<readonly NodeAction[]>;
+  /** Asks all nodes in parallel under one deadline; a node that does not answer is in the result all the same. */
+  view(options: CallOptions): Promise<EngineView>;
+  /** The newest shard map that any node has; falls back to the manifest's initial one with `live: false`. */
+  shardMap(options: CallOptions): Promise<{ readonly map: ShardMap; readonly live: boolean }>;
+  /** Idempotent. */
+  execute(step: Step, options: CallOptions): Promise<string>;
+  /** Path of a spawned node's log file. */
+  logFile(node: NodeId): string;
+  readonly memories: MemoryOperations;
+  /** Closes connections, so that the process can end. Safe to call twice. */
+  close(): Promise<void>;
+}
+
+export type EngineFactory = (manifest: Manifest) => Engine;
