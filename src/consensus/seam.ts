@@ -135,8 +135,8 @@ export interface PersistEffect {
   readonly entries?: readonly Entry[];
   /** Switch to the staged snapshot: state, and a log that begins after it. */
   readonly snapshot?: SnapshotMeta;
-  /** Entries up to this index can be deleted from disk, no flush needed for that alone. */
-  readonly compactTo?: number;
+  /** The log's new base after `compact`: the host stores it and deletes the entries up to its index. */
+  readonly compactTo?: SnapshotMeta;
 }
 
 /** Why a proposal or a read was refused; `leader` beside it is "" when unknown. */
@@ -201,6 +201,8 @@ export interface Replica {
   status(): ReplicaStatus;
   /** Entries still in memory, for lag in bytes; undefined when compacted. */
   entry(index: number): Entry | undefined;
+  /** Describes a snapshot of the state applied up to `index`; undefined when index is not in [snapshot.index, applied]. */
+  snapshotAt(index: number): SnapshotMeta | undefined;
 }
 
 /** How a protocol is made from what was on disk. */

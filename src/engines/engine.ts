@@ -60,6 +60,8 @@ export interface NodeAction {
     | "was-not-running"
     | "not-managed";
   readonly pid: number | null;
+  /** Why a node that is not managed from here could not be connected to. */
+  readonly error?: string;
 }
 
 /** A memory as the routes of a node give it (mem0's shape). */

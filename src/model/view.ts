@@ -35,6 +35,8 @@ export interface NodeView {
   readonly bytes: number | null;
   /** Why it is not up: `connection refused`, `no answer within 2 s`, `HTTP 401`. */
   readonly error?: string;
+  /** Why it takes no writes although it is up: a full disk, say. */
+  readonly writeRefusal?: string;
 }
 
 export interface ReplicaView {

@@ -1,0 +1,224 @@
+# fish completion for mem0ctl. Generated from the command tree; do not edit.
+# Load it with: mem0ctl completion fish | source
+
+# The command that the line has got to (empty: none yet), then how many arguments it has been given.
+function __mem0ctl_line
+    set -l commands 'init' 'init cluster' 'validate' 'up' 'down' 'restart' 'status' 'wait' 'nodes' 'nodes list' 'nodes logs' 'shards' 'shards map' 'shards list' 'shards locate' 'replicas' 'replicas lag' 'leader' 'leader show' 'leader transfer' 'memories' 'memories add' 'memories update' 'memories delete' 'memories search' 'memories get' 'memories list' 'memories history' 'memories stats' 'memories import' 'memories export' 'schema' 'schema manifest' 'completion' 'node' 'node run'
+    set -l path
+    set -l position 0
+    set -l skip 0
+    set -l tokens (commandline -opc)
+    for word in $tokens[2..-1]
+        if test $skip = 1
+            set skip 0
+        else if test "$word" = -f
+            # Everywhere the manifest, but in `nodes logs` it follows.
+            test "$path" = 'nodes logs'; or set skip 1
+        else if contains -- $word --timeout --file --output -o --name --engine --nodes --zones --arbiters --replication --replicas --sharding --shards --key --ranges --consensus --port --data-dir --out --fail-on --max-lag --for --lines -n --to --user -u --agent --run --app --metadata --text --top-k -k --threshold --filter --page --page-size --from-line --node
+            set skip 1
+        else if string match -q -- '-*' $word
+            continue
+        else if contains -- (string trim -- "$path $word") $commands
+            set path (string trim -- "$path $word")
+        else
+            set position (math $position + 1)
+        end
+    end
+    echo "$path"
+    echo $position
+end
+
+function __mem0ctl_at
+    set -l line (__mem0ctl_line)
+    test "$line[1]" = "$argv[1]"
+end
+
+function __mem0ctl_argument
+    set -l line (__mem0ctl_line)
+    test "$line[1]" = "$argv[1]"; and test $line[2] -ge $argv[2]; and test $line[2] -le $argv[3]
+end
+
+function __mem0ctl_ids
+    set -l tokens (commandline -opc)
+    command $tokens[1] __complete $argv[1] $tokens[2..-1] 2>/dev/null
+end
+
+complete -c mem0ctl -f
+complete -c mem0ctl -l timeout -d 'give up after this long, as in 500ms, 30s, 2m' -x
+complete -c mem0ctl -l yes -d 'answer yes to every question'
+complete -c mem0ctl -l no-input -d 'never ask; fail where an answer is needed'
+complete -c mem0ctl -l no-color -d 'plain text (so does NO_COLOR)'
+complete -c mem0ctl -s v -l verbose -d 'more detail; stack traces of errors'
+complete -c mem0ctl -s h -l help -d 'show this help'
+complete -c mem0ctl -n '__mem0ctl_at \'\'' -a init -d 'Begin: write the manifest of a new cluster'
+complete -c mem0ctl -n '__mem0ctl_at \'\'' -a validate -d 'Check the manifest offline; show what it means'
+complete -c mem0ctl -n '__mem0ctl_at \'\'' -a up -d 'Start the cluster and wait until it is healthy'
+complete -c mem0ctl -n '__mem0ctl_at \'\'' -a down -d 'Stop the nodes that `up` started; their data stays'
+complete -c mem0ctl -n '__mem0ctl_at \'\'' -a restart -d 'Restart nodes one at a time, keeping every shard\'s quorum'
+complete -c mem0ctl -n '__mem0ctl_at \'\'' -a status -d 'Show nodes, leaders and replication, and why if not healthy'
+complete -c mem0ctl -n '__mem0ctl_at \'\'' -a wait -d 'Wait until the cluster is healthy, available or down'
+complete -c mem0ctl -n '__mem0ctl_at \'\'' -a nodes -d 'List nodes and read their logs'
+complete -c mem0ctl -n '__mem0ctl_at \'\'' -a shards -d 'Show the shard map; find a key'
+complete -c mem0ctl -n '__mem0ctl_at \'\'' -a replicas -d 'Show the replicas\' state and lag'
+complete -c mem0ctl -n '__mem0ctl_at \'\'' -a leader -d 'Show and transfer leadership'
+complete -c mem0ctl -n '__mem0ctl_at \'\'' -a memories -d 'Add, find, change, import and export memories'
+complete -c mem0ctl -n '__mem0ctl_at \'\'' -a schema -d 'Print the schemas of what mem0ctl reads'
+complete -c mem0ctl -n '__mem0ctl_at \'\'' -a completion -d 'Print the completion script of a shell'
+complete -c mem0ctl -n '__mem0ctl_at \'\'' -a node -d 'Run a node in the foreground'
+complete -c mem0ctl -n '__mem0ctl_at \'\'' -s f -l file -d 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)' -r -F
+complete -c mem0ctl -n '__mem0ctl_at \'\'' -s o -l output -d 'how results are printed' -x -a 'table wide json yaml'
+complete -c mem0ctl -n '__mem0ctl_at \'\'' -s V -l version -d 'show the version'
+complete -c mem0ctl -n '__mem0ctl_at \'init\'' -a cluster -d 'Write a manifest; asks on a terminal, never otherwise'
+complete -c mem0ctl -n '__mem0ctl_at \'init\'' -s f -l file -d 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)' -r -F
+complete -c mem0ctl -n '__mem0ctl_at \'init\'' -s o -l output -d 'how results are printed' -x -a 'table wide json yaml'
+complete -c mem0ctl -n '__mem0ctl_at \'init cluster\'' -s f -l file -d 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)' -r -F
+complete -c mem0ctl -n '__mem0ctl_at \'init cluster\'' -s o -l output -d 'how results are printed' -x -a 'table wide json yaml'
+complete -c mem0ctl -n '__mem0ctl_at \'init cluster\'' -l name -d 'the cluster\'s name (default: the directory\'s)' -x
+complete -c mem0ctl -n '__mem0ctl_at \'init cluster\'' -l engine -d 'what keeps the data' -x -a 'embedded redis'
+complete -c mem0ctl -n '__mem0ctl_at \'init cluster\'' -l nodes -d 'nodes that hold data (default: 3)' -x
+complete -c mem0ctl -n '__mem0ctl_at \'init cluster\'' -l zones -d 'failure domains to spread them over (default: one each)' -x
+complete -c mem0ctl -n '__mem0ctl_at \'init cluster\'' -l arbiters -d 'nodes that vote and hold no data (default: 0)' -x
+complete -c mem0ctl -n '__mem0ctl_at \'init cluster\'' -l replication -d 'copies of each shard besides the leader\'s: none, one, or more' -x -a 'none single multiple'
+complete -c mem0ctl -n '__mem0ctl_at \'init cluster\'' -l replicas -d 'how many copies besides the leader\'s (default: 2)' -x
+complete -c mem0ctl -n '__mem0ctl_at \'init cluster\'' -l sharding -d 'how keys find their shard (default: hash)' -x -a 'hash range directory'
+complete -c mem0ctl -n '__mem0ctl_at \'init cluster\'' -l shards -d 'how many shards (default: 16)' -x
+complete -c mem0ctl -n '__mem0ctl_at \'init cluster\'' -l key -d 'whose id is the shard key (default: user)' -x -a 'user agent run app'
+complete -c mem0ctl -n '__mem0ctl_at \'init cluster\'' -l ranges -d 'range sharding: split points, as in g,n,t' -x
+complete -c mem0ctl -n '__mem0ctl_at \'init cluster\'' -l consensus -d 'how replicas agree (default: raft)' -x -a 'raft paxos quorum'
+complete -c mem0ctl -n '__mem0ctl_at \'init cluster\'' -l port -d 'first port; each node takes the next (default: 7001)' -x
+complete -c mem0ctl -n '__mem0ctl_at \'init cluster\'' -l data-dir -d 'where nodes keep data (default: .mem0ctl/NAME)' -r -F
+complete -c mem0ctl -n '__mem0ctl_at \'init cluster\'' -l out -d 'write here (the same as -f)' -r -F
+complete -c mem0ctl -n '__mem0ctl_at \'init cluster\'' -l force -d 'replace the file if it exists'
+complete -c mem0ctl -n '__mem0ctl_at \'validate\'' -s f -l file -d 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)' -r -F
+complete -c mem0ctl -n '__mem0ctl_at \'validate\'' -s o -l output -d 'how results are printed' -x -a 'table wide json yaml github'
+complete -c mem0ctl -n '__mem0ctl_at \'up\'' -s f -l file -d 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)' -r -F
+complete -c mem0ctl -n '__mem0ctl_at \'up\'' -s o -l output -d 'how results are printed' -x -a 'table wide json yaml'
+complete -c mem0ctl -n '__mem0ctl_at \'down\'' -s f -l file -d 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)' -r -F
+complete -c mem0ctl -n '__mem0ctl_at \'down\'' -s o -l output -d 'how results are printed' -x -a 'table wide json yaml'
+complete -c mem0ctl -n '__mem0ctl_argument \'down\' 0 1000000' -k -a '(__mem0ctl_ids nodes)'
+complete -c mem0ctl -n '__mem0ctl_at \'restart\'' -s f -l file -d 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)' -r -F
+complete -c mem0ctl -n '__mem0ctl_at \'restart\'' -s o -l output -d 'how results are printed' -x -a 'table wide json yaml'
+complete -c mem0ctl -n '__mem0ctl_argument \'restart\' 0 1000000' -k -a '(__mem0ctl_ids nodes)'
+complete -c mem0ctl -n '__mem0ctl_at \'status\'' -s f -l file -d 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)' -r -F
+complete -c mem0ctl -n '__mem0ctl_at \'status\'' -s o -l output -d 'how results are printed' -x -a 'table wide json yaml'
+complete -c mem0ctl -n '__mem0ctl_at \'status\'' -s w -l watch -d 'look again every second until Ctrl-C'
+complete -c mem0ctl -n '__mem0ctl_at \'status\'' -l fail-on -d 'exit 3 when degraded, or only 4 when unavailable' -x -a 'degraded unavailable'
+complete -c mem0ctl -n '__mem0ctl_at \'status\'' -l max-lag -d 'lag above which it is degraded (default: limits.maxLag)' -x
+complete -c mem0ctl -n '__mem0ctl_at \'wait\'' -s f -l file -d 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)' -r -F
+complete -c mem0ctl -n '__mem0ctl_at \'wait\'' -s o -l output -d 'how results are printed' -x -a 'table wide json yaml'
+complete -c mem0ctl -n '__mem0ctl_at \'wait\'' -l for -d 'what to wait for' -x -a 'healthy available down'
+complete -c mem0ctl -n '__mem0ctl_at \'wait\'' -l max-lag -d 'lag above which it is not healthy (default: limits.maxLag)' -x
+complete -c mem0ctl -n '__mem0ctl_at \'nodes\'' -a list -d 'List every node, answering or not'
+complete -c mem0ctl -n '__mem0ctl_at \'nodes\'' -a logs -d 'Show the log of a node that this machine spawned'
+complete -c mem0ctl -n '__mem0ctl_at \'nodes\'' -s f -l file -d 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)' -r -F
+complete -c mem0ctl -n '__mem0ctl_at \'nodes\'' -s o -l output -d 'how results are printed' -x -a 'table wide json yaml'
+complete -c mem0ctl -n '__mem0ctl_at \'nodes list\'' -s f -l file -d 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)' -r -F
+complete -c mem0ctl -n '__mem0ctl_at \'nodes list\'' -s o -l output -d 'how results are printed' -x -a 'table wide json yaml'
+complete -c mem0ctl -n '__mem0ctl_at \'nodes logs\'' -l file -d 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)' -r -F
+complete -c mem0ctl -n '__mem0ctl_at \'nodes logs\'' -s o -l output -d 'how results are printed' -x -a 'table wide json yaml'
+complete -c mem0ctl -n '__mem0ctl_at \'nodes logs\'' -s f -l follow -d 'go on as lines are written, until Ctrl-C'
+complete -c mem0ctl -n '__mem0ctl_at \'nodes logs\'' -s n -l lines -d 'how many of the last lines' -x
+complete -c mem0ctl -n '__mem0ctl_argument \'nodes logs\' 0 0' -k -a '(__mem0ctl_ids nodes)'
+complete -c mem0ctl -n '__mem0ctl_at \'shards\'' -a map -d 'Draw nodes by shards: who leads, who follows'
+complete -c mem0ctl -n '__mem0ctl_at \'shards\'' -a list -d 'List every shard with its range, leader and replicas'
+complete -c mem0ctl -n '__mem0ctl_at \'shards\'' -a locate -d 'Say which shard a key belongs to, and who holds it'
+complete -c mem0ctl -n '__mem0ctl_at \'shards\'' -s f -l file -d 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)' -r -F
+complete -c mem0ctl -n '__mem0ctl_at \'shards\'' -s o -l output -d 'how results are printed' -x -a 'table wide json yaml'
+complete -c mem0ctl -n '__mem0ctl_at \'shards map\'' -s f -l file -d 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)' -r -F
+complete -c mem0ctl -n '__mem0ctl_at \'shards map\'' -s o -l output -d 'how results are printed' -x -a 'table wide json yaml'
+complete -c mem0ctl -n '__mem0ctl_at \'shards list\'' -s f -l file -d 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)' -r -F
+complete -c mem0ctl -n '__mem0ctl_at \'shards list\'' -s o -l output -d 'how results are printed' -x -a 'table wide json yaml'
+complete -c mem0ctl -n '__mem0ctl_at \'shards locate\'' -s f -l file -d 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)' -r -F
+complete -c mem0ctl -n '__mem0ctl_at \'shards locate\'' -s o -l output -d 'how results are printed' -x -a 'table wide json yaml'
+complete -c mem0ctl -n '__mem0ctl_at \'replicas\'' -a lag -d 'Show how far every replica is behind its leader'
+complete -c mem0ctl -n '__mem0ctl_at \'replicas\'' -s f -l file -d 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)' -r -F
+complete -c mem0ctl -n '__mem0ctl_at \'replicas\'' -s o -l output -d 'how results are printed' -x -a 'table wide json yaml'
+complete -c mem0ctl -n '__mem0ctl_at \'replicas lag\'' -s f -l file -d 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)' -r -F
+complete -c mem0ctl -n '__mem0ctl_at \'replicas lag\'' -s o -l output -d 'how results are printed' -x -a 'table wide json yaml'
+complete -c mem0ctl -n '__mem0ctl_at \'leader\'' -a show -d 'Show the cluster leader and every shard\'s leader'
+complete -c mem0ctl -n '__mem0ctl_at \'leader\'' -a transfer -d 'Hand leadership of a shard, or of the cluster, to another node'
+complete -c mem0ctl -n '__mem0ctl_at \'leader\'' -s f -l file -d 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)' -r -F
+complete -c mem0ctl -n '__mem0ctl_at \'leader\'' -s o -l output -d 'how results are printed' -x -a 'table wide json yaml'
+complete -c mem0ctl -n '__mem0ctl_at \'leader show\'' -s f -l file -d 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)' -r -F
+complete -c mem0ctl -n '__mem0ctl_at \'leader show\'' -s o -l output -d 'how results are printed' -x -a 'table wide json yaml'
+complete -c mem0ctl -n '__mem0ctl_at \'leader transfer\'' -s f -l file -d 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)' -r -F
+complete -c mem0ctl -n '__mem0ctl_at \'leader transfer\'' -s o -l output -d 'how results are printed' -x -a 'table wide json yaml'
+complete -c mem0ctl -n '__mem0ctl_at \'leader transfer\'' -l to -d 'the new leader (default: the best caught-up replica)' -x -k -a '(__mem0ctl_ids nodes)'
+complete -c mem0ctl -n '__mem0ctl_argument \'leader transfer\' 0 0' -k -a '(__mem0ctl_ids groups)'
+complete -c mem0ctl -n '__mem0ctl_at \'memories\'' -a add -d 'Store a text as a memory, as it is given'
+complete -c mem0ctl -n '__mem0ctl_at \'memories\'' -a update -d 'Change the text or the metadata of a memory'
+complete -c mem0ctl -n '__mem0ctl_at \'memories\'' -a delete -d 'Delete a memory, or all of a user, agent, run or app'
+complete -c mem0ctl -n '__mem0ctl_at \'memories\'' -a search -d 'Find the memories that are closest to a text'
+complete -c mem0ctl -n '__mem0ctl_at \'memories\'' -a get -d 'Show one memory'
+complete -c mem0ctl -n '__mem0ctl_at \'memories\'' -a list -d 'List memories, newest first, page by page'
+complete -c mem0ctl -n '__mem0ctl_at \'memories\'' -a history -d 'Show how a memory came to be what it is'
+complete -c mem0ctl -n '__mem0ctl_at \'memories\'' -a stats -d 'Count memories, bytes, users, agents, runs and apps'
+complete -c mem0ctl -n '__mem0ctl_at \'memories\'' -a import -d 'Import memories from JSON Lines'
+complete -c mem0ctl -n '__mem0ctl_at \'memories\'' -a export -d 'Export every memory as JSON Lines'
+complete -c mem0ctl -n '__mem0ctl_at \'memories\'' -s f -l file -d 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)' -r -F
+complete -c mem0ctl -n '__mem0ctl_at \'memories\'' -s o -l output -d 'how results are printed' -x -a 'table wide json yaml'
+complete -c mem0ctl -n '__mem0ctl_at \'memories add\'' -s f -l file -d 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)' -r -F
+complete -c mem0ctl -n '__mem0ctl_at \'memories add\'' -s o -l output -d 'how results are printed' -x -a 'table wide json yaml'
+complete -c mem0ctl -n '__mem0ctl_at \'memories add\'' -s u -l user -d 'memories of this user' -x
+complete -c mem0ctl -n '__mem0ctl_at \'memories add\'' -l agent -d 'memories of this agent' -x
+complete -c mem0ctl -n '__mem0ctl_at \'memories add\'' -l run -d 'memories of this run' -x
+complete -c mem0ctl -n '__mem0ctl_at \'memories add\'' -l app -d 'memories of this app' -x
+complete -c mem0ctl -n '__mem0ctl_at \'memories add\'' -l metadata -d 'a JSON object kept with it: {"topic":"food"}' -x
+complete -c mem0ctl -n '__mem0ctl_at \'memories update\'' -s f -l file -d 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)' -r -F
+complete -c mem0ctl -n '__mem0ctl_at \'memories update\'' -s o -l output -d 'how results are printed' -x -a 'table wide json yaml'
+complete -c mem0ctl -n '__mem0ctl_at \'memories update\'' -l text -d 'its new text; the old one stays in its history' -x
+complete -c mem0ctl -n '__mem0ctl_at \'memories update\'' -l metadata -d 'its new metadata, a JSON object' -x
+complete -c mem0ctl -n '__mem0ctl_at \'memories delete\'' -s f -l file -d 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)' -r -F
+complete -c mem0ctl -n '__mem0ctl_at \'memories delete\'' -s o -l output -d 'how results are printed' -x -a 'table wide json yaml'
+complete -c mem0ctl -n '__mem0ctl_at \'memories delete\'' -s u -l user -d 'memories of this user' -x
+complete -c mem0ctl -n '__mem0ctl_at \'memories delete\'' -l agent -d 'memories of this agent' -x
+complete -c mem0ctl -n '__mem0ctl_at \'memories delete\'' -l run -d 'memories of this run' -x
+complete -c mem0ctl -n '__mem0ctl_at \'memories delete\'' -l app -d 'memories of this app' -x
+complete -c mem0ctl -n '__mem0ctl_at \'memories delete\'' -l all -d 'all memories of the scope that --user, --agent, --run and --app give'
+complete -c mem0ctl -n '__mem0ctl_at \'memories search\'' -s f -l file -d 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)' -r -F
+complete -c mem0ctl -n '__mem0ctl_at \'memories search\'' -s o -l output -d 'how results are printed' -x -a 'table wide json yaml'
+complete -c mem0ctl -n '__mem0ctl_at \'memories search\'' -s u -l user -d 'memories of this user' -x
+complete -c mem0ctl -n '__mem0ctl_at \'memories search\'' -l agent -d 'memories of this agent' -x
+complete -c mem0ctl -n '__mem0ctl_at \'memories search\'' -l run -d 'memories of this run' -x
+complete -c mem0ctl -n '__mem0ctl_at \'memories search\'' -l app -d 'memories of this app' -x
+complete -c mem0ctl -n '__mem0ctl_at \'memories search\'' -s k -l top-k -d 'how many at most' -x
+complete -c mem0ctl -n '__mem0ctl_at \'memories search\'' -l threshold -d 'only those at least this similar, -1 to 1' -x
+complete -c mem0ctl -n '__mem0ctl_at \'memories search\'' -l filter -d 'mem0\'s filter language as JSON: {"metadata":{"topic":"food"}}' -x
+complete -c mem0ctl -n '__mem0ctl_at \'memories get\'' -s f -l file -d 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)' -r -F
+complete -c mem0ctl -n '__mem0ctl_at \'memories get\'' -s o -l output -d 'how results are printed' -x -a 'table wide json yaml'
+complete -c mem0ctl -n '__mem0ctl_at \'memories list\'' -s f -l file -d 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)' -r -F
+complete -c mem0ctl -n '__mem0ctl_at \'memories list\'' -s o -l output -d 'how results are printed' -x -a 'table wide json yaml'
+complete -c mem0ctl -n '__mem0ctl_at \'memories list\'' -s u -l user -d 'memories of this user' -x
+complete -c mem0ctl -n '__mem0ctl_at \'memories list\'' -l agent -d 'memories of this agent' -x
+complete -c mem0ctl -n '__mem0ctl_at \'memories list\'' -l run -d 'memories of this run' -x
+complete -c mem0ctl -n '__mem0ctl_at \'memories list\'' -l app -d 'memories of this app' -x
+complete -c mem0ctl -n '__mem0ctl_at \'memories list\'' -l filter -d 'mem0\'s filter language as JSON: {"metadata":{"topic":"food"}}' -x
+complete -c mem0ctl -n '__mem0ctl_at \'memories list\'' -l page -d 'which page' -x
+complete -c mem0ctl -n '__mem0ctl_at \'memories list\'' -l page-size -d 'how many on a page' -x
+complete -c mem0ctl -n '__mem0ctl_at \'memories history\'' -s f -l file -d 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)' -r -F
+complete -c mem0ctl -n '__mem0ctl_at \'memories history\'' -s o -l output -d 'how results are printed' -x -a 'table wide json yaml'
+complete -c mem0ctl -n '__mem0ctl_at \'memories stats\'' -s f -l file -d 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)' -r -F
+complete -c mem0ctl -n '__mem0ctl_at \'memories stats\'' -s o -l output -d 'how results are printed' -x -a 'table wide json yaml'
+complete -c mem0ctl -n '__mem0ctl_at \'memories import\'' -s f -l file -d 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)' -r -F
+complete -c mem0ctl -n '__mem0ctl_at \'memories import\'' -s o -l output -d 'how results are printed' -x -a 'table wide json yaml'
+complete -c mem0ctl -n '__mem0ctl_at \'memories import\'' -l from-line -d 'begin at this line, to go on after a stop' -x
+complete -c mem0ctl -n '__mem0ctl_at \'memories import\'' -l skip-invalid -d 'leave out lines that cannot be imported, and say which'
+complete -c mem0ctl -n '__mem0ctl_argument \'memories import\' 0 0' -F
+complete -c mem0ctl -n '__mem0ctl_at \'memories export\'' -s f -l file -d 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)' -r -F
+complete -c mem0ctl -n '__mem0ctl_at \'memories export\'' -s o -l output -d 'how results are printed' -x -a 'table wide json yaml'
+complete -c mem0ctl -n '__mem0ctl_at \'memories export\'' -l out -d 'write to this file, readable by you alone (default: standard output)' -r -F
+complete -c mem0ctl -n '__mem0ctl_at \'memories export\'' -l force -d 'replace the file if it exists'
+complete -c mem0ctl -n '__mem0ctl_at \'schema\'' -a manifest -d 'Print the JSON Schema of the manifest'
+complete -c mem0ctl -n '__mem0ctl_at \'schema\'' -s f -l file -d 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)' -r -F
+complete -c mem0ctl -n '__mem0ctl_at \'schema\'' -s o -l output -d 'how results are printed' -x -a 'table wide json yaml'
+complete -c mem0ctl -n '__mem0ctl_at \'schema manifest\'' -s f -l file -d 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)' -r -F
+complete -c mem0ctl -n '__mem0ctl_at \'schema manifest\'' -s o -l output -d 'how results are printed' -x -a 'table wide json yaml'
+complete -c mem0ctl -n '__mem0ctl_at \'completion\'' -s f -l file -d 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)' -r -F
+complete -c mem0ctl -n '__mem0ctl_at \'completion\'' -s o -l output -d 'how results are printed' -x -a 'table wide json yaml'
+complete -c mem0ctl -n '__mem0ctl_argument \'completion\' 0 0' -a 'bash zsh fish powershell'
+complete -c mem0ctl -n '__mem0ctl_at \'node\'' -a run -d 'Run one node here until SIGTERM or Ctrl-C'
+complete -c mem0ctl -n '__mem0ctl_at \'node\'' -s f -l file -d 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)' -r -F
+complete -c mem0ctl -n '__mem0ctl_at \'node\'' -s o -l output -d 'how results are printed' -x -a 'table wide json yaml'
+complete -c mem0ctl -n '__mem0ctl_at \'node run\'' -s f -l file -d 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)' -r -F
+complete -c mem0ctl -n '__mem0ctl_at \'node run\'' -s o -l output -d 'how results are printed' -x -a 'table wide json yaml'
+complete -c mem0ctl -n '__mem0ctl_at \'node run\'' -l node -d 'which node of the manifest' -x -k -a '(__mem0ctl_ids nodes)'

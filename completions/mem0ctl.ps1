@@ -1,0 +1,426 @@
+# PowerShell completion for mem0ctl. Generated from the command tree; do not edit.
+# Load it with: mem0ctl completion powershell | Out-String | Invoke-Expression
+
+Register-ArgumentCompleter -Native -CommandName mem0ctl -ScriptBlock {
+    param($wordToComplete, $commandAst, $cursorPosition)
+
+    # Below a path of commands: name, summary.
+    $commands = @{
+        '' = @(
+            , @('init', 'Begin: write the manifest of a new cluster')
+            , @('validate', 'Check the manifest offline; show what it means')
+            , @('up', 'Start the cluster and wait until it is healthy')
+            , @('down', 'Stop the nodes that `up` started; their data stays')
+            , @('restart', 'Restart nodes one at a time, keeping every shard''s quorum')
+            , @('status', 'Show nodes, leaders and replication, and why if not healthy')
+            , @('wait', 'Wait until the cluster is healthy, available or down')
+            , @('nodes', 'List nodes and read their logs')
+            , @('shards', 'Show the shard map; find a key')
+            , @('replicas', 'Show the replicas'' state and lag')
+            , @('leader', 'Show and transfer leadership')
+            , @('memories', 'Add, find, change, import and export memories')
+            , @('schema', 'Print the schemas of what mem0ctl reads')
+            , @('completion', 'Print the completion script of a shell')
+            , @('node', 'Run a node in the foreground')
+        )
+        'init' = @(
+            , @('cluster', 'Write a manifest; asks on a terminal, never otherwise')
+        )
+        'nodes' = @(
+            , @('list', 'List every node, answering or not')
+            , @('logs', 'Show the log of a node that this machine spawned')
+        )
+        'shards' = @(
+            , @('map', 'Draw nodes by shards: who leads, who follows')
+            , @('list', 'List every shard with its range, leader and replicas')
+            , @('locate', 'Say which shard a key belongs to, and who holds it')
+        )
+        'replicas' = @(
+            , @('lag', 'Show how far every replica is behind its leader')
+        )
+        'leader' = @(
+            , @('show', 'Show the cluster leader and every shard''s leader')
+            , @('transfer', 'Hand leadership of a shard, or of the cluster, to another node')
+        )
+        'memories' = @(
+            , @('add', 'Store a text as a memory, as it is given')
+            , @('update', 'Change the text or the metadata of a memory')
+            , @('delete', 'Delete a memory, or all of a user, agent, run or app')
+            , @('search', 'Find the memories that are closest to a text')
+            , @('get', 'Show one memory')
+            , @('list', 'List memories, newest first, page by page')
+            , @('history', 'Show how a memory came to be what it is')
+            , @('stats', 'Count memories, bytes, users, agents, runs and apps')
+            , @('import', 'Import memories from JSON Lines')
+            , @('export', 'Export every memory as JSON Lines')
+        )
+        'schema' = @(
+            , @('manifest', 'Print the JSON Schema of the manifest')
+        )
+        'node' = @(
+            , @('run', 'Run one node here until SIGTERM or Ctrl-C')
+        )
+    }
+    # Of a command: flag, summary, what its value is completed with (empty: it takes none).
+    # Case matters (-v and -V), so flags are rows and not keys.
+    $flags = @{
+        '' = @(
+            , @('--file', 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)', 'files')
+            , @('-f', 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)', 'files')
+            , @('--output', 'how results are printed', 'words table wide json yaml')
+            , @('-o', 'how results are printed', 'words table wide json yaml')
+            , @('--version', 'show the version', '')
+            , @('-V', 'show the version', '')
+        )
+        'init' = @(
+            , @('--file', 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)', 'files')
+            , @('-f', 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)', 'files')
+            , @('--output', 'how results are printed', 'words table wide json yaml')
+            , @('-o', 'how results are printed', 'words table wide json yaml')
+        )
+        'init cluster' = @(
+            , @('--file', 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)', 'files')
+            , @('-f', 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)', 'files')
+            , @('--output', 'how results are printed', 'words table wide json yaml')
+            , @('-o', 'how results are printed', 'words table wide json yaml')
+            , @('--name', 'the cluster''s name (default: the directory''s)', 'none')
+            , @('--engine', 'what keeps the data', 'words embedded redis')
+            , @('--nodes', 'nodes that hold data (default: 3)', 'none')
+            , @('--zones', 'failure domains to spread them over (default: one each)', 'none')
+            , @('--arbiters', 'nodes that vote and hold no data (default: 0)', 'none')
+            , @('--replication', 'copies of each shard besides the leader''s: none, one, or more', 'words none single multiple')
+            , @('--replicas', 'how many copies besides the leader''s (default: 2)', 'none')
+            , @('--sharding', 'how keys find their shard (default: hash)', 'words hash range directory')
+            , @('--shards', 'how many shards (default: 16)', 'none')
+            , @('--key', 'whose id is the shard key (default: user)', 'words user agent run app')
+            , @('--ranges', 'range sharding: split points, as in g,n,t', 'none')
+            , @('--consensus', 'how replicas agree (default: raft)', 'words raft paxos quorum')
+            , @('--port', 'first port; each node takes the next (default: 7001)', 'none')
+            , @('--data-dir', 'where nodes keep data (default: .mem0ctl/NAME)', 'files')
+            , @('--out', 'write here (the same as -f)', 'files')
+            , @('--force', 'replace the file if it exists', '')
+        )
+        'validate' = @(
+            , @('--file', 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)', 'files')
+            , @('-f', 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)', 'files')
+            , @('--output', 'how results are printed', 'words table wide json yaml github')
+            , @('-o', 'how results are printed', 'words table wide json yaml github')
+        )
+        'up' = @(
+            , @('--file', 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)', 'files')
+            , @('-f', 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)', 'files')
+            , @('--output', 'how results are printed', 'words table wide json yaml')
+            , @('-o', 'how results are printed', 'words table wide json yaml')
+        )
+        'down' = @(
+            , @('--file', 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)', 'files')
+            , @('-f', 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)', 'files')
+            , @('--output', 'how results are printed', 'words table wide json yaml')
+            , @('-o', 'how results are printed', 'words table wide json yaml')
+        )
+        'restart' = @(
+            , @('--file', 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)', 'files')
+            , @('-f', 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)', 'files')
+            , @('--output', 'how results are printed', 'words table wide json yaml')
+            , @('-o', 'how results are printed', 'words table wide json yaml')
+        )
+        'status' = @(
+            , @('--file', 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)', 'files')
+            , @('-f', 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)', 'files')
+            , @('--output', 'how results are printed', 'words table wide json yaml')
+            , @('-o', 'how results are printed', 'words table wide json yaml')
+            , @('--watch', 'look again every second until Ctrl-C', '')
+            , @('-w', 'look again every second until Ctrl-C', '')
+            , @('--fail-on', 'exit 3 when degraded, or only 4 when unavailable', 'words degraded unavailable')
+            , @('--max-lag', 'lag above which it is degraded (default: limits.maxLag)', 'none')
+        )
+        'wait' = @(
+            , @('--file', 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)', 'files')
+            , @('-f', 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)', 'files')
+            , @('--output', 'how results are printed', 'words table wide json yaml')
+            , @('-o', 'how results are printed', 'words table wide json yaml')
+            , @('--for', 'what to wait for', 'words healthy available down')
+            , @('--max-lag', 'lag above which it is not healthy (default: limits.maxLag)', 'none')
+        )
+        'nodes' = @(
+            , @('--file', 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)', 'files')
+            , @('-f', 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)', 'files')
+            , @('--output', 'how results are printed', 'words table wide json yaml')
+            , @('-o', 'how results are printed', 'words table wide json yaml')
+        )
+        'nodes list' = @(
+            , @('--file', 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)', 'files')
+            , @('-f', 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)', 'files')
+            , @('--output', 'how results are printed', 'words table wide json yaml')
+            , @('-o', 'how results are printed', 'words table wide json yaml')
+        )
+        'nodes logs' = @(
+            , @('--file', 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)', 'files')
+            , @('--output', 'how results are printed', 'words table wide json yaml')
+            , @('-o', 'how results are printed', 'words table wide json yaml')
+            , @('--follow', 'go on as lines are written, until Ctrl-C', '')
+            , @('-f', 'go on as lines are written, until Ctrl-C', '')
+            , @('--lines', 'how many of the last lines', 'none')
+            , @('-n', 'how many of the last lines', 'none')
+        )
+        'shards' = @(
+            , @('--file', 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)', 'files')
+            , @('-f', 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)', 'files')
+            , @('--output', 'how results are printed', 'words table wide json yaml')
+            , @('-o', 'how results are printed', 'words table wide json yaml')
+        )
+        'shards map' = @(
+            , @('--file', 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)', 'files')
+            , @('-f', 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)', 'files')
+            , @('--output', 'how results are printed', 'words table wide json yaml')
+            , @('-o', 'how results are printed', 'words table wide json yaml')
+        )
+        'shards list' = @(
+            , @('--file', 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)', 'files')
+            , @('-f', 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)', 'files')
+            , @('--output', 'how results are printed', 'words table wide json yaml')
+            , @('-o', 'how results are printed', 'words table wide json yaml')
+        )
+        'shards locate' = @(
+            , @('--file', 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)', 'files')
+            , @('-f', 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)', 'files')
+            , @('--output', 'how results are printed', 'words table wide json yaml')
+            , @('-o', 'how results are printed', 'words table wide json yaml')
+        )
+        'replicas' = @(
+            , @('--file', 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)', 'files')
+            , @('-f', 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)', 'files')
+            , @('--output', 'how results are printed', 'words table wide json yaml')
+            , @('-o', 'how results are printed', 'words table wide json yaml')
+        )
+        'replicas lag' = @(
+            , @('--file', 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)', 'files')
+            , @('-f', 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)', 'files')
+            , @('--output', 'how results are printed', 'words table wide json yaml')
+            , @('-o', 'how results are printed', 'words table wide json yaml')
+        )
+        'leader' = @(
+            , @('--file', 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)', 'files')
+            , @('-f', 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)', 'files')
+            , @('--output', 'how results are printed', 'words table wide json yaml')
+            , @('-o', 'how results are printed', 'words table wide json yaml')
+        )
+        'leader show' = @(
+            , @('--file', 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)', 'files')
+            , @('-f', 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)', 'files')
+            , @('--output', 'how results are printed', 'words table wide json yaml')
+            , @('-o', 'how results are printed', 'words table wide json yaml')
+        )
+        'leader transfer' = @(
+            , @('--file', 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)', 'files')
+            , @('-f', 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)', 'files')
+            , @('--output', 'how results are printed', 'words table wide json yaml')
+            , @('-o', 'how results are printed', 'words table wide json yaml')
+            , @('--to', 'the new leader (default: the best caught-up replica)', 'nodes')
+        )
+        'memories' = @(
+            , @('--file', 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)', 'files')
+            , @('-f', 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)', 'files')
+            , @('--output', 'how results are printed', 'words table wide json yaml')
+            , @('-o', 'how results are printed', 'words table wide json yaml')
+        )
+        'memories add' = @(
+            , @('--file', 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)', 'files')
+            , @('-f', 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)', 'files')
+            , @('--output', 'how results are printed', 'words table wide json yaml')
+            , @('-o', 'how results are printed', 'words table wide json yaml')
+            , @('--user', 'memories of this user', 'none')
+            , @('-u', 'memories of this user', 'none')
+            , @('--agent', 'memories of this agent', 'none')
+            , @('--run', 'memories of this run', 'none')
+            , @('--app', 'memories of this app', 'none')
+            , @('--metadata', 'a JSON object kept with it: {"topic":"food"}', 'none')
+        )
+        'memories update' = @(
+            , @('--file', 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)', 'files')
+            , @('-f', 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)', 'files')
+            , @('--output', 'how results are printed', 'words table wide json yaml')
+            , @('-o', 'how results are printed', 'words table wide json yaml')
+            , @('--text', 'its new text; the old one stays in its history', 'none')
+            , @('--metadata', 'its new metadata, a JSON object', 'none')
+        )
+        'memories delete' = @(
+            , @('--file', 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)', 'files')
+            , @('-f', 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)', 'files')
+            , @('--output', 'how results are printed', 'words table wide json yaml')
+            , @('-o', 'how results are printed', 'words table wide json yaml')
+            , @('--user', 'memories of this user', 'none')
+            , @('-u', 'memories of this user', 'none')
+            , @('--agent', 'memories of this agent', 'none')
+            , @('--run', 'memories of this run', 'none')
+            , @('--app', 'memories of this app', 'none')
+            , @('--all', 'all memories of the scope that --user, --agent, --run and --app give', '')
+        )
+        'memories search' = @(
+            , @('--file', 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)', 'files')
+            , @('-f', 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)', 'files')
+            , @('--output', 'how results are printed', 'words table wide json yaml')
+            , @('-o', 'how results are printed', 'words table wide json yaml')
+            , @('--user', 'memories of this user', 'none')
+            , @('-u', 'memories of this user', 'none')
+            , @('--agent', 'memories of this agent', 'none')
+            , @('--run', 'memories of this run', 'none')
+            , @('--app', 'memories of this app', 'none')
+            , @('--top-k', 'how many at most', 'none')
+            , @('-k', 'how many at most', 'none')
+            , @('--threshold', 'only those at least this similar, -1 to 1', 'none')
+            , @('--filter', 'mem0''s filter language as JSON: {"metadata":{"topic":"food"}}', 'none')
+        )
+        'memories get' = @(
+            , @('--file', 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)', 'files')
+            , @('-f', 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)', 'files')
+            , @('--output', 'how results are printed', 'words table wide json yaml')
+            , @('-o', 'how results are printed', 'words table wide json yaml')
+        )
+        'memories list' = @(
+            , @('--file', 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)', 'files')
+            , @('-f', 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)', 'files')
+            , @('--output', 'how results are printed', 'words table wide json yaml')
+            , @('-o', 'how results are printed', 'words table wide json yaml')
+            , @('--user', 'memories of this user', 'none')
+            , @('-u', 'memories of this user', 'none')
+            , @('--agent', 'memories of this agent', 'none')
+            , @('--run', 'memories of this run', 'none')
+            , @('--app', 'memories of this app', 'none')
+            , @('--filter', 'mem0''s filter language as JSON: {"metadata":{"topic":"food"}}', 'none')
+            , @('--page', 'which page', 'none')
+            , @('--page-size', 'how many on a page', 'none')
+        )
+        'memories history' = @(
+            , @('--file', 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)', 'files')
+            , @('-f', 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)', 'files')
+            , @('--output', 'how results are printed', 'words table wide json yaml')
+            , @('-o', 'how results are printed', 'words table wide json yaml')
+        )
+        'memories stats' = @(
+            , @('--file', 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)', 'files')
+            , @('-f', 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)', 'files')
+            , @('--output', 'how results are printed', 'words table wide json yaml')
+            , @('-o', 'how results are printed', 'words table wide json yaml')
+        )
+        'memories import' = @(
+            , @('--file', 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)', 'files')
+            , @('-f', 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)', 'files')
+            , @('--output', 'how results are printed', 'words table wide json yaml')
+            , @('-o', 'how results are printed', 'words table wide json yaml')
+            , @('--from-line', 'begin at this line, to go on after a stop', 'none')
+            , @('--skip-invalid', 'leave out lines that cannot be imported, and say which', '')
+        )
+        'memories export' = @(
+            , @('--file', 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)', 'files')
+            , @('-f', 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)', 'files')
+            , @('--output', 'how results are printed', 'words table wide json yaml')
+            , @('-o', 'how results are printed', 'words table wide json yaml')
+            , @('--out', 'write to this file, readable by you alone (default: standard output)', 'files')
+            , @('--force', 'replace the file if it exists', '')
+        )
+        'schema' = @(
+            , @('--file', 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)', 'files')
+            , @('-f', 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)', 'files')
+            , @('--output', 'how results are printed', 'words table wide json yaml')
+            , @('-o', 'how results are printed', 'words table wide json yaml')
+        )
+        'schema manifest' = @(
+            , @('--file', 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)', 'files')
+            , @('-f', 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)', 'files')
+            , @('--output', 'how results are printed', 'words table wide json yaml')
+            , @('-o', 'how results are printed', 'words table wide json yaml')
+        )
+        'completion' = @(
+            , @('--file', 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)', 'files')
+            , @('-f', 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)', 'files')
+            , @('--output', 'how results are printed', 'words table wide json yaml')
+            , @('-o', 'how results are printed', 'words table wide json yaml')
+        )
+        'node' = @(
+            , @('--file', 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)', 'files')
+            , @('-f', 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)', 'files')
+            , @('--output', 'how results are printed', 'words table wide json yaml')
+            , @('-o', 'how results are printed', 'words table wide json yaml')
+        )
+        'node run' = @(
+            , @('--file', 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)', 'files')
+            , @('-f', 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)', 'files')
+            , @('--output', 'how results are printed', 'words table wide json yaml')
+            , @('-o', 'how results are printed', 'words table wide json yaml')
+            , @('--node', 'which node of the manifest', 'nodes')
+        )
+    }
+    # The flags that every command has.
+    $common = @(
+            , @('--timeout', 'give up after this long, as in 500ms, 30s, 2m', 'none')
+            , @('--yes', 'answer yes to every question', '')
+            , @('--no-input', 'never ask; fail where an answer is needed', '')
+            , @('--no-color', 'plain text (so does NO_COLOR)', '')
+            , @('--verbose', 'more detail; stack traces of errors', '')
+            , @('-v', 'more detail; stack traces of errors', '')
+            , @('--help', 'show this help', '')
+            , @('-h', 'show this help', '')
+    )
+    # By position: what the argument is completed with; the last repeats where the path is in $repeats.
+    $arguments = @{
+        'down' = @('nodes')
+        'restart' = @('nodes')
+        'nodes logs' = @('nodes')
+        'shards locate' = @('none')
+        'leader transfer' = @('groups')
+        'memories add' = @('none')
+        'memories update' = @('none')
+        'memories delete' = @('none')
+        'memories search' = @('none')
+        'memories get' = @('none')
+        'memories history' = @('none')
+        'memories import' = @('files')
+        'completion' = @('words bash zsh fish powershell')
+    }
+    $repeats = @('down', 'restart')
+
+    $words = @($commandAst.CommandElements | Select-Object -Skip 1 |
+        Where-Object { $_.Extent.EndOffset -lt $cursorPosition -or $_.Extent.Text -ne $wordToComplete } |
+        ForEach-Object { $_.Extent.Text })
+    $path = ''
+    $position = 0
+    $kind = ''
+    foreach ($word in $words) {
+        if ($kind -ne '') { $kind = ''; continue }
+        if ($word.StartsWith('-')) {
+            foreach ($flag in @($flags[$path] | Where-Object { $_ }) + $common) { if ($flag[0] -ceq $word) { $kind = $flag[2] } }
+        } elseif (@($commands[$path] | Where-Object { $_ } | ForEach-Object { $_[0] }) -ccontains $word) {
+            $path = "$path $word".Trim()
+        } else {
+            $position++
+        }
+    }
+
+    $candidates = @()
+    if ($kind -eq '' -and $wordToComplete.StartsWith('-')) {
+        foreach ($flag in @($flags[$path] | Where-Object { $_ }) + $common) { $candidates += , @($flag[0], $flag[1]) }
+    } elseif ($kind -eq '' -and $commands.ContainsKey($path)) {
+        foreach ($command in $commands[$path]) { $candidates += , @($command[0], $command[1]) }
+    } else {
+        if ($kind -eq '' -and $arguments.ContainsKey($path)) {
+            $expected = $arguments[$path]
+            if ($position -ge $expected.Count -and $repeats -ccontains $path) { $position = $expected.Count - 1 }
+            if ($position -lt $expected.Count) { $kind = $expected[$position] }
+        }
+        if ($kind -eq 'files' -or $kind -eq 'none' -or $kind -eq '') {
+            # PowerShell completes file names by itself when nothing is offered.
+        } elseif ($kind.StartsWith('words ')) {
+            foreach ($word in $kind.Substring(6).Split(' ')) { $candidates += , @($word, $word) }
+        } else {
+            foreach ($id in @(& $commandAst.CommandElements[0].Extent.Text __complete $kind @words 2>$null)) {
+                $candidates += , @($id, $id)
+            }
+        }
+    }
+    foreach ($candidate in $candidates) {
+        if ($candidate[0].StartsWith($wordToComplete, [StringComparison]::Ordinal)) {
+            [System.Management.Automation.CompletionResult]::new($candidate[0], $candidate[0], 'ParameterValue', $candidate[1])
+        }
+    }
+}

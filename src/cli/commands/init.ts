@@ -1,0 +1,136 @@
+// `mem0ctl init cluster`: a manifest to start from. On a terminal it asks; with flags, --yes, --no-input
+// or no terminal it never does. It writes one file, whole, and replaces none without --force.
+
+import { Option } from "commander";
+import type { Command } from "commander";
+import { Mem0ctlError } from "../../model/errors.ts";
+import { writeFileAtomically, checkTarget } from "../atomic-file.ts";
+import { examples, integerOption, newCommand, newGroup, usageError } from "../command.ts";
+import type { Action } from "../command.ts";
+import { inDirectory } from "../context.ts";
+import type { Context } from "../context.ts";
+import { scaffoldOf } from "../init/choices.ts";
+import type { Choices } from "../init/choices.ts";
+import { newManifest } from "../init/manifest.ts";
+import { canAsk } from "../io.ts";
+
+interface InitOptions extends Choices {
+  readonly out?: string;
+  readonly force?: true;
+}
+
+/** The flags that are answers: one of them on the line, and nothing is asked. */
+const ANSWERS = [
+  "name",
+  "engine",
+  "nodes",
+  "zones",
+  "arbiters",
+  "replication",
+  "replicas",
+  "sharding",
+  "shards",
+  "key",
+  "ranges",
+  "consensus",
+  "port",
+  "dataDir",
+] as const;
+
+export function initCommand(action: Action): Command {
+  const cluster = newCommand("cluster", "Write a manifest; asks on a terminal, never otherwise")
+    .option("--name <name>", "the cluster's name (default: the directory's)")
+    .addOption(new Option("--engine <engine>", "what keeps the data").choices(["embedded", "redis"]))
+    .option("--nodes <count>", "nodes that hold data (default: 3)", integerOption(1, 1000))
+    .option(
+      "--zones <count>",
+      "failure domains to spread them over (default: one each)",
+      integerOption(1, 1000),
+    )
+    .option("--arbiters <count>", "nodes that vote and hold no data (default: 0)", integerOption(0, 1))
+    .addOption(
+      new Option(
+        "--replication <strategy>",
+        "copies of each shard besides the leader's: none, one, or more",
+      ).choices(["none", "single", "multiple"]),
+    )
+    .option("--replicas <count>", "how many copies besides the leader's (default: 2)", integerOption(0, 1000))
+    .addOption(
+      new Option("--sharding <strategy>", "how keys find their shard (default: hash)").choices([
+        "hash",
+        "range",
+        "directory",
+      ]),
+    )
+    .option("--shards <count>", "how many shards (default: 16)", integerOption(1, 16_384))
+    .addOption(
+      new Option("--key <field>", "whose id is the shard key (default: user)").choices([
+        "user",
+        "agent",
+        "run",
+        "app",
+      ]),
+    )
+    .addOption(
+      new Option("--ranges <keys>", "range sharding: split points, as in g,n,t").argParser((text: string) =>
+        text.split(",").map((key) => key.trim()),
+      ),
+    )
+    .addOption(
+      new Option("--consensus <protocol>", "how replicas agree (default: raft)").choices([
+        "raft",
+        "paxos",
+        "quorum",
+      ]),
+    )
+    .option("--port <port>", "first port; each node takes the next (default: 7001)", integerOption(1, 65_535))
+    .option("--data-dir <directory>", "where nodes keep data (default: .mem0ctl/NAME)")
+    .option("--out <file>", "write here (the same as -f)")
+    .option("--force", "replace the file if it exists")
+    .addHelpText(
+      "after",
+      examples(
+        ["mem0ctl init cluster", "asks, shows, writes ./cluster.yaml"],
+        ["mem0ctl init cluster --yes", "three nodes, three copies, 16 shards"],
+        ["mem0ctl init cluster --nodes 5 --zones 3 --replicas 2 -f prod.yaml", ""],
+        ["mem0ctl init cluster --sharding range --ranges g,n,t", "four shards by name"],
+      ),
+    )
+    .action(action<InitOptions>(initCluster));
+  return newGroup("init", "Begin: write the manifest of a new cluster", [cluster]);
+}
+
+async function initCluster(context: Context, options: InitOptions): Promise<undefined> {
+  const { io, globals } = context;
+  if (options.out !== undefined && globals.file !== undefined && options.out !== globals.file) {
+    throw usageError(context.command, "conflicting-option", "--out and --file name different files");
+  }
+  const path = options.out === undefined ? context.file : inDirectory(io.cwd, options.out);
+  const plan = { path, overwrite: options.force === true, mode: 0o644 };
+  checkTarget(plan);
+
+  const asks =
+    globals.yes !== true &&
+    globals.input !== false &&
+    canAsk(io) &&
+    ANSWERS.every((answer) => options[answer] === undefined);
+  const choices = asks ? await (await import("../init/questions.ts")).askChoices(io) : options;
+  const { text, meaning } = await newManifest(scaffoldOf(choices, io.cwd));
+  if (asks) {
+    const { askYesNo } = await import("../prompt.ts");
+    await context.say(`\n${text}\n# It has ${meaning.sentence}.\n`);
+    if (!(await askYesNo(io, `Write ${path}?`, true))) {
+      throw new Mem0ctlError("failed", "declined", "nothing was written", { why: "the answer was no" });
+    }
+  }
+  writeFileAtomically(plan, text);
+
+  const document = { apiVersion: "mem0ctl/v1", kind: "ManifestWritten", file: path, meaning };
+  await context.print(document, (_document, theme) =>
+    [
+      `${theme.good(theme.symbols.good)} wrote ${path}: ${meaning.sentence}`,
+      `  next: ${theme.accent(path === "cluster.yaml" ? "mem0ctl up" : `mem0ctl up -f ${path}`)}`,
+    ].join("\n"),
+  );
+  return undefined;
+}

@@ -1,0 +1,83 @@
+// `mem0ctl leader show|transfer`: who orders the writes, and handing that over.
+
+import { Option } from "commander";
+import type { Command } from "commander";
+import { LOOK_TIMEOUT_MS, withCluster } from "../cluster.ts";
+import { examples, newCommand, newGroup } from "../command.ts";
+import type { Action } from "../command.ts";
+import type { Context } from "../context.ts";
+import { EXIT } from "../exit.ts";
+import type { ExitCode } from "../exit.ts";
+
+const TRANSFER_TIMEOUT_MS = 10_000;
+
+interface TransferOptions {
+  readonly to?: string;
+}
+
+export function leaderCommand(action: Action): Command {
+  const show = newCommand("show", "Show the cluster leader and every shard's leader")
+    .addHelpText(
+      "after",
+      examples(
+        ["mem0ctl leader show", "leaders, terms, and how many each node leads"],
+        ["mem0ctl leader show -o json", "for a script"],
+      ),
+    )
+    .action(action(showLeaders));
+  const transfer = newCommand("transfer", "Hand leadership of a shard, or of the cluster, to another node")
+    .argument("[group]", "a shard's id, or meta for the cluster leader", "meta")
+    .addOption(new Option("--to <node>", "the new leader (default: the best caught-up replica)"))
+    .addHelpText(
+      "after",
+      examples(
+        ["mem0ctl leader transfer", "another node becomes the cluster leader"],
+        ["mem0ctl leader transfer 3 --to node-2", "node-2 leads shard 3"],
+      ),
+    )
+    .action(action<TransferOptions>(transferTo));
+  return newGroup("leader", "Show and transfer leadership", [show, transfer]);
+}
+
+async function showLeaders(context: Context): Promise<ExitCode> {
+  return withCluster(context, async ({ engine }) => {
+    const { clusterLeaders } = await import("../../operations/leader.ts");
+    const leaders = await clusterLeaders(engine, {
+      timeoutMs: context.timeoutMs(LOOK_TIMEOUT_MS),
+      signal: context.io.signal,
+    });
+    const document = { apiVersion: "mem0ctl/v1", kind: "Leaders", ...leaders };
+    await context.print(document, async (_document, theme) => {
+      const { renderLeaders } = await import("../../render/leaders.ts");
+      return renderLeaders(leaders, theme);
+    });
+    // A cluster in which nobody leads anything takes no writes.
+    return leaders.groups.some(({ leader }) => leader !== null) ? EXIT.done : EXIT.unavailable;
+  });
+}
+
+async function transferTo(
+  context: Context,
+  options: TransferOptions,
+  words: readonly string[],
+): Promise<undefined> {
+  const [group = "meta"] = words;
+  await withCluster(context, async ({ engine }) => {
+    const { transferLeader } = await import("../../operations/leader.ts");
+    const request = { group, ...(options.to === undefined ? {} : { to: options.to }) };
+    const outcome = await transferLeader(engine, request, {
+      timeoutMs: context.timeoutMs(TRANSFER_TIMEOUT_MS),
+      signal: context.io.signal,
+    });
+    const document = { apiVersion: "mem0ctl/v1", kind: "LeaderTransfer", ...outcome };
+    await context.print(document, async () => {
+      const { safeText } = await import("../../render/safe.ts");
+      const to = safeText(outcome.to);
+      const what = outcome.group === "meta" ? "the cluster" : `shard ${outcome.group}`;
+      if (!outcome.changed) return `${to} already leads ${what} (term ${outcome.term})`;
+      const before = outcome.from === null ? "nobody" : safeText(outcome.from);
+      return `${to} now leads ${what} (term ${outcome.term}); before: ${before}`;
+    });
+  });
+  return undefined;
+}

@@ -1,0 +1,190 @@
+// `mem0ctl memories add|update|delete`: one memory, or all of a scope.
+
+import type { Command } from "commander";
+import { Mem0ctlError } from "../../model/errors.ts";
+import { withCluster } from "../cluster.ts";
+import { examples, jsonObjectOption, newCommand, usageError } from "../command.ts";
+import type { Action } from "../command.ts";
+import type { Context } from "../context.ts";
+import { linesOf } from "../input.ts";
+import { scopeOf, scopeSentence, withScope } from "../scope.ts";
+import type { ScopeOptions } from "../scope.ts";
+
+export const WRITE_TIMEOUT_MS = 10_000;
+
+type JsonObject = Readonly<Record<string, unknown>>;
+
+interface AddOptions extends ScopeOptions {
+  readonly metadata?: JsonObject;
+}
+
+interface UpdateOptions {
+  readonly text?: string;
+  readonly metadata?: JsonObject;
+}
+
+interface DeleteOptions extends ScopeOptions {
+  readonly all?: true;
+}
+
+export function writingCommands(action: Action): Command[] {
+  const add = withScope(newCommand("add", "Store a text as a memory, as it is given"))
+    .argument("<text>", "what to remember; - reads it from standard input")
+    .option("--metadata <json>", 'a JSON object kept with it: {"topic":"food"}', jsonObjectOption)
+    .addHelpText(
+      "after",
+      examples(
+        ['mem0ctl memories add "Likes jasmine tea" --user alice', ""],
+        ['mem0ctl memories add - --user alice --metadata \'{"topic":"food"}\' < note.txt', ""],
+      ),
+    )
+    .action(action<AddOptions>(addMemory));
+  const update = newCommand("update", "Change the text or the metadata of a memory")
+    .argument("<id>", "which memory")
+    .option("--text <text>", "its new text; the old one stays in its history")
+    .option("--metadata <json>", "its new metadata, a JSON object", jsonObjectOption)
+    .addHelpText("after", examples(['mem0ctl memories update ID --text "Prefers green tea"', ""]))
+    .action(action<UpdateOptions>(updateMemory));
+  const remove = withScope(newCommand("delete", "Delete a memory, or all of a user, agent, run or app"))
+    .argument("[id]", "which memory")
+    .option("--all", "all memories of the scope that --user, --agent, --run and --app give")
+    .addHelpText(
+      "after",
+      `${examples(
+        ["mem0ctl memories delete ID", "one memory"],
+        ["mem0ctl memories delete --all --user alice", "says how many, and asks"],
+        ["mem0ctl memories delete --all --user alice --yes", "for scripts"],
+      )}`,
+    )
+    .action(action<DeleteOptions>(deleteMemories));
+  return [add, update, remove];
+}
+
+async function addMemory(
+  context: Context,
+  options: AddOptions,
+  words: readonly string[],
+): Promise<undefined> {
+  const scope = scopeOf(options);
+  if (Object.keys(scope).length === 0) {
+    throw usageError(
+      context.command,
+      "scope-missing",
+      "a memory belongs to somebody",
+      "give --user, --agent, --run or --app",
+    );
+  }
+  const [word = ""] = words;
+  const text = word === "-" ? await allOf(linesOf(context.io, "-")) : word;
+  await withCluster(context, async ({ engine }) => {
+    const { metadata } = options;
+    const added = await engine.memories.add(
+      { ...scope, texts: [text], ...(metadata === undefined ? {} : { metadata }) },
+      { timeoutMs: context.timeoutMs(WRITE_TIMEOUT_MS), signal: context.io.signal },
+    );
+    await context.print(
+      { apiVersion: "mem0ctl/v1", kind: "Memories", results: added },
+      async (_, theme, wide) => {
+        const { renderMemories } = await import("../../render/memories.ts");
+        return renderMemories(added, theme, { wide });
+      },
+    );
+  });
+  return undefined;
+}
+
+async function updateMemory(
+  context: Context,
+  options: UpdateOptions,
+  words: readonly string[],
+): Promise<undefined> {
+  const { text, metadata } = options;
+  if (text === undefined && metadata === undefined) {
+    throw usageError(context.command, "nothing-to-change", "nothing to change", "give --text or --metadata");
+  }
+  await withCluster(context, async ({ engine }) => {
+    const memory = await engine.memories.update(
+      words[0] ?? "",
+      { ...(text === undefined ? {} : { text }), ...(metadata === undefined ? {} : { metadata }) },
+      { timeoutMs: context.timeoutMs(WRITE_TIMEOUT_MS), signal: context.io.signal },
+    );
+    await context.print({ apiVersion: "mem0ctl/v1", kind: "Memory", ...memory }, async (_, theme, wide) => {
+      const { renderMemories } = await import("../../render/memories.ts");
+      return renderMemories([memory], theme, { wide });
+    });
+  });
+  return undefined;
+}
+
+async function deleteMemories(
+  context: Context,
+  options: DeleteOptions,
+  words: readonly string[],
+): Promise<undefined> {
+  const [id] = words;
+  const scope = scopeOf(options);
+  const scoped = Object.keys(scope).length > 0;
+  if (id !== undefined && (options.all === true || scoped)) {
+    throw usageError(
+      context.command,
+      "conflicting-option",
+      "an id and a scope exclude each other",
+      "give the id of one memory, or --all with --user, --agent, --run or --app",
+    );
+  }
+  if (id !== undefined) return deleteOne(context, id);
+  if (options.all !== true || !scoped) {
+    throw usageError(
+      context.command,
+      "missing-argument",
+      scoped ? "deleting a whole scope needs --all" : "nothing to delete was named",
+      "give the id of one memory, or --all with --user, --agent, --run or --app",
+    );
+  }
+  return deleteScope(context, options);
+}
+
+async function deleteOne(context: Context, id: string): Promise<undefined> {
+  await withCluster(context, async ({ engine }) => {
+    const { safeText } = await import("../../render/safe.ts");
+    await engine.memories.delete(id, {
+      timeoutMs: context.timeoutMs(WRITE_TIMEOUT_MS),
+      signal: context.io.signal,
+    });
+    const document = { apiVersion: "mem0ctl/v1", kind: "MemoriesDeleted", deleted: 1, id };
+    await context.print(document, () => `deleted ${safeText(id)}`);
+  });
+  return undefined;
+}
+
+async function deleteScope(context: Context, options: DeleteOptions): Promise<undefined> {
+  context.refuseUnlessConfirmable(`deleting all memories of ${scopeSentence(options)}`);
+  await withCluster(context, async ({ engine, manifest }) => {
+    const call = { timeoutMs: context.timeoutMs(WRITE_TIMEOUT_MS), signal: context.io.signal };
+    const { safeText } = await import("../../render/safe.ts");
+    const scope = scopeOf(options);
+    const whose = safeText(scopeSentence(options));
+    // Counting is only for the question; the deletion takes what is there by then.
+    const { count } = await engine.memories.list({ filters: { AND: [scope] }, page: 1, pageSize: 1 }, call);
+    const what = `${count} ${count === 1 ? "memory" : "memories"} of ${whose} in cluster ${manifest.name} will be deleted`;
+    if (!(await context.confirm(what, "Delete them?"))) {
+      throw new Mem0ctlError("failed", "declined", "nothing was deleted", {
+        why: "the answer was no",
+        hint: "give --yes to delete without being asked",
+      });
+    }
+    const deleted = await engine.memories.deleteAll(scope, call);
+    const document = { apiVersion: "mem0ctl/v1", kind: "MemoriesDeleted", deleted, scope };
+    await context.print(
+      document,
+      () => `deleted ${deleted} ${deleted === 1 ? "memory" : "memories"} of ${whose}`,
+    );
+  });
+  return undefined;
+}
+
+async function allOf(lines: AsyncIterable<string>): Promise<string> {
+  const all: string[] = [];
+  for await (const line of lines) all.push(line);
+  return all.join("\n");
+}

@@ -1,0 +1,37 @@
+// What the program may touch of the process it runs in, passed in, so that tests run the whole program
+// without one. Only `main.ts` makes it from the real process.
+
+export interface InputStream extends NodeJS.ReadableStream {
+  readonly isTTY?: boolean;
+}
+
+export interface OutputStream extends NodeJS.WritableStream {
+  readonly isTTY?: boolean;
+  readonly columns?: number;
+}
+
+export interface CliIo {
+  readonly stdin: InputStream;
+  readonly stdout: OutputStream;
+  readonly stderr: OutputStream;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly cwd: string;
+  /** Aborted by Ctrl-C or SIGTERM; `reason` is the exit code to end with. */
+  readonly signal: AbortSignal;
+  /** Gives SIGINT and SIGTERM to whoever takes them next: the node that runs in the foreground. */
+  readonly releaseSignals: () => void;
+}
+
+/** Resolves when the stream took the text, so that a slow reader slows the writer; a closed pipe resolves too. */
+export function write(stream: OutputStream, text: string): Promise<void> {
+  return new Promise((resolve) => {
+    stream.write(text, () => {
+      resolve();
+    });
+  });
+}
+
+/** A person is at a terminal who can be asked: questions go to stderr, because stdout is for data. */
+export function canAsk(io: CliIo): boolean {
+  return io.stdin.isTTY === true && io.stderr.isTTY === true;
+}

@@ -1,0 +1,100 @@
+// Membership changes by joint consensus (Raft section 6, dissertation chapter 4): new voters first
+// catch up as learners, then the joint configuration, then the new one alone. A configuration is used from
+// the moment it is in the log. A leader that finds a joint configuration finishes it, whoever began it.
+
+import { encodeMembership, isMember, isVoter, membershipOf, sameMembership, sameNodes } from "../membership.ts";
+import type { Membership } from "../seam.ts";
+import { appendOwn } from "./replication.ts";
+import { hasCommittedInTerm, type Leading, type RaftState } from "./state.ts";
+
+/**
+ * Plans a change towards `target`; ignored when it cannot be. While new voters still catch up, nothing is decided, and
+ * another target takes the place of the first: so a change that waits for a dead node can be given up.
+ */
+export function beginChange(state: RaftState, target: Membership): void {
+  const { leading } = state;
+  if (leading === undefined || leading.transfer !== undefined || !canChange(state, leading)) return;
+  if (!isPossible(state.memberships.current, target)) return;
+  leading.plan = { target: membershipOf(target), roundIndex: state.log.lastIndex, roundTick: state.tick };
+}
+
+/** Takes the next step of a change as soon as the one before is committed. */
+export function advanceChange(state: RaftState, leading: Leading): void {
+  const current = state.memberships.current;
+  if (leading.plan === undefined && current.outgoing.length === 0) return;
+  if (leading.transfer !== undefined || state.memberships.currentIndex > state.commit) return;
+  if (!hasCommittedInTerm(state, leading)) return;
+  if (current.outgoing.length > 0) {
+    const arbiters = current.arbiters.filter((node) => current.voters.includes(node));
+    appendMembership(state, leading, { ...current, outgoing: [], arbiters });
+    return;
+  }
+  const { plan } = leading;
+  if (plan === undefined) return;
+  const { target } = plan;
+  if (sameMembership(current, target)) {
+    leading.plan = undefined;
+    return;
+  }
+  if (sameNodes(current.voters, target.voters)) {
+    leading.plan = undefined;
+    appendMembership(state, leading, target);
+    return;
+  }
+  const fresh = target.voters.filter((node) => !isVoter(current, node));
+  if (!fresh.every((node) => isMember(current, node))) {
+    appendMembership(state, leading, membershipOf({ ...current, learners: [...current.learners, ...fresh] }));
+    return;
+  }
+  if (!hasCaughtUp(state, leading, plan, fresh)) return;
+  leading.plan = undefined;
+  const joint = {
+    voters: target.voters,
+    outgoing: current.voters,
+    learners: target.learners,
+    arbiters: [...current.arbiters, ...target.arbiters],
+  };
+  appendMembership(state, leading, membershipOf(joint));
+}
+
+/** 32, 33: the leader's own term is committed, and no other change is on its way. */
+function canChange(state: RaftState, leading: Leading): boolean {
+  return (
+    hasCommittedInTerm(state, leading) &&
+    state.memberships.currentIndex <= state.commit &&
+    state.memberships.current.outgoing.length === 0
+  );
+}
+
+/** 39: somebody must vote and hold data; and no voter turns from arbiter to data in place, for it has none. */
+function isPossible(current: Membership, target: Membership): boolean {
+  const { voters, outgoing, learners, arbiters } = target;
+  return (
+    outgoing.length === 0 &&
+    voters.some((node) => !arbiters.includes(node)) &&
+    arbiters.every((node) => voters.includes(node)) &&
+    !learners.some((node) => voters.includes(node)) &&
+    current.voters.every(
+      (node) => !isMember(target, node) || current.arbiters.includes(node) === arbiters.includes(node),
+    )
+  );
+}
+
+/** Dissertation 4.2.1: they reached in less than an election timeout what the log held when the round began. */
+function hasCaughtUp(
+  state: RaftState,
+  leading: Leading,
+  plan: NonNullable<Leading["plan"]>,
+  fresh: readonly string[],
+): boolean {
+  if (fresh.some((node) => (leading.progress.get(node)?.match ?? 0) < plan.roundIndex)) return false;
+  const elapsed = state.tick - plan.roundTick;
+  if (elapsed < state.options.electionTicks) return true;
+  plan.roundIndex = state.log.lastIndex;
+  plan.roundTick = state.tick;
+  return false;
+}
+
+function appendMembership(state: RaftState, leading: Leading, membership: Membership): void {
+  appendOwn(state, leading, "config", encodeMembership(membership));
+}

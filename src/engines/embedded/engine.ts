@@ -1,0 +1,200 @@
+// The embedded engine from outside its nodes: spawns them, asks them over HTTP, merges what they say.
+// It keeps no state between two calls but open connections: the cluster's own state is the only one.
+// What starts and stops processes is loaded when it is called for: most commands only look.
+
+import { resolve } from "node:path";
+
+import { Mem0ctlError } from "../../model/errors.ts";
+import { META_GROUP } from "../../model/ids.ts";
+import type { NodeId } from "../../model/ids.ts";
+import type { Manifest, NodeSpec } from "../../model/manifest.ts";
+import { LOG_FILE } from "../../model/pid-file.ts";
+import type { Step } from "../../model/plan.ts";
+import { initialShardMap } from "../../topology/shard-map.ts";
+import type { CallOptions, Capabilities, Engine, NodeAction } from "../engine.ts";
+import { shardMap, transferResult } from "./answers.ts";
+import { memoryOperations } from "./memory-routes.ts";
+import { ClusterNodes } from "./nodes.ts";
+import { buildView, newestMap, sortAnswers } from "./view.ts";
+
+export interface EmbeddedEngineOptions {
+  /** Spawned nodes read it: any path, made absolute here. */
+  readonly manifestFile: string;
+  /** Overrides MEM0CTL_TOKEN and the manifest's own token reference. */
+  readonly token?: string;
+  /** The node's program; default: `dist/node/main.js` of this build. */
+  readonly program?: string;
+}
+
+/** What this version's nodes run. */
+const CAPABILITIES: Capabilities = {
+  engine: "embedded",
+  sharding: ["hash", "range", "directory"],
+  protocols: ["raft"],
+  replication: ["none", "single", "multiple"],
+  roles: ["primary", "secondary", "arbiter"],
+};
+
+/** Nodes that start or stop at the same time: more would only wait for the same disk and processors. */
+const CONCURRENT_MAX = 8;
+
+export function createEmbeddedEngine(manifest: Manifest, options: EmbeddedEngineOptions): Engine {
+  const nodes = new ClusterNodes(manifest, options.token);
+  const manifestFile = resolve(options.manifestFile);
+  const specOf = (id: NodeId): NodeSpec => {
+    const spec = manifest.nodes.find((node) => node.id === id);
+    if (spec !== undefined) return spec;
+    throw new Mem0ctlError(
+      "not-found",
+      "unknown-node",
+      `there is no node ${JSON.stringify(id)} in the manifest`,
+      {
+        why: `the manifest has ${manifest.nodes.map((node) => node.id).join(", ")}`,
+        hint: "see them with `mem0ctl nodes list`",
+      },
+    );
+  };
+
+  return {
+    capabilities: CAPABILITIES,
+    memories: memoryOperations(nodes),
+
+    async up(ids, callOptions) {
+      const specs = ids.map(specOf);
+      const { nodeProgram } = await import("./processes.ts");
+      const { startNode } = await import("./start.ts");
+      const program = specs.some(({ manage }) => manage === "spawn")
+        ? (options.program ?? nodeProgram())
+        : "";
+      const deadlineMs = performance.now() + callOptions.timeoutMs;
+      const start = { manifest, manifestFile, program, nodes, deadlineMs, signal: callOptions.signal };
+      return forEachNode(specs, callOptions, (spec) => startNode(spec, start), describeStart);
+    },
+
+    async down(ids, callOptions) {
+      const stop = (spec: NodeSpec): Promise<NodeAction> => stopSpawned(spec, manifest, nodes, callOptions);
+      return forEachNode(ids.map(specOf), callOptions, stop, ({ outcome }) => outcome);
+    },
+
+    async view(callOptions) {
+      return buildView(manifest, await nodes.askAll(callOptions));
+    },
+
+    async shardMap(callOptions) {
+      const { reports } = sortAnswers(manifest, await nodes.askAll(callOptions));
+      const map = newestMap(reports);
+      return map === undefined ? { map: initialShardMap(manifest), live: false } : { map, live: true };
+    },
+
+    execute(step, callOptions) {
+      return executeStep(nodes, step, callOptions);
+    },
+
+    logFile(id) {
+      return resolve(specOf(id).dataDir, LOG_FILE);
+    },
+
+    close() {
+      return nodes.close();
+    },
+  };
+}
+
+async function executeStep(nodes: ClusterNodes, step: Step, options: CallOptions): Promise<string> {
+  const post = { method: "POST", write: true } as const;
+  switch (step.kind) {
+    case "add-node": {
+      const request = { ...post, path: "/v1/cluster/join", body: { node: step.node } };
+      const { epoch } = await nodes.request(request, shardMap, options);
+      return `${step.node.id} is a member as of epoch ${epoch}`;
+    }
+    case "remove-node": {
+      const request = { ...post, path: "/v1/cluster/leave", body: { node: step.node } };
+      const { epoch } = await nodes.request(request, shardMap, options);
+      return `${step.node} is no member as of epoch ${epoch}`;
+    }
+    case "transfer-leader": {
+      const { group, to } = step;
+      const body = { group, ...(to === undefined ? {} : { to }) };
+      const request = { ...post, path: "/v1/cluster/transfer", body };
+      const result = await nodes.request(request, transferResult, options);
+      const what = group === META_GROUP ? "the metadata group" : `shard ${group}`;
+      return `${what} went from ${result.from} to ${result.to} in term ${result.term}`;
+    }
+  }
+}
+
+async function stopSpawned(
+  spec: NodeSpec,
+  manifest: Manifest,
+  nodes: ClusterNodes,
+  options: CallOptions,
+): Promise<NodeAction> {
+  const node = spec.id;
+  if (spec.manage === "connect") return { node, outcome: "not-managed", pid: null };
+  const { stopNode } = await import("./processes.ts");
+  const { outcome, pid } = await stopNode(spec.dataDir, node, manifest.name);
+  if (outcome === "foreground") return { node, outcome: "not-managed", pid };
+  if (outcome === "stopped") return { node, outcome, pid };
+  // Nothing that may be signalled was found, but it may run all the same, its pid file lost.
+  const timeoutMs = Math.min(1000, options.timeoutMs);
+  const report = await nodes.report(spec, { timeoutMs }).catch(() => undefined);
+  if (report?.cluster === manifest.name && report.id === node) {
+    return { node, outcome: "not-managed", pid: report.pid };
+  }
+  return { node, outcome, pid: null };
+}
+
+function describeStart({ outcome, pid, error }: NodeAction): string {
+  const detail = error ?? (pid === null ? undefined : `pid ${pid}`);
+  return `${outcome}${detail === undefined ? "" : ` (${detail})`}`;
+}
+
+/**
+ * Does the same to every node, a few at a time, and to all of them even when one fails.
+ * @throws the first failure by the order of nodes, with all of them in `data.failures`.
+ */
+async function forEachNode(
+  specs: readonly NodeSpec[],
+  options: CallOptions,
+  act: (spec: NodeSpec) => Promise<NodeAction>,
+  describe: (action: NodeAction) => string,
+): Promise<readonly NodeAction[]> {
+  const results: (NodeAction | Mem0ctlError)[] = [];
+  let next = 0;
+  let done = 0;
+  const worker = async (): Promise<void> => {
+    for (let index = next++; index < specs.length; index = next++) {
+      const spec = specs[index];
+      if (spec === undefined) break;
+      let message: string;
+      try {
+        const action = await act(spec);
+        results[index] = action;
+        message = describe(action);
+      } catch (error) {
+        if (!(error instanceof Mem0ctlError)) throw error;
+        results[index] = error;
+        message = error.message;
+      }
+      done += 1;
+      options.onProgress?.({ node: spec.id, done, total: specs.length, message });
+    }
+  };
+  await Promise.all(Array.from({ length: Math.min(CONCURRENT_MAX, specs.length) }, worker));
+  const failures = results.filter((result) => result instanceof Mem0ctlError);
+  const [first] = failures;
+  if (first === undefined) {
+    return results.filter((result): result is NodeAction => !(result instanceof Mem0ctlError));
+  }
+  if (failures.length === 1) throw first;
+  throw new Mem0ctlError(first.kind, first.code, `${first.message} (and ${failures.length - 1} more)`, {
+    ...(first.why === undefined ? {} : { why: first.why }),
+    ...(first.hint === undefined ? {} : { hint: first.hint }),
+    data: {
+      ...first.data,
+      failures: failures.map(({ code, message, data }) => ({ code, message, ...data })),
+    },
+    cause: first,
+  });
+}

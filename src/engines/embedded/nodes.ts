@@ -1,0 +1,236 @@
+// All nodes of one cluster as the CLI reaches them: one client per node, opened when first used. Asks
+// every node for its report, or sends one request to the first node that answers; a request goes to
+// another node only when it was certainly never seen by the first.
+
+import { randomUUID } from "node:crypto";
+import { readFile } from "node:fs/promises";
+
+import { Mem0ctlError } from "../../model/errors.ts";
+import type { NodeId } from "../../model/ids.ts";
+import type { Manifest } from "../../model/manifest.ts";
+import type { NodeReport } from "../../model/node-api.ts";
+import { resolveSecret } from "../../manifest/secrets.ts";
+import { nodeReport } from "./answers.ts";
+import type { Decoder } from "./decode.ts";
+import { NodeClient, NodeFailure } from "./http-client.ts";
+import type { Credentials, Endpoint, NodeRequest } from "./http-client.ts";
+import { newestMap, sortAnswers } from "./view.ts";
+import type { NodeAnswer } from "./view.ts";
+
+/** A node that has nothing to say for this long is passed over for another. */
+const NODE_ANSWER_MS_MAX = 2000;
+/** How long one node is waited for before the next is asked as well, when looking for one that answers. */
+const HEAD_START_MS = 250;
+
+export interface AskOptions {
+  readonly timeoutMs: number;
+  readonly signal?: AbortSignal;
+}
+
+export type ClusterRequest = Pick<NodeRequest, "method" | "path" | "write"> & { readonly body?: unknown };
+
+export class ClusterNodes {
+  readonly #manifest: Manifest;
+  readonly #tokenGiven: string | undefined;
+  readonly #clients = new Map<NodeId, NodeClient>();
+  #credentials: Promise<Credentials> | undefined;
+  /** The node that requests go to, once one has answered as a node of this cluster. */
+  #entry: NodeId | undefined;
+
+  constructor(manifest: Manifest, token: string | undefined) {
+    this.#manifest = manifest;
+    this.#tokenGiven = token;
+  }
+
+  /** Every node of the manifest and of the newest map, with its report or the reason why there is none. */
+  async askAll(options: AskOptions): Promise<readonly NodeAnswer[]> {
+    const deadlineMs = performance.now() + options.timeoutMs;
+    const declared = this.#manifest.nodes;
+    const answers = await Promise.all(declared.map((node) => this.#answer(node, deadlineMs, options.signal)));
+    const { reports } = sortAnswers(this.#manifest, answers);
+    const known = new Set(declared.map(({ id }) => id));
+    const joined = newestMap(reports)?.nodes.filter(({ id }) => !known.has(id)) ?? [];
+    const more = await Promise.all(
+      joined.map(({ id, address }) => this.#answer(endpointOf(id, address), deadlineMs, options.signal)),
+    );
+    return [...answers, ...more];
+  }
+
+  /** One node's report. @throws NodeFailure, Mem0ctlError. */
+  async report(node: Endpoint, options: AskOptions): Promise<NodeReport> {
+    const client = await this.#client(node);
+    return client.request({ ...REPORT, requestId: randomUUID(), ...options }, nodeReport);
+  }
+
+  /**
+   * Sends a request to a node that answers, and to another one when that one went away: a read again, a
+   * write only when it was certainly never seen.
+   * @throws Mem0ctlError `nothing-answered` (kind unavailable: certainly not done), NodeFailure, or as the
+   *   node answers.
+   */
+  async request<T>(request: ClusterRequest, decode: Decoder<T>, options: AskOptions): Promise<T> {
+    const deadlineMs = performance.now() + options.timeoutMs;
+    const requestId = randomUUID();
+    const { signal } = options;
+    const failed = new Set<NodeId>();
+    for (;;) {
+      const entry = await this.#findEntry(deadlineMs, signal, failed);
+      const timeoutMs = Math.max(1, deadlineMs - performance.now());
+      try {
+        const client = await this.#client(entry);
+        return await client.request(
+          { ...request, requestId, timeoutMs, ...(signal === undefined ? {} : { signal }) },
+          decode,
+        );
+      } catch (error) {
+        if (!(error instanceof NodeFailure)) throw error;
+        // It may have gone away since it was chosen: choose anew next time.
+        this.#entry = undefined;
+        failed.add(entry.id);
+        const again = error.kind === "unavailable" && !(error.sent && request.write);
+        const others = failed.size < this.#manifest.nodes.length && performance.now() < deadlineMs;
+        if (!again || !others) throw error;
+      }
+    }
+  }
+
+  async close(): Promise<void> {
+    const clients = [...this.#clients.values()];
+    this.#clients.clear();
+    this.#entry = undefined;
+    await Promise.all(clients.map((client) => client.close()));
+  }
+
+  async #answer(node: Endpoint, deadlineMs: number, signal: AbortSignal | undefined): Promise<NodeAnswer> {
+    const timeoutMs = Math.max(1, Math.min(NODE_ANSWER_MS_MAX, deadlineMs - performance.now()));
+    try {
+      const report = await this.report(node, { timeoutMs, ...(signal === undefined ? {} : { signal }) });
+      return { node: node.id, report };
+    } catch (error) {
+      if (error instanceof NodeFailure) return { node: node.id, error: error.reason };
+      if (error instanceof Mem0ctlError && error.code !== "interrupted" && error.kind !== "invalid") {
+        return { node: node.id, error: error.message };
+      }
+      throw error;
+    }
+  }
+
+  /** Asks the nodes in turn, each with a head start before the next; the first that answers is the entry. */
+  async #findEntry(
+    deadlineMs: number,
+    signal: AbortSignal | undefined,
+    failed: ReadonlySet<NodeId>,
+  ): Promise<Endpoint> {
+    const nodes = this.#manifest.nodes.filter(({ id }) => !failed.has(id));
+    const chosen = nodes.find(({ id }) => id === this.#entry);
+    if (chosen !== undefined) return chosen;
+    const failures: NodeAnswer[] = [];
+    let denied: Mem0ctlError | undefined;
+    const racing = new Set<Promise<void>>();
+    let found: Endpoint | undefined;
+    for (const node of nodes) {
+      const asked = this.#probe(node, deadlineMs, signal).then((outcome) => {
+        if (outcome === undefined) found ??= node;
+        else if (outcome instanceof Mem0ctlError) denied = outcome;
+        else failures.push(outcome);
+        racing.delete(asked);
+      });
+      racing.add(asked);
+      await Promise.race([asked, pauseMs(HEAD_START_MS)]);
+      if (found !== undefined) break;
+    }
+    while (found === undefined && racing.size > 0) await Promise.race(racing);
+    // TypeScript does not see the assignments in the callback.
+    const entry = found as Endpoint | undefined;
+    if (entry === undefined) throw (denied as Mem0ctlError | undefined) ?? nothingAnswered(failures);
+    this.#entry = entry.id;
+    return entry;
+  }
+
+  /** undefined: it answers as a node of this cluster. An error: it refuses this client. Else: why not. */
+  async #probe(
+    node: Endpoint,
+    deadlineMs: number,
+    signal: AbortSignal | undefined,
+  ): Promise<NodeAnswer | Mem0ctlError | undefined> {
+    const timeoutMs = Math.max(1, Math.min(NODE_ANSWER_MS_MAX, deadlineMs - performance.now()));
+    try {
+      const report = await this.report(node, { timeoutMs, ...(signal === undefined ? {} : { signal }) });
+      // Another cluster's node may have the port: nothing outside the intended cluster is touched.
+      const { errors } = sortAnswers(this.#manifest, [{ node: node.id, report }]);
+      const error = errors.get(node.id);
+      return error === undefined ? undefined : { node: node.id, error };
+    } catch (error) {
+      if (!(error instanceof Mem0ctlError)) throw error;
+      if (error.kind === "denied" || error.code === "interrupted") return error;
+      return { node: node.id, error: error instanceof NodeFailure ? error.reason : error.message };
+    }
+  }
+
+  async #client(node: Endpoint): Promise<NodeClient> {
+    this.#credentials ??= this.#readCredentials();
+    const credentials = await this.#credentials;
+    let client = this.#clients.get(node.id);
+    if (client === undefined) {
+      client = new NodeClient(node, credentials);
+      this.#clients.set(node.id, client);
+    }
+    return client;
+  }
+
+  async #readCredentials(): Promise<Credentials> {
+    const { tokens, tls } = this.#manifest.security;
+    const environment = process.env["MEM0CTL_TOKEN"];
+    let token = this.#tokenGiven ?? (environment === "" ? undefined : environment);
+    if (token === undefined) {
+      for (const { name, role, source } of tokens) {
+        if (role !== "admin" || "sha256" in source) continue;
+        token = await resolveSecret(source, `the token ${name}`);
+        break;
+      }
+    }
+    return { token, ca: tls === undefined ? undefined : await readCa(tls.ca) };
+  }
+}
+
+const REPORT = { method: "GET", path: "/v1/cluster/node", write: false } as const;
+
+async function readCa(path: string): Promise<Buffer> {
+  try {
+    return await readFile(path);
+  } catch (cause) {
+    throw new Mem0ctlError("invalid", "ca-unreadable", "the CA certificate cannot be read", {
+      why: cause instanceof Error ? cause.message : String(cause),
+      hint: "see `spec.security.tls.ca`",
+      cause,
+    });
+  }
+}
+
+function nothingAnswered(failures: readonly NodeAnswer[]): Mem0ctlError {
+  const reasons = failures.flatMap((answer) =>
+    "error" in answer ? [`${answer.node}: ${answer.error}`] : [],
+  );
+  return new Mem0ctlError("unavailable", "nothing-answered", "no node answered", {
+    why: reasons.slice(0, 5).join("; "),
+    hint: "start the cluster with `mem0ctl up`, or see `mem0ctl status`",
+    data: { failures },
+  });
+}
+
+/** `host:port` or `[v6]:port` of a node that only the live map names. */
+function endpointOf(id: NodeId, address: string): Endpoint {
+  const colon = address.lastIndexOf(":");
+  return {
+    id,
+    host: address.slice(0, colon).replace(/^\[(.*)\]$/, "$1"),
+    port: Number(address.slice(colon + 1)),
+  };
+}
+
+function pauseMs(ms: number): Promise<void> {
+  return new Promise((resolve) => {
+    // Never what keeps the process alive: the answer has usually come before.
+    setTimeout(resolve, ms).unref();
+  });
+}

@@ -1,0 +1,108 @@
+// Is the process behind a pid file the node that wrote it? A pid alone proves nothing: pids are given
+// out again. The proof is the time the process started (and, on Linux, the boot it belongs to); only then
+// does the command line say whether `up` spawned it or someone runs it in the foreground. Sends no signal.
+
+import { execFile } from "node:child_process";
+import { lstat, open, readFile } from "node:fs/promises";
+import { constants } from "node:fs";
+import { join } from "node:path";
+import { promisify } from "node:util";
+
+import type { NodeId } from "../../model/ids.ts";
+import {
+  parsePidFile,
+  PID_FILE,
+  PID_FILE_BYTES_MAX,
+  startTimeOfStat,
+  stateOfStat,
+} from "../../model/pid-file.ts";
+import type { PidRecord } from "../../model/pid-file.ts";
+
+export type NodeProcess =
+  /** The node, spawned by `up`: it may be signalled. */
+  | { readonly kind: "spawned"; readonly record: PidRecord }
+  /** The node, but run by someone else: in a terminal, by systemd. Theirs to stop. */
+  | { readonly kind: "foreground"; readonly record: PidRecord }
+  /** A pid file whose process has ended, or whose pid is another program's now. */
+  | { readonly kind: "stale"; readonly pid: number | null }
+  | { readonly kind: "none" };
+
+/** What `ps` or `/proc` tells of a running process; undefined when there is none. */
+interface Running {
+  readonly startTime: string;
+  readonly bootId: string;
+  readonly command: string;
+}
+
+export async function nodeProcess(dataDir: string, node: NodeId, cluster: string): Promise<NodeProcess> {
+  const content = await readPidFile(join(dataDir, PID_FILE));
+  if (content === undefined) return { kind: "none" };
+  const record = parsePidFile(content);
+  if (record === undefined) return { kind: "stale", pid: null };
+  if (record.node !== node || record.cluster !== cluster) return { kind: "stale", pid: record.pid };
+  return identify(record);
+}
+
+/** Looks at the process again: to be called right before every signal. */
+export async function identify(record: PidRecord): Promise<NodeProcess> {
+  const running = await runningProcess(record.pid);
+  const same =
+    running !== undefined && running.startTime === record.startTime && running.bootId === record.bootId;
+  if (!same) return { kind: "stale", pid: record.pid };
+  const words = running.command.split(/[\0\s]+/);
+  const spawned =
+    words.some((word) => word.replaceAll("\\", "/").endsWith("node/main.js")) && words.includes(record.node);
+  return spawned ? { kind: "spawned", record } : { kind: "foreground", record };
+}
+
+async function readPidFile(path: string): Promise<string | undefined> {
+  // A link or a device in its place is not the node's: it is not followed, and not read.
+  const status = await lstat(path).catch(() => undefined);
+  if (status === undefined) return undefined;
+  if (!status.isFile() || status.size > PID_FILE_BYTES_MAX) return "";
+  const file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW).catch(() => undefined);
+  if (file === undefined) return undefined;
+  try {
+    return await file.readFile("utf8");
+  } finally {
+    await file.close();
+  }
+}
+
+async function runningProcess(pid: number): Promise<Running | undefined> {
+  return process.platform === "linux" ? runningOnLinux(pid) : runningElsewhere(pid);
+}
+
+async function runningOnLinux(pid: number): Promise<Running | undefined> {
+  try {
+    const [stat, command, bootId] = await Promise.all([
+      readFile(`/proc/${pid}/stat`, "utf8"),
+      readFile(`/proc/${pid}/cmdline`, "utf8"),
+      readFile("/proc/sys/kernel/random/boot_id", "utf8"),
+    ]);
+    const startTime = startTimeOfStat(stat);
+    const state = stateOfStat(stat);
+    // A zombie has ended; only its parent has not asked for its exit code yet.
+    if (startTime === undefined || state === "Z" || state === "X") return undefined;
+    return { startTime, command, bootId: bootId.trim() };
+  } catch {
+    return undefined;
+  }
+}
+
+const run = promisify(execFile);
+const LSTART = /^(\w{3} +\w{3} +\d+ +[\d:]+ +\d{4}) +(.*)$/s;
+
+async function runningElsewhere(pid: number): Promise<Running | undefined> {
+  try {
+    const { stdout } = await run("ps", ["-o", "lstart=,command=", "-p", String(pid)], {
+      env: { ...process.env, LC_ALL: "C" },
+      timeout: 5000,
+    });
+    const match = LSTART.exec(stdout.trim());
+    const startTime = match?.[1];
+    return startTime === undefined ? undefined : { startTime, command: match?.[2] ?? "", bootId: "" };
+  } catch {
+    return undefined;
+  }
+}

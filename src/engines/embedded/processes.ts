@@ -1,0 +1,194 @@
+// Starts and stops node processes on this machine. A node is spawned detached, by path, without a shell
+// and without secrets on its command line; it is signalled only while process-identity.ts can prove that
+// it is the node. Talking to a node is not done here.
+
+import { spawn } from "node:child_process";
+import { constants, existsSync } from "node:fs";
+import { lstat, mkdir, open, rename, rm, stat } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+
+import { Mem0ctlError } from "../../model/errors.ts";
+import type { NodeId } from "../../model/ids.ts";
+import type { NodeSpec } from "../../model/manifest.ts";
+import { LOG_FILE, PID_FILE } from "../../model/pid-file.ts";
+import type { PidRecord } from "../../model/pid-file.ts";
+import { identify, nodeProcess } from "./process-identity.ts";
+
+export interface SpawnedNode {
+  readonly pid: number;
+  readonly logFile: string;
+  /** Where in the log this start begins. */
+  readonly logOffset: number;
+  /** undefined while it runs. */
+  exit(): NodeExit | undefined;
+}
+
+export interface NodeExit {
+  readonly code: number | null;
+  readonly signal: string | null;
+}
+
+/** A log above this is set aside as `node.log.1` when its node is started, so that two files bound it. */
+const LOG_BYTES_MAX = 16 * 1024 * 1024;
+const STOP_POLL_MS = 50;
+/** How long a node has to stop cleanly before it is killed. */
+const STOP_GRACE_MS = 10_000;
+/** A killed process ends at once, unless the kernel holds it in a disk wait. */
+const KILL_WAIT_MS = 5000;
+
+/**
+ * The node's program, `node/main.js` of the build that this code belongs to: from a bundle in `dist` it
+ * is near by, from the sources it is in the `dist` beside them.
+ * @throws Mem0ctlError `not-built`.
+ */
+export function nodeProgram(): string {
+  let folder = dirname(fileURLToPath(import.meta.url));
+  for (;;) {
+    for (const candidate of [join(folder, "node", "main.js"), join(folder, "dist", "node", "main.js")]) {
+      if (existsSync(candidate)) return candidate;
+    }
+    const parent = dirname(folder);
+    if (parent === folder) break;
+    folder = parent;
+  }
+  throw new Mem0ctlError("failed", "not-built", "the node program is missing", {
+    why: "there is no dist/node/main.js beside this program",
+    hint: "build it with `npm run build`, or install mem0ctl again",
+  });
+}
+
+/** @throws Mem0ctlError `unsafe-path`, `data-dir-unusable`, `spawn-failed`. */
+export async function spawnNode(node: NodeSpec, manifestFile: string, program: string): Promise<SpawnedNode> {
+  await prepareDataDir(node);
+  const logFile = join(node.dataDir, LOG_FILE);
+  const { descriptor, offset } = await openLog(logFile);
+  try {
+    const child = spawn(process.execPath, [program, "--manifest", manifestFile, "--node", node.id], {
+      cwd: node.dataDir,
+      detached: true,
+      stdio: ["ignore", descriptor.fd, descriptor.fd],
+      windowsHide: true,
+    });
+    let exit: NodeExit | undefined;
+    child.once("exit", (code, signal) => {
+      exit = { code, signal };
+    });
+    const pid = await new Promise<number>((resolve, reject) => {
+      child.once("error", reject);
+      child.once("spawn", () => {
+        if (child.pid === undefined) reject(new Error("it has no pid"));
+        else resolve(child.pid);
+      });
+    });
+    child.unref();
+    return { pid, logFile, logOffset: offset, exit: () => exit };
+  } catch (cause) {
+    throw new Mem0ctlError("failed", "spawn-failed", `cannot start ${node.id}`, {
+      why: cause instanceof Error ? cause.message : String(cause),
+      hint: "look whether this user may start another process",
+      cause,
+    });
+  } finally {
+    await descriptor.close();
+  }
+}
+
+async function prepareDataDir(node: NodeSpec): Promise<void> {
+  const { dataDir, id } = node;
+  try {
+    await mkdir(dataDir, { recursive: true, mode: 0o700 });
+  } catch (cause) {
+    throw new Mem0ctlError("failed", "data-dir-unusable", `cannot make the data directory of ${id}`, {
+      why: cause instanceof Error ? cause.message : String(cause),
+      hint: "set `spec.dataDir` to a directory that this user may write to",
+      cause,
+    });
+  }
+  if (!(await lstat(dataDir)).isDirectory()) {
+    throw new Mem0ctlError("invalid", "unsafe-path", `the data directory of ${id} is a link`, {
+      why: `${dataDir} points somewhere else`,
+      hint: "name the directory itself in the manifest",
+    });
+  }
+}
+
+async function openLog(
+  logFile: string,
+): Promise<{ descriptor: Awaited<ReturnType<typeof open>>; offset: number }> {
+  const size = (await stat(logFile).catch(() => undefined))?.size ?? 0;
+  if (size > LOG_BYTES_MAX) await rename(logFile, `${logFile}.1`);
+  const flags = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | constants.O_NOFOLLOW;
+  const descriptor = await open(logFile, flags, 0o600);
+  return { descriptor, offset: (await descriptor.stat()).size };
+}
+
+export interface StopResult {
+  readonly outcome: "stopped" | "was-not-running" | "foreground";
+  readonly pid: number | null;
+}
+
+/**
+ * Stops the node that `up` spawned in this data directory: SIGTERM, and after `graceMs` SIGKILL. A stale
+ * pid file is removed and nobody is signalled; a node run in the foreground is left alone.
+ * @throws Mem0ctlError `stop-failed` when it is still there in the end, `not-allowed-to-signal`.
+ */
+export async function stopNode(
+  dataDir: string,
+  node: NodeId,
+  cluster: string,
+  graceMs: number = STOP_GRACE_MS,
+): Promise<StopResult> {
+  const found = await nodeProcess(dataDir, node, cluster);
+  if (found.kind === "none") return { outcome: "was-not-running", pid: null };
+  if (found.kind === "foreground") return { outcome: "foreground", pid: found.record.pid };
+  if (found.kind === "stale") {
+    await rm(join(dataDir, PID_FILE), { force: true });
+    return { outcome: "was-not-running", pid: null };
+  }
+  const { record } = found;
+  const ended = (await end(record, "SIGTERM", graceMs)) || (await end(record, "SIGKILL", KILL_WAIT_MS));
+  if (!ended) {
+    throw new Mem0ctlError("failed", "stop-failed", `${node} (pid ${record.pid}) does not end`, {
+      why: "it was killed, but the kernel keeps it: it may be waiting for a disk",
+      hint: "try again once the disk answers",
+    });
+  }
+  // A node that stops cleanly removes the file itself; a killed one cannot.
+  await removePidFileOf(record, dataDir, node, cluster);
+  return { outcome: "stopped", pid: record.pid };
+}
+
+/** Proves the identity, signals, and waits; true once the process has ended. */
+async function end(record: PidRecord, signal: "SIGTERM" | "SIGKILL", waitMs: number): Promise<boolean> {
+  // Between this look and the signal lies less than a millisecond; POSIX offers Node nothing tighter.
+  if ((await identify(record)).kind !== "spawned") return true;
+  try {
+    process.kill(record.pid, signal);
+  } catch (cause) {
+    if (cause instanceof Error && "code" in cause && cause.code === "ESRCH") return true;
+    throw new Mem0ctlError("failed", "not-allowed-to-signal", `cannot stop ${record.node}`, {
+      why: `pid ${record.pid} belongs to another user`,
+      hint: "run this as the user that started the cluster",
+      cause,
+    });
+  }
+  const deadlineMs = performance.now() + waitMs;
+  while (performance.now() < deadlineMs) {
+    if ((await identify(record)).kind !== "spawned") return true;
+    await pause(STOP_POLL_MS);
+  }
+  return false;
+}
+
+/** Only the file of the process that ended: a node started meanwhile has written its own. */
+async function removePidFileOf(
+  record: PidRecord,
+  dataDir: string,
+  node: NodeId,
+  cluster: string,
+): Promise<void> {
+  const left = await nodeProcess(dataDir, node, cluster);
+  if (left.kind === "stale" && left.pid === record.pid) await rm(join(dataDir, PID_FILE), { force: true });
+}

@@ -1,0 +1,129 @@
+// Brings one node to the point where it answers as itself: the handshake after spawning it, and every
+// case in which spawning would be wrong because it runs already or something else has its port.
+
+import { setTimeout as pause } from "node:timers/promises";
+
+import { Mem0ctlError } from "../../model/errors.ts";
+import type { Manifest, NodeSpec } from "../../model/manifest.ts";
+import type { NodeReport } from "../../model/node-api.ts";
+import type { NodeAction } from "../engine.ts";
+import { NodeFailure } from "./http-client.ts";
+import type { ClusterNodes } from "./nodes.ts";
+import { nodeProcess } from "./process-identity.ts";
+import { spawnNode } from "./processes.ts";
+import type { SpawnedNode } from "./processes.ts";
+import { portTaken, startFailure } from "./start-failure.ts";
+
+export interface StartContext {
+  readonly manifest: Manifest;
+  /** Absolute. */
+  readonly manifestFile: string;
+  readonly program: string;
+  readonly nodes: ClusterNodes;
+  /** By `performance.now()`. */
+  readonly deadlineMs: number;
+  readonly signal: AbortSignal | undefined;
+}
+
+const POLL_MS = 50;
+/** One question of the handshake; a healthy node answers in milliseconds. */
+const QUESTION_MS_MAX = 1000;
+/** A node that is only connected to is given this long; what is wrong then is the view's to say. */
+const CONNECT_MS_MAX = 2000;
+
+/**
+ * @throws Mem0ctlError `port-taken`, `wrong-cluster`, `node-start-timeout` (kind unknown-outcome), what
+ *   `startFailure` and `spawnNode` make of a node that ended, or kind denied.
+ */
+export async function startNode(spec: NodeSpec, context: StartContext): Promise<NodeAction> {
+  const node = spec.id;
+  if (spec.manage === "connect") return connect(spec, context);
+  const found = await nodeProcess(spec.dataDir, node, context.manifest.name);
+  const runs = found.kind === "spawned" || found.kind === "foreground";
+  const answer = await ask(spec, context);
+  if (isReport(answer)) return { node, outcome: "already-running", pid: answer.pid };
+  if (runs) {
+    // It is starting, or hangs: a second process on its data would not help.
+    return { node, outcome: "already-running", pid: (await untilItAnswers(spec, context)).pid };
+  }
+  // Something has the port, but is not a node and not ours. A refused connection means that it is free.
+  if (answer.code !== "connection-refused") throw await portTaken(spec);
+  const spawned = await spawnNode(spec, context.manifestFile, context.program);
+  const report = await untilItAnswers(spec, context, spawned);
+  // Another `up` at the same time may have been the faster one.
+  return { node, outcome: report.pid === spawned.pid ? "spawned" : "already-running", pid: report.pid };
+}
+
+async function connect(spec: NodeSpec, context: StartContext): Promise<NodeAction> {
+  const node = spec.id;
+  const deadlineMs = Math.min(context.deadlineMs, performance.now() + CONNECT_MS_MAX);
+  for (;;) {
+    const answer = await ask(spec, context);
+    if (isReport(answer)) return { node, outcome: "connected", pid: answer.pid };
+    if (performance.now() + POLL_MS >= deadlineMs) {
+      return { node, outcome: "not-managed", pid: null, error: reasonOf(answer) };
+    }
+    await pause(POLL_MS);
+  }
+}
+
+async function untilItAnswers(
+  spec: NodeSpec,
+  context: StartContext,
+  spawned?: SpawnedNode,
+): Promise<NodeReport> {
+  for (;;) {
+    const exit = spawned?.exit();
+    const answer = await ask(spec, context);
+    if (isReport(answer)) return answer;
+    if (spawned !== undefined && exit !== undefined) throw await startFailure(spec, spawned, exit);
+    if (performance.now() + POLL_MS >= context.deadlineMs) throw startTimeout(spec, answer, spawned);
+    await pause(POLL_MS);
+  }
+}
+
+/** The node's own report, or why there is none yet. What waiting cannot heal is thrown. */
+async function ask(spec: NodeSpec, context: StartContext): Promise<NodeReport | Mem0ctlError> {
+  const { manifest, nodes, signal } = context;
+  const leftMs = context.deadlineMs - performance.now();
+  const timeoutMs = Math.max(1, Math.min(QUESTION_MS_MAX, leftMs));
+  let report: NodeReport;
+  try {
+    report = await nodes.report(spec, { timeoutMs, ...(signal === undefined ? {} : { signal }) });
+  } catch (error) {
+    if (error instanceof NodeFailure && error.code === "not-a-node" && spec.manage === "spawn") {
+      throw await portTaken(spec);
+    }
+    // A node that says it is not ready answers so by the HTTP API's own errors.
+    if (error instanceof Mem0ctlError && (error.kind === "unavailable" || error.kind === "busy"))
+      return error;
+    throw error;
+  }
+  if (report.cluster === manifest.name && report.id === spec.id) return report;
+  throw new Mem0ctlError(
+    "conflict",
+    "wrong-cluster",
+    `${spec.address} is ${report.id} of the cluster ${report.cluster}, not ${spec.id} of ${manifest.name}`,
+    {
+      why: `pid ${report.pid} has the port`,
+      hint: "stop that cluster, or give this one other ports in the manifest",
+      data: { node: spec.id, port: spec.port, answers: { cluster: report.cluster, node: report.id } },
+    },
+  );
+}
+
+function isReport(answer: NodeReport | Mem0ctlError): answer is NodeReport {
+  return !(answer instanceof Mem0ctlError);
+}
+
+function reasonOf(answer: Mem0ctlError): string {
+  return answer instanceof NodeFailure ? answer.reason : answer.message;
+}
+
+function startTimeout(spec: NodeSpec, answer: Mem0ctlError, spawned: SpawnedNode | undefined): Mem0ctlError {
+  return new Mem0ctlError("unknown-outcome", "node-start-timeout", `${spec.id} does not answer yet`, {
+    why: `${spawned === undefined ? "its process runs" : `pid ${spawned.pid} was started`}, but: ${reasonOf(answer)}`,
+    hint: `it may still come; its log: \`mem0ctl nodes logs ${spec.id}\`, or raise --timeout`,
+    data: { node: spec.id, ...(spawned === undefined ? {} : { pid: spawned.pid }) },
+  });
+}

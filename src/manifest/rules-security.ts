@@ -1,0 +1,120 @@
+// Rules about who can reach the nodes and as whom, and about the embedding endpoint. Secrets themselves
+// are never looked at here (secrets.ts resolves them), and never repeated.
+
+import { isLoopback } from "./address.ts";
+import { shown } from "./raw.ts";
+import type { Path } from "./raw.ts";
+import { counted, isGiven, onLine } from "./rules.ts";
+import type { Rules } from "./rules.ts";
+
+export function checkSecurity(rules: Rules): void {
+  checkExposure(rules);
+  checkTokens(rules);
+  checkEmbedding(rules);
+}
+
+/** An address that others can reach needs both: TLS, so that a token is not overheard, and a token. */
+function checkExposure(rules: Rules): void {
+  const { nodes, spec, report } = rules;
+  if (spec.engine !== "embedded") return; // another engine's servers have their own security
+  const exposed = nodes.filter(({ address }) => address !== undefined && !isLoopback(address.host));
+  const [first] = exposed;
+  if (first === undefined) return;
+  const tls = isGiven(rules, ["spec", "security", "tls"]);
+  const tokens = spec.security?.tokens === undefined || spec.security.tokens.length > 0;
+  if (tls && tokens) return;
+  const others = exposed.length === 1 ? "" : ` and ${counted(exposed.length - 1, "other node")}`;
+  const missing = [tls ? [] : "TLS", tokens ? [] : "a token"].flat().join(" and ");
+  report({
+    code: "exposed-without-security",
+    path: [...first.path, "address"],
+    message: `${first.draft.id ?? "the node"}${others} can be reached from other machines (${shown(first.draft.address ?? "")}), but ${missing} ${tls || tokens ? "is" : "are"} not set`,
+    hint: "set spec.security.tls { cert, key, ca } and spec.security.tokens with an admin token, or use 127.0.0.1",
+  });
+}
+
+function checkTokens(rules: Rules): void {
+  const tokens = rules.spec.security?.tokens;
+  if (tokens === undefined) return;
+  const path: Path = ["spec", "security", "tokens"];
+  const first = new Map<string, number>();
+  for (const [index, token] of tokens.entries()) {
+    if (token?.name === undefined) continue;
+    const earlier = first.get(token.name);
+    if (earlier === undefined) first.set(token.name, index);
+    else {
+      rules.report({
+        code: "duplicate-token-name",
+        path: [...path, index, "name"],
+        message: `tokens[${index}]${onLine(rules, [...path, index, "name"])} has the name of tokens[${earlier}]${onLine(rules, [...path, earlier, "name"])}`,
+        hint: "give every token a name of its own",
+      });
+    }
+  }
+  const usable = tokens.some(
+    (token) =>
+      token === undefined ||
+      token.role === undefined ||
+      (token.role === "admin" && token.sha256 === undefined),
+  );
+  if (tokens.length === 0 || usable) return;
+  rules.report({
+    code: "no-admin-token",
+    path,
+    message: "none of the tokens is an admin token by file or env; nodes use one between themselves",
+    hint: "add { name: nodes, role: admin, env: MEM0CTL_ADMIN_TOKEN }",
+  });
+}
+
+function checkEmbedding(rules: Rules): void {
+  const { spec, report } = rules;
+  const { provider, url, apiKey } = spec.embedding ?? {};
+  if (provider === undefined) return;
+  const base: Path = ["spec", "embedding"];
+  for (const field of ["url", "model", "apiKey"] as const) {
+    const given = isGiven(rules, [...base, field]);
+    if (provider !== "openai" && given) {
+      report({
+        code: "setting-of-another-provider",
+        path: [...base, field],
+        message: `${field} belongs to the embedding provider openai, but the provider is ${provider}`,
+        hint: `set provider: openai, or remove ${field}`,
+      });
+    } else if (provider === "openai" && !given && field !== "apiKey") {
+      report({
+        code: "missing-field",
+        path: [...base, field],
+        message: `the embedding provider openai needs ${field}`,
+      });
+    }
+  }
+  if (url === undefined) return;
+  const parsed = URL.canParse(url) ? new URL(url) : undefined;
+  if (parsed === undefined || (parsed.protocol !== "https:" && parsed.protocol !== "http:")) {
+    report({
+      code: "invalid-url",
+      path: [...base, "url"],
+      message: "url is not an http or https URL",
+      hint: "write the base URL of the endpoint, up to and with /v1",
+    });
+  } else if (parsed.username !== "" || parsed.password !== "") {
+    report({
+      code: "inline-secret",
+      path: [...base, "url"],
+      message: "url holds a user name or password",
+      hint: "remove it and refer to the key by apiKey: { file } or { env }",
+    });
+  } else if (
+    parsed.protocol === "http:" &&
+    apiKey !== undefined &&
+    !isLoopback(parsed.hostname.replace(/^\[|\]$/g, ""))
+  ) {
+    report({
+      code: "api-key-unencrypted",
+      severity: "warning",
+      path: [...base, "url"],
+      message: "the API key would go over the network unencrypted",
+      hint: "use https",
+    });
+  }
+}

@@ -1,0 +1,219 @@
+// The manifest that `init cluster` writes: valid, and commented so that each choice explains itself to
+// whoever edits it next. It writes text and touches no file.
+
+import type {
+  EngineName,
+  Protocol,
+  ReplicationStrategy,
+  ShardingStrategy,
+  ShardKeyField,
+} from "../model/ids.ts";
+import { invalidManifest } from "./check.ts";
+import { parseManifest } from "./parse.ts";
+import { SHARDS_DEFAULT } from "./schema.ts";
+import { yamlText } from "./yaml-text.ts";
+
+export interface ScaffoldOptions {
+  readonly name: string;
+  /** Default: embedded. */
+  readonly engine?: EngineName;
+  /** Data nodes. Default: 3. */
+  readonly nodes?: number;
+  /** Zones that the nodes are spread over in turn. Default: each node is in a zone of its own. */
+  readonly zones?: number;
+  /** 0 or 1. Default: 0. */
+  readonly arbiters?: number;
+  /** Port of the first node on 127.0.0.1; the others follow. Default: 7001. */
+  readonly basePort?: number;
+  /** Default: as many copies as there are nodes, at most 3. */
+  readonly replication?: { readonly strategy: ReplicationStrategy; readonly replicas?: number };
+  /** Default: hash, 16 shards, by user. */
+  readonly sharding?: {
+    readonly strategy: ShardingStrategy;
+    /** Default: 16; with `ranges`, one more than there are. */
+    readonly shards?: number;
+    readonly key?: ShardKeyField;
+    /** Default for range: points that divide keys of letters and digits evenly. */
+    readonly ranges?: readonly string[];
+    readonly directory?: Readonly<Record<string, number>>;
+  };
+  /** Default: raft. */
+  readonly protocol?: Protocol;
+  /** Default: .mem0ctl/ and the name. */
+  readonly dataDir?: string;
+  /** Path or URL of the JSON Schema for editors; left out unless given. */
+  readonly schema?: string;
+}
+
+/**
+ * The YAML text of a new manifest.
+ * @throws Mem0ctlError `manifest-invalid` (invalid), with the findings in `data.findings`, when the options
+ * contradict each other or cannot be.
+ */
+export function scaffoldManifest(options: ScaffoldOptions): string {
+  const text = [
+    ...header(options),
+    "apiVersion: mem0ctl/v1",
+    "kind: Cluster",
+    "metadata:",
+    `  name: ${yamlText(options.name)}`,
+    "",
+    "spec:",
+    "  # What keeps the data. embedded: nodes of mem0ctl's own, for laptops, CI and small clusters.",
+    `  engine: ${options.engine ?? "embedded"}`,
+    "",
+    "  # Spawned nodes keep data, logs and pid files below it, relative to this file.",
+    `  dataDir: ${yamlText(options.dataDir ?? `.mem0ctl/${options.name}`)}`,
+    "",
+    ...nodeLines(options),
+    "",
+    ...replicationLines(options),
+    "",
+    ...shardingLines(options),
+    "",
+    ...consensusLines(options),
+    "",
+    "  limits:",
+    "    # A replica that lags behind its leader by more makes `mem0ctl status` say degraded.",
+    "    maxLag: 5s",
+    "",
+    "  # Any address but loopback needs TLS and an admin token. Secrets never stand in this file.",
+    "  # security:",
+    '  #   tls: { cert: "tls/{node}.pem", key: "tls/{node}.key", ca: tls/ca.pem }',
+    "  #   tokens:",
+    "  #     - { name: admin, role: admin, env: MEM0CTL_ADMIN_TOKEN }",
+    "",
+  ].join("\n");
+  const { manifest, findings } = parseManifest(text, { file: "cluster.yaml", baseDir: "." });
+  if (manifest === undefined) throw invalidManifest("the new manifest", findings);
+  return text;
+}
+
+function header({ schema }: ScaffoldOptions): string[] {
+  if (schema !== undefined) return [`# yaml-language-server: $schema=${schema.replaceAll(/\s/g, "")}`];
+  return ["# Fields, types and defaults: `mem0ctl schema manifest`. Check this file: `mem0ctl validate`."];
+}
+
+/** a … z, then zone-27 and so on. */
+function zoneName(index: number): string {
+  return index < 26 ? String.fromCharCode("a".charCodeAt(0) + index) : `zone-${index + 1}`;
+}
+
+function nodeLines({ nodes = 3, zones, arbiters = 0, basePort = 7001 }: ScaffoldOptions): string[] {
+  const lines = [
+    "  # One line per node. A node on a loopback address is started by `mem0ctl up`; any other is connected to.",
+    "  # role: a primary holds data and is preferred as leader (all are here, so that leaders spread over all);",
+    "  #   a secondary holds data and leads when no primary can; an arbiter votes and holds no memories.",
+    "  # zone: what fails together, say a rack. The copies of a shard are spread over the zones.",
+    "  # weight: the node's share of data and leaders, 1 unless given.",
+    nodes + arbiters === 0 ? "  nodes: []" : "  nodes:",
+  ];
+  for (let index = 0; index < nodes + arbiters; index += 1) {
+    const arbiter = index >= nodes;
+    const id = arbiter ? `arbiter-${index - nodes + 1}` : `node-${index + 1}`;
+    const role = arbiter ? "arbiter" : "primary";
+    const zone = zoneName(zones === undefined || zones < 1 ? index : index % zones);
+    lines.push(
+      `    - { id: ${id}, address: "127.0.0.1:${basePort + index}", role: ${role}, zone: ${yamlText(zone)} }`,
+    );
+  }
+  return lines;
+}
+
+function replicationLines({ nodes = 3, replication, arbiters = 0 }: ScaffoldOptions): string[] {
+  const byDefault = (["none", "none", "single"] as const)[nodes] ?? "multiple";
+  const strategy = replication?.strategy ?? byDefault;
+  const replicas =
+    replication?.replicas ?? (strategy === "multiple" ? Math.max(1, Math.min(2, nodes - 1)) : undefined);
+  const lines = [
+    "  # Copies of each shard besides the leader's: none has 0, single has 1, multiple has as many as replicas says.",
+    "  # 3 copies (multiple, replicas: 2) go on after the loss of any one node.",
+  ];
+  if (strategy === "single" && arbiters === 0) {
+    lines.push(
+      "  # 2 copies keep the data when a node is lost, but write only while both are there: add an arbiter.",
+    );
+  }
+  if (strategy === "none") lines.push("  # With none, the loss of a node's disk loses its memories.");
+  lines.push("  replication:", `    strategy: ${strategy}`);
+  if (replicas !== undefined) lines.push(`    replicas: ${replicas}`);
+  return lines;
+}
+
+function shardingLines({ sharding }: ScaffoldOptions): string[] {
+  const strategy = sharding?.strategy ?? "hash";
+  const shards =
+    sharding?.shards ?? (sharding?.ranges === undefined ? SHARDS_DEFAULT : sharding.ranges.length + 1);
+  const lines = [
+    "  # hash: even without thought. range: neighbouring keys stay together. directory: listed keys are pinned.",
+    "  # key: the scope field that decides which shard a memory belongs to: user, agent, run or app.",
+    "  sharding:",
+    `    strategy: ${strategy}`,
+    `    shards: ${shards}`,
+    `    key: ${sharding?.key ?? "user"}`,
+  ];
+  const ranges = sharding?.ranges ?? (strategy === "range" ? evenSplitPoints(shards) : undefined);
+  if (ranges !== undefined) {
+    lines.push(
+      "    # Split points: a shard holds the keys from one point up to, but not including, the next.",
+      `    ranges: [${wrapped(ranges.map(quotedAlways))}]`,
+    );
+  }
+  const pins = sharding?.directory;
+  if (pins !== undefined && Object.keys(pins).length > 0) {
+    lines.push("    directory:");
+    for (const [key, shard] of Object.entries(pins)) lines.push(`      ${quotedAlways(key)}: ${shard}`);
+  } else if (strategy === "directory") {
+    lines.push("    # Keys that are not listed fall to their hash.", "    # directory: { acme: 3 }");
+  }
+  return lines;
+}
+
+/** Keys such as `1`, `null` and `1e3` must stay text. */
+function quotedAlways(text: string): string {
+  return JSON.stringify(text);
+}
+
+/** Long lists go on in lines of 16. */
+function wrapped(items: readonly string[]): string {
+  let text = "";
+  for (const [index, item] of items.entries()) {
+    if (index > 0) text += index % 16 === 0 ? ",\n      " : ", ";
+    text += item;
+  }
+  return text;
+}
+
+/**
+ * Points that divide keys which begin with digits and lower-case letters into equal shares: the shortest
+ * prefixes over 0-9a-z that are enough for that many shards.
+ */
+function evenSplitPoints(shards: number): string[] {
+  let width = 1;
+  while (36 ** width < shards) width += 1;
+  const points: string[] = [];
+  for (let index = 1; index < shards; index += 1) {
+    const prefix = Math.floor((index * 36 ** width) / shards)
+      .toString(36)
+      .padStart(width, "0");
+    points.push(prefix.replace(/0+$/, "")); // `g` begins where `g0` would, and is what people would write
+  }
+  return points;
+}
+
+function consensusLines({ protocol = "raft" }: ScaffoldOptions): string[] {
+  const lines = [
+    "  # How the copies of a shard agree. raft: one leader per shard orders the writes.",
+    "  # electionTimeout: silence after which a new leader is elected; at least 5 heartbeats.",
+    "  consensus:",
+    `    protocol: ${protocol}`,
+    "    heartbeatInterval: 100ms",
+    "    electionTimeout: 1s",
+  ];
+  lines.push(
+    protocol === "quorum"
+      ? "    consistency: { read: quorum, write: quorum }"
+      : "    consistency: { read: linearizable, write: quorum } # read: stale is faster and may miss the newest writes",
+  );
+  return lines;
+}

@@ -1,0 +1,93 @@
+// The interchange format: JSON Lines, one memory per line with all that belongs to it, its vector and its
+// history included, so that export and import lose nothing. Text in, record out, and back; no streams.
+
+import { Mem0ctlError } from "../model/errors.ts";
+import type { MemoryEvent, MemoryRecord } from "../model/node-api.ts";
+import { checkRecord, FieldError } from "./record.ts";
+import type { FieldProblem } from "./record.ts";
+
+/** Longest line, in UTF-8 bytes without its end: 8 MiB. */
+export const LINE_BYTES_MAX = 8_388_608;
+
+/** 10^0 to 10^22: later ones are not exact doubles, and a quotient by them is not correctly rounded. */
+const EXACT_POWERS_OF_TEN = Array.from({ length: 23 }, (_, exponent) => Number(`1e${exponent}`));
+
+/**
+ * One line without its end, fields in a fixed order. Vectors are written with as few digits as give the
+ * same float32 back (Steele and White, "How to Print Floating-Point Numbers Accurately", PLDI 1990).
+ */
+export function formatRecord(record: MemoryRecord): string {
+  return JSON.stringify({
+    id: record.id,
+    memory: record.memory,
+    user_id: record.user_id,
+    agent_id: record.agent_id,
+    run_id: record.run_id,
+    app_id: record.app_id,
+    metadata: record.metadata,
+    categories: record.categories,
+    created_at: record.created_at,
+    updated_at: record.updated_at,
+    embedding: record.embedding?.map(shortestFloat32),
+    history: record.history?.map(orderedEvent),
+  });
+}
+
+function orderedEvent(event: MemoryEvent): MemoryEvent {
+  return {
+    id: event.id,
+    event: event.event,
+    old_memory: event.old_memory,
+    new_memory: event.new_memory,
+    created_at: event.created_at,
+  };
+}
+
+/**
+ * The record of one line. `lineNumber` counts from 1 and heads every message. Throws kind `invalid`, code
+ * `line-invalid`, with `data` {line, field, problems: FieldProblem[]} naming every wrong or unknown field.
+ */
+export function parseLine(line: string, lineNumber: number, dimensions: number): MemoryRecord {
+  if (line.length * 3 > LINE_BYTES_MAX && Buffer.byteLength(line) > LINE_BYTES_MAX) {
+    throw lineError(lineNumber, [
+      { field: "record", message: `the line is longer than the limit of ${LINE_BYTES_MAX} bytes` },
+    ]);
+  }
+  let json: unknown;
+  try {
+    json = JSON.parse(line);
+  } catch {
+    // The parser's own message quotes the text, which may be of any length and hold anything.
+    throw lineError(lineNumber, [{ field: "record", message: "the line is not a JSON object" }]);
+  }
+  try {
+    return checkRecord(json, dimensions);
+  } catch (error) {
+    if (error instanceof FieldError) throw lineError(lineNumber, error.problems);
+    throw error;
+  }
+}
+
+function lineError(line: number, problems: readonly FieldProblem[]): Mem0ctlError {
+  const shown = problems.map((problem) => `${problem.field}: ${problem.message}`).join("; ");
+  return new Mem0ctlError("invalid", "line-invalid", `line ${line}: ${shown}`, {
+    data: { line, field: problems[0]?.field ?? "record", problems },
+  });
+}
+
+/**
+ * The decimal with the fewest digits that rounds to the same float32, as the double nearest to it. Nine
+ * digits are always enough; a number that the scaling cannot reach is returned as the float32 it is.
+ */
+function shortestFloat32(value: number): number {
+  const target = Math.fround(value);
+  const leadingDigit = Math.floor(Math.log10(Math.abs(target)));
+  // Most of a vector's numbers need 8 or 9 digits; whoever needs at most 6 is found at 7 as well.
+  for (let digits = 7; digits <= 9; digits += 1) {
+    const scale = EXACT_POWERS_OF_TEN[digits - 1 - leadingDigit];
+    if (scale === undefined) break;
+    const decimal = Math.round(target * scale) / scale;
+    if (Math.fround(decimal) === target) return decimal;
+  }
+  return target;
+}

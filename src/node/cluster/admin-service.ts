@@ -1,0 +1,243 @@
+// What an admin may do through any node: see its report, hand leadership over, let nodes join and leave.
+// Changes of the cluster go through the shard map in the metadata group; the nodes then follow it.
+
+import { setTimeout as sleep } from "node:timers/promises";
+import { Mem0ctlError } from "../../model/errors.ts";
+import { META_GROUP, type GroupId, type NodeId } from "../../model/ids.ts";
+import type { NodeReport, TransferRequest, TransferResult } from "../../model/node-api.ts";
+import type { MapNode, ShardMap } from "../../model/shard-map.ts";
+import { mapWithNode, mapWithoutNode, planLeave } from "../../topology/membership.ts";
+import { shardById } from "../../topology/shard-map.ts";
+import type { Host } from "../host/host.ts";
+import type { AdminService, CallContext } from "../service.ts";
+import type { Network } from "../transport/network.ts";
+import type { Router } from "./router.ts";
+
+const POLL_MS = 20;
+/** Attempts to change the map against others who change it. */
+const MAP_ATTEMPTS_MAX = 10;
+
+export interface AdminOptions {
+  readonly self: NodeId;
+  readonly host: Host;
+  readonly network: Network;
+  readonly router: Router;
+  readonly map: () => ShardMap;
+  readonly report: () => NodeReport;
+  readonly stop: () => Promise<void>;
+}
+
+/** What a peer is asked to do for a transfer; the leader alone can. */
+export interface TransferCall {
+  readonly group: GroupId;
+  readonly to: NodeId | null;
+  readonly ttlMs: number;
+}
+
+export class Admin implements AdminService {
+  private readonly options: AdminOptions;
+
+  constructor(options: AdminOptions) {
+    this.options = options;
+  }
+
+  report(): NodeReport {
+    return this.options.report();
+  }
+
+  map(): ShardMap {
+    return this.options.map();
+  }
+
+  stop(): Promise<void> {
+    return this.options.stop();
+  }
+
+  async transfer(request: TransferRequest, context: CallContext): Promise<TransferResult> {
+    const { self, network, router } = this.options;
+    const { group, to } = request;
+    const members = membersOf(this.map(), group);
+    if (to !== undefined && !members.includes(to)) {
+      throw new Mem0ctlError("invalid", "not-a-replica", `${to} holds no data of ${groupName(group)}`, {
+        hint: `it can go to ${members.join(", ")}`,
+      });
+    }
+    const { leader } = router.leaderOf(group);
+    if (leader === null) {
+      throw new Mem0ctlError("unavailable", "no-leader", `${groupName(group)} has no leader to hand over from`);
+    }
+    const ttlMs = Math.max(1, context.deadlineMs - Date.now());
+    const call: TransferCall = { group, to: to ?? null, ttlMs };
+    const done = (
+      leader === self ? await this.transferHere(call) : await network.call(leader, "transfer", call, context.deadlineMs)
+    ) as TransferResult;
+    // The map remembers the choice; otherwise the preferred leader would take over again.
+    await this.changeMap((map) => withLeaderFirst(map, group, done.to), context.deadlineMs);
+    return done;
+  }
+
+  /** Hands a group that this node leads to `to`, or to the replica that is furthest. */
+  async transferHere(call: TransferCall): Promise<TransferResult> {
+    const { self, host } = this.options;
+    const group = host.group(call.group);
+    const before = group.replica.status();
+    if (before.role !== "leader") {
+      throw new Mem0ctlError("unavailable", "not-leader", `${self} does not lead ${groupName(call.group)}`, {
+        data: { leader: before.leader, group: call.group },
+      });
+    }
+    if (call.to === self) return { group: call.group, from: self, to: self, term: before.term };
+    const target = call.to ?? this.furthest(call.group);
+    if (target === undefined) {
+      throw new Mem0ctlError("unavailable", "no-target", `no other replica of ${groupName(call.group)} can take over`, {
+        hint: "`mem0ctl replicas lag` shows which of them are down or behind",
+      });
+    }
+    const deadlineMs = Date.now() + call.ttlMs;
+    group.step({ kind: "transfer", to: target });
+    while (Date.now() < deadlineMs) {
+      const status = group.replica.status();
+      if (status.leader === target) return { group: call.group, from: self, to: target, term: status.term };
+      if (status.role === "leader" && status.transferringTo === "") {
+        throw new Mem0ctlError("failed", "transfer-refused", `${target} did not take over ${groupName(call.group)}`, {
+          why: "it was not caught up in time, or it did not answer",
+          hint: "`mem0ctl replicas lag` shows how far it is; try again when it is 0",
+        });
+      }
+      await sleep(POLL_MS);
+    }
+    throw new Mem0ctlError("unknown-outcome", "timed-out", `the transfer of ${groupName(call.group)} did not end in time`, {
+      hint: "`mem0ctl leader show` tells who leads now",
+    });
+  }
+
+  async join(node: MapNode, context: CallContext): Promise<ShardMap> {
+    return this.changeMap((map) => {
+      const known = map.nodes.find((other) => other.id === node.id);
+      // Repeated after a lost answer, it is done already.
+      if (known !== undefined && known.address === node.address && known.role === node.role) return map;
+      return mapWithNode(map, { ...node, draining: false });
+    }, context.deadlineMs);
+  }
+
+  /**
+   * Moves everything off the node, then takes it out of the map. It can be repeated: what was done stays.
+   * Throws `too-few-nodes` when some copy would be lost; nothing is changed then.
+   */
+  async leave(node: NodeId, context: CallContext): Promise<ShardMap> {
+    if (!this.map().nodes.some((other) => other.id === node)) return this.map();
+    await this.changeMap((map) => {
+      const known = map.nodes.find((other) => other.id === node);
+      if (known === undefined || (known.draining && !holdsAnything(map, node))) return map;
+      const moved = mapWithoutNode(map, node, planLeave(map, node));
+      // It stays a member until its replicas have moved: they are copied from it.
+      return { ...moved, nodes: map.nodes.map((other) => (other.id === node ? { ...other, draining: true } : other)) };
+    }, context.deadlineMs);
+    await this.drained(node, context.deadlineMs);
+    return this.changeMap(
+      (map) =>
+        map.nodes.some((other) => other.id === node)
+          ? { ...map, epoch: map.epoch + 1, nodes: map.nodes.filter((other) => other.id !== node) }
+          : map,
+      context.deadlineMs,
+    );
+  }
+
+  /** Waits until no group counts the node among its members any more. */
+  private async drained(node: NodeId, deadlineMs: number): Promise<void> {
+    const groups = [META_GROUP, ...this.map().shards.map((shard) => shard.id)];
+    for (const group of groups) {
+      for (;;) {
+        const members = await this.members(group, deadlineMs);
+        if (members !== undefined && !members.includes(node)) break;
+        if (group === META_GROUP && members !== undefined && !this.map().metaVoters.includes(node)) break;
+        if (Date.now() >= deadlineMs) {
+          throw new Mem0ctlError("unknown-outcome", "still-draining", `${node} still holds a replica of ${groupName(group)}`, {
+            why: "its copies are being moved to other nodes",
+            hint: "the move goes on; repeat the command to finish it",
+            data: { group, node },
+          });
+        }
+        await sleep(5 * POLL_MS);
+      }
+    }
+  }
+
+  private async members(group: GroupId, deadlineMs: number): Promise<readonly NodeId[] | undefined> {
+    const { self, host, network, router } = this.options;
+    const { leader } = router.leaderOf(group);
+    if (leader === null) return undefined;
+    if (leader === self) {
+      const { voters, outgoing } = host.group(group).replica.status().membership;
+      return [...voters, ...outgoing];
+    }
+    const answer = await network.call(leader, "members", { group }, deadlineMs).catch(() => undefined);
+    const membership = answer as { voters: NodeId[]; outgoing: NodeId[] } | undefined;
+    return membership === undefined ? undefined : [...membership.voters, ...membership.outgoing];
+  }
+
+  private async changeMap(change: (map: ShardMap) => ShardMap, deadlineMs: number): Promise<ShardMap> {
+    let { map } = { map: this.map() };
+    for (let attempt = 0; attempt < MAP_ATTEMPTS_MAX; attempt += 1) {
+      const wanted = change(map);
+      if (wanted === map) return map;
+      const result = await this.options.router.changeMap({ from: map.epoch, map: wanted }, deadlineMs);
+      if (result.accepted || result.map.epoch === wanted.epoch) {
+        if (JSON.stringify(result.map) === JSON.stringify(wanted)) return result.map;
+      }
+      map = result.map;
+    }
+    throw new Mem0ctlError("conflict", "map-contended", "the shard map was changed by others again and again", {
+      hint: "try again when the other operation is over",
+    });
+  }
+
+  private furthest(id: GroupId): NodeId | undefined {
+    const { host, network } = this.options;
+    const { progress, membership } = host.group(id).replica.status();
+    const able = progress.filter(
+      (peer) =>
+        peer.recentlyActive &&
+        network.connected(peer.node) &&
+        membership.voters.includes(peer.node) &&
+        !membership.arbiters.includes(peer.node),
+    );
+    const order = membersOf(this.map(), id);
+    return able.toSorted((a, b) => b.match - a.match || order.indexOf(a.node) - order.indexOf(b.node))[0]?.node;
+  }
+}
+
+/** Nodes that may lead a group, preferred first. Throws `shard-unknown`. */
+function membersOf(map: ShardMap, group: GroupId): readonly NodeId[] {
+  if (group === META_GROUP) return map.metaVoters;
+  const shard = shardById(map, group);
+  if (shard === undefined) {
+    throw new Mem0ctlError("not-found", "shard-unknown", `there is no shard ${group}`, {
+      hint: `shards are 0 to ${map.shards.length - 1}, and meta`,
+    });
+  }
+  return shard.replicas;
+}
+
+function withLeaderFirst(map: ShardMap, group: GroupId, leader: NodeId): ShardMap {
+  const order = membersOf(map, group);
+  if (order[0] === leader || !order.includes(leader)) return map;
+  const reordered = [leader, ...order.filter((id) => id !== leader)];
+  if (group === META_GROUP) return { ...map, epoch: map.epoch + 1, metaVoters: reordered };
+  return {
+    ...map,
+    epoch: map.epoch + 1,
+    shards: map.shards.map((shard) => (shard.id === group ? { ...shard, replicas: reordered } : shard)),
+  };
+}
+
+function holdsAnything(map: ShardMap, node: NodeId): boolean {
+  return (
+    map.metaVoters.includes(node) ||
+    map.shards.some((shard) => shard.replicas.includes(node) || shard.arbiters.includes(node))
+  );
+}
+
+function groupName(group: GroupId): string {
+  return group === META_GROUP ? "the metadata group" : `shard ${group}`;
+}

@@ -1,0 +1,312 @@
+// The memory operations of the whole cluster, from any of its nodes: which shards a request concerns, one
+// call to each of their leaders, and one answer made of theirs.
+
+import { randomBytes } from "node:crypto";
+import { boundingShardKeys, type Filter } from "../../memory/filter.ts";
+import { newMemoryId, shardHint } from "../../memory/id.ts";
+import { checkRecord, checkVector, FieldError, shardKeyOf, textHash, type Scope } from "../../memory/record.ts";
+import { Mem0ctlError } from "../../model/errors.ts";
+import type { ShardId } from "../../model/ids.ts";
+import type { ExportPage, ImportRequest, ImportResult, MemoryEvent, MemoryRecord, MemoryStats } from "../../model/node-api.ts";
+import type { ShardMap } from "../../model/shard-map.ts";
+import { shardById, shardOfKey } from "../../topology/shard-map.ts";
+import type { Embedder } from "../embedder.ts";
+import { vectorBytes, type PutItem, type StoredRecord } from "../memories/commands.ts";
+import { memoryNotFound } from "../memories/memory-machine.ts";
+import { bestFirst, newestFirst } from "../memories/queries.ts";
+import type { CallContext, EntityCount, MemoryService, NewMemory, ScoredMemory, StoredMemory } from "../service.ts";
+import type { Router } from "./router.ts";
+import { queries, type TypedQuery } from "./shard-queries.ts";
+
+/** Bytes of one command, roughly: a batch is split so that no log entry grows much larger. */
+const COMMAND_BYTES_MAX = 1 << 20;
+/** Shards asked at a time by a request that concerns them all. */
+const SHARDS_AT_ONCE = 16;
+/** Newest records that one page may reach back to: pages deeper than this are refused. */
+const PAGE_DEPTH_MAX = 100_000;
+
+export interface MemoryServiceOptions {
+  readonly router: Router;
+  readonly embedder: Embedder;
+  readonly dimensions: number;
+  readonly map: () => ShardMap;
+}
+
+export function createMemoryService(options: MemoryServiceOptions): MemoryService {
+  const { router, embedder, dimensions } = options;
+
+  const ask = async <Answer>(shard: ShardId, query: TypedQuery<Answer>, context: CallContext): Promise<Answer> =>
+    (await router.read(shard, query, context.consistency, context.deadlineMs)) as Answer;
+
+  const askAll = <Answer>(
+    shards: readonly ShardId[],
+    query: TypedQuery<Answer>,
+    context: CallContext,
+  ): Promise<Answer[]> => inTurn(shards, (shard) => ask(shard, query, context));
+
+  const allShards = (): ShardId[] => options.map().shards.map((shard) => shard.id);
+
+  /** The shards that can hold a match. */
+  const shardsOf = (filter: Filter): ShardId[] => {
+    const map = options.map();
+    const keys = boundingShardKeys(filter, map.key);
+    return keys === undefined ? allShards() : [...new Set(keys.map((key) => shardOfKey(map, key).id))];
+  };
+
+  /**
+   * Runs `attempt` on the shard that the id hints at, then on all others, until one has the memory.
+   * @throws memory-not-found
+   */
+  const whereMemoryIs = async <Answer>(id: string, attempt: (shard: ShardId) => Promise<Answer>): Promise<Answer> => {
+    const hint = shardHint(id);
+    const hinted = hint === undefined ? undefined : shardById(options.map(), String(hint))?.id;
+    const missing = (error: unknown): undefined => {
+      if (error instanceof Mem0ctlError && error.code === "memory-not-found") return undefined;
+      throw error;
+    };
+    if (hinted !== undefined) {
+      const found = await attempt(hinted).then((answer) => ({ answer }), missing);
+      if (found !== undefined) return found.answer;
+    }
+    const others = allShards().filter((shard) => shard !== hinted);
+    const answers = await inTurn(others, (shard) => attempt(shard).then((answer) => ({ answer }), missing));
+    const found = answers.find((answer) => answer !== undefined);
+    if (found === undefined) throw memoryNotFound(id);
+    return found.answer;
+  };
+
+  const embed = async (
+    texts: readonly string[],
+    vectors: readonly (Float32Array | undefined)[],
+    deadlineMs: number,
+  ): Promise<Float32Array[]> => {
+    const missing = texts.filter((_, at) => vectors[at] === undefined);
+    const made = missing.length === 0 ? [] : await embedder.embed(missing, deadlineMs);
+    let next = 0;
+    return texts.map((_, at) => {
+      const vector = vectors[at] ?? made[next++];
+      if (vector === undefined) throw new Mem0ctlError("failed", "embedding-missing", "the embedder gave too few vectors");
+      return checkVector(vector, dimensions);
+    });
+  };
+
+  /** Puts items shard by shard, each command of bounded size. */
+  const put = async (items: readonly (PutItem & { readonly shard: ShardId })[], deadlineMs: number): Promise<void> => {
+    const byShard = new Map<ShardId, PutItem[]>();
+    for (const { shard, ...item } of items) {
+      const list = byShard.get(shard);
+      if (list === undefined) byShard.set(shard, [item]);
+      else list.push(item);
+    }
+    await inTurn([...byShard], async ([shard, list]) => {
+      for (const batch of batches(list)) await router.write(shard, { t: "put", items: batch }, deadlineMs);
+    });
+  };
+
+  return {
+    async add(memories: readonly NewMemory[], context) {
+      const map = options.map();
+      const vectors = await embed(
+        memories.map((memory) => memory.text),
+        memories.map((memory) => memory.embedding),
+        context.deadlineMs,
+      );
+      const nowMs = Date.now();
+      const at = new Date(nowMs).toISOString();
+      const items = memories.map((memory, index) => {
+        const scope = scopeOf(memory);
+        const key = shardKeyOf(scope, map.key);
+        const shard = shardOfKey(map, key).id;
+        const record: StoredRecord = {
+          memory: memory.text,
+          ...scope,
+          ...(memory.metadata === undefined ? {} : { metadata: memory.metadata }),
+          ...(memory.categories === undefined ? {} : { categories: memory.categories }),
+          created_at: at,
+          updated_at: at,
+          hash: textHash(memory.text),
+        };
+        const vector = vectors[index];
+        if (vector === undefined) throw new Mem0ctlError("failed", "embedding-missing", "a vector is missing");
+        return { shard, id: newMemoryId(nowMs, Number(shard), randomBytes(10)), key, record, vector: vectorBytes(vector) };
+      });
+      await put(items, context.deadlineMs);
+      return items.map(({ id, record }): StoredMemory => ({ id, ...record }));
+    },
+
+    async search(request, context) {
+      const [vector] = await embed([request.query], [request.vector], context.deadlineMs);
+      if (vector === undefined) throw new Mem0ctlError("failed", "embedding-missing", "a vector is missing");
+      const query = queries.search(request.filter, vector, request.topK, request.threshold);
+      const found = (await askAll(shardsOf(request.filter), query, context)).flat();
+      return found.toSorted(bestFirst).slice(0, request.topK) satisfies readonly ScoredMemory[];
+    },
+
+    async list(request, context) {
+      const depth = request.page * request.pageSize;
+      if (depth > PAGE_DEPTH_MAX) {
+        throw new Mem0ctlError("invalid", "page-too-deep", `page: pages reach back ${PAGE_DEPTH_MAX} memories`, {
+          hint: "narrow the filter, or use the export",
+        });
+      }
+      const answers = await askAll(shardsOf(request.filter), queries.list(request.filter, depth), context);
+      const newest = answers.flatMap((answer) => answer.newest).toSorted(newestFirst);
+      return {
+        count: answers.reduce((sum, answer) => sum + answer.count, 0),
+        results: newest.slice(depth - request.pageSize, depth),
+      };
+    },
+
+    get: (id, context) => whereMemoryIs(id, (shard) => ask(shard, queries.get(id), context)),
+
+    history: (id, context): Promise<readonly MemoryEvent[]> =>
+      whereMemoryIs(id, (shard) => ask(shard, queries.history(id), context)),
+
+    async update(id, change, context) {
+      const vector =
+        change.text === undefined && change.embedding === undefined
+          ? undefined
+          : (await embed([change.text ?? ""], [change.embedding], context.deadlineMs))[0];
+      const at = new Date().toISOString();
+      const updated = await whereMemoryIs(id, (shard) =>
+        router.write(
+          shard,
+          {
+            t: "update",
+            id,
+            ...(change.text === undefined ? {} : { text: change.text, hash: textHash(change.text) }),
+            ...(change.metadata === undefined ? {} : { metadata: change.metadata }),
+            ...(vector === undefined ? {} : { vector: vectorBytes(vector) }),
+            at,
+          },
+          context.deadlineMs,
+        ),
+      );
+      return updated as StoredMemory;
+    },
+
+    async delete(id, context) {
+      await whereMemoryIs(id, (shard) => router.write(shard, { t: "delete", id }, context.deadlineMs));
+    },
+
+    async deleteAll(filter, context) {
+      const counts = await inTurn(shardsOf(filter), (shard) =>
+        router.write(shard, { t: "delete-matching", filter }, context.deadlineMs),
+      );
+      return counts.reduce<number>((sum, count) => sum + Number(count), 0);
+    },
+
+    async entities(context) {
+      const merged = new Map<string, EntityCount>();
+      for (const entity of (await askAll(allShards(), queries.entities(), context)).flat()) {
+        const name = `${entity.type}\n${entity.name}`;
+        const known = merged.get(name);
+        merged.set(name, known === undefined ? entity : addCounts(known, entity));
+      }
+      return [...merged.values()].toSorted((a, b) => (a.type === b.type ? (a.name < b.name ? -1 : 1) : a.type < b.type ? -1 : 1));
+    },
+
+    async import(request: ImportRequest, context): Promise<ImportResult> {
+      const map = options.map();
+      const failed: { index: number; field: string; message: string }[] = [];
+      const good: { readonly index: number; readonly record: MemoryRecord }[] = [];
+      request.records.forEach((candidate, index) => {
+        try {
+          good.push({ index, record: checkRecord(candidate, dimensions) });
+        } catch (error) {
+          if (!(error instanceof FieldError)) throw error;
+          for (const { field, message } of error.problems) failed.push({ index, field, message });
+        }
+      });
+      const vectors = await embed(
+        good.map(({ record }) => record.memory),
+        good.map(({ record }) => (record.embedding === undefined ? undefined : Float32Array.from(record.embedding))),
+        context.deadlineMs,
+      );
+      const items = good.map(({ record }, at) => {
+        const { id, embedding: _, history, ...rest } = record;
+        const vector = vectors[at];
+        if (vector === undefined) throw new Mem0ctlError("failed", "embedding-missing", "a vector is missing");
+        const key = shardKeyOf(record, map.key);
+        return {
+          shard: shardOfKey(map, key).id,
+          id,
+          key,
+          record: { ...rest, hash: textHash(record.memory) },
+          vector: vectorBytes(vector),
+          ...(history === undefined ? {} : { history }),
+        };
+      });
+      await put(items, context.deadlineMs);
+      return { imported: items.length, failed };
+    },
+
+    async export(shard, cursor, limit, context): Promise<ExportPage> {
+      if (shardById(options.map(), shard) === undefined) {
+        throw new Mem0ctlError("not-found", "shard-unknown", `there is no shard ${shard}`, {
+          hint: `shards are 0 to ${options.map().shards.length - 1}`,
+        });
+      }
+      return ask(shard, queries.export(cursor, limit), context);
+    },
+
+    async stats(context): Promise<MemoryStats> {
+      const shards = allShards();
+      const sizes = await askAll(shards, queries.size(), context);
+      const entities = (await askAll(shards, queries.entities(), context)).flat();
+      const names = (type: EntityCount["type"]): number =>
+        new Set(entities.filter((entity) => entity.type === type).map((entity) => entity.name)).size;
+      return {
+        memories: sizes.reduce((sum, size) => sum + size.memories, 0),
+        bytes: sizes.reduce((sum, size) => sum + size.bytes, 0),
+        shards: shards.map((id, at) => ({ id, memories: sizes[at]?.memories ?? 0, bytes: sizes[at]?.bytes ?? 0 })),
+        entities: { users: names("user"), agents: names("agent"), runs: names("run"), apps: names("app") },
+      };
+    },
+  };
+}
+
+function scopeOf({ user_id, agent_id, run_id, app_id }: Scope): Scope {
+  return {
+    ...(user_id === undefined ? {} : { user_id }),
+    ...(agent_id === undefined ? {} : { agent_id }),
+    ...(run_id === undefined ? {} : { run_id }),
+    ...(app_id === undefined ? {} : { app_id }),
+  };
+}
+
+function addCounts(a: EntityCount, b: EntityCount): EntityCount {
+  return {
+    ...a,
+    memories: a.memories + b.memories,
+    created_at: a.created_at < b.created_at ? a.created_at : b.created_at,
+    updated_at: a.updated_at > b.updated_at ? a.updated_at : b.updated_at,
+  };
+}
+
+function batches(items: readonly PutItem[]): PutItem[][] {
+  const all: PutItem[][] = [];
+  let bytes = COMMAND_BYTES_MAX;
+  for (const item of items) {
+    const size = item.record.memory.length * 2 + item.vector.length + 500;
+    if (bytes + size > COMMAND_BYTES_MAX) {
+      all.push([]);
+      bytes = 0;
+    }
+    all.at(-1)?.push(item);
+    bytes += size;
+  }
+  return all;
+}
+
+/** Runs `work` for all, a bounded number at a time; rejects with the first failure. */
+async function inTurn<Item, Result>(
+  items: readonly Item[],
+  work: (item: Item) => Promise<Result>,
+): Promise<Result[]> {
+  const results: Result[] = [];
+  for (let at = 0; at < items.length; at += SHARDS_AT_ONCE) {
+    results.push(...(await Promise.all(items.slice(at, at + SHARDS_AT_ONCE).map(work))));
+  }
+  return results;
+}

@@ -1,0 +1,170 @@
+// Brings this node to what the shard map says: opens the replicas it should hold, gives up those it no
+// longer should, and, where it leads a group, moves the group's membership and leadership towards the map.
+// It works from the map and the groups' own state alone, so it can be interrupted anywhere.
+
+import type { Membership } from "../../consensus/seam.ts";
+import { META_GROUP, type GroupId, type NodeId, type Role } from "../../model/ids.ts";
+import type { ShardMap } from "../../model/shard-map.ts";
+import type { Host } from "../host/host.ts";
+import type { ReplicaGroup } from "../host/replica-group.ts";
+import type { Network } from "../transport/network.ts";
+import type { Liveness } from "./liveness.ts";
+
+/** A preferred leader takes over only after it was up for this long, so that a flapping node does not. */
+const STEADY_MS = 3000;
+/** Between two attempts to hand one group over. */
+const HANDOVER_MS = 5000;
+/** Groups handed over per look. */
+const HANDOVERS_AT_ONCE = 4;
+
+export interface ReconcilerOptions {
+  readonly self: NodeId;
+  readonly host: Host;
+  readonly network: Network;
+  readonly liveness: Liveness;
+  readonly map: () => ShardMap;
+  /** Asks a group's leader who its members are; undefined when it cannot be reached. */
+  readonly askMembers: (group: GroupId) => Promise<Membership | undefined>;
+}
+
+/** Everyone that the map wants in a group, sorted; the learners of the metadata group are all other nodes. */
+export function wantedMembership(map: ShardMap, group: GroupId): Membership | undefined {
+  if (group === META_GROUP) {
+    const voters = map.metaVoters.toSorted();
+    const learners = map.nodes.map((node) => node.id).filter((id) => !voters.includes(id)).toSorted();
+    // Every node routes by the map, so even an arbiter holds this group's state.
+    return { voters, outgoing: [], learners, arbiters: [] };
+  }
+  const shard = map.shards.find((slice) => slice.id === group);
+  if (shard === undefined) return undefined;
+  return {
+    voters: [...shard.replicas, ...shard.arbiters].toSorted(),
+    outgoing: [],
+    learners: [],
+    arbiters: shard.arbiters.toSorted(),
+  };
+}
+
+/** Preference as leader within a group: 0 first; arbiters and strangers last. */
+export function leaderRank(map: ShardMap, group: GroupId, node: NodeId): number {
+  const order = leadershipOrder(map, group);
+  const rank = order.indexOf(node);
+  return rank === -1 ? order.length : rank;
+}
+
+export class Reconciler {
+  private readonly options: ReconcilerOptions;
+  private readonly handedOverMs = new Map<GroupId, number>();
+  private readonly nudged = new Set<GroupId>();
+  private readonly leaving = new Set<GroupId>();
+
+  constructor(options: ReconcilerOptions) {
+    this.options = options;
+  }
+
+  look(): void {
+    const map = this.options.map();
+    this.openReplicas(map);
+    this.leaveReplicas(map);
+    let handovers = 0;
+    for (const group of this.options.host.groups.values()) {
+      const status = group.replica.status();
+      if (status.leader === "") this.nudge(group, map);
+      if (status.role !== "leader") continue;
+      if (this.changeMembers(group, map)) continue;
+      if (handovers < HANDOVERS_AT_ONCE && this.handOver(group, map)) handovers += 1;
+    }
+  }
+
+  private openReplicas(map: ShardMap): void {
+    const { self, host } = this.options;
+    for (const shard of map.shards) {
+      const arbiter = shard.arbiters.includes(self);
+      if (!arbiter && !shard.replicas.includes(self)) continue;
+      host.open({
+        id: shard.id,
+        arbiter,
+        rank: leaderRank(map, shard.id, self),
+        // Not a founder: its leader will bring it in.
+        genesis: { voters: [], outgoing: [], learners: [], arbiters: [] },
+      });
+    }
+    const meta = host.groups.get(META_GROUP);
+    if (meta !== undefined) meta.rank = leaderRank(map, META_GROUP, self);
+  }
+
+  /** A replica that the map takes away goes only when the group itself has let it go. */
+  private leaveReplicas(map: ShardMap): void {
+    const { self, host, askMembers } = this.options;
+    for (const [id] of host.groups) {
+      if (id === META_GROUP || this.leaving.has(id)) continue;
+      if (wantedMembership(map, id)?.voters.includes(self) === true) continue;
+      this.leaving.add(id);
+      void askMembers(id)
+        .then(async (members) => {
+          const named = members === undefined || [...members.voters, ...members.outgoing, ...members.learners].includes(self);
+          if (!named) await host.removeGroup(id);
+        })
+        .catch(() => undefined)
+        .finally(() => this.leaving.delete(id));
+    }
+  }
+
+  /** After a start, the preferred leader need not wait for an election timeout once a quorum is connected. */
+  private nudge(group: ReplicaGroup, map: ShardMap): void {
+    const { self, network, host } = this.options;
+    if (group.rank !== 0 || this.nudged.has(group.id) || !host.groups.has(group.id)) return;
+    const voters = wantedMembership(map, group.id)?.voters ?? [];
+    const connected = voters.filter((id) => id === self || network.connected(id)).length;
+    if (2 * connected <= voters.length) return;
+    this.nudged.add(group.id);
+    group.step({ kind: "campaign" });
+  }
+
+  /** True when the group is, or should be, changing its members. */
+  private changeMembers(group: ReplicaGroup, map: ShardMap): boolean {
+    const wanted = wantedMembership(map, group.id);
+    const { membership } = group.replica.status();
+    if (wanted === undefined || sameMembers(wanted, membership)) return false;
+    if (membership.outgoing.length === 0) group.step({ kind: "reconfigure", target: wanted });
+    return true;
+  }
+
+  /** Hands the group to a replica that the map prefers, when that one is steady and up to date. */
+  private handOver(group: ReplicaGroup, map: ShardMap): boolean {
+    const { self, liveness, network } = this.options;
+    const order = leadershipOrder(map, group.id);
+    const mine = leaderRank(map, group.id, self);
+    const last = this.handedOverMs.get(group.id) ?? 0;
+    if (mine === 0 || Date.now() - last < HANDOVER_MS) return false;
+    const status = group.replica.status();
+    if (status.transferringTo !== "") return false;
+    for (const candidate of order.slice(0, mine)) {
+      const progress = status.progress.find((peer) => peer.node === candidate);
+      const ready =
+        progress?.state === "replicating" &&
+        progress.recentlyActive &&
+        status.last - progress.match < 1000 &&
+        network.connected(candidate) &&
+        liveness.upForMs(candidate) > STEADY_MS;
+      if (!ready) continue;
+      this.handedOverMs.set(group.id, Date.now());
+      group.step({ kind: "transfer", to: candidate });
+      return true;
+    }
+    return false;
+  }
+}
+
+/** The metadata group prefers primaries, then secondaries; within a role the map's order says. */
+function leadershipOrder(map: ShardMap, group: GroupId): readonly NodeId[] {
+  if (group !== META_GROUP) return map.shards.find((slice) => slice.id === group)?.replicas ?? [];
+  const roles: readonly Role[] = ["primary", "secondary", "arbiter"];
+  const roleOf = new Map(map.nodes.map((node) => [node.id, roles.indexOf(node.role)]));
+  return map.metaVoters.toSorted((a, b) => (roleOf.get(a) ?? roles.length) - (roleOf.get(b) ?? roles.length));
+}
+
+function sameMembers(a: Membership, b: Membership): boolean {
+  const same = (x: readonly string[], y: readonly string[]): boolean => x.length === y.length && x.every((id, at) => id === y[at]);
+  return same(a.voters, b.voters) && same(a.outgoing, b.outgoing) && same(a.learners, b.learners) && same(a.arbiters, b.arbiters);
+}

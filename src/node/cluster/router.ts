@@ -1,0 +1,185 @@
+// Brings writes and reads to where they belong: to the leader of the group, wherever it is and whoever it
+// becomes until the deadline. Writes carry a session, so that sending one again is safe; nothing else is
+// ever sent twice after it may have been received.
+
+import { setTimeout as sleep } from "node:timers/promises";
+import { Mem0ctlError } from "../../model/errors.ts";
+import { META_GROUP, type GroupId, type NodeId, type ShardId } from "../../model/ids.ts";
+import type { Host } from "../host/host.ts";
+import type { CommandResult, ShardCommand } from "../memories/commands.ts";
+import type { MapCommand, MapResult } from "../meta/meta-machine.ts";
+import { pack } from "../transport/frames.ts";
+import type { Network } from "../transport/network.ts";
+import type { Liveness } from "./liveness.ts";
+import { WriteSession } from "./write-session.ts";
+
+const RETRY_MS = 20;
+
+/** A read of one group, run on a replica: `node/cluster/shard-queries.ts` knows the kinds. */
+export interface Query {
+  readonly kind: string;
+  readonly args: unknown;
+}
+
+export interface RouterOptions {
+  readonly self: NodeId;
+  readonly host: Host;
+  readonly network: Network;
+  readonly liveness: Liveness;
+  readonly electionTimeoutMs: number;
+  readonly runQuery: (group: GroupId, query: Query) => Promise<unknown>;
+  /** Nodes that hold data of the group, nearest first. */
+  readonly replicasOf: (group: GroupId) => readonly NodeId[];
+}
+
+export class Router {
+  private readonly options: RouterOptions;
+  private readonly sessions = new Map<ShardId, WriteSession>();
+  private readonly attemptMs: number;
+
+  constructor(options: RouterOptions) {
+    this.options = options;
+    this.attemptMs = Math.max(500, 1.5 * options.electionTimeoutMs);
+  }
+
+  /** Applies a command to a shard exactly once, or throws: `unknown-outcome` when that cannot be said. */
+  write(shard: ShardId, command: ShardCommand, deadlineMs: number): Promise<unknown> {
+    let session = this.sessions.get(shard);
+    if (session === undefined) {
+      session = new WriteSession(async (data, until) => {
+        const { value, attempts } = await this.atLeader(shard, until, (leader, attemptMs) =>
+          this.proposeAt(leader, shard, data, attemptMs),
+        );
+        return { result: value as CommandResult, attempts };
+      });
+      this.sessions.set(shard, session);
+    }
+    return session.execute(command, deadlineMs);
+  }
+
+  async read(
+    group: GroupId,
+    query: Query,
+    consistency: "linearizable" | "stale",
+    deadlineMs: number,
+  ): Promise<unknown> {
+    if (consistency === "stale") return this.readAnywhere(group, query, deadlineMs);
+    const { value } = await this.atLeader(group, deadlineMs, async (leader, attemptMs) =>
+      leader === this.options.self
+        ? this.readHere(group, query, attemptMs)
+        : this.options.network.call(leader, "query", { group, query, consistency, ttlMs: attemptMs - Date.now() }, attemptMs),
+    );
+    return value;
+  }
+
+  /** Changes the shard map; the command is refused by the state machine when it comes too late. */
+  async changeMap(command: MapCommand, deadlineMs: number): Promise<MapResult> {
+    const data = pack(command);
+    const { value } = await this.atLeader(META_GROUP, deadlineMs, (leader, attemptMs) =>
+      this.proposeAt(leader, META_GROUP, data, attemptMs),
+    );
+    return value as MapResult;
+  }
+
+  /** Proposes on this node's replica; what a peer's call ends in. */
+  proposeHere(group: GroupId, data: Uint8Array, deadlineMs: number): Promise<unknown> {
+    if (this.options.host.writeRefusal !== null) {
+      return Promise.reject(
+        new Mem0ctlError("full", "disk-full", `the disk of ${this.options.self} is full`, {
+          hint: "free some space below its data directory; writes go on by themselves",
+        }),
+      );
+    }
+    return this.options.host.group(group).propose(data, deadlineMs);
+  }
+
+  async readHere(group: GroupId, query: Query, deadlineMs: number): Promise<unknown> {
+    await this.options.host.group(group).readIndex(deadlineMs);
+    return this.options.runQuery(group, query);
+  }
+
+  leaderOf(group: GroupId): { readonly leader: NodeId | null; readonly term: number } {
+    const heard = this.options.liveness.leaderOf(group);
+    const local = this.options.host.groups.get(group)?.replica.status();
+    if (local !== undefined && local.leader !== "" && local.term >= heard.term) {
+      return { leader: local.leader, term: local.term };
+    }
+    // A newer term without a leader yet: the old leader's claim is void.
+    if (local !== undefined && local.term > heard.term) return { leader: null, term: local.term };
+    return heard;
+  }
+
+  private proposeAt(leader: NodeId, group: GroupId, data: Uint8Array, deadlineMs: number): Promise<unknown> {
+    return leader === this.options.self
+      ? this.proposeHere(group, data, deadlineMs)
+      : this.options.network.call(leader, "propose", { group, data, ttlMs: deadlineMs - Date.now() }, deadlineMs);
+  }
+
+  private async readAnywhere(group: GroupId, query: Query, deadlineMs: number): Promise<unknown> {
+    const { self, host, network, runQuery, replicasOf } = this.options;
+    const replicas = replicasOf(group);
+    if (replicas.includes(self) && host.groups.has(group)) return runQuery(group, query);
+    let last: unknown;
+    for (const node of replicas) {
+      if (!network.connected(node)) continue;
+      try {
+        return await network.call(node, "query", { group, query, consistency: "stale", ttlMs: 0 }, deadlineMs);
+      } catch (error) {
+        last = error;
+      }
+    }
+    throw last ?? noLeader(group);
+  }
+
+  /**
+   * Runs `attempt` at the group's leader, and again, at the next leader where it moved, until it is
+   * answered. All that comes here may be repeated: it is a read, carries a session, or names its epoch.
+   */
+  private async atLeader(
+    group: GroupId,
+    deadlineMs: number,
+    attempt: (leader: NodeId, attemptDeadlineMs: number) => Promise<unknown>,
+  ): Promise<{ readonly value: unknown; readonly attempts: number }> {
+    let hint: NodeId | undefined;
+    let unknown: Mem0ctlError | undefined;
+    let last: Mem0ctlError | undefined;
+    let attempts = 0;
+    while (Date.now() < deadlineMs) {
+      const leader = hint ?? this.leaderOf(group).leader;
+      hint = undefined;
+      if (leader !== null && leader !== "") {
+        attempts += 1;
+        try {
+          const value = await attempt(leader, Math.min(deadlineMs, Date.now() + this.attemptMs));
+          return { value, attempts };
+        } catch (error) {
+          if (!(error instanceof Mem0ctlError)) throw error;
+          last = error;
+          if (error.kind === "unknown-outcome") {
+            unknown = error;
+          } else if (error.code === "not-leader") {
+            const named = error.data?.["leader"];
+            if (typeof named === "string" && named !== "" && named !== leader) hint = named;
+            attempts -= 1;
+          } else if (error.code === "peer-unreachable" || error.code === "not-here") {
+            attempts -= 1;
+          } else if (error.kind !== "busy") {
+            throw error;
+          }
+        }
+      }
+      if (hint === undefined) await sleep(Math.min(RETRY_MS, Math.max(1, deadlineMs - Date.now())));
+    }
+    if (unknown !== undefined) throw unknown;
+    throw last?.kind === "busy" ? last : noLeader(group);
+  }
+}
+
+function noLeader(group: GroupId): Mem0ctlError {
+  const name = group === META_GROUP ? "the metadata group" : `shard ${group}`;
+  return new Mem0ctlError("unavailable", "no-leader", `${name} has no leader that answers`, {
+    why: "fewer than a quorum of its replicas can be reached",
+    hint: "`mem0ctl status` says which nodes are missing; nothing was written",
+    data: { group },
+  });
+}

@@ -1,0 +1,329 @@
+// One replica of one group as the host runs it: the protocol's effects waiting to be written, the
+// proposals and reads waiting to be answered, and how far each follower lags in time.
+
+import type {
+  Effects,
+  Entry,
+  Input,
+  Message,
+  PersistEffect,
+  RefusalReason,
+  Replica,
+} from "../../consensus/seam.ts";
+import { Mem0ctlError } from "../../model/errors.ts";
+import type { GroupId, NodeId } from "../../model/ids.ts";
+import type { Key } from "../storage/key.ts";
+import type { StoreWriter } from "../storage/store.ts";
+import type { DurableCheckpoint, DurableGroup } from "./durable-group.ts";
+import { LagClock } from "./lag-clock.ts";
+import type { StateMachine } from "./machine.ts";
+
+/** What is to be written and then sent, in the order in which the protocol asked for it. */
+interface Unwritten {
+  readonly persist: PersistEffect | undefined;
+  readonly sendAfterPersist: readonly Message[];
+  readonly committed: readonly Entry[];
+}
+
+interface Waiting {
+  readonly resolve: (result: unknown) => void;
+  readonly reject: (error: Error) => void;
+}
+
+/** Written by one transaction of the host; `flushed` is to be called once that is durable. */
+export interface Written {
+  readonly group: ReplicaGroup;
+  readonly work: readonly Unwritten[];
+  readonly answers: readonly (() => void)[];
+  /** State prefixes that a snapshot replaced. */
+  readonly replaced: readonly Key[];
+  readonly appliedIndex: number;
+}
+
+export class ReplicaGroup {
+  readonly id: GroupId;
+  readonly replica: Replica;
+  readonly durable: DurableGroup;
+  readonly machine: StateMachine;
+  readonly lag: LagClock;
+  /** Rank of this node among the replicas that may lead, 0 the most preferred. */
+  rank: number;
+  /** Set by the host; called whenever there is something to write or send. */
+  private readonly onWork: (group: ReplicaGroup) => void;
+  private outgoing: Message[] = [];
+  private unwritten: Unwritten[] = [];
+  private readonly proposals = new Map<number, Waiting>();
+  private readonly accepted = new Map<number, { readonly term: number; readonly context: number }>();
+  private readonly readContexts = new Map<number, Waiting>();
+  private readyReads: { readonly index: number; readonly waiting: Waiting }[] = [];
+  private snapshotsWanted: { readonly to: NodeId; readonly term: number }[] = [];
+  private nextContext = 1;
+  private appliedIndex: number;
+  private writing = false;
+  private checkpoint: DurableCheckpoint | undefined;
+  /** Something of leader, term or membership changed since the host last looked. */
+  changed = true;
+
+  constructor(parts: {
+    readonly id: GroupId;
+    readonly replica: Replica;
+    readonly durable: DurableGroup;
+    readonly machine: StateMachine;
+    readonly rank: number;
+    readonly nowMs: () => number;
+    readonly onWork: (group: ReplicaGroup) => void;
+  }) {
+    this.id = parts.id;
+    this.replica = parts.replica;
+    this.durable = parts.durable;
+    this.machine = parts.machine;
+    this.rank = parts.rank;
+    this.onWork = parts.onWork;
+    this.appliedIndex = parts.replica.status().applied;
+    this.lag = new LagClock(parts.nowMs);
+  }
+
+  get applied(): number {
+    return this.appliedIndex;
+  }
+
+  step(input: Input): void {
+    const effects = this.replica.step(input);
+    if (this.take(effects)) this.onWork(this);
+  }
+
+  /** Resolves with what the state machine answered. Rejects when it certainly was not done, or with kind
+   * `unknown-outcome` when that cannot be said. */
+  propose(data: Uint8Array, deadlineMs: number): Promise<unknown> {
+    return this.wait(this.proposals, deadlineMs, (context) => {
+      this.step({ kind: "propose", proposals: [{ data, context }] });
+    });
+  }
+
+  /** Resolves once this replica's state holds everything that was acknowledged before the call. */
+  async readIndex(deadlineMs: number): Promise<void> {
+    await this.wait(this.readContexts, deadlineMs, (context) => this.step({ kind: "read", context }));
+  }
+
+  takeOutgoing(): readonly Message[] {
+    const messages = this.outgoing;
+    this.outgoing = [];
+    return messages;
+  }
+
+  takeSnapshotsWanted(): readonly { readonly to: NodeId; readonly term: number }[] {
+    const wanted = this.snapshotsWanted;
+    this.snapshotsWanted = [];
+    return wanted;
+  }
+
+  hasUnwritten(): boolean {
+    return this.unwritten.length > 0;
+  }
+
+  /** True when there is something to write and no earlier write of this group is still under way. */
+  canWrite(): boolean {
+    return this.unwritten.length > 0 && !this.writing;
+  }
+
+  /** Writes all that is waiting, inside the host's transaction. Nothing is forgotten before `flushed`. */
+  write(writer: StoreWriter): Written {
+    const work = [...this.unwritten];
+    this.writing = true;
+    this.checkpoint = this.durable.checkpoint();
+    const answers: (() => void)[] = [];
+    const replaced: Key[] = [];
+    const before = this.appliedIndex;
+    let applied = before;
+    for (const { persist, committed } of work) {
+      if (persist !== undefined) {
+        const old = this.durable.write(writer, persist);
+        if (old !== undefined && persist.snapshot !== undefined) {
+          replaced.push(old);
+          applied = persist.snapshot.index;
+          this.machine.reload(this.durable.prefix());
+          for (const index of this.accepted.keys()) if (index <= applied) this.accepted.delete(index);
+        }
+      }
+      for (const entry of committed) {
+        if (entry.index <= applied) continue;
+        const result = entry.kind === "command" ? this.machine.apply(entry.data, entry.index, writer) : undefined;
+        applied = entry.index;
+        const answer = this.answerFor(entry, result);
+        if (answer !== undefined) answers.push(answer);
+      }
+    }
+    if (applied !== before) {
+      this.machine.finish(writer);
+      this.durable.writeApplied(writer, applied);
+    }
+    return { group: this, work, answers, replaced, appliedIndex: applied };
+  }
+
+  /** The transaction was refused: everything stands as before it and is tried again. */
+  notWritten(): void {
+    this.writing = false;
+    if (this.checkpoint !== undefined) this.durable.restore(this.checkpoint);
+    this.machine.reload(this.durable.prefix());
+  }
+
+  /** The transaction is visible: answers go out, waiting reads are served. */
+  written(written: Written): void {
+    this.writing = false;
+    this.unwritten.splice(0, written.work.length);
+    for (const answer of written.answers) answer();
+    if (written.appliedIndex !== this.appliedIndex) {
+      this.appliedIndex = written.appliedIndex;
+      this.step({ kind: "applied", index: this.appliedIndex });
+    }
+    this.serveReads();
+  }
+
+  /** The transaction is on disk: what promised so may leave. */
+  flushed(written: Written): void {
+    for (const { persist, sendAfterPersist } of written.work) {
+      this.outgoing.push(...sendAfterPersist);
+      if (persist !== undefined) this.step({ kind: "persisted", sequence: persist.sequence });
+    }
+    if (this.outgoing.length > 0 || this.unwritten.length > 0) this.onWork(this);
+  }
+
+  close(reason: string): void {
+    const error = new Mem0ctlError("unknown-outcome", "node-stopping", reason, {
+      why: "the node stopped before it could answer",
+      hint: "read the memory back, or repeat the request with the same id",
+    });
+    for (const waiting of [...this.proposals.values(), ...this.readContexts.values()]) waiting.reject(error);
+    for (const { waiting } of this.readyReads) waiting.reject(error);
+    this.proposals.clear();
+    this.readContexts.clear();
+    this.readyReads = [];
+    this.machine.close();
+  }
+
+  private wait(
+    table: Map<number, Waiting>,
+    deadlineMs: number,
+    start: (context: number) => void,
+  ): Promise<unknown> {
+    const context = this.nextContext++;
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(
+        () => {
+          table.delete(context);
+          this.readyReads = this.readyReads.filter(({ waiting }) => waiting !== entry);
+          reject(timedOut(this.id));
+        },
+        Math.max(1, deadlineMs - Date.now()),
+      );
+      const entry: Waiting = {
+        resolve: (result) => {
+          clearTimeout(timer);
+          resolve(result);
+        },
+        reject: (error) => {
+          clearTimeout(timer);
+          reject(error);
+        },
+      };
+      table.set(context, entry);
+      start(context);
+    });
+  }
+
+  /** Sorts one batch of effects into queues; true when the host has something to do. */
+  private take(effects: Effects): boolean {
+    let work = false;
+    if (effects.changed) {
+      this.changed = true;
+      this.lag.leading(this.replica.status());
+      work = true;
+    }
+    if (effects.send.length > 0) {
+      this.outgoing.push(...effects.send);
+      work = true;
+    }
+    if (effects.persist !== undefined || effects.sendAfterPersist.length > 0 || effects.committed.length > 0) {
+      if (effects.persist === undefined && effects.committed.length === 0 && this.unwritten.length === 0) {
+        this.outgoing.push(...effects.sendAfterPersist);
+      } else {
+        this.unwritten.push(effects);
+      }
+      work = true;
+    }
+    for (const { context, index, term } of effects.accepted) {
+      this.accepted.set(index, { term, context });
+      this.lag.appended(index);
+    }
+    for (const { context, reason, leader } of effects.refused) this.refuse(this.proposals, context, reason, leader);
+    for (const { context, reason, leader } of effects.refusedReads) {
+      this.refuse(this.readContexts, context, reason, leader);
+    }
+    for (const { context, index } of effects.reads) {
+      const waiting = this.readContexts.get(context);
+      if (waiting === undefined) continue;
+      this.readContexts.delete(context);
+      this.readyReads.push({ index, waiting });
+    }
+    if (effects.reads.length > 0) this.serveReads();
+    if (effects.snapshotWanted.length > 0) {
+      this.snapshotsWanted.push(...effects.snapshotWanted);
+      work = true;
+    }
+    return work;
+  }
+
+  private serveReads(): void {
+    if (this.readyReads.length === 0) return;
+    const later: typeof this.readyReads = [];
+    for (const read of this.readyReads) {
+      if (read.index <= this.appliedIndex) read.waiting.resolve(undefined);
+      else later.push(read);
+    }
+    this.readyReads = later;
+  }
+
+  private answerFor(entry: Entry, result: unknown): (() => void) | undefined {
+    const place = this.accepted.get(entry.index);
+    if (place === undefined) return undefined;
+    this.accepted.delete(entry.index);
+    const waiting = this.proposals.get(place.context);
+    this.proposals.delete(place.context);
+    if (waiting === undefined) return undefined;
+    if (place.term === entry.term) return () => waiting.resolve(result);
+    // Another leader's entry took the place: this proposal can never commit.
+    return () => waiting.reject(refusal(this.id, "not-leader", this.replica.status().leader));
+  }
+
+  private refuse(table: Map<number, Waiting>, context: number, reason: RefusalReason, leader: NodeId): void {
+    const waiting = table.get(context);
+    if (waiting === undefined) return;
+    table.delete(context);
+    waiting.reject(refusal(this.id, reason, leader));
+  }
+}
+
+/** Certainly not done; `data.leader` is a hint where to go. */
+function refusal(group: GroupId, reason: RefusalReason, leader: NodeId): Mem0ctlError {
+  if (reason === "overloaded") {
+    return new Mem0ctlError("busy", "group-overloaded", `${groupName(group)} has too much in flight`, {
+      hint: "send less at a time, or try again shortly",
+    });
+  }
+  return new Mem0ctlError("unavailable", "not-leader", `this node does not lead ${groupName(group)}`, {
+    why: reason,
+    data: { leader, group },
+  });
+}
+
+function timedOut(group: GroupId): Mem0ctlError {
+  return new Mem0ctlError("unknown-outcome", "timed-out", `${groupName(group)} did not answer in time`, {
+    why: "no quorum of its replicas acknowledged before the deadline",
+    hint: "the outcome of a write is unknown: read it back, or repeat it with the same id",
+    data: { group },
+  });
+}
+
+function groupName(group: GroupId): string {
+  return group === "meta" ? "the metadata group" : `shard ${group}`;
+}

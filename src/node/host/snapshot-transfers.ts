@@ -1,0 +1,132 @@
+// Snapshots between nodes: the leader streams a consistent state of a group in chunks, the receiver
+// stages it under the next generation, and only a whole one is installed. One at a time per group and peer.
+
+import type { SnapshotMeta } from "../../consensus/seam.ts";
+import { Mem0ctlError } from "../../model/errors.ts";
+import type { GroupId, NodeId } from "../../model/ids.ts";
+import { extendKey, prefixEnd } from "../storage/key.ts";
+import { removeRange, type Store } from "../storage/store.ts";
+import { unpack } from "../transport/frames.ts";
+import type { Network } from "../transport/network.ts";
+import { APPLIED } from "./durable-group.ts";
+import type { ReplicaGroup } from "./replica-group.ts";
+
+const CHUNK_BYTES = 512 << 10;
+const CHUNK_DEADLINE_MS = 30_000;
+
+type SnapshotCall =
+  | { readonly step: "begin"; readonly group: GroupId; readonly id: string }
+  | {
+      readonly step: "chunk";
+      readonly group: GroupId;
+      readonly id: string;
+      readonly items: readonly (readonly [Uint8Array, Uint8Array])[];
+    }
+  | { readonly step: "end"; readonly group: GroupId; readonly id: string; readonly meta: SnapshotMeta; readonly term: number };
+
+interface Groups {
+  readonly groups: ReadonlyMap<GroupId, ReplicaGroup>;
+}
+
+export class SnapshotTransfers {
+  private readonly host: Groups;
+  private readonly store: Store;
+  private readonly network: Network;
+  /** `group/peer` of what is being sent. */
+  private readonly outgoing = new Set<string>();
+  /** Id of the snapshot that each group stages. */
+  private readonly staging = new Map<GroupId, string>();
+  private sequence = 0;
+
+  constructor(parts: { readonly host: Groups; readonly store: Store; readonly network: Network }) {
+    this.host = parts.host;
+    this.store = parts.store;
+    this.network = parts.network;
+  }
+
+  sending(group: GroupId): boolean {
+    for (const key of this.outgoing) if (key.startsWith(`${group}/`)) return true;
+    return false;
+  }
+
+  /** Streams the group's state to `to` and tells the protocol how it went. */
+  send(group: ReplicaGroup, to: NodeId, term: number): void {
+    const key = `${group.id}/${to}`;
+    if (this.outgoing.has(key)) return;
+    this.outgoing.add(key);
+    // A step later, so that what is visible in the store and what the protocol knows as applied agree.
+    Promise.resolve()
+      .then(() => this.stream(group, to, term))
+      .then(
+        (index) => {
+          this.outgoing.delete(key);
+          group.step({ kind: "snapshot-sent", to, ok: true, index });
+        },
+        () => {
+          this.outgoing.delete(key);
+          group.step({ kind: "snapshot-sent", to, ok: false, index: 0 });
+        },
+      );
+  }
+
+  /** Handles a peer's call. Throws Mem0ctlError when the snapshot cannot be taken. */
+  async receive(from: NodeId, body: unknown): Promise<boolean> {
+    const call = body as SnapshotCall;
+    const group = this.host.groups.get(call.group);
+    if (group === undefined) throw snapshotError(`this node holds no replica of group ${call.group}`);
+    const prefix = group.durable.stagingPrefix();
+    if (call.step === "begin") {
+      this.staging.set(call.group, call.id);
+      await removeRange(this.store, prefix, prefixEnd(prefix));
+      return true;
+    }
+    if (this.staging.get(call.group) !== call.id) throw snapshotError("another snapshot took its place");
+    if (call.step === "chunk") {
+      await this.store.transact((writer) => {
+        for (const [suffix, value] of call.items) writer.put(Buffer.concat([prefix, suffix]), value);
+      });
+      return true;
+    }
+    this.staging.delete(call.group);
+    group.step({ kind: "install", snapshot: call.meta, from, term: call.term });
+    return true;
+  }
+
+  private async stream(group: ReplicaGroup, to: NodeId, term: number): Promise<number> {
+    const snapshot = this.store.snapshot();
+    try {
+      const prefix = group.durable.prefix();
+      const bytes = snapshot.get(extendKey(prefix, APPLIED));
+      const index = bytes === undefined ? -1 : Number(unpack(bytes));
+      const meta = group.replica.snapshotAt(index);
+      if (meta === undefined) throw snapshotError(`there is no snapshot at index ${index}`);
+      this.sequence += 1;
+      const id = `${term}-${index}-${this.sequence}`;
+      const call = (body: SnapshotCall): Promise<unknown> =>
+        this.network.call(to, "snapshot", body, Date.now() + CHUNK_DEADLINE_MS);
+      await call({ step: "begin", group: group.id, id });
+      // An arbiter keeps no state, only where its log begins.
+      if (!meta.membership.arbiters.includes(to)) {
+        let items: (readonly [Uint8Array, Uint8Array])[] = [];
+        let size = 0;
+        for (const { key, value } of snapshot.range({ start: prefix, end: prefixEnd(prefix) })) {
+          items.push([Uint8Array.from(key.subarray(prefix.length)), Uint8Array.from(value)]);
+          size += key.length + value.length;
+          if (size < CHUNK_BYTES) continue;
+          await call({ step: "chunk", group: group.id, id, items });
+          items = [];
+          size = 0;
+        }
+        if (items.length > 0) await call({ step: "chunk", group: group.id, id, items });
+      }
+      await call({ step: "end", group: group.id, id, meta, term });
+      return index;
+    } finally {
+      snapshot.close();
+    }
+  }
+}
+
+function snapshotError(why: string): Mem0ctlError {
+  return new Mem0ctlError("unavailable", "snapshot-refused", "the snapshot cannot be taken", { why });
+}

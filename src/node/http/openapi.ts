@@ -1,0 +1,111 @@
+// The OpenAPI 3.1 document, made from the routes and the very shapes that read requests.
+
+import { ROUTES } from "./routes.ts";
+import type { Access, Route } from "./route.ts";
+import { ANSWERS, named } from "./schemas.ts";
+import type { JsonSchema, Shape } from "./shapes.ts";
+
+const ACCESS_NOTE: Readonly<Record<Access, string>> = {
+  read: "Role read.",
+  write: "Role write.",
+  admin: "Role admin.",
+  ping: "Role read; without a token from the node's own machine.",
+};
+
+const PARAMETERS = {
+  Timeout: {
+    name: "X-Timeout-Ms",
+    in: "header",
+    description: "Milliseconds until the node gives up. The outcome of a write that timed out is unknown.",
+    schema: { type: "integer", minimum: 1, maximum: 60_000, default: 10_000 },
+  },
+  Consistency: {
+    name: "X-Consistency",
+    in: "header",
+    description: "stale reads from the nearest replica; the cluster's manifest says which is the default.",
+    schema: { type: "string", enum: ["linearizable", "stale"] },
+  },
+  RequestId: {
+    name: "X-Request-Id",
+    in: "header",
+    description: "Comes back in the answer, in errors and in the log; made up where it is absent.",
+    schema: { type: "string", pattern: "^[A-Za-z0-9._:-]{1,64}$" },
+  },
+} as const;
+
+/** Plain data; the same on every node. */
+export function openapiDocument(): object {
+  const paths: Record<string, Record<string, unknown>> = {};
+  for (const route of ROUTES) {
+    const path = (paths[route.path] ??= {});
+    path[route.method.toLowerCase()] = operationOf(route);
+  }
+  return {
+    openapi: "3.1.0",
+    info: {
+      title: "mem0ctl node",
+      version: "1",
+      description:
+        "The HTTP API of a node of the embedded engine. Any node takes any request. The routes under " +
+        "/v1/memories, /v3/memories, /v1/entities and /v1/batch are those that mem0's clients call.",
+      license: { name: "Apache-2.0", identifier: "Apache-2.0" },
+    },
+    security: [{ token: [] }, { bearer: [] }],
+    tags: ["memories", "entities", "cluster", "node"].map((name) => ({ name })),
+    paths,
+    components: {
+      securitySchemes: {
+        token: {
+          type: "apiKey",
+          in: "header",
+          name: "Authorization",
+          description: "Token <token>. Not asked for where the cluster has no tokens.",
+        },
+        bearer: { type: "http", scheme: "bearer" },
+      },
+      parameters: PARAMETERS,
+      responses: {
+        Error: {
+          description: "It was not done, or, with status 504, its outcome is unknown.",
+          content: { "application/json": { schema: named("Error") } },
+        },
+      },
+      schemas: ANSWERS,
+    },
+  };
+}
+
+function operationOf(route: Route): JsonSchema {
+  return {
+    operationId: route.operation,
+    tags: [route.tag],
+    summary: route.summary,
+    description: ACCESS_NOTE[route.access],
+    "x-role": route.access,
+    ...(route.access === "ping" ? { security: [{}, { token: [] }, { bearer: [] }] } : {}),
+    parameters: [
+      ...parametersOf("path", route.params),
+      ...parametersOf("query", route.query),
+      ...Object.keys(PARAMETERS).map((name) => ({ $ref: `#/components/parameters/${name}` })),
+    ],
+    ...(route.body === undefined
+      ? {}
+      : { requestBody: { required: true, content: { "application/json": { schema: route.body.schema } } } }),
+    responses: {
+      "200": { description: "Done.", content: { "application/json": { schema: route.answer } } },
+      default: { $ref: "#/components/responses/Error" },
+    },
+  };
+}
+
+function parametersOf(place: "path" | "query", shape: Shape<unknown> | undefined): readonly JsonSchema[] {
+  const properties = shape?.schema["properties"];
+  const requiredNames = shape?.schema["required"];
+  if (typeof properties !== "object" || properties === null) return [];
+  return Object.entries(properties).map(([name, schema]) => ({
+    name,
+    in: place,
+    required: place === "path" || (Array.isArray(requiredNames) && requiredNames.includes(name)),
+    schema,
+  }));
+}

@@ -1,0 +1,79 @@
+// What a route is: method, path, who may call it, the shapes it reads, the answer it gives, and the call
+// it makes. The server and the OpenAPI document are both made from these and from nothing else.
+
+import type { TokenRole } from "../../model/manifest.ts";
+import type { AdminService, CallContext, MemoryService } from "../service.ts";
+import { object, type Bounds, type JsonSchema, type Shape } from "./shapes.ts";
+
+/** `ping`: anyone on this machine without a token; from elsewhere, or with a token, role read. */
+export type Access = TokenRole | "ping";
+
+export interface Services {
+  readonly memories: MemoryService;
+  readonly admin: AdminService;
+  readonly bounds: Bounds;
+  /** The OpenAPI document. */
+  readonly document: () => unknown;
+}
+
+/** A request before its shapes have read it. */
+export interface RawCall {
+  readonly params: unknown;
+  readonly query: unknown;
+  readonly body: unknown;
+}
+
+interface Call<Params, Query, Body> {
+  readonly params: Params;
+  readonly query: Query;
+  readonly body: Body;
+  readonly services: Services;
+  readonly context: CallContext;
+}
+
+interface RouteSpec<Params, Query, Body> {
+  readonly method: "GET" | "POST" | "PUT" | "DELETE";
+  /** As OpenAPI spells it: `/v1/memories/{id}/`. Served with and without the last slash. */
+  readonly path: string;
+  readonly access: Access;
+  readonly operation: string;
+  readonly tag: "memories" | "entities" | "cluster" | "node";
+  readonly summary: string;
+  readonly params?: Shape<Params>;
+  readonly query?: Shape<Query>;
+  readonly body?: Shape<Body>;
+  readonly answer: JsonSchema;
+  readonly run: (call: Call<Params, Query, Body>) => Promise<unknown>;
+}
+
+export interface Route extends Omit<RouteSpec<unknown, unknown, unknown>, "run" | "query"> {
+  readonly query: Shape<unknown>;
+  readonly run: (raw: RawCall, services: Services, context: CallContext) => Promise<unknown>;
+}
+
+/** What mem0's clients add to any request; there is one organisation and one project here. */
+export const IGNORED_EVERYWHERE = ["org_id", "project_id", "version", "output_format", "source"] as const;
+
+const NOTHING: Shape<undefined> = { presence: "optional", schema: {}, read: () => undefined };
+const NO_QUERY = object({}, IGNORED_EVERYWHERE);
+
+export function route<Params = undefined, Query = object, Body = undefined>(
+  spec: RouteSpec<Params, Query, Body>,
+): Route {
+  const params: Shape<unknown> = spec.params ?? NOTHING;
+  const query: Shape<unknown> = spec.query ?? NO_QUERY;
+  const body: Shape<unknown> = spec.body ?? NOTHING;
+  return {
+    ...spec,
+    query,
+    run: async (raw, services, context) =>
+      spec.run({
+        // Where no shape is given the type parameter is its default, which NOTHING and NO_QUERY make.
+        params: params.read(raw.params, "", services.bounds) as Params,
+        query: query.read(raw.query, "", services.bounds) as Query,
+        body: body.read(raw.body, "", services.bounds) as Body,
+        services,
+        context,
+      }),
+  };
+}

@@ -1,0 +1,199 @@
+// JSON Schemas of what the node answers, by the names that the OpenAPI document gives them. They follow
+// model/node-api.ts, model/shard-map.ts and model/errors.ts field by field.
+
+import type { JsonSchema } from "./shapes.ts";
+
+const string = { type: "string" };
+const integer = { type: "integer" };
+const boolean = { type: "boolean" };
+const time = { type: "string", format: "date-time" };
+const nullable = (type: string): JsonSchema => ({ type: [type, "null"] });
+const list = (items: JsonSchema): JsonSchema => ({ type: "array", items });
+const mapOf = (values: JsonSchema): JsonSchema => ({ type: "object", additionalProperties: values });
+
+export function named(name: keyof typeof ANSWERS): JsonSchema {
+  return { $ref: `#/components/schemas/${name}` };
+}
+
+/** Of these properties all but the optional ones are always there. */
+export function answer(
+  properties: Readonly<Record<string, JsonSchema>>,
+  optional: readonly string[] = [],
+): JsonSchema {
+  return {
+    type: "object",
+    properties,
+    required: Object.keys(properties).filter((name) => !optional.includes(name)),
+  };
+}
+
+export function pageOf(item: JsonSchema): JsonSchema {
+  return answer({
+    count: { ...integer, description: "Of all that match." },
+    next: { ...nullable("string"), description: "Path of the next page." },
+    previous: nullable("string"),
+    results: list(item),
+  });
+}
+
+export const messageAnswer = answer({ message: string });
+export const deletedAnswer = answer({ message: string, deleted: integer });
+
+const SCOPE = { user_id: string, agent_id: string, run_id: string, app_id: string };
+const MEMORY = {
+  id: string,
+  memory: string,
+  hash: { ...string, description: "MD5 of the text, hex." },
+  ...SCOPE,
+  metadata: { type: "object" },
+  categories: list(string),
+  created_at: time,
+  updated_at: time,
+};
+const MEMORY_OPTIONAL = ["user_id", "agent_id", "run_id", "app_id", "metadata", "categories"];
+const EVENT = {
+  id: string,
+  event: { type: "string", enum: ["ADD", "UPDATE", "DELETE"] },
+  old_memory: nullable("string"),
+  new_memory: nullable("string"),
+  created_at: time,
+};
+const RECORD = {
+  id: string,
+  memory: string,
+  ...SCOPE,
+  metadata: { type: "object" },
+  categories: list(string),
+  created_at: time,
+  updated_at: time,
+  embedding: list({ type: "number" }),
+  history: list({ $ref: "#/components/schemas/MemoryEvent" }),
+};
+
+export const ANSWERS = {
+  Memory: answer(MEMORY, MEMORY_OPTIONAL),
+  AddedMemory: answer({ ...MEMORY, event: { type: "string", enum: ["ADD"] } }, MEMORY_OPTIONAL),
+  ScoredMemory: answer(
+    { ...MEMORY, score: { type: "number", description: "Cosine similarity, -1 to 1." } },
+    MEMORY_OPTIONAL,
+  ),
+  MemoryEvent: answer(EVENT),
+  HistoryEvent: answer({ ...EVENT, memory_id: string, updated_at: time }),
+  MemoryRecord: answer(RECORD, [...MEMORY_OPTIONAL, "embedding", "history"]),
+  Entity: answer({
+    id: string,
+    type: { type: "string", enum: ["user", "agent", "run", "app"] },
+    name: string,
+    total_memories: integer,
+    owner: nullable("string"),
+    created_at: time,
+    updated_at: time,
+  }),
+  ImportResult: answer({
+    imported: integer,
+    failed: list(answer({ index: integer, field: string, message: string })),
+  }),
+  ExportPage: answer({
+    records: list({ $ref: "#/components/schemas/MemoryRecord" }),
+    cursor: { ...nullable("string"), description: "Give it back for the next page; null at the end." },
+  }),
+  MemoryStats: answer({
+    memories: integer,
+    bytes: integer,
+    shards: list(answer({ id: string, memories: integer, bytes: integer })),
+    entities: answer({ users: integer, agents: integer, runs: integer, apps: integer }),
+  }),
+  MapNode: answer({
+    id: string,
+    address: string,
+    role: { type: "string", enum: ["primary", "secondary", "arbiter"] },
+    zone: string,
+    weight: { type: "number" },
+    draining: boolean,
+  }),
+  ShardMap: answer({
+    epoch: integer,
+    strategy: { type: "string", enum: ["hash", "range", "directory"] },
+    key: { type: "string", enum: ["user", "agent", "run", "app"] },
+    directory: mapOf(string),
+    shards: list(
+      answer({
+        id: string,
+        slots: list(answer({ from: integer, to: integer })),
+        start: string,
+        end: nullable("string"),
+        replicas: list(string),
+        arbiters: list(string),
+      }),
+    ),
+    nodes: list({ $ref: "#/components/schemas/MapNode" }),
+    metaVoters: list(string),
+  }),
+  NodeReport: answer({
+    cluster: string,
+    clusterId: string,
+    id: string,
+    address: string,
+    role: { type: "string", enum: ["primary", "secondary", "arbiter"] },
+    zone: string,
+    pid: integer,
+    version: string,
+    uptimeMs: { type: "number" },
+    writeRefusal: nullable("string"),
+    map: { $ref: "#/components/schemas/ShardMap" },
+    peers: list(
+      answer(
+        {
+          id: string,
+          state: { type: "string", enum: ["up", "suspect", "down"] },
+          lastHeartbeatMs: nullable("number"),
+          error: string,
+        },
+        ["error"],
+      ),
+    ),
+    groups: list(
+      answer(
+        {
+          id: string,
+          role: { type: "string", enum: ["leader", "follower", "learner", "arbiter"] },
+          leader: nullable("string"),
+          term: integer,
+          commitIndex: integer,
+          appliedIndex: integer,
+          lastIndex: integer,
+          memories: integer,
+          bytes: integer,
+          progress: list(
+            answer({
+              node: string,
+              role: { type: "string", enum: ["leader", "follower", "learner", "arbiter"] },
+              state: { type: "string", enum: ["replicating", "probing", "snapshot", "down"] },
+              lagEntries: integer,
+              lagBytes: integer,
+              lagMs: { type: "number" },
+            }),
+          ),
+        },
+        ["progress"],
+      ),
+    ),
+    leaders: mapOf(answer({ leader: nullable("string"), term: integer })),
+  }),
+  TransferResult: answer({ group: string, from: string, to: string, term: integer }),
+  Error: answer({
+    error: answer(
+      {
+        kind: string,
+        code: { ...string, description: "Stable; never reused." },
+        message: string,
+        why: string,
+        hint: string,
+        requestId: string,
+        data: { type: "object" },
+      },
+      ["why", "hint", "requestId", "data"],
+    ),
+    detail: { ...string, description: "The message, where mem0's clients look for it." },
+  }),
+} as const satisfies Readonly<Record<string, JsonSchema>>;

@@ -1,0 +1,70 @@
+// The node process: `--manifest FILE --node ID`. Its log goes to standard output as JSON lines; an error
+// that keeps it from starting is one more line, in the form of the HTTP API's errors.
+
+import { writeSync } from "node:fs";
+import { pathToFileURL } from "node:url";
+import { parseArgs } from "node:util";
+import { pino } from "pino";
+import { loadManifest } from "../manifest/file.ts";
+import { errorBody, Mem0ctlError } from "../model/errors.ts";
+import { startNode, type RunningNode } from "./node.ts";
+
+/** Runs a node until it is stopped by a signal or an admin; resolves to the process's exit code. */
+export async function runNode(argv: readonly string[]): Promise<number> {
+  let running: RunningNode;
+  try {
+    running = await start(argv);
+  } catch (error) {
+    sayError(error);
+    return 1;
+  }
+  const stop = (): void => void running.stop();
+  process.on("SIGTERM", stop);
+  process.on("SIGINT", stop);
+  await running.stopped;
+  process.off("SIGTERM", stop);
+  process.off("SIGINT", stop);
+  return 0;
+}
+
+async function start(argv: readonly string[]): Promise<RunningNode> {
+  const { values } = parseArgs({
+    args: [...argv],
+    options: { manifest: { type: "string" }, node: { type: "string" } },
+  });
+  if (values.manifest === undefined || values.node === undefined) {
+    throw new Mem0ctlError("invalid", "usage", "a node needs --manifest FILE and --node ID");
+  }
+  const { manifest, findings } = await loadManifest(values.manifest);
+  if (manifest === undefined) {
+    throw new Mem0ctlError("invalid", "manifest-invalid", `${values.manifest} is not a valid manifest`, {
+      why: findings.find((finding) => finding.severity === "error")?.message ?? "it has errors",
+      hint: `run \`mem0ctl validate -f ${values.manifest}\``,
+      data: { findings },
+    });
+  }
+  const spec = manifest.nodes.find((node) => node.id === values.node);
+  if (spec === undefined) {
+    throw new Mem0ctlError("invalid", "node-unknown", `the manifest has no node ${values.node}`, {
+      hint: `it has ${manifest.nodes.map((node) => node.id).join(", ")}`,
+    });
+  }
+  return startNode({
+    manifest,
+    spec,
+    logger: pino({ base: null, timestamp: pino.stdTimeFunctions.isoTime }),
+    onDiskFailure: (reason) => {
+      // After a failed flush nobody can say what is on disk: no promise may follow.
+      sayError(new Mem0ctlError("failed", "disk-failed", `the disk of ${spec.id} failed`, { why: reason }));
+      process.exit(1);
+    },
+  });
+}
+
+function sayError(error: unknown): void {
+  writeSync(1, `${JSON.stringify(errorBody(error))}\n`);
+}
+
+if (process.argv[1] !== undefined && import.meta.url === pathToFileURL(process.argv[1]).href) {
+  process.exitCode = await runNode(process.argv.slice(2));
+}

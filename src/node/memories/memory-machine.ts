@@ -1,0 +1,257 @@
+// The state machine of a shard: memories, their vectors, histories and sessions, below one prefix of the
+// store. Deterministic: the same commands give the same bytes on every replica.
+//
+//   memory  <shard key> <id>  -> StoredRecord        vector <shard key> <id> -> float32 little-endian
+//   place   <id>              -> shard key           history <id>            -> MemoryEvent[] (once updated)
+//   entity  <type> <name>     -> [memories, created_at, updated_at]
+//   session, result           -> sessions.ts         totals                  -> [memories, bytes]
+
+import { matches } from "../../memory/filter.ts";
+import { SCOPE_FIELDS } from "../../memory/record.ts";
+import { errorBody, Mem0ctlError } from "../../model/errors.ts";
+import type { MemoryEvent } from "../../model/node-api.ts";
+import type { StateMachine } from "../host/machine.ts";
+import { decodeKey, extendKey, prefixEnd, type Key } from "../storage/key.ts";
+import type { Store, StoreWriter } from "../storage/store.ts";
+import { pack, unpack } from "../transport/frames.ts";
+import {
+  decodeCommand,
+  vectorFrom,
+  type CommandResult,
+  type PutItem,
+  type ShardCommand,
+  type StoredRecord,
+} from "./commands.ts";
+import { Sessions } from "./sessions.ts";
+import type { VectorCache } from "./vector-cache.ts";
+
+/** Most events a memory's history keeps; the oldest go first. */
+export const HISTORY_EVENTS_KEPT = 100;
+
+export type EntityRecord = readonly [memories: number, createdAt: string, updatedAt: string];
+
+export class MemoryMachine implements StateMachine {
+  readonly owner: string;
+  readonly store: Store;
+  readonly vectors: VectorCache;
+  private statePrefix: Key;
+  private readonly sessions: Sessions;
+  private memories = 0;
+  private bytes = 0;
+
+  constructor(parts: { readonly owner: string; readonly store: Store; readonly vectors: VectorCache; readonly prefix: Key }) {
+    this.owner = parts.owner;
+    this.store = parts.store;
+    this.vectors = parts.vectors;
+    this.statePrefix = parts.prefix;
+    this.sessions = new Sessions(parts.store, parts.prefix);
+    this.readTotals();
+  }
+
+  get prefix(): Key {
+    return this.statePrefix;
+  }
+
+  reload(prefix: Key): void {
+    this.statePrefix = prefix;
+    this.vectors.drop(this.owner);
+    this.sessions.reload(prefix);
+    this.readTotals();
+  }
+
+  size(): { readonly memories: number; readonly bytes: number } {
+    return { memories: this.memories, bytes: this.bytes };
+  }
+
+  close(): void {
+    this.vectors.drop(this.owner);
+  }
+
+  finish(writer: StoreWriter): void {
+    writer.put(extendKey(this.statePrefix, "totals"), pack([this.memories, this.bytes]));
+  }
+
+  apply(bytes: Uint8Array, index: number, writer: StoreWriter): CommandResult {
+    const { session, sequence, answered, command } = decodeCommand(bytes);
+    if (command.t === "open-session") {
+      this.sessions.open(session, index, writer);
+      return { ok: true, value: null };
+    }
+    const seen = this.sessions.seen(session, sequence);
+    if (seen.kind === "done") return seen.result as CommandResult;
+    if (seen.kind === "expired") {
+      return {
+        ok: false,
+        error: errorBody(
+          new Mem0ctlError("unknown-outcome", "session-expired", "the session of this write has expired", {
+            why: "it was unused for too long, or its answer was already given",
+            hint: "read the memory back, or repeat the request with the same id",
+          }),
+        ),
+      };
+    }
+    const result = this.execute(command, writer);
+    this.sessions.done(session, sequence, answered, result, index, writer);
+    return result;
+  }
+
+  /** The shard key under which `id` lies. */
+  placeOf(id: string): string | undefined {
+    return this.store.get(extendKey(this.statePrefix, "place", id))?.toString();
+  }
+
+  record(key: string, id: string): StoredRecord | undefined {
+    const bytes = this.store.get(extendKey(this.statePrefix, "memory", key, id));
+    return bytes === undefined ? undefined : (unpack(bytes) as StoredRecord);
+  }
+
+  vector(key: string, id: string): Float32Array | undefined {
+    const bytes = this.store.get(extendKey(this.statePrefix, "vector", key, id));
+    return bytes === undefined ? undefined : vectorFrom(bytes);
+  }
+
+  /** Events written since the first update; empty for a memory that was only added. */
+  events(id: string): readonly MemoryEvent[] {
+    const bytes = this.store.get(extendKey(this.statePrefix, "history", id));
+    return bytes === undefined ? [] : (unpack(bytes) as MemoryEvent[]);
+  }
+
+  private execute(command: ShardCommand, writer: StoreWriter): CommandResult {
+    switch (command.t) {
+      case "put":
+        for (const item of command.items) this.put(item, writer);
+        return { ok: true, value: command.items.length };
+      case "update":
+        return this.update(command, writer);
+      case "delete": {
+        const key = this.placeOf(command.id);
+        if (key === undefined) return notFound(command.id);
+        this.remove(key, command.id, writer);
+        return { ok: true, value: null };
+      }
+      case "delete-matching": {
+        const found: [string, string][] = [];
+        const memories = extendKey(this.statePrefix, "memory");
+        for (const { key, value } of this.store.range({ start: memories, end: prefixEnd(memories) })) {
+          const [shardKey, id] = decodeKey(key, memories.length) as [string, string];
+          if (matches(command.filter, { id, ...(unpack(value) as StoredRecord) })) found.push([shardKey, id]);
+        }
+        for (const [shardKey, id] of found) this.remove(shardKey, id, writer);
+        return { ok: true, value: found.length };
+      }
+      case "open-session":
+        return { ok: true, value: null };
+    }
+  }
+
+  private put(item: PutItem, writer: StoreWriter): void {
+    const before = this.placeOf(item.id);
+    if (before !== undefined) this.remove(before, item.id, writer);
+    const record = pack(item.record);
+    writer.put(extendKey(this.statePrefix, "memory", item.key, item.id), record);
+    writer.put(extendKey(this.statePrefix, "vector", item.key, item.id), item.vector);
+    writer.put(extendKey(this.statePrefix, "place", item.id), Buffer.from(item.key));
+    if (item.history !== undefined && item.history.length > 0) {
+      writer.put(extendKey(this.statePrefix, "history", item.id), pack(item.history.slice(-HISTORY_EVENTS_KEPT)));
+    }
+    this.memories += 1;
+    this.bytes += record.length + item.vector.length;
+    this.countEntities(item.record, 1, writer);
+    this.vectors.peek(this.owner, item.key)?.set(item.id, vectorFrom(item.vector));
+  }
+
+  private update(command: ShardCommand & { readonly t: "update" }, writer: StoreWriter): CommandResult {
+    const key = this.placeOf(command.id);
+    const before = key === undefined ? undefined : this.record(key, command.id);
+    if (key === undefined || before === undefined) return notFound(command.id);
+    const after: StoredRecord = {
+      ...before,
+      ...(command.text === undefined ? {} : { memory: command.text }),
+      ...(command.hash === undefined ? {} : { hash: command.hash }),
+      ...(command.metadata === undefined ? {} : { metadata: command.metadata }),
+      updated_at: command.at,
+    };
+    const bytes = pack(after);
+    writer.put(extendKey(this.statePrefix, "memory", key, command.id), bytes);
+    this.bytes += bytes.length - pack(before).length;
+    if (command.vector !== undefined) {
+      writer.put(extendKey(this.statePrefix, "vector", key, command.id), command.vector);
+      this.vectors.peek(this.owner, key)?.set(command.id, vectorFrom(command.vector));
+    }
+    const known = this.events(command.id);
+    const events = known.length > 0 ? known : [addedEvent(command.id, before)];
+    const event: MemoryEvent = {
+      id: `${command.id}.${eventNumber(events) + 1}`,
+      event: "UPDATE",
+      old_memory: before.memory,
+      new_memory: after.memory,
+      created_at: command.at,
+    };
+    writer.put(
+      extendKey(this.statePrefix, "history", command.id),
+      pack([...events, event].slice(-HISTORY_EVENTS_KEPT)),
+    );
+    this.countEntities(after, 0, writer);
+    return { ok: true, value: { id: command.id, ...after } };
+  }
+
+  private remove(key: string, id: string, writer: StoreWriter): void {
+    const bytes = this.store.get(extendKey(this.statePrefix, "memory", key, id));
+    const vector = this.store.get(extendKey(this.statePrefix, "vector", key, id));
+    if (bytes === undefined) return;
+    for (const kind of ["memory", "vector"]) writer.remove(extendKey(this.statePrefix, kind, key, id));
+    for (const kind of ["place", "history"]) writer.remove(extendKey(this.statePrefix, kind, id));
+    this.memories -= 1;
+    this.bytes -= bytes.length + (vector?.length ?? 0);
+    this.countEntities(unpack(bytes) as StoredRecord, -1, writer);
+    this.vectors.peek(this.owner, key)?.delete(id);
+  }
+
+  /** `change` 1 for an added memory, -1 for a removed one, 0 for one that was updated. */
+  private countEntities(record: StoredRecord, change: -1 | 0 | 1, writer: StoreWriter): void {
+    for (const field of SCOPE_FIELDS) {
+      const name = record[field];
+      if (name === undefined) continue;
+      const key = extendKey(this.statePrefix, "entity", field, name);
+      const bytes = this.store.get(key);
+      const [count, created, updated] =
+        bytes === undefined ? ([0, record.created_at, record.updated_at] as EntityRecord) : (unpack(bytes) as EntityRecord);
+      if (count + change <= 0) {
+        writer.remove(key);
+        continue;
+      }
+      const newest = change >= 0 && record.updated_at > updated ? record.updated_at : updated;
+      const oldest = record.created_at < created ? record.created_at : created;
+      writer.put(key, pack([count + change, oldest, newest]));
+    }
+  }
+
+  private readTotals(): void {
+    const bytes = this.store.get(extendKey(this.statePrefix, "totals"));
+    [this.memories, this.bytes] = bytes === undefined ? [0, 0] : (unpack(bytes) as [number, number]);
+  }
+}
+
+/** The event that a memory's history begins with; not stored before there is a second one. */
+export function addedEvent(id: string, record: StoredRecord): MemoryEvent {
+  return {
+    id: `${id}.1`,
+    event: "ADD",
+    old_memory: null,
+    new_memory: record.memory,
+    created_at: record.created_at,
+  };
+}
+
+function eventNumber(events: readonly MemoryEvent[]): number {
+  const last = events.at(-1)?.id.split(".").at(-1);
+  return Number.isSafeInteger(Number(last)) ? Number(last) : events.length;
+}
+
+function notFound(id: string): CommandResult {
+  return { ok: false, error: errorBody(memoryNotFound(id)) };
+}
+
+export function memoryNotFound(id: string): Mem0ctlError {
+  return new Mem0ctlError("not-found", "memory-not-found", `there is no memory ${id}`);
+}

@@ -1,0 +1,230 @@
+// What is read of one shard's state: by id, by filter, by similarity, as pages for export. Long reads work on
+// a snapshot of the store and give way to others, so that no heartbeat waits for them.
+
+import { boundingShardKeys, matches, type Filter } from "../../memory/filter.ts";
+import type { ScopeField } from "../../memory/record.ts";
+import { VectorSet } from "../../memory/vector-set.ts";
+import type { ShardKeyField } from "../../model/ids.ts";
+import { Mem0ctlError } from "../../model/errors.ts";
+import type { ExportPage, MemoryEvent, MemoryRecord } from "../../model/node-api.ts";
+import type { EntityCount, ScoredMemory, StoredMemory } from "../service.ts";
+import { decodeKey, extendKey, prefixEnd, type Key } from "../storage/key.ts";
+import type { StoreReader } from "../storage/store.ts";
+import { unpack } from "../transport/frames.ts";
+import { vectorFrom, type StoredRecord } from "./commands.ts";
+import { addedEvent, memoryNotFound, type EntityRecord, type MemoryMachine } from "./memory-machine.ts";
+
+/** Records looked at before others get their turn. */
+const RECORDS_PER_TURN = 500;
+const EXPORT_BYTES_MAX = 4 << 20;
+
+const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+/** Throws `memory-not-found`. */
+export function getMemory(machine: MemoryMachine, id: string): StoredMemory {
+  const key = machine.placeOf(id);
+  const record = key === undefined ? undefined : machine.record(key, id);
+  if (record === undefined) throw memoryNotFound(id);
+  return { id, ...record };
+}
+
+export function getHistory(machine: MemoryMachine, id: string): readonly MemoryEvent[] {
+  const { id: _, ...record } = getMemory(machine, id);
+  const events = machine.events(id);
+  return events.length > 0 ? events : [addedEvent(id, record)];
+}
+
+interface Found {
+  readonly key: string;
+  readonly id: string;
+  readonly record: StoredRecord;
+}
+
+/** Every record of the shard that can match, in key order. */
+async function* scan(
+  machine: MemoryMachine,
+  reader: StoreReader,
+  filter: Filter,
+  keyField: ShardKeyField,
+): AsyncGenerator<Found> {
+  const memories = extendKey(machine.prefix, "memory");
+  const keys = boundingShardKeys(filter, keyField);
+  const prefixes: readonly Key[] = keys === undefined ? [memories] : keys.map((key) => extendKey(memories, key));
+  let looked = 0;
+  for (const prefix of prefixes) {
+    for (const { key: bytes, value } of reader.range({ start: prefix, end: prefixEnd(prefix) })) {
+      looked += 1;
+      if (looked % RECORDS_PER_TURN === 0) await turn();
+      const [key, id] = decodeKey(bytes, memories.length) as [string, string];
+      const record = unpack(value) as StoredRecord;
+      if (matches(filter, { id, ...record })) yield { key, id, record };
+    }
+  }
+}
+
+/** Newest first: the first `limit` of all that match, and how many match. */
+export async function listMemories(
+  machine: MemoryMachine,
+  filter: Filter,
+  keyField: ShardKeyField,
+  limit: number,
+): Promise<{ readonly count: number; readonly newest: readonly StoredMemory[] }> {
+  const snapshot = machine.store.snapshot();
+  try {
+    let count = 0;
+    let newest: StoredMemory[] = [];
+    for await (const { id, record } of scan(machine, snapshot, filter, keyField)) {
+      count += 1;
+      newest.push({ id, ...record });
+      if (newest.length >= 2 * limit + 1000) newest = newest.toSorted(newestFirst).slice(0, limit);
+    }
+    return { count, newest: newest.toSorted(newestFirst).slice(0, limit) };
+  } finally {
+    snapshot.close();
+  }
+}
+
+/** By creation, newest first; equal times by id, so that pages are stable. */
+export function newestFirst(a: StoredMemory, b: StoredMemory): number {
+  const byTime = Date.parse(b.created_at) - Date.parse(a.created_at);
+  return byTime !== 0 ? byTime : a.id < b.id ? 1 : -1;
+}
+
+export interface SearchQuery {
+  readonly filter: Filter;
+  readonly vector: Float32Array;
+  readonly topK: number;
+  readonly threshold: number;
+}
+
+/** The `topK` best of the shard, best first. Exact: every vector of the scope is compared. */
+export async function searchMemories(
+  machine: MemoryMachine,
+  query: SearchQuery,
+  keyField: ShardKeyField,
+): Promise<readonly ScoredMemory[]> {
+  const keys = boundingShardKeys(query.filter, keyField);
+  if (keys === undefined) return searchEverything(machine, query, keyField);
+  const best: ScoredMemory[] = [];
+  for (const key of keys) {
+    const set = machine.vectors.get(machine.owner, key) ?? (await loadVectors(machine, key, query.vector.length));
+    let taken = 0;
+    let looked = 0;
+    for (const { id, score } of set.search(query.vector)) {
+      if (taken >= query.topK || score < query.threshold) break;
+      looked += 1;
+      if (looked % RECORDS_PER_TURN === 0) await turn();
+      const record = machine.record(key, id);
+      if (record === undefined || !matches(query.filter, { id, ...record })) continue;
+      best.push({ id, ...record, score });
+      taken += 1;
+    }
+  }
+  return best.toSorted(bestFirst).slice(0, query.topK);
+}
+
+export function bestFirst(a: ScoredMemory, b: ScoredMemory): number {
+  return b.score - a.score || (a.id < b.id ? -1 : 1);
+}
+
+/** Without a scope to bound it: every record that matches, one vector at a time, nothing kept in memory. */
+async function searchEverything(
+  machine: MemoryMachine,
+  query: SearchQuery,
+  keyField: ShardKeyField,
+): Promise<readonly ScoredMemory[]> {
+  const snapshot = machine.store.snapshot();
+  try {
+    let best: ScoredMemory[] = [];
+    for await (const { key, id, record } of scan(machine, snapshot, query.filter, keyField)) {
+      const bytes = snapshot.get(extendKey(machine.prefix, "vector", key, id));
+      if (bytes === undefined) continue;
+      const score = cosine(query.vector, vectorFrom(bytes));
+      if (score < query.threshold) continue;
+      best.push({ id, ...record, score });
+      if (best.length >= 2 * query.topK + 1000) best = best.toSorted(bestFirst).slice(0, query.topK);
+    }
+    return best.toSorted(bestFirst).slice(0, query.topK);
+  } finally {
+    snapshot.close();
+  }
+}
+
+function cosine(a: Float32Array, b: Float32Array): number {
+  let dot = 0;
+  let left = 0;
+  let right = 0;
+  for (let at = 0; at < a.length; at += 1) {
+    const x = a[at] ?? 0;
+    const y = b[at] ?? 0;
+    dot += x * y;
+    left += x * x;
+    right += y * y;
+  }
+  return left === 0 || right === 0 ? 0 : dot / Math.sqrt(left * right);
+}
+
+/**
+ * Loads a scope's vectors. In one turn: what is applied meanwhile must not be missed, and a set that is
+ * filled over several turns would miss it. 10,000 vectors of 384 take some 20 ms, once per scope.
+ */
+async function loadVectors(machine: MemoryMachine, key: string, dimensions: number): Promise<VectorSet> {
+  await turn();
+  const known = machine.vectors.get(machine.owner, key);
+  if (known !== undefined) return known;
+  const set = new VectorSet(dimensions);
+  const prefix = extendKey(machine.prefix, "vector", key);
+  for (const { key: bytes, value } of machine.store.range({ start: prefix, end: prefixEnd(prefix) })) {
+    set.set(String(decodeKey(bytes, prefix.length)[0]), vectorFrom(value));
+  }
+  machine.vectors.add(machine.owner, key, set);
+  return set;
+}
+
+const ENTITY_TYPES: Readonly<Record<ScopeField, EntityCount["type"]>> = {
+  user_id: "user",
+  agent_id: "agent",
+  run_id: "run",
+  app_id: "app",
+};
+
+export function listEntities(machine: MemoryMachine): EntityCount[] {
+  const prefix = extendKey(machine.prefix, "entity");
+  const entities: EntityCount[] = [];
+  for (const { key, value } of machine.store.range({ start: prefix, end: prefixEnd(prefix) })) {
+    const [field, name] = decodeKey(key, prefix.length) as [ScopeField, string];
+    const [memories, created_at, updated_at] = unpack(value) as EntityRecord;
+    entities.push({ type: ENTITY_TYPES[field], name, memories, created_at, updated_at });
+  }
+  return entities;
+}
+
+/** A page of whole records, by id. `cursor` is the last id of the page before. */
+export function exportMemories(machine: MemoryMachine, cursor: string | null, limit: number): ExportPage {
+  const places = extendKey(machine.prefix, "place");
+  const start = cursor === null ? places : Buffer.concat([extendKey(places, cursor), Buffer.of(0)]);
+  const records: MemoryRecord[] = [];
+  let bytes = 0;
+  let more = false;
+  for (const { key, value } of machine.store.range({ start, end: prefixEnd(places) })) {
+    if (records.length >= limit || bytes >= EXPORT_BYTES_MAX) {
+      more = true;
+      break;
+    }
+    const id = String(decodeKey(key, places.length)[0]);
+    const shardKey = value.toString();
+    const stored = machine.record(shardKey, id);
+    if (stored === undefined) throw new Mem0ctlError("failed", "record-missing", `the record of memory ${id} is missing`);
+    const { hash: _, ...record } = stored;
+    const vector = machine.vector(shardKey, id);
+    const history = machine.events(id);
+    records.push({
+      id,
+      ...record,
+      ...(vector === undefined ? {} : { embedding: [...vector] }),
+      ...(history.length === 0 ? {} : { history }),
+    });
+    bytes += record.memory.length + (vector?.length ?? 0) * 10;
+  }
+  return { records, cursor: more ? (records.at(-1)?.id ?? null) : null };
+}

@@ -1,0 +1,79 @@
+// What the node needs of a disk, and no more: one ordered key space, atomic transactions whose writes are
+// visible at once and durable when their promise resolves, and snapshots to read from. LMDB stands behind
+// it in a running node; a simulated disk can.
+
+import type { Key } from "./key.ts";
+
+export interface StoreWriter {
+  put(key: Key, value: Uint8Array): void;
+  remove(key: Key): void;
+}
+
+export interface RangeOptions {
+  /** Inclusive. */
+  readonly start: Key;
+  /** Exclusive. */
+  readonly end: Key;
+}
+
+export interface Item {
+  readonly key: Buffer;
+  readonly value: Buffer;
+}
+
+export interface StoreReader {
+  get(key: Key): Buffer | undefined;
+  range(options: RangeOptions): Iterable<Item>;
+  /** Keys alone; cheaper than `range`, and blind to corrupt values. */
+  keys(options: RangeOptions): Iterable<Buffer>;
+}
+
+/** A consistent state of the store, unmoved by later writes; close it soon, it holds back reuse of pages. */
+export interface StoreSnapshot extends StoreReader {
+  close(): void;
+}
+
+export interface Store extends StoreReader {
+  /**
+   * Runs `work` in one transaction. On return its writes are visible to reads; when the promise
+   * resolves they are flushed to disk. Rejects with `StoreFullError`, nothing written, when there is no
+   * room. Inside `work`, reads through the store see its writes.
+   */
+  transact(work: (writer: StoreWriter) => void): Promise<void>;
+  snapshot(): StoreSnapshot;
+  /** Bytes of the store on disk. */
+  sizeBytes(): number;
+  close(): Promise<void>;
+}
+
+/** No room on the disk, or the map or the file-size limit is reached. Nothing of the transaction was written. */
+export class StoreFullError extends Error {
+  override readonly name = "StoreFullError";
+}
+
+/** A record does not match its checksum. It is reported, never read as absent. */
+export class StoreCorruptError extends Error {
+  override readonly name = "StoreCorruptError";
+  readonly key: Buffer;
+
+  constructor(key: Buffer) {
+    super(`a record of the store does not match its checksum (key ${key.toString("hex").slice(0, 96)})`);
+    this.key = key;
+  }
+}
+
+/** Deletes every key of a range, in transactions of bounded size, so that no write waits long. */
+export async function removeRange(store: Store, start: Key, end: Key, keysPerTransaction = 2000): Promise<void> {
+  for (;;) {
+    const batch: Buffer[] = [];
+    for (const key of store.keys({ start, end })) {
+      batch.push(Buffer.from(key));
+      if (batch.length === keysPerTransaction) break;
+    }
+    if (batch.length === 0) return;
+    await store.transact((writer) => {
+      for (const key of batch) writer.remove(key);
+    });
+    if (batch.length < keysPerTransaction) return;
+  }
+}

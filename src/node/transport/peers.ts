@@ -1,0 +1,428 @@
+// The network on sockets: one connection per pair of nodes, made by the node whose id sorts first, by an
+// HTTP upgrade on the peer's one port. Both directions carry batches of group messages, beats and calls
+// as frames. A peer of another cluster, another id, or one that lost its data and came back empty under
+// its old id is refused.
+
+import type { IncomingMessage } from "node:http";
+import { request as httpRequest } from "node:http";
+import { request as httpsRequest } from "node:https";
+import { connect } from "node:net";
+import type { Duplex } from "node:stream";
+import { errorBody, errorFromBody, Mem0ctlError, type ErrorBody } from "../../model/errors.ts";
+import type { GroupId, NodeId } from "../../model/ids.ts";
+import type { Message } from "../../consensus/seam.ts";
+import { encodeFrame, FrameReader } from "./frames.ts";
+import type { Network, NetworkHandlers, NodeBeat } from "./network.ts";
+
+export const PEER_PROTOCOL = "mem0ctl-peer/1";
+
+/** Above this many unsent bytes a peer is too slow: its messages are dropped (the protocol repeats them). */
+const UNSENT_BYTES_MAX = 64 << 20;
+const CALLS_MAX = 20_000;
+const RETRY_MS_MIN = 50;
+const RETRY_MS_MAX = 1000;
+
+export interface PeerAddress {
+  readonly id: NodeId;
+  readonly host: string;
+  readonly port: number;
+}
+
+export interface PeersOptions {
+  readonly self: NodeId;
+  readonly clusterId: string;
+  /** Made when this node's data directory was made; a node that lost its data has a new one. */
+  readonly uid: string;
+  /** The uid a peer had before, if ever seen; `remember` stores it durably. */
+  readonly knownUid: (peer: NodeId) => string | undefined;
+  readonly rememberUid: (peer: NodeId, uid: string) => void;
+  readonly adminToken: string | undefined;
+  readonly tls: { readonly cert: Buffer; readonly key: Buffer; readonly ca: Buffer } | undefined;
+  readonly handlers: NetworkHandlers;
+  readonly onRefused: (peer: NodeId, reason: string) => void;
+}
+
+interface Hello {
+  readonly k: "hello";
+  readonly clusterId: string;
+  readonly from: NodeId;
+  readonly to: NodeId;
+  readonly uid: string;
+}
+
+type Frame =
+  | Hello
+  | { readonly k: "refused"; readonly reason: string }
+  | { readonly k: "batch"; readonly m: readonly (readonly [GroupId, Message])[]; readonly b?: NodeBeat }
+  | { readonly k: "call"; readonly id: number; readonly method: string; readonly body: unknown }
+  | { readonly k: "answer"; readonly id: number; readonly body: unknown }
+  | { readonly k: "failure"; readonly id: number; readonly error: ErrorBody };
+
+interface PendingCall {
+  readonly resolve: (value: unknown) => void;
+  readonly reject: (error: Error) => void;
+  readonly timer: NodeJS.Timeout;
+}
+
+interface Link {
+  address: PeerAddress;
+  socket: Duplex | undefined;
+  queue: (readonly [GroupId, Message])[];
+  beat: NodeBeat | undefined;
+  calls: Map<number, PendingCall>;
+  error: string | undefined;
+  retryMs: number;
+  retryTimer: NodeJS.Timeout | undefined;
+  dialing: boolean;
+}
+
+export class Peers implements Network {
+  private readonly links = new Map<NodeId, Link>();
+  private readonly options: PeersOptions;
+  private readonly pendingSockets = new Set<Duplex>();
+  private nextCall = 1;
+  private closed = false;
+
+  constructor(options: PeersOptions) {
+    this.options = options;
+  }
+
+  /** Sets who the peers are; connections to those that are gone are closed, new ones are dialled. */
+  setPeers(addresses: readonly PeerAddress[]): void {
+    const wanted = new Map(addresses.map((address) => [address.id, address]));
+    for (const [id, link] of this.links) {
+      const address = wanted.get(id);
+      if (address !== undefined && address.host === link.address.host && address.port === link.address.port) continue;
+      this.links.delete(id);
+      this.drop(link, "it is no longer part of the cluster");
+      clearTimeout(link.retryTimer);
+    }
+    for (const address of addresses) {
+      if (address.id === this.options.self || this.links.has(address.id)) continue;
+      const link: Link = {
+        address,
+        socket: undefined,
+        queue: [],
+        beat: undefined,
+        calls: new Map(),
+        error: "not connected yet",
+        retryMs: RETRY_MS_MIN,
+        retryTimer: undefined,
+        dialing: false,
+      };
+      this.links.set(address.id, link);
+      if (this.dials(address.id)) this.dial(link);
+    }
+  }
+
+  send(to: NodeId, group: GroupId, message: Message): void {
+    const link = this.links.get(to);
+    if (link?.socket !== undefined) link.queue.push([group, message]);
+  }
+
+  beat(to: NodeId, beat: NodeBeat): void {
+    const link = this.links.get(to);
+    if (link?.socket !== undefined) link.beat = beat;
+  }
+
+  flush(): void {
+    for (const link of this.links.values()) {
+      if (link.queue.length === 0 && link.beat === undefined) continue;
+      const frame: Frame = {
+        k: "batch",
+        m: link.queue,
+        ...(link.beat === undefined ? {} : { b: link.beat }),
+      };
+      link.queue = [];
+      link.beat = undefined;
+      if (link.socket !== undefined && link.socket.writableLength < UNSENT_BYTES_MAX) {
+        link.socket.write(encodeFrame(frame));
+      }
+    }
+  }
+
+  call(to: NodeId, method: string, body: unknown, deadlineMs: number): Promise<unknown> {
+    const link = this.links.get(to);
+    const socket = link?.socket;
+    if (link === undefined || socket === undefined) {
+      return Promise.reject(notDelivered(to, link?.error ?? "it is not part of the cluster"));
+    }
+    if (link.calls.size >= CALLS_MAX || socket.writableLength >= UNSENT_BYTES_MAX) {
+      return Promise.reject(new Mem0ctlError("busy", "peer-busy", `${to} has too many requests in flight`));
+    }
+    const id = this.nextCall++;
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(
+        () => {
+          link.calls.delete(id);
+          reject(unanswered(to, "no answer in time"));
+        },
+        Math.max(1, deadlineMs - Date.now()),
+      );
+      link.calls.set(id, { resolve, reject, timer });
+      socket.write(encodeFrame({ k: "call", id, method, body } satisfies Frame));
+    });
+  }
+
+  connected(to: NodeId): boolean {
+    return this.links.get(to)?.socket !== undefined;
+  }
+
+  lastError(to: NodeId): string | undefined {
+    const link = this.links.get(to);
+    return link?.socket === undefined ? link?.error : undefined;
+  }
+
+  /** Takes over a socket that a peer upgraded. The HTTP server has checked the token and certificate. */
+  accept(request: IncomingMessage, socket: Duplex, head: Buffer): void {
+    if (this.closed || request.headers.upgrade !== PEER_PROTOCOL) {
+      socket.destroy();
+      return;
+    }
+    socket.write(`HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: ${PEER_PROTOCOL}\r\n\r\n`);
+    this.greet(socket, head, undefined);
+  }
+
+  close(): void {
+    this.closed = true;
+    for (const socket of this.pendingSockets) socket.destroy();
+    for (const link of this.links.values()) {
+      clearTimeout(link.retryTimer);
+      this.drop(link, "this node is stopping");
+    }
+  }
+
+  private dials(peer: NodeId): boolean {
+    return this.options.self < peer;
+  }
+
+  private dial(link: Link): void {
+    if (this.closed || link.dialing || link.socket !== undefined || this.links.get(link.address.id) !== link) return;
+    link.dialing = true;
+    const { tls, adminToken } = this.options;
+    const send = tls === undefined ? httpRequest : httpsRequest;
+    const request = send({
+      host: link.address.host,
+      port: link.address.port,
+      path: "/",
+      timeout: 3000,
+      ...(tls === undefined ? {} : { cert: tls.cert, key: tls.key, ca: tls.ca }),
+      headers: {
+        connection: "Upgrade",
+        upgrade: PEER_PROTOCOL,
+        ...(adminToken === undefined ? {} : { authorization: `Token ${adminToken}` }),
+      },
+    });
+    let settled = false;
+    const fail = (error: string, refused: boolean): void => {
+      if (settled) return;
+      settled = true;
+      request.destroy();
+      link.dialing = false;
+      link.error = error;
+      if (refused) this.options.handlers.onGone(link.address.id);
+      this.redial(link);
+    };
+    request.on("upgrade", (_response, socket, head) => {
+      if (settled) {
+        socket.destroy();
+        return;
+      }
+      settled = true;
+      link.dialing = false;
+      this.greet(socket, head, link);
+    });
+    request.on("response", (response) => {
+      response.resume();
+      fail(`HTTP ${response.statusCode ?? 0}`, false);
+    });
+    request.on("timeout", () => fail("no answer within 3 s", false));
+    request.on("error", (error: NodeJS.ErrnoException) => {
+      fail(error.code === "ECONNREFUSED" ? "connection refused" : error.message, error.code === "ECONNREFUSED");
+    });
+    request.end();
+  }
+
+  private redial(link: Link): void {
+    if (this.closed || !this.dials(link.address.id)) return;
+    clearTimeout(link.retryTimer);
+    link.retryTimer = setTimeout(() => this.dial(link), link.retryMs);
+    link.retryMs = Math.min(RETRY_MS_MAX, link.retryMs * 2);
+  }
+
+  /** Both sides say hello first; `dialled` is the link this side dialled, undefined when it accepted. */
+  private greet(socket: Duplex, head: Buffer, dialled: Link | undefined): void {
+    if ("setNoDelay" in socket && typeof socket.setNoDelay === "function") socket.setNoDelay(true);
+    if ("setTimeout" in socket && typeof socket.setTimeout === "function") socket.setTimeout(0);
+    this.pendingSockets.add(socket);
+    const { self, clusterId, uid } = this.options;
+    const hello = (to: NodeId): void => {
+      socket.write(encodeFrame({ k: "hello", clusterId, from: self, to, uid } satisfies Frame));
+    };
+    if (dialled !== undefined) hello(dialled.address.id);
+    const reader = new FrameReader();
+    let link: Link | undefined;
+    const timer = setTimeout(() => socket.destroy(), 5000);
+    const onFrame = (frame: Frame): void => {
+      if (link !== undefined) {
+        this.receive(link, frame);
+        return;
+      }
+      if (frame.k === "refused") {
+        const peer = dialled?.address.id ?? "";
+        if (dialled !== undefined) dialled.error = `refused: ${frame.reason}`;
+        this.options.onRefused(peer, frame.reason);
+        socket.destroy();
+        return;
+      }
+      if (frame.k !== "hello") {
+        socket.destroy();
+        return;
+      }
+      const refusal = this.refusal(frame, dialled);
+      if (refusal !== undefined) {
+        const known = this.links.get(frame.from);
+        if (known !== undefined) known.error = `refused: ${refusal}`;
+        this.options.onRefused(frame.from, refusal);
+        socket.end(encodeFrame({ k: "refused", reason: refusal } satisfies Frame));
+        return;
+      }
+      clearTimeout(timer);
+      this.pendingSockets.delete(socket);
+      if (dialled === undefined) hello(frame.from);
+      link = this.links.get(frame.from);
+      if (link === undefined) {
+        socket.destroy();
+        return;
+      }
+      if (this.options.knownUid(frame.from) === undefined) this.options.rememberUid(frame.from, frame.uid);
+      if (link.socket !== undefined) this.drop(link, "it connected anew");
+      link.socket = socket;
+      link.error = undefined;
+      link.retryMs = RETRY_MS_MIN;
+    };
+    const read = (chunk: Buffer): void => {
+      try {
+        reader.push(chunk, (value) => onFrame(parseFrame(value)));
+      } catch (error) {
+        const where = link ?? dialled;
+        if (where !== undefined) where.error = error instanceof Error ? error.message : String(error);
+        socket.destroy();
+      }
+    };
+    socket.on("data", read);
+    socket.on("error", () => socket.destroy());
+    socket.on("end", () => socket.destroy());
+    socket.on("close", () => {
+      clearTimeout(timer);
+      this.pendingSockets.delete(socket);
+      const mine = link ?? dialled;
+      if (mine !== undefined && (mine.socket === socket || link === undefined)) {
+        this.drop(mine, mine.error ?? "the connection was closed");
+        this.probe(mine);
+        this.redial(mine);
+      }
+    });
+    if (head.length > 0) read(head);
+  }
+
+  private refusal(hello: Hello, dialled: Link | undefined): string | undefined {
+    const { self, clusterId, knownUid } = this.options;
+    if (hello.clusterId !== clusterId) return `${hello.from} belongs to another cluster (${hello.clusterId})`;
+    if (hello.to !== self) return `${hello.from} looked for ${hello.to} and reached ${self}`;
+    if (dialled !== undefined && hello.from !== dialled.address.id) {
+      return `${dialled.address.id} was expected at its address and ${hello.from} answered`;
+    }
+    if (!this.links.has(hello.from)) return `${hello.from} is not part of the cluster`;
+    const known = knownUid(hello.from);
+    if (known !== undefined && known !== hello.uid) {
+      return `${hello.from} came back without its data; a node that lost its data joins under a new id`;
+    }
+    return undefined;
+  }
+
+  /** A closed connection alone says little; a refused one says that the process is gone. */
+  private probe(link: Link): void {
+    if (this.closed) return;
+    const socket = connect({ host: link.address.host, port: link.address.port, timeout: 1000 });
+    socket.on("connect", () => socket.destroy());
+    socket.on("timeout", () => socket.destroy());
+    socket.on("error", (error: NodeJS.ErrnoException) => {
+      socket.destroy();
+      if (error.code !== "ECONNREFUSED" || this.closed || link.socket !== undefined) return;
+      link.error = "connection refused";
+      this.options.handlers.onGone(link.address.id);
+    });
+  }
+
+  private drop(link: Link, error: string): void {
+    const socket = link.socket;
+    link.socket = undefined;
+    link.queue = [];
+    link.beat = undefined;
+    link.error = error;
+    socket?.destroy();
+    const calls = link.calls;
+    link.calls = new Map();
+    for (const call of calls.values()) {
+      clearTimeout(call.timer);
+      call.reject(unanswered(link.address.id, error));
+    }
+  }
+
+  private receive(link: Link, frame: Frame): void {
+    const { handlers } = this.options;
+    const from = link.address.id;
+    switch (frame.k) {
+      case "batch":
+        if (frame.b !== undefined) handlers.onBeat(from, frame.b);
+        if (frame.m.length > 0) handlers.onMessages(from, frame.m);
+        return;
+      case "call": {
+        const socket = link.socket;
+        const answer = (reply: Frame): void => {
+          if (link.socket === socket) socket?.write(encodeFrame(reply));
+        };
+        handlers.onCall(from, frame.method, frame.body).then(
+          (body) => answer({ k: "answer", id: frame.id, body }),
+          (error: unknown) => answer({ k: "failure", id: frame.id, error: errorBody(error) }),
+        );
+        return;
+      }
+      case "answer":
+      case "failure": {
+        const call = link.calls.get(frame.id);
+        if (call === undefined) return;
+        link.calls.delete(frame.id);
+        clearTimeout(call.timer);
+        if (frame.k === "answer") call.resolve(frame.body);
+        else call.reject(errorFromBody(frame.error));
+        return;
+      }
+      default:
+        return;
+    }
+  }
+}
+
+function notDelivered(peer: NodeId, why: string): Mem0ctlError {
+  return new Mem0ctlError("unavailable", "peer-unreachable", `${peer} cannot be reached`, { why });
+}
+
+function unanswered(peer: NodeId, why: string): Mem0ctlError {
+  return new Mem0ctlError("unknown-outcome", "peer-did-not-answer", `${peer} did not answer`, {
+    why,
+    hint: "the outcome of a write is unknown: read it back, or repeat it with the same id",
+  });
+}
+
+const KINDS = new Set(["hello", "refused", "batch", "call", "answer", "failure"]);
+
+/** Peers are authenticated; this still refuses what is not a frame at all. */
+function parseFrame(value: unknown): Frame {
+  if (typeof value === "object" && value !== null && "k" in value && KINDS.has(String(value.k))) {
+    const frame = value as Frame;
+    if (frame.k !== "batch" || Array.isArray(frame.m)) return frame;
+  }
+  throw new Error("the peer sent something that is not a frame");
+}

@@ -1,0 +1,177 @@
+// Judges a view: healthy, degraded or unavailable, and why. Pure. Every reason has a stable code and says
+// what to do; scripts read the codes, people the messages. The codes:
+//
+//   nothing-answered       unavailable  no node answered
+//   shard-down             unavailable  no replica of a shard is on a node that answers
+//   shard-leaderless       unavailable  a shard has replicas but no leader: it takes no writes
+//   node-down              degraded     a node does not answer, and no other node heard of it lately
+//   node-suspect           degraded     a node does not answer, but another node heard of it lately
+//   write-refused          degraded     a node refuses writes (its disk is full, say)
+//   shard-under-replicated degraded     a replica is missing, or is still catching up
+//   shard-moving           (no reason)  a move is under way; the shard serves meanwhile
+//   lag-above-limit        degraded     a replica is further behind than `limits.maxLag`
+//   no-cluster-leader      degraded     the metadata group has no leader: no joins, leaves or moves
+//   nodes-disagree         degraded     nodes name different leaders, or live in different terms
+
+import type { EngineView } from "../engines/engine.ts";
+import { formatDuration } from "../model/units.ts";
+import type { Health, NodeView, Reason, ShardView } from "../model/view.ts";
+
+export interface HealthLimits {
+  /** Lag above which a cluster is degraded. */
+  readonly maxLagMs: number;
+}
+
+export interface Judgement {
+  readonly health: Health;
+  /** Worst first; empty exactly when healthy. */
+  readonly reasons: readonly Reason[];
+}
+
+/** Shards named in one message before the rest are counted. */
+const SHARDS_NAMED_MAX = 8;
+
+export function judge(view: EngineView, limits: HealthLimits): Judgement {
+  if (view.nodes.every((node) => node.state === "down" || node.state === "suspect")) {
+    return { health: "unavailable", reasons: [nothingAnswered(view)] };
+  }
+  const unavailable = [...unservedShards(view)];
+  const degraded = [
+    ...nodeReasons(view.nodes),
+    ...underReplicated(view),
+    ...lagging(view, limits),
+    ...leadership(view),
+  ];
+  const health = unavailable.length > 0 ? "unavailable" : degraded.length > 0 ? "degraded" : "healthy";
+  return { health, reasons: [...unavailable, ...degraded] };
+}
+
+function nothingAnswered(view: EngineView): Reason {
+  const errors = [...new Set(view.nodes.map((node) => node.error ?? "no answer"))];
+  const allRefused = errors.length === 1 && errors[0] === "connection refused";
+  const denied = errors.length > 0 && errors.every((error) => /^HTTP 40[13]$/.test(error));
+  return {
+    code: "nothing-answered",
+    message: `none of the ${view.totalNodes} nodes answered (${errors.slice(0, 3).join("; ")})`,
+    hint: allRefused
+      ? "start the cluster with `mem0ctl up`"
+      : denied
+        ? "set MEM0CTL_TOKEN to a token that the nodes know"
+        : "look at `mem0ctl nodes list` and at the network between here and the nodes",
+  };
+}
+
+function* unservedShards(view: EngineView): Generator<Reason> {
+  const down = view.shards.filter((shard) => shard.state === "down");
+  if (down.length > 0) {
+    yield {
+      code: "shard-down",
+      message: `${counted(down, "has", "have")} no replica that answers: ${named(down)}`,
+      hint: "start the nodes that hold them: `mem0ctl restart` or `mem0ctl nodes logs NODE`",
+    };
+  }
+  const leaderless = view.shards.filter((shard) => shard.state === "leaderless");
+  if (leaderless.length > 0) {
+    yield {
+      code: "shard-leaderless",
+      message: `${counted(leaderless, "has", "have")} no leader and ${leaderless.length === 1 ? "takes" : "take"} no writes: ${named(leaderless)}`,
+      hint: "an election takes a moment; if it lasts, a majority of the replicas is missing: start their nodes",
+    };
+  }
+}
+
+function* nodeReasons(nodes: readonly NodeView[]): Generator<Reason> {
+  for (const node of nodes) {
+    if (node.state === "down") {
+      yield {
+        code: "node-down",
+        message: `${node.id} (${node.address}) is down: ${node.error ?? "no answer"}`,
+        hint: node.error?.startsWith("HTTP 40")
+          ? "set MEM0CTL_TOKEN to a token that the node knows"
+          : `start it with \`mem0ctl restart ${node.id}\`; its log: \`mem0ctl nodes logs ${node.id}\``,
+      };
+    } else if (node.state === "suspect") {
+      const heard =
+        node.lastHeartbeatMs === null ? "" : `, last heard of ${formatDuration(node.lastHeartbeatMs)} ago`;
+      yield {
+        code: "node-suspect",
+        message: `${node.id} (${node.address}) does not answer: ${node.error ?? "no answer"}${heard}`,
+        hint: "it may be starting, stopping or cut off from here; look again in a few seconds",
+      };
+    }
+    if (node.writeRefusal !== undefined) {
+      yield {
+        code: "write-refused",
+        message: `${node.id} refuses writes: ${node.writeRefusal}`,
+        hint: "free space on its disk; it takes writes again by itself",
+      };
+    }
+  }
+}
+
+function* underReplicated(view: EngineView): Generator<Reason> {
+  const short = view.shards.filter((shard) => shard.state === "under-replicated");
+  if (short.length === 0) return;
+  const missing = new Set(
+    short.flatMap((shard) =>
+      shard.replicas.filter((replica) => replica.state !== "replicating").map((replica) => replica.node),
+    ),
+  );
+  const where =
+    missing.size === 0 ? "" : ` (missing or catching up on ${[...missing].toSorted().join(", ")})`;
+  yield {
+    code: "shard-under-replicated",
+    message: `${counted(short, "is", "are")} under-replicated: ${named(short)}${where}`,
+    hint: "it heals by itself once the nodes are up; watch it with `mem0ctl replicas lag`",
+  };
+}
+
+function* lagging(view: EngineView, limits: HealthLimits): Generator<Reason> {
+  let worst: { shard: string; node: string; lagMs: number } | undefined;
+  for (const shard of view.shards) {
+    for (const replica of shard.replicas) {
+      // What is down is named above; how far it is behind says nothing more about the cluster.
+      if (replica.state === "down" || replica.lagMs === null) continue;
+      if (replica.lagMs > (worst?.lagMs ?? limits.maxLagMs)) {
+        worst = { shard: shard.id, node: replica.node, lagMs: replica.lagMs };
+      }
+    }
+  }
+  if (worst === undefined) return;
+  yield {
+    code: "lag-above-limit",
+    message: `shard ${worst.shard} on ${worst.node} is ${formatDuration(worst.lagMs)} behind (limit ${formatDuration(limits.maxLagMs)})`,
+    hint: "look at the node's disk and load; the limit is `spec.limits.maxLag` or `--max-lag`",
+  };
+}
+
+function* leadership(view: EngineView): Generator<Reason> {
+  if (view.leader === null) {
+    yield {
+      code: "no-cluster-leader",
+      message: "the metadata group has no leader",
+      hint: "an election takes a moment; if it lasts, a majority of the nodes that vote in it is missing",
+    };
+  }
+  const first = view.disagreements[0];
+  if (first === undefined) return;
+  const claims = first.claims.map(
+    (claim) => `${claim.node} says ${claim.leader ?? "none"} in term ${claim.term}`,
+  );
+  const more = view.disagreements.length > 1 ? `, and on ${view.disagreements.length - 1} more` : "";
+  yield {
+    code: "nodes-disagree",
+    message: `nodes disagree about the leader of ${first.group === "meta" ? "the metadata group" : `shard ${first.group}`}: ${claims.join("; ")}${more}`,
+    hint: "normal for a moment during an election; if it lasts, some nodes cannot reach each other",
+  };
+}
+
+function counted(shards: readonly ShardView[], one: string, many: string): string {
+  return shards.length === 1 ? `1 shard ${one}` : `${shards.length} shards ${many}`;
+}
+
+function named(shards: readonly ShardView[]): string {
+  const ids = shards.slice(0, SHARDS_NAMED_MAX).map((shard) => shard.id);
+  const rest = shards.length - ids.length;
+  return rest > 0 ? `${ids.join(", ")} and ${rest} more` : ids.join(", ");
+}

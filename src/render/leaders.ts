@@ -1,0 +1,58 @@
+// Who leads: the cluster, and how its shards are shared out among the nodes.
+
+import type { GroupId, NodeId } from "../model/ids.ts";
+import { safeText } from "./safe.ts";
+import { type Column, renderTable } from "./table.ts";
+import { hang, runs } from "./text.ts";
+import type { Theme } from "./theme.ts";
+import { UNKNOWN } from "./words.ts";
+
+/** The operations' LeadersView. */
+export interface Leaders {
+  readonly cluster: string;
+  /** The metadata group, `meta`, and every shard. */
+  readonly groups: readonly {
+    readonly group: GroupId;
+    readonly leader: NodeId | null;
+    readonly term: number;
+  }[];
+  readonly nodes: readonly { readonly node: NodeId; readonly leads: number }[];
+}
+
+interface Row {
+  readonly node: NodeId;
+  readonly leads: number;
+  readonly shards: string;
+  readonly terms: string;
+}
+
+/** The cluster leader, then for each node which shards it leads, and in which terms. */
+export function renderLeaders({ cluster, groups, nodes }: Leaders, theme: Theme): string {
+  const meta = groups.find(({ group }) => group === "meta");
+  const shards = groups.filter(({ group }) => group !== "meta");
+  const led = meta?.leader ?? null;
+  const first = `${theme.bold(safeText(cluster))}  ${led === null ? theme.bad("no cluster leader") : `cluster leader ${theme.bold(safeText(led))}`}, term ${meta?.term ?? 0}`;
+  const rows = nodes.map(({ node, leads }): Row => {
+    const own = shards.filter(({ leader }) => leader === node);
+    const terms = own.map(({ term }) => term);
+    const [low, high] = [Math.min(...terms), Math.max(...terms)];
+    return {
+      node,
+      leads,
+      shards: own.length === 0 ? UNKNOWN : runs(own.map(({ group }) => group)),
+      terms: own.length === 0 ? UNKNOWN : low === high ? `${low}` : `${low}-${high}`,
+    };
+  });
+  const columns: Column<Row>[] = [
+    { title: "NODE", text: (row) => row.node, widthMin: 12 },
+    { title: "LEADS", text: (row) => String(row.leads), align: "right" },
+    { title: "TERMS", text: (row) => row.terms, align: "right" },
+    { title: "SHARDS", text: (row) => row.shards, widthMin: 20, linesMax: 8 },
+  ];
+  const orphans = shards.filter(({ leader }) => leader === null).map(({ group }) => group);
+  const without =
+    orphans.length === 0
+      ? ""
+      : `\n\n${theme.bad(hang("without a leader: ", runs(orphans), theme.proseWidth))}`;
+  return `${first}\n\n${renderTable(theme, columns, rows)}${without}\n`;
+}

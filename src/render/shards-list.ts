@@ -1,0 +1,73 @@
+// Every shard in a row: what it owns, how it is, who leads and who follows.
+
+import { formatBytes, formatDuration } from "../model/units.ts";
+import type { ClusterView, ReplicaView, ShardView } from "../model/view.ts";
+import { type Column, renderTable } from "./table.ts";
+import type { Theme } from "./theme.ts";
+import { UNKNOWN, known, number, stateStyle, stateText } from "./words.ts";
+
+const SLOTS_PREFIX = /^slots? (?=\d)/;
+
+interface ShardsOptions {
+  readonly wide?: boolean;
+}
+
+export function renderShardsList(
+  view: Pick<ClusterView, "shards">,
+  theme: Theme,
+  options: ShardsOptions = {},
+): string {
+  return `${shardsTable(view.shards, theme, options)}\n`;
+}
+
+/** Only the table, without a final line end; `wide` has every column and is never cut. */
+export function shardsTable(
+  shards: readonly ShardView[],
+  theme: Theme,
+  { wide = false }: ShardsOptions,
+): string {
+  // The title says once what every cell would say again.
+  const bySlots = shards.every((shard) => SLOTS_PREFIX.test(shard.range));
+  const columns: Column<ShardView>[] = [
+    { title: "SHARD", text: (shard) => shard.id, align: "right" },
+    bySlots
+      ? { title: "SLOTS", text: (shard) => shard.range.replace(SLOTS_PREFIX, ""), widthMin: 12 }
+      : { title: "RANGE", text: (shard) => shard.range, widthMin: 14 },
+    {
+      title: "STATE",
+      text: (shard) => stateText(theme, shard.state),
+      style: (shard) => stateStyle(theme, shard.state),
+    },
+    {
+      title: "LEADER",
+      text: (shard) => shard.leader ?? UNKNOWN,
+      style: (shard) => (shard.leader === null ? theme.bad : undefined),
+    },
+    { title: "TERM", text: (shard) => String(shard.term), align: "right", dropRank: 3 },
+    { title: "OTHERS", text: others, widthMin: 22 },
+    { title: "LAG", text: (shard) => known(lagMsOf(shard), formatDuration), align: "right", dropRank: 1 },
+    { title: "MEMORIES", text: (shard) => number(theme, shard.memories), align: "right", dropRank: 2 },
+  ];
+  if (wide) columns.push({ title: "SIZE", text: (shard) => known(shard.bytes, formatBytes), align: "right" });
+  return renderTable(theme, columns, shards, { fit: !wide });
+}
+
+/** Members besides the leader; what is not plain following is said: `node-2, node-3 (down)`. */
+function others(shard: ShardView): string {
+  const members = shard.replicas.filter((replica) => replica.node !== shard.leader).map(memberText);
+  return members.length === 0 ? UNKNOWN : members.join(", ");
+}
+
+function memberText({ node, role, state }: ReplicaView): string {
+  const remarks = [
+    ...(role === "arbiter" || role === "learner" ? [role] : []),
+    ...(state === "replicating" ? [] : [state]),
+  ];
+  return remarks.length === 0 ? node : `${node} (${remarks.join(", ")})`;
+}
+
+/** The largest lag of its replicas; null when nobody knows any. */
+function lagMsOf(shard: ShardView): number | null {
+  const lags = shard.replicas.flatMap((replica) => (replica.lagMs === null ? [] : [replica.lagMs]));
+  return lags.length === 0 ? null : Math.max(...lags);
+}

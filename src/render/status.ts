@@ -1,0 +1,127 @@
+// The state of a cluster on one screen: a line that says it all, why it is not healthy, the nodes, and
+// the totals of shards and replication. `wide` adds every shard and every claim
+// that nodes disagree about.
+
+import { formatDuration } from "../model/units.ts";
+import type { ClusterView, Reason, ShardState } from "../model/view.ts";
+import { nodesTable } from "./nodes.ts";
+import { safeText } from "./safe.ts";
+import { shardsTable } from "./shards-list.ts";
+import { type Column, renderTable } from "./table.ts";
+import { displayWidth, hang } from "./text.ts";
+import type { Style, Theme } from "./theme.ts";
+import { healthStyle, healthSymbol, number } from "./words.ts";
+
+export function renderStatus(
+  view: ClusterView,
+  theme: Theme,
+  options: { readonly wide?: boolean } = {},
+): string {
+  const parts = [
+    summary(view, theme),
+    ...(view.reasons.length === 0
+      ? []
+      : [view.reasons.map((reason) => reasonLines(reason, view, theme)).join("\n")]),
+    nodesTable(view.nodes, theme, options),
+    totals(view, theme),
+    ...(options.wide === true
+      ? [shardsTable(view.shards, theme, options), ...disagreements(view, theme)]
+      : []),
+  ];
+  return `${parts.join("\n\n")}\n`;
+}
+
+/** Name, engine, health, leader, term, epoch, nodes: wrapped between items, never within one. */
+function summary(view: ClusterView, theme: Theme): string {
+  const health = `${healthSymbol(theme, view.health)} ${view.health}`;
+  const allUp = view.healthyNodes === view.totalNodes;
+  return items(
+    [
+      [safeText(view.cluster), theme.bold],
+      [health, healthStyle(theme, view.health)],
+      [view.engine],
+      [
+        `leader ${view.leader === null ? "none" : safeText(view.leader)}`,
+        view.leader === null ? theme.bad : undefined,
+      ],
+      [`term ${view.term}`],
+      [`epoch ${view.epoch}`],
+      [`nodes ${view.healthyNodes}/${view.totalNodes} up`, allUp ? undefined : theme.warn],
+    ],
+    theme.proseWidth,
+  );
+}
+
+function items(
+  words: readonly (readonly [text: string, style?: Style | undefined])[],
+  width: number,
+): string {
+  const lines: string[] = [];
+  let line = "";
+  let used = 0;
+  for (const [text, style] of words) {
+    const styled = style?.(text) ?? text;
+    const needed = displayWidth(text) + (line === "" ? 0 : 2);
+    if (line !== "" && used + needed > width) {
+      lines.push(line);
+      [line, used] = [`  ${styled}`, displayWidth(text) + 2];
+    } else {
+      line += line === "" ? styled : `  ${styled}`;
+      used += needed;
+    }
+  }
+  return [...lines, line].join("\n");
+}
+
+function reasonLines(reason: Reason, view: ClusterView, theme: Theme): string {
+  const style = healthStyle(theme, view.health);
+  const symbol = `${healthSymbol(theme, view.health)} `;
+  const message = hang(symbol, safeText(reason.message), theme.proseWidth);
+  const hint = hang("  ", safeText(reason.hint), theme.proseWidth);
+  return `${style(message.slice(0, symbol.length))}${message.slice(symbol.length)}\n${theme.dim(hint)}`;
+}
+
+const STATE_ORDER: readonly ShardState[] = ["ok", "moving", "under-replicated", "leaderless", "down"];
+const SHARD_WORDS: Readonly<Record<ShardState, string>> = {
+  ok: "ok",
+  moving: "moving",
+  "under-replicated": "under-replicated",
+  leaderless: "without a leader",
+  down: "down",
+};
+
+function totals(view: ClusterView, theme: Theme): string {
+  const states = STATE_ORDER.map((state) => ({
+    state,
+    count: view.shards.filter((shard) => shard.state === state).length,
+  })).filter(({ count }) => count > 0);
+  const shards = [
+    `${number(theme, view.totalShards)} by ${view.sharding}`,
+    `${view.copies} ${view.copies === 1 ? "copy" : "copies"} each`,
+    view.protocol,
+    ...states.map(({ state, count }) => `${number(theme, count)} ${SHARD_WORDS[state]}`),
+  ].join(", ");
+  const { totalReplicated, pending, failed, lagMs } = view.replication;
+  const replication = [
+    `${number(theme, totalReplicated)} entries replicated`,
+    `${number(theme, pending)} pending`,
+    `${number(theme, failed)} failed`,
+    `lag ${formatDuration(lagMs)}`,
+  ].join(", ");
+  return `${hang("shards       ", shards, theme.proseWidth)}\n${hang("replication  ", replication, theme.proseWidth)}`;
+}
+
+/** What each node claims where claims differ. */
+function disagreements(view: ClusterView, theme: Theme): string[] {
+  const claims = view.disagreements.flatMap(({ group, claims }) =>
+    claims.map((claim) => ({ group, ...claim })),
+  );
+  if (claims.length === 0) return [];
+  const columns: Column<(typeof claims)[number]>[] = [
+    { title: "DISPUTED", text: ({ group }) => (group === "meta" ? "cluster leader" : `shard ${group}`) },
+    { title: "NODE", text: ({ node }) => node },
+    { title: "SAYS", text: ({ leader }) => leader ?? "no leader" },
+    { title: "TERM", text: ({ term }) => String(term), align: "right" },
+  ];
+  return [renderTable(theme, columns, claims, { fit: false })];
+}

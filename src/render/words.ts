@@ -1,0 +1,52 @@
+// The words, glyphs and styles that several pictures share: health, states, numbers, what is unknown.
+
+import type { Health, NodeState, ReplicaState, ShardState } from "../model/view.ts";
+import type { Style, Theme } from "./theme.ts";
+
+export const UNKNOWN = "-";
+
+type Tone = "good" | "warn" | "bad";
+
+const HEALTH_TONE: Readonly<Record<Health, Tone>> = { healthy: "good", degraded: "warn", unavailable: "bad" };
+
+const STATE_TONE: Readonly<Record<NodeState | ShardState | ReplicaState, Tone>> = {
+  up: "good",
+  suspect: "warn",
+  draining: "warn",
+  ok: "good",
+  "under-replicated": "warn",
+  moving: "warn",
+  leaderless: "bad",
+  replicating: "good",
+  probing: "warn",
+  snapshot: "warn",
+  down: "bad",
+};
+
+export function healthStyle(theme: Theme, health: Health): Style {
+  return theme[HEALTH_TONE[health]];
+}
+
+export function healthSymbol(theme: Theme, health: Health): string {
+  return theme.symbols[HEALTH_TONE[health]];
+}
+
+/** A state as a table shows it: with its glyph on a terminal, the bare word on a pipe. */
+export function stateText(theme: Theme, state: keyof typeof STATE_TONE): string {
+  return theme.terminal ? `${theme.symbols[STATE_TONE[state]]} ${state}` : state;
+}
+
+export function stateStyle(theme: Theme, state: keyof typeof STATE_TONE): Style {
+  return theme[STATE_TONE[state]];
+}
+
+/** `4,120` on a terminal, `4120` for scripts, `-` when unknown. */
+export function number(theme: Theme, value: number | null): string {
+  if (value === null) return UNKNOWN;
+  return theme.terminal ? String(value).replaceAll(/\B(?=(\d{3})+$)/g, ",") : String(value);
+}
+
+/** What `format` makes of the value, `-` when it is unknown. */
+export function known<Value>(value: Value | null, format: (value: Value) => string): string {
+  return value === null ? UNKNOWN : format(value);
+}

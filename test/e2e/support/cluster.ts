@@ -1,0 +1,163 @@
+// A real cluster for a test: made and brought up by the built CLI in a directory of its own on free
+// ports, and taken down again whatever happened, with no process left.
+
+import { execFile } from "node:child_process";
+import { existsSync, readFileSync, readdirSync } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
+import { createServer, type Server } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { parsePidFile, PID_FILE } from "../../../src/model/pid-file.ts";
+
+const BIN = fileURLToPath(new URL("../../../bin/mem0ctl.js", import.meta.url));
+const COMMAND_MS_MAX = 60_000;
+/** Below the ports that the system hands out for outgoing connections, so that none is taken by chance. */
+const PORT_MIN = 20_000;
+const PORT_MAX = 32_000;
+
+export interface CommandResult {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export interface TestCluster {
+  readonly directory: string;
+  /** The manifest. */
+  readonly file: string;
+  readonly ports: readonly number[];
+  /** `http://127.0.0.1:<port>` of each node. */
+  readonly hosts: readonly string[];
+  /** Runs the CLI on this cluster's manifest. */
+  readonly mem0ctl: (...args: readonly string[]) => Promise<CommandResult>;
+  /** The process of a node; undefined while it does not run. */
+  readonly pidOf: (node: string) => number | undefined;
+  /** Takes it down and removes its directory. Throws where a process had to be killed. */
+  readonly end: () => Promise<void>;
+}
+
+export interface ClusterOptions {
+  readonly nodes?: number;
+  /** Further flags of `init cluster`, after the defaults, which they override. */
+  readonly flags?: readonly string[];
+}
+
+/** Three nodes with three copies unless told otherwise; healthy when it resolves. */
+export async function bringUpCluster({ nodes = 3, flags = [] }: ClusterOptions = {}): Promise<TestCluster> {
+  const directory = await mkdtemp(join(tmpdir(), "mem0ctl-e2e-"));
+  const file = join(directory, "cluster.yaml");
+  const ports = await freePorts(nodes);
+  const mem0ctl = async (...args: readonly string[]): Promise<CommandResult> =>
+    runMem0ctl([...args, "-f", file], directory);
+  const end = async (): Promise<void> => {
+    const down = await mem0ctl("down").catch((error: unknown) => error);
+    const left = runningNodes(directory);
+    for (const { pid } of left) process.kill(pid, "SIGKILL");
+    await rm(directory, { recursive: true, force: true, maxRetries: 5 });
+    if (left.length > 0) throw new Error(`down left ${left.length} nodes running: ${JSON.stringify(down)}`);
+  };
+  const cluster: TestCluster = {
+    directory,
+    file,
+    ports,
+    hosts: ports.map((port) => `http://127.0.0.1:${port}`),
+    mem0ctl,
+    pidOf: (node) => runningNodes(directory).find((running) => running.node === node)?.pid,
+    end,
+  };
+  try {
+    const defaults = [
+      "--name",
+      "e2e",
+      "--yes",
+      "--nodes",
+      String(nodes),
+      "--replication",
+      "multiple",
+      "--replicas",
+      "2",
+      "--shards",
+      "8",
+    ];
+    await succeed(await mem0ctl("init", "cluster", ...defaults, "--port", String(ports[0] ?? 0), ...flags));
+    await succeed(await mem0ctl("up", "--timeout", "40s"));
+    return cluster;
+  } catch (error) {
+    const logs = nodeLogs(directory);
+    await end();
+    throw new Error(`${error instanceof Error ? error.message : String(error)}\n${logs}`, { cause: error });
+  }
+}
+
+async function runMem0ctl(args: readonly string[], cwd: string): Promise<CommandResult> {
+  return new Promise((resolve) => {
+    const child = execFile(
+      process.execPath,
+      [BIN, ...args],
+      { cwd, timeout: COMMAND_MS_MAX, maxBuffer: 67_108_864, env: { ...process.env, NO_COLOR: "1" } },
+      (_error, stdout, stderr) => resolve({ code: child.exitCode ?? -1, stdout, stderr }),
+    );
+    child.stdin?.end();
+  });
+}
+
+async function succeed(result: CommandResult): Promise<void> {
+  if (result.code !== 0) throw new Error(`exit ${result.code}\n${result.stdout}\n${result.stderr}`);
+}
+
+/** Nodes of the cluster in this directory that run: by pid file, checked against the process itself. */
+function runningNodes(directory: string): readonly { readonly node: string; readonly pid: number }[] {
+  return filesNamed(directory, PID_FILE).flatMap((file) => {
+    const record = parsePidFile(readFileSync(file, "utf8"));
+    return record !== undefined && isNode(record.pid, directory)
+      ? [{ node: record.node, pid: record.pid }]
+      : [];
+  });
+}
+
+function isNode(pid: number, directory: string): boolean {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, "utf8").includes(directory);
+  } catch {
+    return false;
+  }
+}
+
+function nodeLogs(directory: string): string {
+  return filesNamed(directory, "node.log")
+    .map((file) => `--- ${file}\n${readFileSync(file, "utf8").split("\n").slice(-20).join("\n")}`)
+    .join("\n");
+}
+
+function filesNamed(directory: string, name: string): readonly string[] {
+  if (!existsSync(directory)) return [];
+  return readdirSync(directory, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile() && entry.name === name)
+    .map((entry) => join(entry.parentPath, entry.name));
+}
+
+/** As many ports in a row that nothing listens on. */
+async function freePorts(count: number): Promise<readonly number[]> {
+  for (let attempt = 0; attempt < 50; attempt += 1) {
+    const first = PORT_MIN + Math.floor(Math.random() * (PORT_MAX - PORT_MIN - count));
+    const ports = Array.from({ length: count }, (_, index) => first + index);
+    const held = await Promise.all(ports.map(hold));
+    await Promise.all(
+      held.map(
+        async (server) =>
+          new Promise<void>((resolve) => (server ? server.close(() => resolve()) : resolve())),
+      ),
+    );
+    if (held.every((server) => server !== undefined)) return ports;
+  }
+  throw new Error(`found no ${count} free ports in a row`);
+}
+
+async function hold(port: number): Promise<Server | undefined> {
+  return new Promise((resolve) => {
+    const server = createServer();
+    server.once("error", () => resolve(undefined));
+    server.listen(port, "127.0.0.1", () => resolve(server));
+  });
+}

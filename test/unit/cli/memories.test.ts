@@ -1,0 +1,193 @@
+// The memories commands against the node's own routes: what goes in comes out, and nothing is deleted
+// that nobody said yes to.
+
+import { existsSync, readFileSync, readdirSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { beforeAll, describe, expect, it } from "vitest";
+import { visibleCluster } from "./support/cluster.ts";
+import type { VisibleCluster } from "./support/cluster.ts";
+import { at, mem0ctl } from "./support/program.ts";
+import type { Outcome, Surroundings } from "./support/program.ts";
+
+let cluster: VisibleCluster;
+beforeAll(async () => {
+  cluster = await visibleCluster();
+});
+const run = (argv: readonly string[], surroundings: Surroundings = {}): Promise<Outcome> =>
+  mem0ctl(["memories", ...argv], { cwd: cluster.cwd, ...surroundings });
+
+describe("one memory", () => {
+  let id = "";
+
+  it("is added as it is given", async () => {
+    const { exit, stdout, stderr } = await run([
+      "add",
+      "Likes jasmine tea",
+      "--user",
+      "alice",
+      "--metadata",
+      '{"topic":"food"}',
+      "-o",
+      "json",
+    ]);
+    expect({ exit, stderr }).toEqual({ exit: 0, stderr: "" });
+    expect(at(stdout, "results", 0, "memory")).toBe("Likes jasmine tea");
+    id = String(at(stdout, "results", 0, "id"));
+  });
+
+  it("is read from standard input for -", async () => {
+    const { exit, stdout } = await run(["add", "-", "--user", "bob", "-o", "json"], {
+      stdin: "two\nlines\n",
+    });
+    expect(exit).toBe(0);
+    expect(at(stdout, "results", 0, "memory")).toBe("two\nlines");
+  });
+
+  it("is found by search, get and list", async () => {
+    const found = await run(["search", "jasmine tea", "--user", "alice", "-o", "json"]);
+    expect(at(found.stdout, "results", 0, "id")).toBe(id);
+    const got = await run(["get", id, "-o", "json"]);
+    expect(at(got.stdout, "metadata", "topic")).toBe("food");
+    const listed = await run([
+      "list",
+      "--user",
+      "alice",
+      "--filter",
+      '{"metadata":{"topic":"food"}}',
+      "-o",
+      "json",
+    ]);
+    expect(at(listed.stdout, "count")).toBe(1);
+    expect((await run(["get", id])).stdout).toContain("Likes jasmine tea");
+  });
+
+  it("is updated, and its history keeps the old text", async () => {
+    const { exit, stdout } = await run(["update", id, "--text", "Prefers green tea", "-o", "json"]);
+    expect(exit).toBe(0);
+    expect(at(stdout, "memory")).toBe("Prefers green tea");
+    const history = await run(["history", id]);
+    expect(history.stdout).toContain("Likes jasmine tea");
+    expect(history.stdout).toContain("Prefers green tea");
+  });
+
+  it("cannot move the cursor of whoever lists it", async () => {
+    await run(["add", "evil \u001b[2Jtext\u202e", "--user", "mallory"]);
+    const { stdout } = await run(["list", "--user", "mallory"], { terminal: true, env: { NO_COLOR: "1" } });
+    expect(stdout).toContain("evil");
+    expect(stdout).not.toContain("\u001b");
+    expect(stdout).not.toContain("\u202e");
+  });
+
+  it("is deleted by its id without a question, and is then unknown: exit 1", async () => {
+    expect((await run(["delete", id])).exit).toBe(0);
+    const { exit, stderr } = await run(["get", id]);
+    expect(exit).toBe(1);
+    expect(stderr).toContain("error[");
+  });
+
+  it("is refused with the name of the field that is wrong: exit 2", async () => {
+    const { exit, stderr } = await run(["add", "", "--user", "alice"]);
+    expect(exit).toBe(2);
+    expect(stderr).toMatch(/text|messages|memory/);
+  });
+});
+
+describe("all memories of a scope", () => {
+  it("are deleted with --yes, and those of others stay", async () => {
+    for (const user of ["carol", "carol", "dave"]) await run(["add", `about ${user}`, "--user", user]);
+    const { exit, stdout } = await run(["delete", "--all", "--user", "carol", "--yes", "-o", "json"]);
+    expect(exit).toBe(0);
+    expect(at(stdout, "deleted")).toBe(2);
+    expect(at((await run(["list", "--user", "dave", "-o", "json"])).stdout, "count")).toBe(1);
+  });
+
+  it("are not deleted by a scope without --all", async () => {
+    const { exit, stderr } = await run(["delete", "--user", "dave", "--yes"]);
+    expect(exit).toBe(2);
+    expect(stderr).toContain("--all");
+  });
+});
+
+describe("import and export", () => {
+  const record = (id: string, memory: string): string =>
+    JSON.stringify({
+      id,
+      memory,
+      user_id: "erin",
+      metadata: { line: id },
+      created_at: "2025-05-01T10:00:00.000Z",
+      updated_at: "2025-05-01T10:00:00.000Z",
+    });
+
+  it("imports JSON Lines from a file and from standard input", async () => {
+    writeFileSync(join(cluster.cwd, "in.jsonl"), `${record("e-1", "one")}\n\n${record("e-2", "two")}\n`);
+    const file = await run(["import", "in.jsonl", "-o", "json"]);
+    expect(file.exit).toBe(0);
+    expect(at(file.stdout, "imported")).toBe(2);
+    const stdin = await run(["import", "-"], { stdin: record("e-3", "three") });
+    expect(stdin.exit).toBe(0);
+    expect(stdin.stdout).toContain("imported 1 of 1");
+  });
+
+  it("stops at a bad line, says what was imported and how to go on: exit 2", async () => {
+    const { exit, stdout, stderr } = await run(["import", "-"], {
+      stdin: `${record("f-1", "one")}\n{"id":"f-2"}\n${record("f-3", "three")}\n`,
+    });
+    expect({ exit, stdout }).toEqual({ exit: 2, stdout: "" });
+    expect(stderr).toContain("line 2");
+    expect(stderr).toContain("--from-line 2");
+  });
+
+  it("leaves bad lines out with --skip-invalid and names them", async () => {
+    const { exit, stdout } = await run(["import", "-", "--skip-invalid"], {
+      stdin: `${record("g-1", "one")}\nnot json\n${record("g-3", "three")}\n`,
+    });
+    expect(exit).toBe(0);
+    expect(stdout).toContain("line 2");
+  });
+
+  it("says when there is no file", async () => {
+    const { exit, stderr } = await run(["import", "nowhere.jsonl"]);
+    expect(exit).toBe(2);
+    expect(stderr).toContain("nowhere.jsonl");
+  });
+
+  it("exports the same lines to stdout and to a file that is the owner's alone", async () => {
+    const piped = await run(["export"]);
+    expect(piped.exit).toBe(0);
+    const lines = piped.stdout.trimEnd().split("\n");
+    expect(lines.map((line) => at(line, "id"))).toContain("e-2");
+    const { exit, stderr } = await run(["export", "--out", "out.jsonl"]);
+    expect(exit).toBe(0);
+    expect(stderr).toContain(`exported ${lines.length} memories`);
+    const path = join(cluster.cwd, "out.jsonl");
+    expect(readFileSync(path, "utf8")).toBe(piped.stdout);
+    expect(statSync(path).mode & 0o777).toBe(0o600);
+  });
+
+  it("replaces a file only with --force, and leaves no half of one", async () => {
+    const path = join(cluster.cwd, "out.jsonl");
+    const before = readFileSync(path, "utf8");
+    await run(["add", "one more", "--user", "erin"]);
+    expect((await run(["export", "--out", "out.jsonl"])).exit).toBe(2);
+    expect(readFileSync(path, "utf8")).toBe(before);
+    expect((await run(["export", "--out", "out.jsonl", "--force"])).exit).toBe(0);
+    expect(readFileSync(path, "utf8")).not.toBe(before);
+    expect(readdirSync(cluster.cwd).filter((name) => name.endsWith(".tmp"))).toEqual([]);
+  });
+
+  it("an interrupted export leaves nothing behind", async () => {
+    const controller = new AbortController();
+    controller.abort(130);
+    const { exit } = await run(["export", "--out", "cut.jsonl"], { signal: controller.signal });
+    expect(exit).toBe(130);
+    expect(existsSync(join(cluster.cwd, "cut.jsonl"))).toBe(false);
+    expect(readdirSync(cluster.cwd).filter((name) => name.endsWith(".tmp"))).toEqual([]);
+  });
+
+  it("exports nothing that a terminal would obey", async () => {
+    const { stdout } = await run(["export"], { terminal: true });
+    expect(stdout).toContain("\\u202e");
+    expect(stdout).not.toMatch(/[\u001b\u202e]/);
+  });
+});

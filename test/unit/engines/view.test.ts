@@ -1,0 +1,302 @@
+// The merge of many nodes' reports into one view: what is known of nodes that do not answer, whose word
+// counts about a leader, and what is shown when nodes contradict each other.
+
+import { describe, expect, it } from "vitest";
+
+import { buildView } from "../../../src/engines/embedded/view.ts";
+import type { NodeAnswer } from "../../../src/engines/embedded/view.ts";
+import type { NodeReport } from "../../../src/model/node-api.ts";
+import { initialShardMap } from "../../../src/topology/shard-map.ts";
+import { mapWithNode } from "../../../src/topology/membership.ts";
+import { manifestOf, reportsOf } from "./support.ts";
+import type { Scene } from "./support.ts";
+
+const manifest = manifestOf();
+
+function answersOf(
+  reports: readonly NodeReport[],
+  errors: Readonly<Record<string, string>> = {},
+): NodeAnswer[] {
+  return [
+    ...reports.map((report) => ({ node: report.id, report })),
+    ...Object.entries(errors).map(([node, error]) => ({ node, error })),
+  ];
+}
+
+function viewOf(scene: Scene = {}, errors: Readonly<Record<string, string>> = {}) {
+  return buildView(manifest, answersOf(reportsOf(manifest, scene), errors));
+}
+
+/** Reports with one node's changed. */
+function changed(node: string, change: (report: NodeReport) => NodeReport, scene: Scene = {}): NodeReport[] {
+  return reportsOf(manifest, scene).map((report) => (report.id === node ? change(report) : report));
+}
+
+function inGroup(
+  report: NodeReport,
+  group: string,
+  change: Partial<NodeReport["groups"][number]>,
+): NodeReport {
+  return {
+    ...report,
+    groups: report.groups.map((entry) => (entry.id === group ? { ...entry, ...change } : entry)),
+    leaders: {
+      ...report.leaders,
+      [group]: { leader: change.leader ?? null, term: change.term ?? 3 },
+    },
+  };
+}
+
+describe("a cluster in which every node answers", () => {
+  const view = viewOf();
+
+  it("has every node up, with what it told of itself", () => {
+    expect(view.nodes.map(({ state }) => state)).toEqual(["up", "up", "up"]);
+    expect(view).toMatchObject({ totalNodes: 3, healthyNodes: 3, totalShards: 3, copies: 3, epoch: 1 });
+    expect(view.nodes[0]).toMatchObject({
+      id: "node-1",
+      pid: 1000,
+      version: "0.1.0",
+      uptimeMs: 60_000,
+      lastHeartbeatMs: 40,
+      replicas: 3,
+      memories: 30,
+      bytes: 12_000,
+    });
+    expect(view.nodes[0]).not.toHaveProperty("error");
+  });
+
+  it("has every shard ok, led once, with its memories from the leader", () => {
+    for (const shard of view.shards) {
+      expect(shard).toMatchObject({ state: "ok", term: 3, memories: 10, bytes: 4000 });
+      expect(shard.replicas.filter(({ role }) => role === "leader").map(({ node }) => node)).toEqual([
+        shard.leader,
+      ]);
+    }
+    expect(view.nodes.map(({ leads }) => leads)).toEqual([1, 1, 1]);
+  });
+
+  it("counts entries that all live replicas have as replicated, and nothing as pending", () => {
+    expect(view.replication).toEqual({ totalReplicated: 300, pending: 0, failed: 0, lagMs: 0 });
+    expect(view.disagreements).toEqual([]);
+    expect(view).toMatchObject({ leader: "node-1", term: 3 });
+  });
+});
+
+describe("a node that does not answer", () => {
+  it("is suspect while another node heard of it lately, and its replicas are as their leaders say", () => {
+    const view = viewOf({ goneMs: { "node-3": 300 } }, { "node-3": "no answer within 2 s" });
+    expect(view.nodes[2]).toMatchObject({
+      id: "node-3",
+      state: "suspect",
+      pid: null,
+      version: null,
+      memories: null,
+      lastHeartbeatMs: 300,
+      error: "no answer within 2 s",
+    });
+    expect(view.healthyNodes).toBe(2);
+  });
+
+  it("is down when nobody heard of it within two election timeouts", () => {
+    const view = viewOf({ goneMs: { "node-3": 2001 } }, { "node-3": "no answer within 2 s" });
+    expect(view.nodes[2]?.state).toBe("down");
+  });
+
+  it("is listed although it is in nobody's answer", () => {
+    const view = buildView(manifest, []);
+    expect(view.nodes.map(({ id, state, error }) => ({ id, state, error }))).toEqual(
+      ["node-1", "node-2", "node-3"].map((id) => ({ id, state: "down", error: "was not asked" })),
+    );
+    expect(view.shards.map(({ state }) => state)).toEqual(["down", "down", "down"]);
+    expect(view).toMatchObject({ leader: null, epoch: 0, totalShards: 3 });
+  });
+
+  it("leaves its shards under-replicated, its replicas failed and what they miss pending", () => {
+    const leaders = { "0": "node-1", "1": "node-1", "2": "node-2" };
+    const view = viewOf({ leaders, goneMs: { "node-3": 9000 } }, { "node-3": "connection refused" });
+    expect(view.shards.map(({ state }) => state)).toEqual(Array(3).fill("under-replicated"));
+    expect(view.shards[0]?.replicas.find(({ node }) => node === "node-3")).toEqual({
+      node: "node-3",
+      role: "follower",
+      state: "down",
+      lagEntries: 5,
+      lagBytes: 500,
+      lagMs: 9000,
+    });
+    expect(view.replication).toEqual({ totalReplicated: 300, pending: 15, failed: 3, lagMs: 9000 });
+  });
+});
+
+describe("who leads", () => {
+  it("is the leader by its own report of the highest term, whatever others still say", () => {
+    const reports = changed("node-2", (report) =>
+      inGroup(report, "0", { role: "leader", leader: "node-2", term: 4, progress: [] }),
+    );
+    const shard = buildView(manifest, answersOf(reports)).shards[0];
+    expect(shard).toMatchObject({ leader: "node-2", term: 4 });
+  });
+
+  it("is nobody while its process is gone and its followers have not noticed yet", () => {
+    const view = viewOf({ goneMs: { "node-1": 100 } }, { "node-1": "connection refused" });
+    expect(view.shards.find(({ id }) => id === "0")).toMatchObject({ leader: null, state: "leaderless" });
+    expect(view.leader).toBeNull();
+  });
+
+  it("is the node that its followers name, when it is only out of reach from here", () => {
+    const view = viewOf({ goneMs: { "node-1": 100 } }, { "node-1": "no answer within 2 s" });
+    const shard = view.shards.find(({ id }) => id === "0");
+    expect(shard).toMatchObject({ leader: "node-1", state: "under-replicated", memories: 10 });
+    expect(shard?.replicas.every(({ lagEntries }) => lagEntries === null)).toBe(true);
+  });
+
+  it("is nobody in a term that a member has just begun", () => {
+    const reports = changed("node-2", (report) =>
+      inGroup(report, "0", { role: "follower", leader: null, term: 9 }),
+    );
+    const shard = buildView(manifest, answersOf(reports)).shards[0];
+    expect(shard).toMatchObject({ leader: null, term: 9, state: "leaderless" });
+  });
+
+  it("is nobody when the one that is named answers that it does not lead", () => {
+    const reports = changed("node-1", (report) =>
+      inGroup(report, "0", { role: "follower", leader: null, term: 3 }),
+    );
+    expect(buildView(manifest, answersOf(reports)).shards[0]?.leader).toBeNull();
+  });
+});
+
+describe("a shard", () => {
+  it("is down when no data replica of it is on a node that answers", () => {
+    const single = manifestOf({ replicas: 0 });
+    const reports = reportsOf(single, { goneMs: { "node-2": 9000 } });
+    const view = buildView(single, answersOf(reports, { "node-2": "connection refused" }));
+    const lost = view.shards.filter(({ replicas }) => replicas.some(({ node }) => node === "node-2"));
+    expect(lost.map(({ state, leader }) => ({ state, leader }))).toEqual([{ state: "down", leader: null }]);
+    expect(view.shards.filter(({ state }) => state === "ok")).toHaveLength(2);
+  });
+
+  it("is under-replicated while a replica is probed or fed by a snapshot", () => {
+    for (const state of ["probing", "snapshot"] as const) {
+      const view = viewOf({ progress: { "node-2": { state, lagEntries: 40, lagMs: 1500 } } });
+      const shard = view.shards.find(({ leader }) => leader === "node-1");
+      expect(shard?.state).toBe("under-replicated");
+      expect(view.replication).toMatchObject({ failed: 0, lagMs: 1500 });
+    }
+  });
+
+  it("is moving while it has a learner, also one that the map does not know yet", () => {
+    const reports = changed("node-1", (report) => {
+      const own = report.groups.find(({ id }) => id === "0");
+      const learner = { node: "node-9", state: "snapshot", lagEntries: 100, lagBytes: 9, lagMs: 10 } as const;
+      return inGroup(report, "0", {
+        leader: "node-1",
+        progress: [...(own?.progress ?? []), { ...learner, role: "learner" }],
+      });
+    });
+    const shard = buildView(manifest, answersOf(reports)).shards[0];
+    expect(shard?.state).toBe("moving");
+    expect(shard?.replicas.map(({ node }) => node)).toContain("node-9");
+  });
+
+  it("lags as its leader says, and is replicated as far as its slowest live replica", () => {
+    const view = viewOf({ progress: { "node-3": { lagEntries: 30, lagBytes: 3000, lagMs: 250 } } });
+    expect(view.shards.every(({ state }) => state === "ok")).toBe(true);
+    // node-3 follows in two of the three shards.
+    expect(view.replication).toEqual({ totalReplicated: 240, pending: 60, failed: 0, lagMs: 250 });
+  });
+});
+
+describe("maps", () => {
+  it("of the newest epoch win, and show nodes that the manifest does not have", () => {
+    const joined = mapWithNode(initialShardMap(manifest), {
+      id: "node-4",
+      address: "127.0.0.1:7004",
+      role: "secondary",
+      zone: "zone-4",
+      weight: 1,
+      draining: true,
+    });
+    const reports = changed("node-2", (report) => ({ ...report, map: joined }));
+    const view = buildView(manifest, answersOf(reports, { "node-4": "connection refused" }));
+    expect(view.epoch).toBe(2);
+    expect(view.nodes.map(({ id }) => id)).toEqual(["node-1", "node-2", "node-3", "node-4"]);
+    expect(view.nodes[3]).toMatchObject({ state: "down", error: "connection refused" });
+  });
+
+  it("say which nodes are draining", () => {
+    const initial = initialShardMap(manifest);
+    const map = {
+      ...initial,
+      epoch: 5,
+      nodes: initial.nodes.map((node) => ({ ...node, draining: node.id === "node-2" })),
+    };
+    const view = viewOf({ map });
+    expect(view.nodes.map(({ state }) => state)).toEqual(["up", "draining", "up"]);
+    expect(view.healthyNodes).toBe(3);
+  });
+});
+
+describe("answers that are not this cluster's", () => {
+  it("of another cluster on the same port are shown as what they are, and nothing of them is used", () => {
+    const reports = changed("node-3", (report) => ({ ...report, cluster: "other" }));
+    const view = buildView(manifest, answersOf(reports));
+    expect(view.nodes[2]).toMatchObject({ error: "belongs to the cluster other", pid: null });
+  });
+
+  it("of another node of the cluster are shown as what they are", () => {
+    const [first, second] = reportsOf(manifest);
+    if (first === undefined || second === undefined) throw new Error("the scene has two nodes");
+    const view = buildView(manifest, [
+      { node: "node-1", report: second },
+      { node: "node-2", report: second },
+    ]);
+    expect(view.nodes[0]?.error).toBe("answers as node-2");
+    expect(view.nodes[1]?.state).toBe("up");
+  });
+
+  it("of a node with data of another cluster of the same name are told apart by the cluster id", () => {
+    const reports = changed("node-1", (report) => ({ ...report, clusterId: "deadbeef" }));
+    const view = buildView(manifest, answersOf(reports));
+    expect(view.nodes[0]).toMatchObject({ error: "holds data of another cluster (id deadbeef)" });
+    expect(view.healthyNodes).toBe(2);
+  });
+});
+
+describe("a disagreement", () => {
+  it("is shown when two nodes name different leaders in one term", () => {
+    const reports = changed("node-3", (report) => inGroup(report, "1", { leader: "node-3", term: 3 }));
+    const { disagreements } = buildView(manifest, answersOf(reports));
+    expect(disagreements.map(({ group }) => group)).toEqual(["1"]);
+    expect(disagreements[0]?.claims).toHaveLength(3);
+    expect(disagreements[0]?.claims).toContainEqual({ node: "node-3", leader: "node-3", term: 3 });
+  });
+
+  it("is shown when members of a group live in different terms", () => {
+    const reports = changed("node-3", (report) => inGroup(report, "meta", { leader: "node-1", term: 2 }));
+    expect(buildView(manifest, answersOf(reports)).disagreements).toMatchObject([{ group: "meta" }]);
+  });
+
+  it("is not seen in a node that knows no leader, nor in an outsider that is behind", () => {
+    const unknowing = changed("node-3", (report) => inGroup(report, "1", { leader: null, term: 3 }));
+    expect(buildView(manifest, answersOf(unknowing)).disagreements).toEqual([]);
+    const single = manifestOf({ replicas: 0 });
+    const behind = reportsOf(single).map((report) => ({
+      ...report,
+      leaders: Object.fromEntries(
+        Object.keys(report.leaders).map((group) => [group, { leader: "node-2", term: 1 }]),
+      ),
+    }));
+    expect(buildView(single, answersOf(behind)).disagreements).toEqual([]);
+  });
+});
+
+it("a node that refuses writes is up and says so", () => {
+  const reports = changed("node-2", (report) => ({ ...report, writeRefusal: "the disk is full" }));
+  const node = buildView(manifest, answersOf(reports)).nodes[1];
+  expect(node).toMatchObject({ state: "up", writeRefusal: "the disk is full" });
+});
+
+it("the same answers give the same view", () => {
+  expect(viewOf({ goneMs: { "node-2": 50 } })).toEqual(viewOf({ goneMs: { "node-2": 50 } }));
+});

@@ -1,0 +1,202 @@
+// A listening server on a free port of loopback over memories kept in this process, and a client for it.
+
+import { createHash } from "node:crypto";
+import { request as httpRequest, type IncomingHttpHeaders } from "node:http";
+import type { LimitsSpec, TokenRole } from "../../../../src/model/manifest.ts";
+import type { ShardMap } from "../../../../src/model/shard-map.ts";
+import { createHttpServer, type HttpServerOptions } from "../../../../src/node/http/server.ts";
+import type { AdminService } from "../../../../src/node/service.ts";
+import { DIMENSIONS, inProcessMemories, type InProcessMemories } from "./memory-service.ts";
+
+export const TOKENS: Readonly<Record<TokenRole, string>> = {
+  read: "read-token-0123456789abcdef0123456789abcdef",
+  write: "write-token-0123456789abcdef0123456789abcdef",
+  admin: "admin-token-0123456789abcdef0123456789abcdef",
+};
+
+export const TOKEN_DIGESTS = (["read", "write", "admin"] as const).map((role) => ({
+  name: role,
+  role,
+  sha256: createHash("sha256").update(TOKENS[role]).digest("hex"),
+}));
+
+export const LIMITS: LimitsSpec = {
+  maxLagMs: 5_000,
+  bodyBytesMax: 262_144,
+  batchMax: 100,
+  connectionsMax: 100,
+};
+
+export interface Answer {
+  readonly status: number;
+  readonly headers: IncomingHttpHeaders;
+  readonly text: string;
+  readonly json: unknown;
+}
+
+export interface RunningServer {
+  readonly port: number;
+  readonly memories: InProcessMemories;
+  readonly admin: AdminService & { readonly calls: readonly string[] };
+  readonly send: (
+    method: string,
+    path: string,
+    body?: unknown,
+    headers?: Readonly<Record<string, string>>,
+  ) => Promise<Answer>;
+  readonly close: () => Promise<void>;
+}
+
+export async function runServer(overrides: Partial<HttpServerOptions> = {}): Promise<RunningServer> {
+  const memories = inProcessMemories();
+  const admin = adminOfOneNode();
+  const server = createHttpServer({
+    memories,
+    admin,
+    tokens: [],
+    limits: LIMITS,
+    dimensions: DIMENSIONS,
+    logger: false,
+    onPeerUpgrade: (_request, socket) => socket.destroy(),
+    requestTimeoutMs: 10_000,
+    ...overrides,
+  });
+  const { port } = await server.listen("127.0.0.1", 0);
+  return {
+    port,
+    memories,
+    admin,
+    send: async (method, path, body, headers) => send(port, method, path, body, headers),
+    close: async () => server.close(),
+  };
+}
+
+/** A string body is sent as it is, anything else as JSON. */
+export async function send(
+  port: number,
+  method: string,
+  path: string,
+  body?: unknown,
+  headers: Readonly<Record<string, string>> = {},
+): Promise<Answer> {
+  const payload =
+    body === undefined || Buffer.isBuffer(body) || typeof body === "string" ? body : JSON.stringify(body);
+  return new Promise((resolve, reject) => {
+    const request = httpRequest(
+      {
+        host: "127.0.0.1",
+        port,
+        method,
+        path,
+        agent: false,
+        headers: {
+          ...(payload === undefined
+            ? {}
+            : { "content-type": "application/json", "content-length": Buffer.byteLength(payload) }),
+          ...headers,
+        },
+      },
+      (response) => {
+        const chunks: Buffer[] = [];
+        response.on("data", (chunk: Buffer) => chunks.push(chunk));
+        response.on("error", reject);
+        response.on("end", () => {
+          const text = Buffer.concat(chunks).toString("utf8");
+          resolve({
+            status: response.statusCode ?? 0,
+            headers: response.headers,
+            text,
+            json: response.headers["content-type"]?.includes("json") === true ? JSON.parse(text) : undefined,
+          });
+        });
+      },
+    );
+    request.on("error", reject);
+    request.end(payload);
+  });
+}
+
+/** A value inside an answer, by its path: `at(json, "error", "data", "field")`. */
+export function at(json: unknown, ...path: readonly (string | number)[]): unknown {
+  let value = json;
+  for (const key of path) {
+    if (typeof value !== "object" || value === null) return undefined;
+    value = Object.entries(value).find(([name]) => name === String(key))?.[1];
+  }
+  return value;
+}
+
+const MAP: ShardMap = {
+  epoch: 1,
+  strategy: "hash",
+  key: "user",
+  directory: {},
+  shards: [
+    {
+      id: "0",
+      slots: [{ from: 0, to: 16383 }],
+      start: "",
+      end: null,
+      replicas: ["node-1"],
+      arbiters: [],
+    },
+  ],
+  nodes: [
+    { id: "node-1", address: "127.0.0.1:7001", role: "primary", zone: "a", weight: 1, draining: false },
+  ],
+  metaVoters: ["node-1"],
+};
+
+function adminOfOneNode(): AdminService & { readonly calls: readonly string[] } {
+  const calls: string[] = [];
+  return {
+    calls,
+    report: () => ({
+      cluster: "demo",
+      clusterId: "c-1",
+      id: "node-1",
+      address: "127.0.0.1:7001",
+      role: "primary",
+      zone: "a",
+      pid: 1,
+      version: "0.1.0",
+      uptimeMs: 5,
+      writeRefusal: null,
+      map: MAP,
+      peers: [{ id: "node-2", state: "down", lastHeartbeatMs: null, error: "connection refused" }],
+      groups: [
+        {
+          id: "0",
+          role: "leader",
+          leader: "node-1",
+          term: 1,
+          commitIndex: 1,
+          appliedIndex: 1,
+          lastIndex: 1,
+          memories: 0,
+          bytes: 0,
+          progress: [
+            { node: "node-2", role: "follower", state: "down", lagEntries: 1, lagBytes: 10, lagMs: 5 },
+          ],
+        },
+      ],
+      leaders: { "0": { leader: "node-1", term: 1 } },
+    }),
+    map: () => MAP,
+    transfer: async (request) => {
+      calls.push(`transfer ${request.group} ${request.to ?? "any"}`);
+      return { group: request.group, from: "node-1", to: request.to ?? "node-2", term: 2 };
+    },
+    join: async (node) => {
+      calls.push(`join ${node.id}`);
+      return { ...MAP, epoch: 2, nodes: [...MAP.nodes, node] };
+    },
+    leave: async (node) => {
+      calls.push(`leave ${node}`);
+      return { ...MAP, epoch: 2 };
+    },
+    stop: async () => {
+      calls.push("stop");
+    },
+  };
+}

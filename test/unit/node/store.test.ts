@@ -1,0 +1,124 @@
+import { mkdtempSync, openSync, readFileSync, rmSync, writeSync, closeSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import fc from "fast-check";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { decodeKey, encodeKey, extendKey, prefixEnd } from "../../../src/node/storage/key.ts";
+import { openLmdbStore } from "../../../src/node/storage/lmdb.ts";
+import { removeRange, StoreCorruptError, type Store } from "../../../src/node/storage/store.ts";
+
+let folder: string;
+let store: Store;
+const open = (): Store =>
+  openLmdbStore({
+    folder,
+    onDiskFailure: (reason) => {
+      throw new Error(reason);
+    },
+  });
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "mem0ctl-store-"));
+  store = open();
+});
+afterEach(async () => {
+  await store.close();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+const part = fc.oneof(fc.string({ unit: "binary", maxLength: 12 }), fc.nat(Number.MAX_SAFE_INTEGER));
+const tuple = fc.array(part, { minLength: 1, maxLength: 4 });
+
+describe("keys", () => {
+  it("decode to what was encoded, zero bytes included", () => {
+    fc.assert(
+      fc.property(tuple, (parts) => {
+        expect(decodeKey(encodeKey(...parts))).toEqual(parts);
+      }),
+    );
+    expect(decodeKey(encodeKey("a\0b", "\0", 7))).toEqual(["a\0b", "\0", 7]);
+  });
+
+  it("sort numbers by value and strings by their UTF-8 bytes, whatever follows", () => {
+    fc.assert(
+      fc.property(fc.nat(Number.MAX_SAFE_INTEGER), fc.nat(Number.MAX_SAFE_INTEGER), (a, b) => {
+        expect(Math.sign(Buffer.compare(encodeKey(a, "z"), encodeKey(b, "a")))).toBe(a === b ? 1 : Math.sign(a - b));
+      }),
+    );
+    fc.assert(
+      fc.property(fc.string({ unit: "binary" }), fc.string({ unit: "binary" }), (a, b) => {
+        const expected = Math.sign(Buffer.compare(Buffer.from(a), Buffer.from(b)));
+        expect(Math.sign(Buffer.compare(encodeKey("p", a, 1), encodeKey("p", b, 1)))).toBe(expected);
+      }),
+    );
+  });
+
+  it("of one prefix lie between it and its end", () => {
+    fc.assert(
+      fc.property(tuple, tuple, (prefix, rest) => {
+        const start = encodeKey(...prefix);
+        const key = extendKey(start, ...rest);
+        expect(Buffer.compare(start, key)).toBeLessThan(0);
+        expect(Buffer.compare(key, prefixEnd(start))).toBeLessThan(0);
+      }),
+    );
+  });
+});
+
+describe("the LMDB store", () => {
+  it("shows a transaction's writes at once and keeps them over a restart", async () => {
+    const done = store.transact((writer) => {
+      writer.put(encodeKey("a"), Buffer.from("1"));
+      expect(store.get(encodeKey("a"))?.toString()).toBe("1");
+    });
+    expect(store.get(encodeKey("a"))?.toString()).toBe("1");
+    await done;
+    await store.close();
+    store = open();
+    expect(store.get(encodeKey("a"))?.toString()).toBe("1");
+  });
+
+  it("writes all of a transaction or nothing", async () => {
+    await expect(
+      store.transact((writer) => {
+        writer.put(encodeKey("a"), Buffer.from("1"));
+        throw new Error("stop");
+      }),
+    ).rejects.toThrow("stop");
+    expect(store.get(encodeKey("a"))).toBeUndefined();
+  });
+
+  it("ranges with the start inclusive and the end exclusive", async () => {
+    await store.transact((writer) => {
+      for (let at = 0; at < 10; at += 1) writer.put(encodeKey("r", at), Buffer.of(at));
+    });
+    const range = { start: encodeKey("r", 2), end: encodeKey("r", 6) };
+    expect([...store.range(range)].map((item) => item.value[0])).toEqual([2, 3, 4, 5]);
+    await removeRange(store, range.start, range.end, 3);
+    expect([...store.keys({ start: encodeKey("r"), end: prefixEnd(encodeKey("r")) })]).toHaveLength(6);
+  });
+
+  it("gives a snapshot that later writes do not move", async () => {
+    await store.transact((writer) => writer.put(encodeKey("a"), Buffer.from("old")));
+    const snapshot = store.snapshot();
+    await store.transact((writer) => writer.put(encodeKey("a"), Buffer.from("new")));
+    expect(snapshot.get(encodeKey("a"))?.toString()).toBe("old");
+    expect(store.get(encodeKey("a"))?.toString()).toBe("new");
+    snapshot.close();
+    snapshot.close();
+  });
+
+  it("reports a flipped bit instead of reading it, and never as absent", async () => {
+    await store.transact((writer) => writer.put(encodeKey("victim"), Buffer.from("PAYLOAD-TO-FLIP")));
+    await store.close();
+    const file = join(folder, "data.mdb");
+    const bytes = readFileSync(file);
+    const descriptor = openSync(file, "r+");
+    for (let at = bytes.indexOf("PAYLOAD-TO-FLIP"); at !== -1; at = bytes.indexOf("PAYLOAD-TO-FLIP", at + 1)) {
+      writeSync(descriptor, Buffer.from("Q"), 0, 1, at);
+    }
+    closeSync(descriptor);
+    store = open();
+    expect(() => store.get(encodeKey("victim"))).toThrow(StoreCorruptError);
+  });
+});

@@ -1,0 +1,159 @@
+// The judgement of a view: its health, and the codes that scripts gate on.
+
+import { describe, expect, it } from "vitest";
+
+import type { EngineView } from "../../../src/engines/engine.ts";
+import type { NodeView, ReplicaView, ShardView } from "../../../src/model/view.ts";
+import { judge } from "../../../src/operations/health.ts";
+import { clusterStatus, replicationOf } from "../../../src/operations/status.ts";
+import { allDown, healthy, manifest, oneDown, scriptedEngine, viewOf } from "./support.ts";
+
+const limits = { maxLagMs: 5000 };
+
+function codes(view: EngineView, maxLagMs = 5000): { health: string; codes: string[] } {
+  const { health, reasons } = judge(view, { maxLagMs });
+  return { health, codes: reasons.map(({ code }) => code) };
+}
+
+function withShard(id: string, change: Partial<ShardView>): EngineView {
+  return {
+    ...healthy,
+    shards: healthy.shards.map((shard) => (shard.id === id ? { ...shard, ...change } : shard)),
+  };
+}
+
+function withNode(id: string, change: Partial<NodeView>): EngineView {
+  return {
+    ...healthy,
+    nodes: healthy.nodes.map((node) => (node.id === id ? { ...node, ...change } : node)),
+  };
+}
+
+it("a cluster in which all is well is healthy, without reasons", () => {
+  expect(judge(healthy, limits)).toEqual({ health: "healthy", reasons: [] });
+});
+
+describe("degraded", () => {
+  it("with a node down and its copies missing", () => {
+    expect(codes(oneDown)).toEqual({ health: "degraded", codes: ["node-down", "shard-under-replicated"] });
+    const [first, second] = judge(oneDown, limits).reasons;
+    expect(first?.message).toBe("node-3 (127.0.0.1:7003) is down: connection refused");
+    expect(first?.hint).toContain("mem0ctl restart node-3");
+    expect(second?.message).toContain("3 shards are under-replicated: 0, 1, 2");
+    expect(second?.message).toContain("node-3");
+  });
+
+  it("with a node suspect", () => {
+    const view = withNode("node-2", {
+      state: "suspect",
+      error: "no answer within 2 s",
+      lastHeartbeatMs: 300,
+    });
+    expect(codes(view)).toEqual({ health: "degraded", codes: ["node-suspect"] });
+    expect(judge(view, limits).reasons[0]?.message).toContain("last heard of 300 ms ago");
+  });
+
+  it("with a node that refuses writes", () => {
+    const view = withNode("node-2", { writeRefusal: "the disk is full" });
+    expect(codes(view)).toEqual({ health: "degraded", codes: ["write-refused"] });
+  });
+
+  it("with a lag above the limit, and not with one at the limit", () => {
+    const view = viewOf({ progress: { "node-3": { lagEntries: 3, lagMs: 500 } } });
+    expect(codes(view, 500).health).toBe("healthy");
+    expect(codes(view, 499)).toEqual({ health: "degraded", codes: ["lag-above-limit"] });
+    expect(judge(view, { maxLagMs: 499 }).reasons[0]?.message).toContain("on node-3 is 500 ms behind");
+  });
+
+  it("without a cluster leader", () => {
+    expect(codes({ ...healthy, leader: null })).toEqual({ health: "degraded", codes: ["no-cluster-leader"] });
+  });
+
+  it("with nodes that disagree, and says who says what", () => {
+    const claims = [
+      { node: "node-1", leader: "node-1", term: 3 },
+      { node: "node-2", leader: null, term: 4 },
+    ];
+    const view = { ...healthy, disagreements: [{ group: "7", claims }] };
+    expect(codes(view)).toEqual({ health: "degraded", codes: ["nodes-disagree"] });
+    expect(judge(view, limits).reasons[0]?.message).toBe(
+      "nodes disagree about the leader of shard 7: node-1 says node-1 in term 3; node-2 says none in term 4",
+    );
+  });
+});
+
+describe("unavailable", () => {
+  it("when nothing answered, with one reason instead of one per node", () => {
+    expect(codes(allDown)).toEqual({ health: "unavailable", codes: ["nothing-answered"] });
+    expect(judge(allDown, limits).reasons[0]?.hint).toBe("start the cluster with `mem0ctl up`");
+  });
+
+  it("when nothing answered for want of a token, with the hint to set one", () => {
+    const nodes = allDown.nodes.map((node) => ({ ...node, error: "HTTP 401" }));
+    expect(judge({ ...allDown, nodes }, limits).reasons[0]?.hint).toContain("MEM0CTL_TOKEN");
+  });
+
+  it("when a shard has no leader, and that comes first", () => {
+    const view = withShard("1", { state: "leaderless", leader: null });
+    expect(codes({ ...view, leader: null })).toEqual({
+      health: "unavailable",
+      codes: ["shard-leaderless", "no-cluster-leader"],
+    });
+  });
+
+  it("when a shard has no replica that answers", () => {
+    expect(codes(withShard("1", { state: "down", leader: null })).codes).toEqual(["shard-down"]);
+  });
+
+  it("and names a few of many shards, and counts the rest", () => {
+    const shard = healthy.shards[0];
+    if (shard === undefined) throw new Error("the view has shards");
+    const shards = Array.from({ length: 20 }, (_, id): ShardView => ({
+      ...shard,
+      id: `${id}`,
+      state: "leaderless",
+    }));
+    expect(judge({ ...healthy, shards }, limits).reasons[0]?.message).toBe(
+      "20 shards have no leader and take no writes: 0, 1, 2, 3, 4, 5, 6, 7 and 12 more",
+    );
+  });
+});
+
+it("a shard that is moving serves meanwhile: the cluster stays healthy", () => {
+  const learner: ReplicaView = {
+    node: "node-9",
+    role: "learner",
+    state: "snapshot",
+    lagEntries: 9,
+    lagBytes: 90,
+    lagMs: 10,
+  };
+  const view = withShard("1", { state: "moving", replicas: [learner] });
+  expect(judge(view, limits).health).toBe("healthy");
+});
+
+it("every reason says what to do", () => {
+  const views = [oneDown, allDown, withShard("1", { state: "leaderless" }), { ...healthy, leader: null }];
+  for (const view of views) {
+    for (const reason of judge(view, limits).reasons) expect(reason.hint).not.toBe("");
+  }
+});
+
+it("a status is the view with its judgement, what people read first coming first", async () => {
+  const status = await clusterStatus(scriptedEngine({ views: [oneDown] }), manifest.limits, { timeoutMs: 1 });
+  expect(Object.keys(status).slice(0, 8)).toEqual([
+    "apiVersion",
+    "kind",
+    "cluster",
+    "engine",
+    "protocol",
+    "sharding",
+    "health",
+    "reasons",
+  ]);
+  expect(status).toMatchObject({ health: "degraded", totalNodes: 3, healthyNodes: 2 });
+  const { totals, replicas } = replicationOf(status);
+  expect(totals).toBe(status.replication);
+  expect(replicas).toHaveLength(9);
+  expect(replicas[0]).toMatchObject({ shard: "0", role: "leader", lagEntries: 0 });
+});
