@@ -36,7 +36,7 @@ await Promise.all([
     ...shared,
     entryPoints: { "node/main": "src/node/main.ts" },
     outdir: "dist",
-    external: ["lmdb", "fastify", "msgpackr", "pino"],
+    external: ["lmdb", "fastify", "msgpackr", "pino", "undici"],
   }),
   build({ ...shared, entryPoints: { index: "src/index.ts" }, outdir: "dist", external: ["yaml", "undici"] }),
 ]);

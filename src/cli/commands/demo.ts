@@ -40,5 +40,7 @@ async function demo(context: Context, options: DemoOptions): Promise<undefined> 
     },
     signal: context.io.signal,
   });
+  // Resolves when all that was said before it has been taken.
+  await context.printText("");
   return undefined;
 }

@@ -290,7 +290,9 @@ export function handleHeartbeatResponse(
   if (progress === undefined) return;
   progress.heardTick = state.tick;
   if (message.round <= leading.round) progress.round = Math.max(progress.round, message.round);
-  if (progress.state === "snapshot" || progress.match >= state.log.lastIndex) return;
+  if (progress.state === "snapshot") return;
+  // One that was given up and has everything still has to say so to be replicated to again.
+  if (progress.state === "replicating" && progress.match >= state.log.lastIndex) return;
   // It is alive but behind: an append or its answer may have been lost. Send what is due; where the
   // window is full or everything was sent, an empty append finds out, for it is rejected or acknowledged.
   progress.probeSent = false;

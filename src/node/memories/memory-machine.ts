@@ -181,7 +181,7 @@ export class MemoryMachine implements StateMachine {
     const known = this.events(command.id);
     const events = known.length > 0 ? known : [addedEvent(command.id, before)];
     const event: MemoryEvent = {
-      id: `${command.id}.${eventNumber(events) + 1}`,
+      id: eventId(command.id, eventNumber(events) + 1),
       event: "UPDATE",
       old_memory: before.memory,
       new_memory: after.memory,
@@ -235,7 +235,7 @@ export class MemoryMachine implements StateMachine {
 /** The event that a memory's history begins with; not stored before there is a second one. */
 export function addedEvent(id: string, record: StoredRecord): MemoryEvent {
   return {
-    id: `${id}.1`,
+    id: eventId(id, 1),
     event: "ADD",
     old_memory: null,
     new_memory: record.memory,
@@ -243,9 +243,14 @@ export function addedEvent(id: string, record: StoredRecord): MemoryEvent {
   };
 }
 
+/** Within what an id may be, so that an exported history can be imported again. */
+function eventId(memory: string, number: number): string {
+  return `${memory.slice(0, 100)}-e${number}`;
+}
+
 function eventNumber(events: readonly MemoryEvent[]): number {
-  const last = events.at(-1)?.id.split(".").at(-1);
-  return Number.isSafeInteger(Number(last)) ? Number(last) : events.length;
+  const last = /-e(\d{1,9})$/.exec(events.at(-1)?.id ?? "")?.[1];
+  return last === undefined ? events.length : Number(last);
 }
 
 function notFound(id: string): CommandResult {
