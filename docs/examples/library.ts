@@ -1,8 +1,6 @@
 // A program that uses mem0ctl as a library: it makes a manifest in code, brings up a cluster of three
 // nodes on this machine in a temporary folder, keeps a few memories on it, looks at it, hands a shard's
 // leadership over, and takes everything down again.
-//
-//   import { … } from "mem0ctl";    npx esbuild library.ts --bundle --packages=external …, or any runner of TypeScript
 
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";

@@ -18,8 +18,13 @@ export interface CliIo {
   readonly cwd: string;
   /** Aborted by Ctrl-C or SIGTERM; `reason` is the exit code to end with. */
   readonly signal: AbortSignal;
-  /** Gives SIGINT and SIGTERM to whoever takes them next: the node that runs in the foreground. */
-  readonly releaseSignals: () => void;
+  /**
+   * Hands the process over to a node that runs in it: SIGINT, SIGTERM and a closed stdout are the node's
+   * business from now on, because to end under it would cut off its writes.
+   */
+  readonly handOver: () => void;
+  /** Loads a module that is not bundled into the program, by its URL. */
+  readonly importModule: (url: string) => Promise<unknown>;
 }
 
 /** Resolves when the stream took the text, so that a slow reader slows the writer; a closed pipe resolves too. */

@@ -32,10 +32,11 @@ function ioOfProcess(): CliIo {
     env: process.env,
     cwd: process.cwd(),
     signal: controller.signal,
-    releaseSignals: () => {
+    handOver: () => {
       process.off("SIGINT", onInterrupt);
       process.off("SIGTERM", onTerminate);
     },
+    importModule: async (url) => import(url),
   };
 }
 

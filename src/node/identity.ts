@@ -5,9 +5,7 @@ import { createHash, randomUUID } from "node:crypto";
 import { Mem0ctlError } from "../model/errors.ts";
 import type { NodeId } from "../model/ids.ts";
 import type { Manifest } from "../model/manifest.ts";
-import { encodeKey } from "./storage/key.ts";
-import type { Store } from "./storage/store.ts";
-import { pack, unpack } from "./transport/frames.ts";
+import type { LogStore } from "./storage/log-store.ts";
 
 /** Raised when an older version could not read what this one writes. */
 export const DATA_FORMAT = 1;
@@ -23,15 +21,14 @@ export interface Identity {
   readonly founded: boolean;
 }
 
-const IDENTITY = encodeKey("identity");
+const IDENTITY = "identity";
 
-export function readIdentity(store: Store): Identity | undefined {
-  const bytes = store.get(IDENTITY);
-  return bytes === undefined ? undefined : (unpack(bytes) as Identity);
+export function readIdentity(log: LogStore): Identity | undefined {
+  return log.facts.get(IDENTITY) as Identity | undefined;
 }
 
-export function writeIdentity(store: Store, identity: Identity): Promise<void> {
-  return store.transact((writer) => writer.put(IDENTITY, pack(identity)));
+export function writeIdentity(log: LogStore, identity: Identity): Promise<void> {
+  return log.append([{ kind: "fact", name: IDENTITY, value: identity }]);
 }
 
 export function newIdentity(manifest: Manifest, node: NodeId, clusterId: string): Identity {

@@ -25,6 +25,7 @@ import { Router, type Query } from "./cluster/router.ts";
 import { runShardQuery } from "./cluster/shard-queries.ts";
 import { createEmbedder } from "./embedder.ts";
 import { beginning } from "./founding.ts";
+import type { Stores } from "./host/durable-group.ts";
 import { Host, type Clock } from "./host/host.ts";
 import { createHttpServer, type HttpServer } from "./http/server.ts";
 import { checkIdentity, newIdentity, readIdentity, writeIdentity, type Identity } from "./identity.ts";
@@ -32,15 +33,15 @@ import { MemoryMachine } from "./memories/memory-machine.ts";
 import { VectorCache } from "./memories/vector-cache.ts";
 import { MetaMachine } from "./meta/meta-machine.ts";
 import { lockDataDirectory } from "./pid-lock.ts";
-import { encodeKey } from "./storage/key.ts";
+import { LogStore } from "./storage/log-store.ts";
 import { openLmdbStore } from "./storage/lmdb.ts";
-import type { Store } from "./storage/store.ts";
-import { pack, unpack } from "./transport/frames.ts";
 import { Peers, type PeerAddress } from "./transport/peers.ts";
 
 const LOG_BUDGET_BYTES = 64 << 20;
 const VECTOR_CACHE_BYTES = 512 << 20;
 const VECTOR_SETS_MAX = 512;
+/** What was applied may be lost in a crash for this long; it is then applied again from the log. */
+const STATE_FLUSH_DELAY_MS = 500;
 const RECONCILE_MS = 200;
 const REQUEST_TIMEOUT_MS = 65_000;
 /** Longest that leadership is handed over before a stop. */
@@ -82,15 +83,20 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
   mkdirSync(spec.dataDir, { recursive: true, mode: 0o700 });
   const unlock = lockDataDirectory(spec.dataDir, { node: spec.id, cluster: manifest.name, port: spec.port });
   const folder = join(spec.dataDir, "store");
-  let store: Store | undefined;
+  const opened: { close(): Promise<void> }[] = [];
   try {
-    store = openLmdbStore({ folder, onDiskFailure: options.onDiskFailure });
-    const known = readIdentity(store);
+    const { onDiskFailure } = options;
+    const log = new LogStore({ folder, onDiskFailure });
+    opened.push(log);
+    const state = openLmdbStore({ folder: join(folder, "state"), flushDelayMs: STATE_FLUSH_DELAY_MS, onDiskFailure });
+    opened.push(state);
+    const stores: Stores = { log, state };
+    const known = readIdentity(log);
     if (known !== undefined) checkIdentity(known, manifest, spec.id, folder);
     const start = known?.founded === true ? undefined : await beginning(manifest, spec, { token: adminToken, tls });
     const identity = known ?? newIdentity(manifest, spec.id, start?.clusterId ?? "");
-    if (known === undefined) await writeIdentity(store, identity);
-    const node = new EmbeddedNode({ ...options, store, identity, adminToken, tls });
+    if (known === undefined) await writeIdentity(log, identity);
+    const node = new EmbeddedNode({ ...options, stores, identity, adminToken, tls });
     await node.open(start?.map, start?.founder === true);
     const embedder = createEmbedder(manifest.embedding, apiKey);
     const http = createHttpServer({
@@ -121,7 +127,7 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
     logger.info({ node: spec.id, port, version: VERSION, clusterId: identity.clusterId }, "node started");
     return { port, stopped: node.stopped, stop: () => node.stop() };
   } catch (error) {
-    await store?.close();
+    for (const store of opened) await store.close();
     unlock();
     throw error;
   }
@@ -140,7 +146,7 @@ class EmbeddedNode {
   readonly admin: Admin;
   readonly stopped: Promise<void>;
   private readonly options: NodeOptions;
-  private readonly store: Store;
+  private readonly stores: Stores;
   private readonly identity: Identity;
   private readonly host: Host;
   private readonly liveness: Liveness;
@@ -158,21 +164,21 @@ class EmbeddedNode {
 
   constructor(
     parts: NodeOptions & {
-      readonly store: Store;
+      readonly stores: Stores;
       readonly identity: Identity;
       readonly adminToken: string | undefined;
       readonly tls: { readonly cert: Buffer; readonly key: Buffer; readonly ca: Buffer } | undefined;
     },
   ) {
     this.options = parts;
-    this.store = parts.store;
+    this.stores = parts.stores;
     this.identity = parts.identity;
     const { heartbeatIntervalMs, electionTimeoutMs } = parts.manifest.consensus;
     const self = parts.spec.id;
     this.stopped = new Promise((resolve) => {
       this.markStopped = resolve;
     });
-    this.liveness = new Liveness({ nowMs: systemClock.nowMs, heartbeatIntervalMs, electionTimeoutMs });
+    this.liveness = new Liveness({ nowMs: () => Date.now(), heartbeatIntervalMs, electionTimeoutMs });
     this.peers = new Peers({
       self,
       clusterId: parts.identity.clusterId,
@@ -197,7 +203,7 @@ class EmbeddedNode {
     });
     this.host = new Host({
       self,
-      store: parts.store,
+      stores: parts.stores,
       network: this.peers,
       clock: systemClock,
       createReplica: createRaftReplica,
@@ -206,12 +212,13 @@ class EmbeddedNode {
       makeMachine: (group, prefix) =>
         group === META_GROUP
           ? this.makeMeta(prefix)
-          : new MemoryMachine({ owner: group, store: this.store, vectors: this.vectors, prefix }),
+          : new MemoryMachine({ owner: group, store: this.stores.state, vectors: this.vectors, prefix }),
       logBudgetBytes: LOG_BUDGET_BYTES,
       onChanged: (group) => {
         const { role, term } = group.replica.status();
         if (role === "leader") this.liveness.claim(group.id, self, term);
       },
+      onFailure: (error) => parts.onDiskFailure(error instanceof Error ? error.message : String(error)),
     });
     this.router = new Router({
       self,
@@ -260,7 +267,7 @@ class EmbeddedNode {
     this.host.open({ id: META_GROUP, arbiter: false, rank: rank(META_GROUP), genesis: genesis(META_GROUP) });
     const meta = this.meta;
     if (founder && map !== undefined && meta !== undefined && !meta.hasMap()) {
-      await this.store.transact((writer) => meta.found(map, writer));
+      await this.stores.state.transact((writer) => meta.found(map, writer));
     }
     if (founder && map !== undefined) {
       for (const shard of map.shards) {
@@ -269,7 +276,7 @@ class EmbeddedNode {
         this.host.open({ id: shard.id, arbiter, rank: rank(shard.id), genesis: genesis(shard.id) });
       }
     }
-    if (!this.identity.founded) await writeIdentity(this.store, { ...this.identity, founded: true });
+    if (!this.identity.founded) await writeIdentity(this.stores.log, { ...this.identity, founded: true });
     this.reconciler.look();
   }
 
@@ -301,7 +308,8 @@ class EmbeddedNode {
     await this.http?.close();
     this.peers.close();
     await this.host.stop();
-    await this.store.close();
+    await this.stores.state.close();
+    await this.stores.log.close();
     await this.release?.();
     logger.info({ node: spec.id }, "node stopped");
     this.markStopped();
@@ -318,7 +326,7 @@ class EmbeddedNode {
   private makeMeta(prefix: Buffer): MetaMachine {
     const initial = this.initialMap ?? emptyMap(this.options.manifest);
     this.meta = new MetaMachine({
-      store: this.store,
+      store: this.stores.state,
       prefix,
       initial,
       // Called inside a transaction: what follows from a new map waits until it is over.
@@ -434,14 +442,12 @@ class EmbeddedNode {
   }
 
   private knownUid(peer: NodeId): string | undefined {
-    const bytes = this.store.get(encodeKey("peer", peer));
-    return bytes === undefined ? undefined : String(unpack(bytes));
+    const uid = this.stores.log.facts.get(`peer ${peer}`);
+    return typeof uid === "string" ? uid : undefined;
   }
 
   private rememberUid(peer: NodeId, uid: string): void {
-    this.store
-      .transact((writer) => writer.put(encodeKey("peer", peer), pack(uid)))
-      .catch((error: unknown) => this.options.logger.warn({ peer, error: String(error) }, "could not note a peer"));
+    void this.stores.log.append([{ kind: "fact", name: `peer ${peer}`, value: uid }]);
   }
 
   private noteRefusal(peer: NodeId, reason: string): void {

@@ -86,7 +86,8 @@ async function scenes(engine: Engine, manifest: Manifest, options: DemoOptions):
   heading(say, "1. Three nodes");
   const upSince = performance.now();
   const { view: started } = await upCluster(engine, manifest, { timeoutMs: START_MS_MAX });
-  if (started.health !== "healthy") throw failed(`the cluster is ${started.health}`, started.reasons[0]?.message);
+  if (started.health !== "healthy")
+    throw failed(`the cluster is ${started.health}`, started.reasons[0]?.message);
   say(`up and healthy after ${formatDuration(performance.now() - upSince)}`);
 
   heading(say, "2. Memories of many users");
@@ -98,7 +99,8 @@ async function scenes(engine: Engine, manifest: Manifest, options: DemoOptions):
   });
   say(`${imported} memories imported in ${formatDuration(performance.now() - importSince)}`);
   const acknowledged = await idsOf(engine);
-  if (acknowledged.size !== imported) throw failed(`${imported} were acknowledged and ${acknowledged.size} are there`);
+  if (acknowledged.size !== imported)
+    throw failed(`${imported} were acknowledged and ${acknowledged.size} are there`);
   const full = await look();
   say(pictures.status(full));
   say(pictures.shardMap(full));
@@ -107,19 +109,25 @@ async function scenes(engine: Engine, manifest: Manifest, options: DemoOptions):
   heading(say, "3. kill -9 of the leader");
   const victim = leaderOf(full);
   process.kill(victim.pid, "SIGKILL");
-  say(`${victim.id} (pid ${victim.pid}) led the cluster and ${victim.leads} of ${full.totalShards} shards; it is gone`);
+  say(
+    `${victim.id} (pid ${victim.pid}) led the cluster and ${victim.leads} of ${full.totalShards} shards; it is gone`,
+  );
   const outage = await writeEverywhere(engine, acknowledged);
   say(`all writes were acknowledged again after ${formatDuration(outage)}`);
   const after = await idsOf(engine);
   requireAll(acknowledged, after);
-  say(`nothing that was acknowledged is lost: ${acknowledged.size} of ${acknowledged.size} memories are there`);
+  say(
+    `nothing that was acknowledged is lost: ${acknowledged.size} of ${acknowledged.size} memories are there`,
+  );
   say(pictures.status(await look()));
 
   heading(say, `4. ${victim.id} comes back`);
   const backSince = performance.now();
   await engine.up([victim.id], { timeoutMs: START_MS_MAX });
   const healed = await waitFor(engine, "healthy", { limits: manifest.limits, timeoutMs: HEAL_MS_MAX });
-  say(`healthy again after ${formatDuration(performance.now() - backSince)}; it caught up by log or snapshot`);
+  say(
+    `healthy again after ${formatDuration(performance.now() - backSince)}; it caught up by log or snapshot`,
+  );
   say(pictures.lag(healed));
   requireAll(acknowledged, await idsOf(engine));
   say("and every acknowledged memory is still there");
@@ -172,7 +180,8 @@ async function idsOf(engine: Engine): Promise<Set<string>> {
 
 function requireAll(acknowledged: ReadonlySet<string>, present: ReadonlySet<string>): void {
   const lost = [...acknowledged].filter((id) => !present.has(id));
-  if (lost.length > 0) throw failed(`${lost.length} acknowledged memories are lost`, `the first is ${lost[0] ?? ""}`);
+  if (lost.length > 0)
+    throw failed(`${lost.length} acknowledged memories are lost`, `the first is ${lost[0] ?? ""}`);
 }
 
 async function* linesOf(file: string): AsyncGenerator<string> {

@@ -122,9 +122,7 @@ export function processTimeMs(command, parameters, options = {}) {
   const began = process.hrtime.bigint();
   const result = spawnSync(command, parameters, { stdio: ["ignore", "ignore", "pipe"], ...options });
   const elapsedMs = Number(process.hrtime.bigint() - began) / 1e6;
-  if (result.status !== 0) {
-    throw new Error(`${parameters.join(" ")} exited with ${result.status}: ${String(result.stderr).trim()}`);
-  }
+  if (result.status !== 0) throw new Error(exitMessage(parameters, result.status, result.stderr));
   return elapsedMs;
 }
 
@@ -158,8 +156,15 @@ async function runCli(parameters, folder) {
     });
     return stdout;
   } catch (error) {
-    throw new Error(`mem0ctl ${parameters.join(" ")}: ${String(error.stderr || error.message).trim()}`);
+    throw new Error(exitMessage(parameters, error.code ?? error.signal, error.stderr ?? error.message));
   }
+}
+
+/** First what went wrong in one line, then all that the process said. */
+function exitMessage(parameters, exit, stderr) {
+  const said = String(stderr).trim().split("\n");
+  const gist = said.find((line) => /^error\b|Error\b/.test(line)) ?? said.at(-1);
+  return [`${parameters.join(" ")} exited with ${exit}: ${gist}`, ...said].join("\n");
 }
 
 /**

@@ -13,7 +13,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 export type Interpreter = (command: string, args: readonly string[]) => string;
 
 /** The transcript with the output that the interpreter gives now. */
-export function replay(text: string, interpret: Interpreter): string {
+function replay(text: string, interpret: Interpreter): string {
   const lines = text.replaceAll("\r\n", "\n").split("\n");
   const printed: string[] = [];
   for (let at = 0; at < lines.length; at += 1) {

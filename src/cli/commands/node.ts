@@ -33,8 +33,8 @@ async function runInForeground(context: Context, options: RunOptions): Promise<E
   const { manifest } = await openManifest(context.file);
   const ids = manifest.nodes.map(({ id }) => id);
   if (!ids.includes(options.node)) throw unknownNode(options.node, ids);
-  const runNode = runNodeOf(await import(pathToFileURL(nodeEntry()).href));
-  context.io.releaseSignals();
+  const runNode = runNodeOf(await context.io.importModule(pathToFileURL(nodeEntry()).href));
+  context.io.handOver();
   const ended = await runNode(["--manifest", context.file, "--node", options.node]);
   return ended === 0 || ended === undefined ? EXIT.done : EXIT.failed;
 }

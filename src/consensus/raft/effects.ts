@@ -2,14 +2,7 @@
 // costs no allocation.
 
 import type { NodeId } from "../../model/ids.ts";
-import type {
-  Effects,
-  Entry,
-  HardState,
-  PersistEffect,
-  RefusalReason,
-  SnapshotMeta,
-} from "../seam.ts";
+import type { Effects, Entry, HardState, PersistEffect, RefusalReason, SnapshotMeta } from "../seam.ts";
 import type { RaftMessage } from "./messages.ts";
 import { invariant } from "./invariant.ts";
 

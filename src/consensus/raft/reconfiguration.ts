@@ -2,7 +2,14 @@
 // catch up as learners, then the joint configuration, then the new one alone. A configuration is used from
 // the moment it is in the log. A leader that finds a joint configuration finishes it, whoever began it.
 
-import { encodeMembership, isMember, isVoter, membershipOf, sameMembership, sameNodes } from "../membership.ts";
+import {
+  encodeMembership,
+  isMember,
+  isVoter,
+  membershipOf,
+  sameMembership,
+  sameNodes,
+} from "../membership.ts";
 import type { Membership } from "../seam.ts";
 import { appendOwn } from "./replication.ts";
 import { hasCommittedInTerm, type Leading, type RaftState } from "./state.ts";

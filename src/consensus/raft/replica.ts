@@ -1,5 +1,6 @@
 // One raft replica behind the seam: which input goes to which part, what terms do to messages, and what a
-// step's effects are. The protocol itself is in the parts; see ../seam.ts for what the host owes.
+// step's effects are. The protocol itself is in the parts; ../seam.ts says what the host owes, PROMISES.md
+// what the numbers in parentheses are.
 
 import type { NodeId } from "../../model/ids.ts";
 import { isMember, isVoter } from "../membership.ts";
@@ -222,7 +223,10 @@ function handle(state: RaftState, input: Input): void {
       requestRead(state, input.context);
       return;
     case "persisted": {
-      invariant(input.sequence <= state.durability.sequence, "only persist effects that were made are reported");
+      invariant(
+        input.sequence <= state.durability.sequence,
+        "only persist effects that were made are reported",
+      );
       const moved = state.durability.persisted(input.sequence);
       countOwnVote(state);
       if (moved && state.leading !== undefined) advanceCommit(state, state.leading);

@@ -6,13 +6,7 @@ import { dataVotersOf } from "../membership.ts";
 import { committedIndex } from "../quorum-math.ts";
 import type { Entry, EntryKind, Proposal } from "../seam.ts";
 import { entryBytes } from "./log.ts";
-import type {
-  Append,
-  AppendAccepted,
-  AppendRejected,
-  Heartbeat,
-  HeartbeatResponse,
-} from "./messages.ts";
+import type { Append, AppendAccepted, AppendRejected, Heartbeat, HeartbeatResponse } from "./messages.ts";
 import type { Progress } from "./progress.ts";
 import { becomeFollower, restartElectionTimer } from "./roles.ts";
 import { alignProgress, heldBy, isActive, type Leading, type RaftState } from "./state.ts";

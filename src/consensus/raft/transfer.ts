@@ -2,6 +2,7 @@
 // had the newest entries. Priorities do not cause transfers here: the host asks for them.
 
 import type { NodeId } from "../../model/ids.ts";
+import { isVoter } from "../membership.ts";
 import type { Progress } from "./progress.ts";
 import { becomeFollower } from "./roles.ts";
 import { hasCommittedInTerm, isActive, type Leading, type RaftState } from "./state.ts";
@@ -20,7 +21,7 @@ export function beginTransfer(state: RaftState, to: NodeId): void {
 export function advanceTransfer(state: RaftState, leading: Leading): void {
   const { transfer } = leading;
   if (transfer === undefined) {
-    if (state.options.arbiter && hasCommittedInTerm(state, leading)) handOver(state, leading);
+    if (state.options.arbiter) handOver(state, leading);
     return;
   }
   const progress = leading.progress.get(transfer.to);
@@ -45,6 +46,9 @@ export function resign(state: RaftState, leading: Leading): void {
 function handOver(state: RaftState, leading: Leading): void {
   const successor = bestSuccessor(state, leading);
   if (successor === undefined) return;
+  // Who has everything may lead at once: a quorum may need a replica that only it can stream its state to.
+  // Otherwise the commit of the no-op has shown who is alive and nearest.
+  if (successor.match < state.log.lastIndex && !hasCommittedInTerm(state, leading)) return;
   beginTransfer(state, successor.node);
   advanceTransfer(state, leading);
 }
@@ -62,10 +66,10 @@ function bestSuccessor(state: RaftState, leading: Leading): Progress | undefined
 }
 
 function canTakeOver(state: RaftState, progress: Progress): boolean {
-  const { voters, arbiters } = state.memberships.current;
+  const { current } = state.memberships;
   return (
-    voters.includes(progress.node) &&
-    !arbiters.includes(progress.node) &&
+    isVoter(current, progress.node) &&
+    !current.arbiters.includes(progress.node) &&
     progress.state !== "snapshot" &&
     isActive(state, progress)
   );

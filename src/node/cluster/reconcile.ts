@@ -12,8 +12,11 @@ import type { Liveness } from "./liveness.ts";
 
 /** A preferred leader takes over only after it was up for this long, so that a flapping node does not. */
 const STEADY_MS = 3000;
-/** Between two attempts to hand one group over. */
-const HANDOVER_MS = 5000;
+/** Between the first two attempts to hand one group over, and the longest pause between later ones. */
+const HANDOVER_MS = 2500;
+const HANDOVER_MS_MAX = 300_000;
+/** A replica that acknowledged nothing for this long is not handed anything. */
+const LAG_MS_MAX = 500;
 /** Groups handed over per look. */
 const HANDOVERS_AT_ONCE = 4;
 
@@ -54,7 +57,7 @@ export function leaderRank(map: ShardMap, group: GroupId, node: NodeId): number 
 
 export class Reconciler {
   private readonly options: ReconcilerOptions;
-  private readonly handedOverMs = new Map<GroupId, number>();
+  private readonly handedOver = new Map<GroupId, { readonly atMs: number; readonly times: number }>();
   private readonly nudged = new Set<GroupId>();
   private readonly leaving = new Set<GroupId>();
 
@@ -130,25 +133,33 @@ export class Reconciler {
     return true;
   }
 
-  /** Hands the group to a replica that the map prefers, when that one is steady and up to date. */
+  /**
+   * Hands the group to a replica that the map prefers, or, while writes are refused here, to any other, when
+   * that one is steady and up to date. Attempts that change nothing get rarer.
+   */
   private handOver(group: ReplicaGroup, map: ShardMap): boolean {
-    const { self, liveness, network } = this.options;
-    const order = leadershipOrder(map, group.id);
+    const { self, host, liveness, network } = this.options;
     const mine = leaderRank(map, group.id, self);
-    const last = this.handedOverMs.get(group.id) ?? 0;
-    if (mine === 0 || Date.now() - last < HANDOVER_MS) return false;
+    const order = leadershipOrder(map, group.id);
+    const candidates = host.writeRefusal === null ? order.slice(0, mine) : order.filter((id) => id !== self);
+    const tried = this.handedOver.get(group.id) ?? { atMs: 0, times: 0 };
+    if (candidates.length === 0) {
+      this.handedOver.delete(group.id);
+      return false;
+    }
+    if (Date.now() - tried.atMs < Math.min(HANDOVER_MS_MAX, HANDOVER_MS * 2 ** tried.times)) return false;
     const status = group.replica.status();
     if (status.transferringTo !== "") return false;
-    for (const candidate of order.slice(0, mine)) {
+    for (const candidate of candidates) {
       const progress = status.progress.find((peer) => peer.node === candidate);
       const ready =
         progress?.state === "replicating" &&
         progress.recentlyActive &&
-        status.last - progress.match < 1000 &&
+        group.lag.lagMs(progress.match, status.last) < LAG_MS_MAX &&
         network.connected(candidate) &&
         liveness.upForMs(candidate) > STEADY_MS;
       if (!ready) continue;
-      this.handedOverMs.set(group.id, Date.now());
+      this.handedOver.set(group.id, { atMs: Date.now(), times: tried.times + 1 });
       group.step({ kind: "transfer", to: candidate });
       return true;
     }

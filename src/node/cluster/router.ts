@@ -119,13 +119,13 @@ export class Router {
     const { self, host, network, runQuery, replicasOf } = this.options;
     const replicas = replicasOf(group);
     if (replicas.includes(self) && host.groups.has(group)) return runQuery(group, query);
-    let last: unknown;
+    let last: Error | undefined;
     for (const node of replicas) {
       if (!network.connected(node)) continue;
       try {
         return await network.call(node, "query", { group, query, consistency: "stale", ttlMs: 0 }, deadlineMs);
       } catch (error) {
-        last = error;
+        last = error instanceof Error ? error : new Error(String(error));
       }
     }
     throw last ?? noLeader(group);

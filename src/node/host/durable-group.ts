@@ -1,118 +1,69 @@
-// One replica group on disk: hard state, log, and the generation under which its state lies. A received
-// snapshot is staged under the next generation and becomes the state by one small write.
+// One replica group on disk: hard state and log in the log store, where every write is waited for, and the
+// applied state in the state store, which may lag behind it: what is missing there is applied again from
+// the log. A received snapshot is staged, and flushed, under the next generation of the state and becomes
+// the state by one small write to the log store.
 
-import type { DurableState, Entry, EntryKind, HardState, PersistEffect, SnapshotMeta } from "../../consensus/seam.ts";
+import type { DurableState, PersistEffect } from "../../consensus/seam.ts";
 import type { GroupId } from "../../model/ids.ts";
-import { encodeKey, extendKey, decodeKey, prefixEnd, type Key } from "../storage/key.ts";
+import { encodeKey, extendKey, prefixEnd, type Key } from "../storage/key.ts";
+import type { GroupRecord, LogStore, LogWrite } from "../storage/log-store.ts";
 import { StoreCorruptError, type Store, type StoreWriter } from "../storage/store.ts";
 import { pack, unpack } from "../transport/frames.ts";
 
-interface GroupRecord {
-  readonly hardState: HardState;
-  readonly snapshot: SnapshotMeta;
-  readonly generation: number;
+/** The two stores of a node; `log` is flushed at once, `state` a little later. */
+export interface Stores {
+  readonly log: LogStore;
+  readonly state: Store;
 }
 
-/** What `checkpoint` remembers and `restore` gives back; opaque. */
-export interface DurableCheckpoint {
-  readonly record: GroupRecord;
-  readonly lastIndex: number;
-}
-
-const KINDS: readonly EntryKind[] = ["noop", "command", "config"];
-/** Term (6 bytes), kind (1), then the data. */
-const ENTRY_HEAD_BYTES = 7;
-
-const recordKey = (group: GroupId): Key => encodeKey("group", group);
-const logPrefix = (group: GroupId): Key => encodeKey("log", group);
 /** Name of the record that says up to where the state was applied. */
 export const APPLIED = "applied";
 
-/** Where the state of `group` lies in `generation`. */
-export function statePrefix(group: GroupId, generation: number): Key {
-  return encodeKey("state", group, generation);
-}
-
-/** Ids of the groups that have a replica on this disk. */
-export function groupsOnDisk(store: Store): GroupId[] {
-  const prefix = encodeKey("group");
-  const ids: GroupId[] = [];
-  for (const key of store.keys({ start: prefix, end: prefixEnd(prefix) })) ids.push(String(decodeKey(key)[1]));
-  return ids;
-}
-
 export class DurableGroup {
   readonly id: GroupId;
-  private readonly store: Store;
-  private readonly log: Key;
   private record: GroupRecord;
-  private lastIndex: number;
 
-  private constructor(id: GroupId, store: Store, record: GroupRecord, lastIndex: number) {
+  private constructor(id: GroupId, record: GroupRecord) {
     this.id = id;
-    this.store = store;
-    this.log = logPrefix(id);
     this.record = record;
-    this.lastIndex = lastIndex;
   }
 
-  /** A replica made anew, based on `snapshot` (index 0 for one that will be fed by its leader). */
-  static create(id: GroupId, store: Store, writer: StoreWriter, hardState: HardState, snapshot: SnapshotMeta): DurableGroup {
-    const group = new DurableGroup(id, store, { hardState, snapshot, generation: 1 }, snapshot.index);
-    group.writeRecord(writer);
-    group.writeApplied(writer, snapshot.index);
-    return group;
+  /** A replica made anew, based on `durable.snapshot` (index 0 for one that will be fed by its leader). */
+  static create(id: GroupId, durable: DurableState): { group: DurableGroup; write: LogWrite } {
+    const { hardState, snapshot } = durable;
+    const group = new DurableGroup(id, { hardState, snapshot, generation: 1 });
+    return { group, write: { kind: "group", group: id, record: group.record } };
   }
 
-  /** Reads what is on disk. Throws StoreCorruptError for a record that fails its checksum or a log with a hole. */
-  static load(id: GroupId, store: Store): { group: DurableGroup; durable: DurableState } | undefined {
-    const bytes = store.get(recordKey(id));
-    if (bytes === undefined) return undefined;
-    const record = unpack(bytes) as GroupRecord;
-    const log = logPrefix(id);
-    const entries: Entry[] = [];
-    const start = extendKey(log, record.snapshot.index + 1);
-    for (const { key, value } of store.range({ start, end: prefixEnd(log) })) {
-      const index = record.snapshot.index + 1 + entries.length;
-      if (decodeKey(key, log.length)[0] !== index) throw new StoreCorruptError(key);
-      entries.push(decodeEntry(index, value));
-    }
-    const group = new DurableGroup(id, store, record, record.snapshot.index + entries.length);
-    const applied = store.get(extendKey(group.prefix(), APPLIED));
-    if (applied === undefined) throw new StoreCorruptError(extendKey(group.prefix(), APPLIED));
+  /** Reads what is on disk. Throws StoreCorruptError when the state is older than the log's beginning. */
+  static load(id: GroupId, stores: Stores): { group: DurableGroup; durable: DurableState } | undefined {
+    const log = stores.log.groups.get(id);
+    if (log === undefined) return undefined;
+    const { record } = log;
+    const group = new DurableGroup(id, record);
+    const key = extendKey(group.prefix(), APPLIED);
+    const bytes = stores.state.get(key);
+    // Nothing applied has reached the disk yet: a founded group begins at its founding entry.
+    const applied = bytes === undefined ? Math.min(1, record.snapshot.index) : Number(unpack(bytes));
+    if (applied < record.snapshot.index) throw new StoreCorruptError(key);
     return {
       group,
-      durable: {
-        hardState: record.hardState,
-        snapshot: record.snapshot,
-        entries,
-        applied: Number(unpack(applied)),
-      },
+      durable: { hardState: record.hardState, snapshot: record.snapshot, entries: [...log.entries], applied },
     };
   }
 
   /** Where the state lies now. */
   prefix(): Key {
-    return statePrefix(this.id, this.record.generation);
+    return encodeKey("state", this.id, this.record.generation);
   }
 
   /** Where a snapshot that is being received is staged. */
   stagingPrefix(): Key {
-    return statePrefix(this.id, this.record.generation + 1);
+    return encodeKey("state", this.id, this.record.generation + 1);
   }
 
-  /** What this object believes is on disk, to be given back to `restore` when a transaction fails. */
-  checkpoint(): DurableCheckpoint {
-    return { record: this.record, lastIndex: this.lastIndex };
-  }
-
-  restore(checkpoint: DurableCheckpoint): void {
-    this.record = checkpoint.record;
-    this.lastIndex = checkpoint.lastIndex;
-  }
-
-  /** Writes one persist effect. Returns the prefix of a state that was replaced, to be deleted at leisure. */
-  write(writer: StoreWriter, effect: PersistEffect): Key | undefined {
+  /** Adds to `writes` what one persist effect asks for. Returns the prefix of a state that was replaced. */
+  write(effect: PersistEffect, writes: LogWrite[]): Key | undefined {
     let replaced: Key | undefined;
     let { record } = this;
     if (effect.hardState !== undefined) record = { ...record, hardState: effect.hardState };
@@ -120,66 +71,38 @@ export class DurableGroup {
     if (effect.snapshot !== undefined) {
       replaced = this.prefix();
       record = { ...record, snapshot: effect.snapshot, generation: record.generation + 1 };
-      this.removeLog(writer, 0, this.lastIndex);
-      this.lastIndex = effect.snapshot.index;
     }
     if (record !== this.record) {
       this.record = record;
-      this.writeRecord(writer);
-      if (effect.snapshot !== undefined) this.writeApplied(writer, effect.snapshot.index);
+      writes.push({ kind: "group", group: this.id, record });
     }
     if (effect.truncateFrom !== undefined) {
-      this.removeLog(writer, effect.truncateFrom, this.lastIndex);
-      this.lastIndex = Math.min(this.lastIndex, effect.truncateFrom - 1);
+      writes.push({ kind: "truncate", group: this.id, from: effect.truncateFrom });
     }
-    for (const entry of effect.entries ?? []) {
-      writer.put(extendKey(this.log, entry.index), encodeEntry(entry));
-      this.lastIndex = entry.index;
+    if (effect.entries !== undefined && effect.entries.length > 0) {
+      writes.push({ kind: "entries", group: this.id, entries: effect.entries });
     }
     return replaced;
   }
 
+  /** Goes into the state store, in the transaction that applied up to `index`. */
   writeApplied(writer: StoreWriter, index: number): void {
     writer.put(extendKey(this.prefix(), APPLIED), pack(index));
   }
 
-  /** The range of log entries that are no longer needed; deleting them can wait. */
-  obsoleteLog(): { readonly start: Key; readonly end: Key } {
-    return { start: this.log, end: extendKey(this.log, this.record.snapshot.index + 1) };
+  /** States of other generations than the current one: what a crash left of a snapshot. */
+  leftovers(): readonly { readonly start: Key; readonly end: Key }[] {
+    const all = encodeKey("state", this.id);
+    const current = this.prefix();
+    return [
+      { start: all, end: current },
+      { start: prefixEnd(current), end: prefixEnd(all) },
+    ];
   }
 
-  /** Removes every trace of the replica. Its state (returned prefix) is deleted at leisure. */
-  remove(writer: StoreWriter): Key {
-    this.removeLog(writer, 0, this.lastIndex);
-    writer.remove(recordKey(this.id));
-    return encodeKey("state", this.id);
+  /** Where every state of the replica lies, of all generations. */
+  allStates(): { readonly start: Key; readonly end: Key } {
+    const all = encodeKey("state", this.id);
+    return { start: all, end: prefixEnd(all) };
   }
-
-  private removeLog(writer: StoreWriter, from: number, to: number): void {
-    const first = Math.max(from, 0);
-    const keys = [...this.store.keys({ start: extendKey(this.log, first), end: extendKey(this.log, to + 1) })];
-    for (const key of keys) writer.remove(Buffer.from(key));
-  }
-
-  private writeRecord(writer: StoreWriter): void {
-    writer.put(recordKey(this.id), pack(this.record));
-  }
-}
-
-function encodeEntry(entry: Entry): Buffer {
-  const bytes = Buffer.allocUnsafe(ENTRY_HEAD_BYTES + entry.data.length);
-  bytes.writeUIntBE(entry.term, 0, 6);
-  bytes[6] = KINDS.indexOf(entry.kind);
-  bytes.set(entry.data, ENTRY_HEAD_BYTES);
-  return bytes;
-}
-
-function decodeEntry(index: number, bytes: Buffer): Entry {
-  return {
-    index,
-    term: bytes.readUIntBE(0, 6),
-    kind: KINDS[bytes[6] ?? 0] ?? "noop",
-    // A copy: what LMDB gave may lie in a buffer that it reuses.
-    data: Uint8Array.prototype.slice.call(bytes, ENTRY_HEAD_BYTES),
-  };
 }

@@ -7,11 +7,12 @@ import type { DurableState, Membership, Message, ReplicaFactory, SnapshotMeta } 
 import { Mem0ctlError } from "../../model/errors.ts";
 import type { GroupId, NodeId } from "../../model/ids.ts";
 import { prefixEnd, type Key } from "../storage/key.ts";
-import { removeRange, StoreFullError, type Store } from "../storage/store.ts";
+import type { LogWrite } from "../storage/log-store.ts";
+import { removeRange } from "../storage/store.ts";
 import type { Network } from "../transport/network.ts";
-import { DurableGroup } from "./durable-group.ts";
+import { DurableGroup, type Stores } from "./durable-group.ts";
 import { LOG_ONLY, type StateMachine } from "./machine.ts";
-import { ReplicaGroup, type Written } from "./replica-group.ts";
+import { ReplicaGroup, type Work } from "./replica-group.ts";
 import { SnapshotTransfers } from "./snapshot-transfers.ts";
 
 /** Time and chance, handed in. */
@@ -26,7 +27,7 @@ export interface Clock {
 
 export interface HostOptions {
   readonly self: NodeId;
-  readonly store: Store;
+  readonly stores: Stores;
   readonly network: Network;
   readonly clock: Clock;
   readonly createReplica: ReplicaFactory;
@@ -37,6 +38,8 @@ export interface HostOptions {
   readonly logBudgetBytes: number;
   /** Leader, term or membership of a group changed. */
   readonly onChanged: (group: ReplicaGroup) => void;
+  /** A record could not be read or a command could not be applied: the replica cannot go on. */
+  readonly onFailure: (error: unknown) => void;
 }
 
 export interface GroupStart {
@@ -53,7 +56,6 @@ export interface GroupStart {
 const TICKS_PER_HEARTBEAT = 4;
 /** Ticks made up for at once after the process was stopped; a stop must not look like an election timeout twice. */
 const CATCH_UP_TICKS_MAX = TICKS_PER_HEARTBEAT * 2;
-const FULL_RETRY_MS = 500;
 const MIB = 1 << 20;
 
 export class Host {
@@ -66,19 +68,20 @@ export class Host {
   private tickTimer: { cancel(): void } | undefined;
   private lastTickMs: number;
   private readonly tickMs: number;
-  private refusal: string | null = null;
+  private lastDurable: Promise<void> = Promise.resolve();
   private readonly cleaning = new Set<Promise<void>>();
 
   constructor(options: HostOptions) {
     this.options = options;
     this.tickMs = options.heartbeatIntervalMs / TICKS_PER_HEARTBEAT;
     this.lastTickMs = options.clock.nowMs();
-    this.snapshots = new SnapshotTransfers({ host: this, store: options.store, network: options.network });
+    this.snapshots = new SnapshotTransfers({ host: this, stores: options.stores, network: options.network });
   }
 
   /** Why writes are refused just now (a full disk), null when they are not. */
   get writeRefusal(): string | null {
-    return this.refusal;
+    const { log, state } = this.options.stores;
+    return log.full || state.full ? "the disk is full" : null;
   }
 
   start(): void {
@@ -101,8 +104,8 @@ export class Host {
       present.rank = start.rank;
       return present;
     }
-    const { store, clock } = this.options;
-    const loaded = DurableGroup.load(start.id, store) ?? this.create(start);
+    const { stores, clock } = this.options;
+    const loaded = DurableGroup.load(start.id, stores) ?? this.create(start);
     const { group: durable, durable: state } = loaded;
     const replica = this.options.createReplica(
       {
@@ -129,6 +132,7 @@ export class Host {
       onWork: (dirty) => this.markDirty(dirty),
     });
     this.groups.set(start.id, group);
+    for (const { start: from, end } of durable.leftovers()) this.clean(from, end);
     return group;
   }
 
@@ -139,11 +143,9 @@ export class Host {
     this.groups.delete(id);
     this.dirty.delete(group);
     group.close("the replica was moved away");
-    let state: Key | undefined;
-    await this.options.store.transact((writer) => {
-      state = group.durable.remove(writer);
-    });
-    if (state !== undefined) this.clean(state, prefixEnd(state));
+    await this.options.stores.log.append([{ kind: "remove", group: id }]);
+    const { start, end } = group.durable.allStates();
+    this.clean(start, end);
   }
 
   deliver(from: NodeId, id: GroupId, message: Message): void {
@@ -177,12 +179,9 @@ export class Host {
     });
   }
 
-  /** Deletes a range at leisure. */
+  /** Deletes a range of states at leisure. */
   clean(start: Key, end: Key): void {
-    const work = removeRange(this.options.store, start, end).catch((error: unknown) => {
-      // What is left is unreachable and is tried again at the next start; a failing disk ends the process elsewhere.
-      if (!(error instanceof StoreFullError)) throw error;
-    });
+    const work = removeRange(this.options.stores.state, start, end);
     this.cleaning.add(work);
     void work.finally(() => this.cleaning.delete(work));
   }
@@ -195,15 +194,11 @@ export class Host {
       ? { index: 1, term: 1, membership: start.genesis }
       : { index: 0, term: 0, membership: start.genesis };
     const hardState = { term: snapshot.term, vote: "", commit: snapshot.index };
-    let group: DurableGroup | undefined;
-    // Durable with the first vote at the latest: transactions reach the disk in order.
-    this.options.store
-      .transact((writer) => {
-        group = DurableGroup.create(start.id, this.options.store, writer, hardState, snapshot);
-      })
-      .catch(() => undefined);
-    if (group === undefined) throw new Mem0ctlError("full", "disk-full", "no room to create a replica group");
-    return { group, durable: { hardState, snapshot, entries: [], applied: snapshot.index } };
+    const durable: DurableState = { hardState, snapshot, entries: [], applied: snapshot.index };
+    const { group, write } = DurableGroup.create(start.id, durable);
+    // Durable before the first vote at the latest: writes reach the disk in order.
+    this.lastDurable = this.options.stores.log.append([write]);
+    return { group, durable };
   }
 
   private scheduleTick(): void {
@@ -232,8 +227,8 @@ export class Host {
     this.dirty.clear();
     for (const group of groups) this.sendOutgoing(group);
     this.options.network.flush();
-    const writing = groups.filter((group) => group.canWrite());
-    if (writing.length > 0 && this.refusal === null) this.write(writing);
+    const writing = groups.filter((group) => group.hasUnwritten());
+    if (writing.length > 0) this.write(writing);
     for (const group of groups) {
       if (group.changed) {
         group.changed = false;
@@ -249,61 +244,57 @@ export class Host {
   }
 
   private write(groups: readonly ReplicaGroup[]): void {
-    const { store } = this.options;
-    let written: Written[] = [];
-    store
-      .transact((writer) => {
-        written = groups.map((group) => group.write(writer));
-      })
-      .then(
-        () => this.writeDone(written),
-        (error: unknown) => this.writeFailed(groups, error),
-      );
+    const { log } = this.options.stores;
+    const works = groups.map((group) => group.takeUnwritten());
+    const replaced: Key[] = [];
+    const writes: LogWrite[] = [];
+    for (const work of works) replaced.push(...work.group.writeLog(work, writes));
+    if (writes.length > 0) this.lastDurable = log.append(writes);
+    for (const { group } of works) group.logWritesInFlight += 1;
+    this.apply(works.filter(({ effects }) => effects.some(({ persist, committed }) => committed.length > 0 || persist?.snapshot !== undefined)));
+    // Without anything for the log, promises still wait for what was written to it before.
+    this.lastDurable.then(
+      () => {
+        for (const work of works) {
+          work.group.flushed(work);
+          this.sendOutgoing(work.group);
+        }
+        this.options.network.flush();
+        for (const prefix of replaced) this.clean(prefix, prefixEnd(prefix));
+      },
+      (error: unknown) => this.options.onFailure(error),
+    );
   }
 
-  private writeDone(written: readonly Written[]): void {
-    for (const one of written) {
-      one.group.written(one);
-      one.group.flushed(one);
-      for (const prefix of one.replaced) this.clean(prefix, prefixEnd(prefix));
-      this.sendOutgoing(one.group);
-    }
-    this.options.network.flush();
-  }
-
-  /**
-   * No room: nothing was written, and no acknowledgement leaves. Groups are then tried one by one, so that
-   * a vote, which needs a few bytes, still finds its place; the rest is tried again until there is room.
-   */
-  private writeFailed(groups: readonly ReplicaGroup[], error: unknown): void {
-    for (const group of groups) group.notWritten();
-    if (!(error instanceof StoreFullError)) throw error;
-    if (groups.length > 1) {
-      for (const group of groups) this.write([group]);
-      return;
-    }
-    this.refusal = "the disk is full";
-    this.options.clock.later(FULL_RETRY_MS, () => {
-      if (this.stopped) return;
-      this.refusal = null;
-      for (const group of this.groups.values()) if (group.hasUnwritten()) this.markDirty(group);
+  private apply(works: readonly Work[]): void {
+    if (works.length === 0) return;
+    const answers: (() => void)[] = [];
+    const flushed = this.options.stores.state.transact((writer) => {
+      for (const work of works) answers.push(...work.group.apply(work, writer));
     });
+    for (const answer of answers) answer();
+    for (const { group } of works) group.visible();
+    const reached = works.map(({ group }) => ({ group, index: group.applied }));
+    flushed.then(
+      () => {
+        for (const { group, index } of reached) group.stateFlushed(index);
+      },
+      (error: unknown) => this.options.onFailure(error),
+    );
   }
 
   private compact(group: ReplicaGroup): void {
     const budget = Math.max(MIB, this.options.logBudgetBytes / Math.max(1, this.groups.size));
     const status = group.replica.status();
-    if (status.logBytes <= budget || group.applied <= status.first) return;
+    if (status.logBytes <= budget || group.appliedOnDisk <= status.first) return;
     // Keep the newer half for followers that are a little behind.
     let keep = 0;
-    let index = group.applied;
+    let index = group.appliedOnDisk;
     while (index > status.first && keep < budget / 2) {
       keep += group.replica.entry(index)?.data.length ?? 0;
       index -= 1;
     }
     if (index <= status.first || this.snapshots.sending(group.id)) return;
     group.step({ kind: "compact", index });
-    const obsolete = group.durable.obsoleteLog();
-    this.clean(obsolete.start, obsolete.end);
   }
 }

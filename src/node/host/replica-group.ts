@@ -13,8 +13,9 @@ import type {
 import { Mem0ctlError } from "../../model/errors.ts";
 import type { GroupId, NodeId } from "../../model/ids.ts";
 import type { Key } from "../storage/key.ts";
+import type { LogWrite } from "../storage/log-store.ts";
 import type { StoreWriter } from "../storage/store.ts";
-import type { DurableCheckpoint, DurableGroup } from "./durable-group.ts";
+import type { DurableGroup } from "./durable-group.ts";
 import { LagClock } from "./lag-clock.ts";
 import type { StateMachine } from "./machine.ts";
 
@@ -30,14 +31,10 @@ interface Waiting {
   readonly reject: (error: Error) => void;
 }
 
-/** Written by one transaction of the host; `flushed` is to be called once that is durable. */
-export interface Written {
+/** What one round of the host writes for a group. */
+export interface Work {
   readonly group: ReplicaGroup;
-  readonly work: readonly Unwritten[];
-  readonly answers: readonly (() => void)[];
-  /** State prefixes that a snapshot replaced. */
-  readonly replaced: readonly Key[];
-  readonly appliedIndex: number;
+  readonly effects: readonly Unwritten[];
 }
 
 export class ReplicaGroup {
@@ -59,8 +56,10 @@ export class ReplicaGroup {
   private snapshotsWanted: { readonly to: NodeId; readonly term: number }[] = [];
   private nextContext = 1;
   private appliedIndex: number;
-  private writing = false;
-  private checkpoint: DurableCheckpoint | undefined;
+  private toldApplied: number;
+  private flushedApplied: number;
+  /** Rounds of the host that carry this group's log writes and are not flushed yet. */
+  logWritesInFlight = 0;
   /** Something of leader, term or membership changed since the host last looked. */
   changed = true;
 
@@ -80,11 +79,18 @@ export class ReplicaGroup {
     this.rank = parts.rank;
     this.onWork = parts.onWork;
     this.appliedIndex = parts.replica.status().applied;
+    this.toldApplied = this.appliedIndex;
+    this.flushedApplied = this.appliedIndex;
     this.lag = new LagClock(parts.nowMs);
   }
 
   get applied(): number {
     return this.appliedIndex;
+  }
+
+  /** Applied, and on disk as state. */
+  get appliedOnDisk(): number {
+    return this.flushedApplied;
   }
 
   step(input: Input): void {
@@ -121,71 +127,71 @@ export class ReplicaGroup {
     return this.unwritten.length > 0;
   }
 
-  /** True when there is something to write and no earlier write of this group is still under way. */
-  canWrite(): boolean {
-    return this.unwritten.length > 0 && !this.writing;
+  takeUnwritten(): Work {
+    const effects = this.unwritten;
+    this.unwritten = [];
+    return { group: this, effects };
   }
 
-  /** Writes all that is waiting, inside the host's transaction. Nothing is forgotten before `flushed`. */
-  write(writer: StoreWriter): Written {
-    const work = [...this.unwritten];
-    this.writing = true;
-    this.checkpoint = this.durable.checkpoint();
-    const answers: (() => void)[] = [];
+  /** Adds the log's part of `work` to `writes`. Returns prefixes of states that a snapshot replaced. */
+  writeLog(work: Work, writes: LogWrite[]): Key[] {
     const replaced: Key[] = [];
+    for (const { persist } of work.effects) {
+      const old = persist === undefined ? undefined : this.durable.write(persist, writes);
+      if (old !== undefined) replaced.push(old);
+    }
+    return replaced;
+  }
+
+  /**
+   * Applies what was committed. Returns the answers to give once the transaction is visible; they rest on
+   * the quorum's flushed logs, not on this state being flushed.
+   */
+  apply(work: Work, writer: StoreWriter): (() => void)[] {
+    const answers: (() => void)[] = [];
     const before = this.appliedIndex;
-    let applied = before;
-    for (const { persist, committed } of work) {
-      if (persist !== undefined) {
-        const old = this.durable.write(writer, persist);
-        if (old !== undefined && persist.snapshot !== undefined) {
-          replaced.push(old);
-          applied = persist.snapshot.index;
-          this.machine.reload(this.durable.prefix());
-          for (const index of this.accepted.keys()) if (index <= applied) this.accepted.delete(index);
-        }
+    for (const { persist, committed } of work.effects) {
+      if (persist?.snapshot !== undefined) {
+        this.appliedIndex = persist.snapshot.index;
+        this.machine.reload(this.durable.prefix());
+        for (const index of this.accepted.keys()) if (index <= this.appliedIndex) this.accepted.delete(index);
       }
       for (const entry of committed) {
-        if (entry.index <= applied) continue;
+        if (entry.index <= this.appliedIndex) continue;
         const result = entry.kind === "command" ? this.machine.apply(entry.data, entry.index, writer) : undefined;
-        applied = entry.index;
+        this.appliedIndex = entry.index;
         const answer = this.answerFor(entry, result);
         if (answer !== undefined) answers.push(answer);
       }
     }
-    if (applied !== before) {
+    if (this.appliedIndex !== before) {
       this.machine.finish(writer);
-      this.durable.writeApplied(writer, applied);
+      this.durable.writeApplied(writer, this.appliedIndex);
     }
-    return { group: this, work, answers, replaced, appliedIndex: applied };
+    return answers;
   }
 
-  /** The transaction was refused: everything stands as before it and is tried again. */
-  notWritten(): void {
-    this.writing = false;
-    if (this.checkpoint !== undefined) this.durable.restore(this.checkpoint);
-    this.machine.reload(this.durable.prefix());
-  }
-
-  /** The transaction is visible: answers go out, waiting reads are served. */
-  written(written: Written): void {
-    this.writing = false;
-    this.unwritten.splice(0, written.work.length);
-    for (const answer of written.answers) answer();
-    if (written.appliedIndex !== this.appliedIndex) {
-      this.appliedIndex = written.appliedIndex;
+  /** What was applied is visible: reads that waited for it are served. */
+  visible(): void {
+    if (this.appliedIndex !== this.toldApplied) {
+      this.toldApplied = this.appliedIndex;
       this.step({ kind: "applied", index: this.appliedIndex });
     }
     this.serveReads();
   }
 
-  /** The transaction is on disk: what promised so may leave. */
-  flushed(written: Written): void {
-    for (const { persist, sendAfterPersist } of written.work) {
+  /** The state up to `index` is on disk: the log before it can go. */
+  stateFlushed(index: number): void {
+    this.flushedApplied = Math.max(this.flushedApplied, index);
+  }
+
+  /** The log's part of `work` is on disk: what promises so may leave. */
+  flushed(work: Work): void {
+    for (const { persist, sendAfterPersist } of work.effects) {
       this.outgoing.push(...sendAfterPersist);
       if (persist !== undefined) this.step({ kind: "persisted", sequence: persist.sequence });
     }
-    if (this.outgoing.length > 0 || this.unwritten.length > 0) this.onWork(this);
+    this.logWritesInFlight -= 1;
   }
 
   close(reason: string): void {
@@ -244,7 +250,8 @@ export class ReplicaGroup {
       work = true;
     }
     if (effects.persist !== undefined || effects.sendAfterPersist.length > 0 || effects.committed.length > 0) {
-      if (effects.persist === undefined && effects.committed.length === 0 && this.unwritten.length === 0) {
+      const nothingBefore = this.unwritten.length === 0 && this.logWritesInFlight === 0;
+      if (effects.persist === undefined && effects.committed.length === 0 && nothingBefore) {
         this.outgoing.push(...effects.sendAfterPersist);
       } else {
         this.unwritten.push(effects);

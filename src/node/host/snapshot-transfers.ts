@@ -5,10 +5,10 @@ import type { SnapshotMeta } from "../../consensus/seam.ts";
 import { Mem0ctlError } from "../../model/errors.ts";
 import type { GroupId, NodeId } from "../../model/ids.ts";
 import { extendKey, prefixEnd } from "../storage/key.ts";
-import { removeRange, type Store } from "../storage/store.ts";
-import { unpack } from "../transport/frames.ts";
+import { removeRange } from "../storage/store.ts";
+import { pack, unpack } from "../transport/frames.ts";
 import type { Network } from "../transport/network.ts";
-import { APPLIED } from "./durable-group.ts";
+import { APPLIED, type Stores } from "./durable-group.ts";
 import type { ReplicaGroup } from "./replica-group.ts";
 
 const CHUNK_BYTES = 512 << 10;
@@ -30,7 +30,7 @@ interface Groups {
 
 export class SnapshotTransfers {
   private readonly host: Groups;
-  private readonly store: Store;
+  private readonly stores: Stores;
   private readonly network: Network;
   /** `group/peer` of what is being sent. */
   private readonly outgoing = new Set<string>();
@@ -38,9 +38,9 @@ export class SnapshotTransfers {
   private readonly staging = new Map<GroupId, string>();
   private sequence = 0;
 
-  constructor(parts: { readonly host: Groups; readonly store: Store; readonly network: Network }) {
+  constructor(parts: { readonly host: Groups; readonly stores: Stores; readonly network: Network }) {
     this.host = parts.host;
-    this.store = parts.store;
+    this.stores = parts.stores;
     this.network = parts.network;
   }
 
@@ -77,27 +77,31 @@ export class SnapshotTransfers {
     const prefix = group.durable.stagingPrefix();
     if (call.step === "begin") {
       this.staging.set(call.group, call.id);
-      await removeRange(this.store, prefix, prefixEnd(prefix));
+      await removeRange(this.stores.state, prefix, prefixEnd(prefix));
       return true;
     }
     if (this.staging.get(call.group) !== call.id) throw snapshotError("another snapshot took its place");
     if (call.step === "chunk") {
-      await this.store.transact((writer) => {
+      void this.stores.state.transact((writer) => {
         for (const [suffix, value] of call.items) writer.put(Buffer.concat([prefix, suffix]), value);
       });
+      await this.stores.state.flush();
       return true;
     }
     this.staging.delete(call.group);
+    // All of it is on disk before the log store makes it the state.
+    void this.stores.state.transact((writer) => writer.put(extendKey(prefix, APPLIED), pack(call.meta.index)));
+    await this.stores.state.flush();
     group.step({ kind: "install", snapshot: call.meta, from, term: call.term });
     return true;
   }
 
   private async stream(group: ReplicaGroup, to: NodeId, term: number): Promise<number> {
-    const snapshot = this.store.snapshot();
+    const snapshot = this.stores.state.snapshot();
     try {
       const prefix = group.durable.prefix();
       const bytes = snapshot.get(extendKey(prefix, APPLIED));
-      const index = bytes === undefined ? -1 : Number(unpack(bytes));
+      const index = bytes === undefined ? group.applied : Number(unpack(bytes));
       const meta = group.replica.snapshotAt(index);
       if (meta === undefined) throw snapshotError(`there is no snapshot at index ${index}`);
       this.sequence += 1;

@@ -1,10 +1,12 @@
-// The store on LMDB. Every value carries a CRC-32 over key and payload, so a flipped bit or a record
-// read from the wrong place is noticed. Commits are synchronous and flushed (`overlappingSync` off:
-// a commit that returned has been through fdatasync), so a resolved `transact` is durable.
+// The store on LMDB. What a transaction writes lies in memory first, where every read sees it, and goes to
+// disk as one LMDB transaction with all that came meanwhile (group commit): written by LMDB's own thread,
+// flushed (`overlappingSync` off: a commit that resolved has been through fdatasync), and only then is the
+// promise of `transact` resolved. Every value carries a CRC-32 over key and payload, so a flipped bit or a
+// record from the wrong place is noticed.
 //
-// A failed write is one of two things, told apart by probing: no room (rejected, nothing written, the
-// node goes on voting), or a failing disk, after which the page cache cannot be trusted any more and the
-// process must end.
+// A failed write is one of two things, told apart by probing: no room (kept, told by `full`, tried again
+// until there is room; no promise resolves meanwhile), or a failing disk, after which the page cache
+// cannot be trusted any more and the process must end.
 
 import { closeSync, fsyncSync, ftruncateSync, mkdirSync, openSync, rmSync, statSync, writeSync } from "node:fs";
 import { join } from "node:path";
@@ -13,7 +15,6 @@ import { open } from "lmdb";
 import type { Key } from "./key.ts";
 import {
   StoreCorruptError,
-  StoreFullError,
   type Item,
   type RangeOptions,
   type Store,
@@ -23,9 +24,12 @@ import {
 
 const CHECKSUM_BYTES = 4;
 const PROBE_BYTES = 1 << 20;
+const FULL_RETRY_MS = 250;
+/** Unflushed bytes above which a flush is not put off any longer. */
+const UNFLUSHED_BYTES_MAX = 16 << 20;
 
 function seal(key: Key, payload: Uint8Array): Buffer {
-  const record = Buffer.allocUnsafe(CHECKSUM_BYTES + payload.length);
+  const record = Buffer.allocUnsafeSlow(CHECKSUM_BYTES + payload.length);
   record.set(payload, CHECKSUM_BYTES);
   record.writeUInt32BE(crc32(payload, crc32(key)), 0);
   return record;
@@ -44,7 +48,7 @@ function noRoom(folder: string, dataFile: string): boolean {
   let descriptor: number | undefined;
   try {
     descriptor = openSync(probe, "w", 0o600);
-    // As long as the data file would become: a file-size limit shows only there. Sparse, so it costs one page.
+    // As long as the data file would become: a file-size limit shows only there. Sparse, so it costs little.
     const size = statSync(dataFile).size;
     ftruncateSync(descriptor, size);
     writeSync(descriptor, Buffer.alloc(PROBE_BYTES, 1), 0, PROBE_BYTES, size);
@@ -59,9 +63,18 @@ function noRoom(folder: string, dataFile: string): boolean {
   }
 }
 
+/** Written and not yet flushed: sealed records by key, `undefined` for a removed one. */
+type Unflushed = Map<string, { readonly key: Key; readonly record: Buffer | undefined }>;
+
+function nameOf(key: Key): string {
+  return key.toString("latin1");
+}
+
 export interface LmdbOptions {
   /** Made with mode 0700 when it is not there. */
   readonly folder: string;
+  /** How long a write may wait for others to be flushed with it; 0: not at all, for what is waited for. */
+  readonly flushDelayMs: number;
   /** Called once with the reason when the disk fails; must not return into the store. */
   readonly onDiskFailure: (reason: string) => void;
 }
@@ -69,85 +82,227 @@ export interface LmdbOptions {
 /** Opens or makes the store in `folder`. Throws what LMDB throws when the file is not its own. */
 export function openLmdbStore(options: LmdbOptions): Store {
   mkdirSync(options.folder, { recursive: true, mode: 0o700 });
-  const environment = open<Buffer, Buffer>({
-    path: options.folder,
-    keyEncoding: "binary",
-    encoding: "binary",
-    cache: false,
-    overlappingSync: false,
-    // The default remembers written values by key in memory for asynchronous writes; all ours are synchronous.
-    eventTurnBatching: false,
-  });
-  const dataFile = join(options.folder, "data.mdb");
+  return new LmdbStore(options);
+}
 
-  function* scan(range: RangeOptions, transaction?: ReturnType<typeof environment.useReadTransaction>): Generator<Item> {
-    const entries = environment.getRange({ ...range, ...(transaction === undefined ? {} : { transaction }) });
-    for (const { key, value } of entries) yield { key, value: unseal(key, value) };
+class LmdbStore implements Store {
+  private readonly options: LmdbOptions;
+  private readonly environment: ReturnType<typeof open<Buffer, Buffer>>;
+  private readonly dataFile: string;
+  private active: Unflushed = new Map();
+  private activeBytes = 0;
+  /** Being written by LMDB; reads still come from here until it is visible there. */
+  private flushing: Unflushed | undefined;
+  private waiting: (() => void)[] = [];
+  private timer: NodeJS.Timeout | undefined;
+  private idle: (() => void)[] = [];
+  private isFull = false;
+  private closed = false;
+
+  constructor(options: LmdbOptions) {
+    this.options = options;
+    this.environment = open<Buffer, Buffer>({
+      path: options.folder,
+      keyEncoding: "binary",
+      encoding: "binary",
+      cache: false,
+      overlappingSync: false,
+    });
+    this.dataFile = join(options.folder, "data.mdb");
   }
 
-  function writer(): StoreWriter {
+  get full(): boolean {
+    return this.isFull;
+  }
+
+  get(key: Key): Buffer | undefined {
+    const name = nameOf(key);
+    const written = this.active.get(name) ?? this.flushing?.get(name);
+    const record = written === undefined ? this.environment.get(key) : written.record;
+    return record === undefined ? undefined : unseal(key, record);
+  }
+
+  range(range: RangeOptions): Iterable<Item> {
+    return merged(this.overlay(), range, this.environment.getRange({ ...range }));
+  }
+
+  *keys(range: RangeOptions): Iterable<Buffer> {
+    for (const { key } of mergedRecords(this.overlay(), range, this.recordsOf(range))) yield key;
+  }
+
+  transact(work: (writer: StoreWriter) => void): Promise<void> {
+    const before: [string, { readonly key: Key; readonly record: Buffer | undefined } | undefined][] = [];
+    const write = (key: Key, record: Buffer | undefined): void => {
+      const name = nameOf(key);
+      before.push([name, this.active.get(name)]);
+      this.active.set(name, { key, record });
+      this.activeBytes += key.length + (record?.length ?? 0);
+    };
+    try {
+      work({
+        put: (key, value) => write(key, seal(key, value)),
+        remove: (key) => write(key, undefined),
+      });
+    } catch (error) {
+      for (const [name, old] of before.toReversed()) {
+        if (old === undefined) this.active.delete(name);
+        else this.active.set(name, old);
+      }
+      return Promise.reject(error instanceof Error ? error : new Error(String(error)));
+    }
+    return this.durable();
+  }
+
+  snapshot(): StoreSnapshot {
+    const transaction = this.environment.useReadTransaction();
+    const overlay = new Map([...(this.flushing ?? []), ...this.active]);
+    let closed = false;
+    const range = (bounds: RangeOptions): Iterable<Item> =>
+      merged(overlay, bounds, this.environment.getRange({ ...bounds, transaction }));
     return {
-      put(key, value) {
-        environment.putSync(key, seal(key, value));
+      get(key) {
+        for (const item of range({ start: key, end: Buffer.concat([key, Buffer.of(0)]) })) return item.value;
+        return undefined;
       },
-      remove(key) {
-        environment.removeSync(key);
+      range,
+      *keys(bounds) {
+        for (const { key } of range(bounds)) yield key;
+      },
+      close() {
+        if (!closed) transaction.done();
+        closed = true;
       },
     };
   }
 
-  return {
-    get(key) {
-      const record = environment.get(key);
-      return record === undefined ? undefined : unseal(key, record);
-    },
-    range: (range) => scan(range),
-    keys: (range) => environment.getKeys({ ...range }),
-    transact(work) {
-      let thrown: { readonly error: unknown } | undefined;
-      try {
-        environment.transactionSync(() => {
-          try {
-            work(writer());
-          } catch (error) {
-            thrown = { error };
-            throw error;
-          }
-          // A returned promise would turn this into an asynchronous transaction.
-        });
-        return Promise.resolve();
-      } catch (error) {
-        if (thrown !== undefined) return Promise.reject(asError(thrown.error));
-        if (noRoom(options.folder, dataFile)) {
-          return Promise.reject(new StoreFullError(`no room to write to ${options.folder}`, { cause: error }));
+  sizeBytes(): number {
+    return statSync(this.dataFile).size;
+  }
+
+  async flush(): Promise<void> {
+    if (this.active.size === 0 && this.flushing === undefined) return;
+    const done = this.durable();
+    this.startFlush();
+    await done;
+  }
+
+  async close(): Promise<void> {
+    if (this.closed) return;
+    // A full disk takes nothing more: what was never promised durable may be left behind.
+    while ((this.active.size > 0 || this.flushing !== undefined) && !this.isFull) {
+      this.startFlush();
+      await new Promise<void>((resolve) => this.idle.push(resolve));
+    }
+    this.closed = true;
+    clearTimeout(this.timer);
+    await this.environment.close();
+  }
+
+  /** Resolves once everything written so far is on disk. */
+  private durable(): Promise<void> {
+    return new Promise((resolve) => {
+      this.waiting.push(resolve);
+      if (this.options.flushDelayMs === 0 || this.activeBytes > UNFLUSHED_BYTES_MAX) this.startFlush();
+      else this.timer ??= setTimeout(() => this.startFlush(), this.options.flushDelayMs);
+    });
+  }
+
+  private startFlush(): void {
+    if (this.flushing !== undefined || this.closed) return;
+    clearTimeout(this.timer);
+    this.timer = undefined;
+    const batch = this.active;
+    const waiting = this.waiting;
+    this.flushing = batch;
+    this.active = new Map();
+    this.activeBytes = 0;
+    this.waiting = [];
+    this.write(batch).then(
+      () => {
+        this.isFull = false;
+        this.flushing = undefined;
+        for (const resolve of waiting) resolve();
+        this.flushEnded();
+      },
+      (error: unknown) => {
+        if (!noRoom(this.options.folder, this.dataFile)) {
+          this.options.onDiskFailure(error instanceof Error ? error.message : String(error));
+          return;
         }
-        options.onDiskFailure(error instanceof Error ? error.message : String(error));
-        return Promise.reject(asError(error));
-      }
-    },
-    snapshot(): StoreSnapshot {
-      const transaction = environment.useReadTransaction();
-      let closed = false;
-      return {
-        get(key) {
-          for (const item of scan({ start: key, end: Buffer.concat([key, Buffer.of(0)]) }, transaction)) return item.value;
-          return undefined;
-        },
-        range: (range) => scan(range, transaction),
-        *keys(range) {
-          for (const item of scan(range, transaction)) yield item.key;
-        },
-        close() {
-          if (!closed) transaction.done();
-          closed = true;
-        },
-      };
-    },
-    sizeBytes: () => statSync(dataFile).size,
-    close: () => environment.close(),
-  };
+        this.isFull = true;
+        this.flushing = undefined;
+        this.active = new Map([...batch, ...this.active]);
+        this.waiting = [...waiting, ...this.waiting];
+        this.timer = setTimeout(() => this.startFlush(), FULL_RETRY_MS);
+        this.flushEnded();
+      },
+    );
+  }
+
+  private flushEnded(): void {
+    const { idle } = this;
+    this.idle = [];
+    for (const resolve of idle) resolve();
+    if (this.timer !== undefined || this.waiting.length === 0) return;
+    if (this.options.flushDelayMs === 0 || this.activeBytes > UNFLUSHED_BYTES_MAX) this.startFlush();
+    else this.timer = setTimeout(() => this.startFlush(), this.options.flushDelayMs);
+  }
+
+  /** One LMDB transaction: all writes of one turn of the event loop are committed together. */
+  private async write(batch: Unflushed): Promise<void> {
+    const commits = new Set<Promise<boolean>>();
+    for (const { key, record } of batch.values()) {
+      commits.add(record === undefined ? this.environment.remove(key) : this.environment.put(key, record));
+    }
+    try {
+      await Promise.all(commits);
+    } catch (error) {
+      // The library gives the cause as a second promise, which must not go unhandled.
+      const cause = error instanceof Error && "commitError" in error ? error.commitError : undefined;
+      throw cause instanceof Promise ? await cause.catch((reason: unknown) => reason) : error;
+    }
+  }
+
+  private overlay(): Unflushed {
+    if (this.flushing === undefined) return this.active;
+    return this.active.size === 0 ? this.flushing : new Map([...this.flushing, ...this.active]);
+  }
+
+  private *recordsOf(range: RangeOptions): Iterable<{ key: Buffer; value: undefined }> {
+    for (const key of this.environment.getKeys({ ...range })) yield { key, value: undefined };
+  }
 }
 
-function asError(error: unknown): Error {
-  return error instanceof Error ? error : new Error(String(error));
+function* merged(
+  overlay: Unflushed,
+  range: RangeOptions,
+  records: Iterable<{ key: Buffer; value: Buffer }>,
+): Generator<Item> {
+  for (const { key, value } of mergedRecords(overlay, range, records)) {
+    if (value !== undefined) yield { key, value: unseal(key, value) };
+  }
+}
+
+/** What is on disk and what is not there yet, in the order of keys; the newer wins. */
+function* mergedRecords<Value extends Buffer | undefined>(
+  overlay: Unflushed,
+  { start, end }: RangeOptions,
+  records: Iterable<{ key: Buffer; value: Value }>,
+): Generator<{ key: Buffer; value: Value | Buffer }> {
+  const newer = [...overlay.values()]
+    .filter(({ key }) => Buffer.compare(start, key) <= 0 && Buffer.compare(key, end) < 0)
+    .toSorted((a, b) => Buffer.compare(a.key, b.key));
+  let at = 0;
+  for (const { key, value } of records) {
+    let replaced = false;
+    for (let next = newer[at]; next !== undefined; next = newer[at]) {
+      const order = Buffer.compare(next.key, key);
+      if (order > 0) break;
+      at += 1;
+      if (order === 0) replaced = true;
+      if (next.record !== undefined) yield { key: next.key, value: next.record };
+    }
+    if (!replaced) yield { key, value };
+  }
+  for (const { key, record } of newer.slice(at)) if (record !== undefined) yield { key, value: record };
 }

@@ -35,20 +35,21 @@ export interface StoreSnapshot extends StoreReader {
 
 export interface Store extends StoreReader {
   /**
-   * Runs `work` in one transaction. On return its writes are visible to reads; when the promise
-   * resolves they are flushed to disk. Rejects with `StoreFullError`, nothing written, when there is no
-   * room. Inside `work`, reads through the store see its writes.
+   * Runs `work` in one transaction. On return its writes are visible to reads; when the promise resolves
+   * they are flushed to disk, and so is everything written before them. While there is no room the
+   * promise stays open and `full` is true. A throw of `work` rejects, and nothing of it was written.
+   * Inside `work`, reads through the store see its writes.
    */
   transact(work: (writer: StoreWriter) => void): Promise<void>;
+  /** Flushes what was written so far, without waiting for more to come. */
+  flush(): Promise<void>;
   snapshot(): StoreSnapshot;
+  /** No room on the disk, or the file-size limit is reached; writes wait until there is. */
+  readonly full: boolean;
   /** Bytes of the store on disk. */
   sizeBytes(): number;
+  /** Flushes and closes. */
   close(): Promise<void>;
-}
-
-/** No room on the disk, or the map or the file-size limit is reached. Nothing of the transaction was written. */
-export class StoreFullError extends Error {
-  override readonly name = "StoreFullError";
 }
 
 /** A record does not match its checksum. It is reported, never read as absent. */

@@ -10,7 +10,7 @@ const folder = fileURLToPath(new URL(".", import.meta.url));
 
 describe("raft transcripts", () => {
   for (const name of readdirSync(folder).filter((file) => file.endsWith(".txt"))) {
-    test(name, () => {
+    test(`${name} prints what it printed`, () => {
       const { expected, actual } = runTranscript(`${folder}${name}`, raftInterpreter());
       expect(actual).toBe(expected);
     });

@@ -2,13 +2,14 @@
 // ports, and taken down again whatever happened, with no process left.
 
 import { execFile } from "node:child_process";
-import { existsSync, readFileSync, readdirSync } from "node:fs";
+import { existsSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { createServer, type Server } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { parsePidFile, PID_FILE } from "../../../src/model/pid-file.ts";
+import { parsePidFile, PID_FILE, stateOfStat } from "../../../src/model/pid-file.ts";
+import type { ClusterView } from "../../../src/model/view.ts";
 
 const BIN = fileURLToPath(new URL("../../../bin/mem0ctl.js", import.meta.url));
 const COMMAND_MS_MAX = 60_000;
@@ -33,6 +34,11 @@ export interface TestCluster {
   readonly mem0ctl: (...args: readonly string[]) => Promise<CommandResult>;
   /** The process of a node; undefined while it does not run. */
   readonly pidOf: (node: string) => number | undefined;
+  /** Where a node keeps its data, log and pid file. */
+  readonly dataDir: (node: string) => string;
+  readonly status: () => Promise<{ readonly code: number; readonly view: ClusterView }>;
+  /** Signals the node's process; after SIGKILL it resolves when the process is gone. */
+  readonly signal: (node: string, signal: NodeJS.Signals) => Promise<void>;
   /** Takes it down and removes its directory. Throws where a process had to be killed. */
   readonly end: () => Promise<void>;
 }
@@ -41,16 +47,40 @@ export interface ClusterOptions {
   readonly nodes?: number;
   /** Further flags of `init cluster`, after the defaults, which they override. */
   readonly flags?: readonly string[];
+  /** Changes the text of the manifest before the cluster is brought up. */
+  readonly edit?: (manifest: string, directory: string) => string;
+  /** Further environment of every command, and so of the nodes that it starts. */
+  readonly env?: Readonly<Record<string, string>>;
+  /** Name of the cluster. */
+  readonly name?: string;
 }
 
 /** Three nodes with three copies unless told otherwise; healthy when it resolves. */
-export async function bringUpCluster({ nodes = 3, flags = [] }: ClusterOptions = {}): Promise<TestCluster> {
+export async function bringUpCluster(options: ClusterOptions = {}): Promise<TestCluster> {
+  const cluster = await makeCluster(options);
+  try {
+    await succeed(await cluster.mem0ctl("up", "--timeout", "40s"));
+    return cluster;
+  } catch (error) {
+    const logs = nodeLogs(cluster.directory);
+    await cluster.end();
+    throw new Error(`${error instanceof Error ? error.message : String(error)}\n${logs}`, { cause: error });
+  }
+}
+
+/** The same, but for `up`: the manifest is there, and nothing runs. */
+export async function makeCluster(options: ClusterOptions = {}): Promise<TestCluster> {
+  const { nodes = 3, flags = [], edit, env = {}, name = "e2e" } = options;
   const directory = await mkdtemp(join(tmpdir(), "mem0ctl-e2e-"));
   const file = join(directory, "cluster.yaml");
   const ports = await freePorts(nodes);
   const mem0ctl = async (...args: readonly string[]): Promise<CommandResult> =>
-    runMem0ctl([...args, "-f", file], directory);
+    runMem0ctl([...args, "-f", file], directory, env);
+  const pidOf = (node: string): number | undefined =>
+    runningNodes(directory).find((running) => running.node === node)?.pid;
   const end = async (): Promise<void> => {
+    // A stopped process would not see the signal that `down` sends.
+    for (const { pid } of runningNodes(directory)) process.kill(pid, "SIGCONT");
     const down = await mem0ctl("down").catch((error: unknown) => error);
     const left = runningNodes(directory);
     for (const { pid } of left) process.kill(pid, "SIGKILL");
@@ -63,39 +93,77 @@ export async function bringUpCluster({ nodes = 3, flags = [] }: ClusterOptions =
     ports,
     hosts: ports.map((port) => `http://127.0.0.1:${port}`),
     mem0ctl,
-    pidOf: (node) => runningNodes(directory).find((running) => running.node === node)?.pid,
+    pidOf,
+    dataDir: (node) => join(directory, ".mem0ctl", name, node),
+    status: async () => {
+      const { code, stdout, stderr } = await mem0ctl("status", "-o", "json");
+      if (stdout === "") throw new Error(`status said nothing, exit ${code}: ${stderr}`);
+      const view: ClusterView = JSON.parse(stdout);
+      return { code, view };
+    },
+    signal: async (node, signal) => {
+      const pid = pidOf(node);
+      if (pid === undefined) throw new Error(`${node} does not run`);
+      process.kill(pid, signal);
+      if (signal === "SIGKILL") await until(`${node} is gone`, () => !isAlive(pid));
+    },
     end,
   };
+  const defaults = ["--name", name, "--yes", "--replication", "multiple", "--replicas", "2", "--shards", "8"];
   try {
-    const defaults = [
-      "--name",
-      "e2e",
-      "--yes",
-      "--nodes",
-      String(nodes),
-      "--replication",
-      "multiple",
-      "--replicas",
-      "2",
-      "--shards",
-      "8",
-    ];
-    await succeed(await mem0ctl("init", "cluster", ...defaults, "--port", String(ports[0] ?? 0), ...flags));
-    await succeed(await mem0ctl("up", "--timeout", "40s"));
+    const port = ["--port", String(ports[0] ?? 0)];
+    // Arbiters that the flags ask for are among the nodes that were counted.
+    const arbiters = flags.includes("--arbiters") ? Number(flags[flags.indexOf("--arbiters") + 1]) : 0;
+    const count = ["--nodes", String(nodes - arbiters)];
+    await succeed(await mem0ctl("init", "cluster", ...defaults, ...count, ...port, ...flags));
+    if (edit !== undefined) writeFileSync(file, edit(readFileSync(file, "utf8"), directory));
     return cluster;
   } catch (error) {
-    const logs = nodeLogs(directory);
     await end();
-    throw new Error(`${error instanceof Error ? error.message : String(error)}\n${logs}`, { cause: error });
+    throw error;
   }
 }
 
-async function runMem0ctl(args: readonly string[], cwd: string): Promise<CommandResult> {
+/** Asks again and again until the answer is neither false nor undefined; throws, named, when it never is. */
+export async function until<Value>(
+  what: string,
+  probe: () => Value | Promise<Value>,
+  timeoutMs = 15_000,
+): Promise<Exclude<Value, false | undefined>> {
+  const deadline = performance.now() + timeoutMs;
+  for (;;) {
+    const value = await probe();
+    if (value !== false && value !== undefined) return value as Exclude<Value, false | undefined>;
+    if (performance.now() > deadline) throw new Error(`not within ${timeoutMs} ms: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 25));
+  }
+}
+
+/** True for a process that runs; one that has ended and was not reaped yet is gone. */
+export function isAlive(pid: number): boolean {
+  try {
+    const state = stateOfStat(readFileSync(`/proc/${pid}/stat`, "utf8"));
+    return state !== "Z" && state !== "X";
+  } catch {
+    return false;
+  }
+}
+
+async function runMem0ctl(
+  args: readonly string[],
+  cwd: string,
+  extra: Readonly<Record<string, string>>,
+): Promise<CommandResult> {
   return new Promise((resolve) => {
     const child = execFile(
       process.execPath,
       [BIN, ...args],
-      { cwd, timeout: COMMAND_MS_MAX, maxBuffer: 67_108_864, env: { ...process.env, NO_COLOR: "1" } },
+      {
+        cwd,
+        timeout: COMMAND_MS_MAX,
+        maxBuffer: 67_108_864,
+        env: { ...process.env, NO_COLOR: "1", ...extra },
+      },
       (_error, stdout, stderr) => resolve({ code: child.exitCode ?? -1, stdout, stderr }),
     );
     child.stdin?.end();
@@ -118,7 +186,7 @@ function runningNodes(directory: string): readonly { readonly node: string; read
 
 function isNode(pid: number, directory: string): boolean {
   try {
-    return readFileSync(`/proc/${pid}/cmdline`, "utf8").includes(directory);
+    return isAlive(pid) && readFileSync(`/proc/${pid}/cmdline`, "utf8").includes(directory);
   } catch {
     return false;
   }

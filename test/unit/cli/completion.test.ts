@@ -30,14 +30,20 @@ describe("the checked-in completions", () => {
     const words: string[] = [];
     const walk = (command: typeof program): void => {
       for (const child of command.commands) {
-        words.push(child.name(), ...child.options.flatMap(({ long }) => (long === undefined ? [] : [long.slice(2)])));
+        words.push(
+          child.name(),
+          ...child.options.flatMap(({ long }) => (long === undefined ? [] : [long.slice(2)])),
+        );
         walk(child);
       }
     };
     walk(program);
     for (const shell of Object.keys(COMPLETION_FILES)) {
       const script = completionScript(shell, program);
-      expect(words.filter((word) => !script.includes(word)), shell).toEqual([]);
+      expect(
+        words.filter((word) => !script.includes(word)),
+        shell,
+      ).toEqual([]);
     }
   });
 });

@@ -4,8 +4,20 @@
 
 import { isRaftMessage } from "../../../src/consensus/raft/messages.ts";
 import { hasQuorum } from "../../../src/consensus/quorum-math.ts";
-import { decodeMembership, EMPTY_MEMBERSHIP, membershipOf, sameMembership } from "../../../src/consensus/membership.ts";
-import type { Effects, Entry, Input, Membership, Message, ReplicaStatus } from "../../../src/consensus/seam.ts";
+import {
+  decodeMembership,
+  EMPTY_MEMBERSHIP,
+  membershipOf,
+  sameMembership,
+} from "../../../src/consensus/membership.ts";
+import type {
+  Effects,
+  Entry,
+  Input,
+  Membership,
+  Message,
+  ReplicaStatus,
+} from "../../../src/consensus/seam.ts";
 import { digestOf, seededRandom, SimulatedHost, type Snapshot } from "./simulated-host.ts";
 
 const ELECTION_TICKS = 10;
@@ -365,7 +377,10 @@ class RandomCluster {
 
     for (const message of effects.sendAfterPersist) this.#observePromise(message);
     for (const message of [...effects.send, ...effects.sendAfterPersist]) {
-      this.#must(isRaftMessage(message), `${host.id}: what it sends has the shape of its kind (${message.kind})`);
+      this.#must(
+        isRaftMessage(message),
+        `${host.id}: what it sends has the shape of its kind (${message.kind})`,
+      );
       if (message.kind === "timeout-now" && host.options.arbiter) this.tally.handOvers += 1;
     }
     for (const message of effects.send) {
@@ -381,8 +396,7 @@ class RandomCluster {
       this.#must(match >= (last?.match ?? 0), `${host.id}: what ${node} acknowledged only grows`);
     }
     this.#observeMembership(host, effects);
-    let prevTerm =
-      host.running.entry((effects.persist?.entries?.[0]?.index ?? 0) - 1)?.term ?? undefined;
+    let prevTerm = host.running.entry((effects.persist?.entries?.[0]?.index ?? 0) - 1)?.term ?? undefined;
     for (const entry of effects.persist?.entries ?? []) {
       this.#observeEntry(entry, prevTerm);
       prevTerm = entry.term;
@@ -400,7 +414,10 @@ class RandomCluster {
       this.#must(!host.options.arbiter, "an arbiter never serves a read");
       for (const { context, index } of effects.reads) {
         this.tally.reads += 1;
-        this.#must(index >= (this.#readFloor.get(context) ?? 0), "no read is older than what completed before it");
+        this.#must(
+          index >= (this.#readFloor.get(context) ?? 0),
+          "no read is older than what completed before it",
+        );
         this.#must(this.#readFloor.delete(context), "a read is answered once");
       }
     }
@@ -499,7 +516,13 @@ class RandomCluster {
     }
   }
 
-  #observeCommit(host: SimulatedHost, entry: Entry, digest: number, leads: boolean, membership: Membership): void {
+  #observeCommit(
+    host: SimulatedHost,
+    entry: Entry,
+    digest: number,
+    leads: boolean,
+    membership: Membership,
+  ): void {
     const known = this.#committed[entry.index - 1];
     if (known === undefined) {
       this.#must(entry.index === this.#committed.length + 1, "commits leave no gap");
@@ -514,7 +537,10 @@ class RandomCluster {
     }
     this.#must(known.term === entry.term, `committed entry ${entry.index} never changes`);
     if (host.state.index > 0 || entry.index === 1 || !host.options.arbiter) {
-      this.#must(this.#digestAt.get(entry.index) === digest, `${host.id}: same index ${entry.index}, same state`);
+      this.#must(
+        this.#digestAt.get(entry.index) === digest,
+        `${host.id}: same index ${entry.index}, same state`,
+      );
     }
   }
 

@@ -141,7 +141,8 @@ export class SimulatedHost {
   /** What it would stream to a peer now. */
   snapshot(): Snapshot {
     const meta = this.running.snapshotAt(this.state.index);
-    if (meta === undefined) throw new Error(`${this.id} cannot describe its own state at ${this.state.index}`);
+    if (meta === undefined)
+      throw new Error(`${this.id} cannot describe its own state at ${this.state.index}`);
     return { meta, state: this.state };
   }
 

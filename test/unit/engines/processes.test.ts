@@ -6,7 +6,7 @@ import { spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
-import { mkdir, mkdtemp, readFile, realpath, rm, stat, symlink, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, realpath, rm, stat, symlink, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -251,6 +251,18 @@ describe.runIf(process.platform === "linux")("up and down", () => {
       "--node",
       "node-1",
     ]);
+    await engine.down(["node-1"], ALL);
+  });
+
+  it("set a large log aside when the node is started, so that two files bound it", async () => {
+    const { engine } = await engineOf({ log: "hello" });
+    const logFile = engine.logFile("node-1");
+    await mkdir(join(folder, "node-1"));
+    await writeFile(logFile, "");
+    await truncate(logFile, 17 * 1024 * 1024);
+    await up(engine, ["node-1"]);
+    expect((await stat(`${logFile}.1`)).size).toBe(17 * 1024 * 1024);
+    expect(await readFile(logFile, "utf8")).toBe("hello\n");
     await engine.down(["node-1"], ALL);
   });
 

@@ -12,6 +12,7 @@ let store: Store;
 const open = (): Store =>
   openLmdbStore({
     folder,
+    flushDelayMs: 0,
     onDiskFailure: (reason) => {
       throw new Error(reason);
     },

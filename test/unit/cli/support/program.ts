@@ -54,7 +54,8 @@ export async function mem0ctl(argv: readonly string[], surroundings: Surrounding
     env: { LANG: "C.UTF-8", ...env },
     cwd,
     signal: signal ?? new AbortController().signal,
-    releaseSignals: () => undefined,
+    handOver: () => undefined,
+    importModule: async (url) => import(url),
   });
   return { exit, stdout: stdout.text, stderr: stderr.text };
 }

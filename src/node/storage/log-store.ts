@@ -1,0 +1,442 @@
+// The logs of all replica groups of a node in one append-only file: what is waited for before a promise
+// leaves, so it costs one sequential write and one fdatasync per batch, and batches form by themselves
+// while the one before is being flushed. LMDB would write some ten scattered pages for each.
+//
+// The file is a sequence of frames, one per batch: magic, length, CRC-32, sequence number, payload. When it
+// has grown to several times what is still needed, what is needed is written to a new file, which takes its
+// place by a rename. A batch that was cut off by a crash was never acknowledged and is dropped; anything else
+// that does not match its checksum is reported.
+
+import {
+  closeSync,
+  existsSync,
+  fdatasync,
+  fsyncSync,
+  ftruncateSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  write,
+} from "node:fs";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import { crc32 } from "node:zlib";
+import type { Entry, EntryKind, HardState, SnapshotMeta } from "../../consensus/seam.ts";
+import type { GroupId } from "../../model/ids.ts";
+import { pack, unpack } from "../transport/frames.ts";
+import { StoreCorruptError } from "./store.ts";
+
+const writeAsync = promisify(write);
+const fdatasyncAsync = promisify(fdatasync);
+
+/** What a group keeps besides its entries. */
+export interface GroupRecord {
+  readonly hardState: HardState;
+  /** The log holds the entries after it. */
+  readonly snapshot: SnapshotMeta;
+  /** Under which generation the group's state lies in the state store. */
+  readonly generation: number;
+}
+
+export type LogWrite =
+  | { readonly kind: "group"; readonly group: GroupId; readonly record: GroupRecord }
+  | { readonly kind: "entries"; readonly group: GroupId; readonly entries: readonly Entry[] }
+  /** Drops entries with index >= from. */
+  | { readonly kind: "truncate"; readonly group: GroupId; readonly from: number }
+  | { readonly kind: "remove"; readonly group: GroupId }
+  /** A fact about the node itself. */
+  | { readonly kind: "fact"; readonly name: string; readonly value: unknown };
+
+export interface GroupLog {
+  record: GroupRecord;
+  /** record.snapshot.index + 1 …, without a gap. */
+  entries: Entry[];
+}
+
+export interface LogStoreOptions {
+  /** Made with mode 0700 when it is not there. */
+  readonly folder: string;
+  /** Called when the disk fails; must not return into the store. */
+  readonly onDiskFailure: (reason: string) => void;
+  /** Bytes above which the file is rewritten when most of it is no longer needed; default 64 MiB. */
+  readonly rewriteBytesMin?: number;
+}
+
+const MAGIC = 0x4d306c67;
+const HEAD_BYTES = 20;
+const SECTOR_BYTES = 512;
+const FULL_RETRY_MS = 250;
+const REWRITE_CHUNK_BYTES = 1 << 20;
+/** The file is rewritten when it is this many times as large as what is needed of it. */
+const REWRITE_RATIO = 4;
+const KINDS: readonly EntryKind[] = ["noop", "command", "config"];
+
+export class LogStore {
+  readonly groups = new Map<GroupId, GroupLog>();
+  readonly facts = new Map<string, unknown>();
+  private readonly options: LogStoreOptions;
+  private readonly file: string;
+  private descriptor: number;
+  private offset = 0;
+  private sequence = 0;
+  private pending: Buffer[] = [];
+  private waiting: (() => void)[] = [];
+  private flushing: Promise<void> | undefined;
+  private isFull = false;
+  private closing = false;
+  private rewriting: Promise<void> | undefined;
+  /** Records made since a rewrite began: the new file needs them too. */
+  private sinceRewrite: Buffer[] | undefined;
+
+  /** Opens or makes the store. Throws StoreCorruptError when something that was acknowledged cannot be read. */
+  constructor(options: LogStoreOptions) {
+    this.options = options;
+    mkdirSync(options.folder, { recursive: true, mode: 0o700 });
+    this.file = join(options.folder, "log");
+    // What an unfinished rewrite left.
+    rmSync(`${this.file}.new`, { force: true });
+    const isNew = !existsSync(this.file);
+    if (!isNew) this.offset = this.recover(readFileSync(this.file));
+    this.descriptor = openSync(this.file, isNew ? "w+" : "r+", 0o600);
+    ftruncateSync(this.descriptor, this.offset);
+    fsyncSync(this.descriptor);
+    if (isNew) syncFolder(options.folder);
+  }
+
+  /** No room on the disk; writes wait until there is. */
+  get full(): boolean {
+    return this.isFull;
+  }
+
+  sizeBytes(): number {
+    return this.offset;
+  }
+
+  /** Visible in `groups` and `facts` on return; resolves once all writes, and all before, are on disk. */
+  append(writes: readonly LogWrite[]): Promise<void> {
+    for (const one of writes) {
+      this.see(one);
+      const records = encode(one);
+      this.pending.push(...records);
+      this.sinceRewrite?.push(...records);
+    }
+    return new Promise((resolve) => {
+      this.waiting.push(resolve);
+      this.flushing ??= this.flushLoop();
+    });
+  }
+
+  /** Writes what is pending, unless the disk is full, and closes. */
+  async close(): Promise<void> {
+    this.closing = true;
+    await this.rewriting;
+    while (this.flushing !== undefined) await this.flushing;
+    closeSync(this.descriptor);
+  }
+
+  private async flushLoop(): Promise<void> {
+    while (this.pending.length > 0) {
+      const payload = Buffer.concat(this.pending);
+      const { waiting } = this;
+      this.pending = [];
+      this.waiting = [];
+      if (!(await this.writeFrame(payload))) {
+        // Given up only when the node stops while its disk is full: nobody was promised anything.
+        this.flushing = undefined;
+        return;
+      }
+      for (const resolve of waiting) resolve();
+      this.considerRewrite();
+    }
+    this.flushing = undefined;
+    // Nothing to write: whoever waited for earlier writes has them.
+    for (const resolve of this.waiting.splice(0)) resolve();
+  }
+
+  /** False only when the node stops while there is no room. */
+  private async writeFrame(payload: Buffer): Promise<boolean> {
+    const frame = frameOf(payload, this.sequence + 1);
+    for (;;) {
+      try {
+        await writeAll(this.descriptor, frame, this.offset);
+        await fdatasyncAsync(this.descriptor);
+        this.sequence += 1;
+        this.offset += frame.length;
+        this.isFull = false;
+        return true;
+      } catch (error) {
+        if (!isNoRoom(error)) {
+          this.options.onDiskFailure(error instanceof Error ? error.message : String(error));
+          return false;
+        }
+        this.isFull = true;
+        // Part of it may have been written: it must not be taken for a frame.
+        ftruncateSync(this.descriptor, this.offset);
+        if (this.closing) return false;
+        await new Promise((resolve) => setTimeout(resolve, FULL_RETRY_MS));
+      }
+    }
+  }
+
+  /** What a write means for what is needed; the same at recovery and when it is made. */
+  private see(one: LogWrite): void {
+    switch (one.kind) {
+      case "fact":
+        this.facts.set(one.name, one.value);
+        return;
+      case "remove":
+        this.groups.delete(one.group);
+        return;
+      case "group": {
+        const log = this.groups.get(one.group);
+        if (log === undefined) {
+          this.groups.set(one.group, { record: one.record, entries: [] });
+          return;
+        }
+        const dropped = one.record.snapshot.index - log.record.snapshot.index;
+        // A snapshot of another generation replaces the log, a compaction only shortens it.
+        if (one.record.generation !== log.record.generation) log.entries = [];
+        else if (dropped > 0) log.entries.splice(0, dropped);
+        log.record = one.record;
+        return;
+      }
+      case "truncate": {
+        const log = this.groups.get(one.group);
+        if (log !== undefined) log.entries.length = Math.min(log.entries.length, Math.max(0, one.from - 1 - log.record.snapshot.index));
+        return;
+      }
+      case "entries": {
+        const log = this.groups.get(one.group);
+        if (log === undefined) return;
+        for (const entry of one.entries) {
+          const at = entry.index - log.record.snapshot.index - 1;
+          if (at !== log.entries.length) throw new StoreCorruptError(Buffer.from(`log of group ${one.group} at ${entry.index}`));
+          log.entries.push(entry);
+        }
+      }
+    }
+  }
+
+  /** Reads all frames; returns where the next one goes. */
+  private recover(bytes: Buffer): number {
+    let offset = 0;
+    while (offset < bytes.length) {
+      const payload = readFrame(bytes, offset, this.sequence + 1);
+      if (payload === undefined) {
+        if (!isTorn(bytes, offset)) throw new StoreCorruptError(Buffer.from(`log file at byte ${offset}`));
+        return offset;
+      }
+      this.sequence += 1;
+      for (const one of decode(payload)) this.see(one);
+      offset += HEAD_BYTES + payload.length;
+    }
+    return offset;
+  }
+
+  private considerRewrite(): void {
+    if (this.rewriting !== undefined || this.closing || this.isFull) return;
+    if (this.offset < (this.options.rewriteBytesMin ?? 64 << 20)) return;
+    let needed = 0;
+    for (const log of this.groups.values()) for (const entry of log.entries) needed += entry.data.length + 64;
+    if (this.offset < REWRITE_RATIO * needed) return;
+    this.rewriting = this.rewrite().finally(() => {
+      this.rewriting = undefined;
+      this.sinceRewrite = undefined;
+    });
+  }
+
+  /** Writes what is needed to a new file while the old one goes on, then puts it in the old one's place. */
+  private async rewrite(): Promise<void> {
+    const path = `${this.file}.new`;
+    // From here on, what is made is in `since`; everything before is in what is needed.
+    const payloads = [...chunksOf(this.needed())];
+    const since: Buffer[] = [];
+    this.sinceRewrite = since;
+    const descriptor = openSync(path, "w+", 0o600);
+    let offset = 0;
+    let sequence = 0;
+    const add = async (payload: Buffer): Promise<void> => {
+      sequence += 1;
+      const frame = frameOf(payload, sequence);
+      await writeAll(descriptor, frame, offset);
+      offset += frame.length;
+    };
+    try {
+      for (const payload of payloads) await add(payload);
+      await fdatasyncAsync(descriptor);
+    } catch (error) {
+      this.giveUpRewrite(descriptor, path, error);
+      return;
+    }
+    while (this.flushing !== undefined) await this.flushing;
+    // Nothing is written to the old file from here on: what is pending goes to the new one.
+    const { pending, waiting } = this;
+    this.pending = [];
+    this.waiting = [];
+    this.sinceRewrite = undefined;
+    this.flushing = (async () => {
+      try {
+        if (since.length > 0) await add(Buffer.concat(since));
+        await fdatasyncAsync(descriptor);
+        renameSync(path, this.file);
+        syncFolder(this.options.folder);
+      } catch (error) {
+        this.pending.unshift(...pending);
+        this.waiting.unshift(...waiting);
+        this.giveUpRewrite(descriptor, path, error);
+        return;
+      }
+      closeSync(this.descriptor);
+      this.descriptor = descriptor;
+      this.offset = offset;
+      this.sequence = sequence;
+      for (const resolve of waiting) resolve();
+    })();
+    await this.flushing;
+    this.flushing = this.pending.length > 0 || this.waiting.length > 0 ? this.flushLoop() : undefined;
+  }
+
+  /** Without room for a second file the first one goes on. */
+  private giveUpRewrite(descriptor: number, path: string, error: unknown): void {
+    closeSync(descriptor);
+    rmSync(path, { force: true });
+    if (!isNoRoom(error)) this.options.onDiskFailure(error instanceof Error ? error.message : String(error));
+  }
+
+  /** Everything that a new file has to say, as it stands now. */
+  private needed(): LogWrite[] {
+    const writes: LogWrite[] = [];
+    for (const [name, value] of this.facts) writes.push({ kind: "fact", name, value });
+    for (const [group, { record, entries }] of this.groups) {
+      writes.push({ kind: "group", group, record }, { kind: "entries", group, entries: [...entries] });
+    }
+    return writes;
+  }
+}
+
+function* chunksOf(writes: readonly LogWrite[]): Generator<Buffer> {
+  let parts: Buffer[] = [];
+  let bytes = 0;
+  for (const one of writes) {
+    for (const part of encode(one)) {
+      parts.push(part);
+      bytes += part.length;
+      if (bytes < REWRITE_CHUNK_BYTES) continue;
+      yield Buffer.concat(parts);
+      parts = [];
+      bytes = 0;
+    }
+  }
+  if (parts.length > 0) yield Buffer.concat(parts);
+}
+
+/** One or more records: length (4 bytes) and msgpack. */
+function encode(one: LogWrite): Buffer[] {
+  switch (one.kind) {
+    case "group":
+      return [record(["g", one.group, one.record])];
+    case "truncate":
+      return [record(["t", one.group, one.from])];
+    case "remove":
+      return [record(["r", one.group])];
+    case "fact":
+      return [record(["f", one.name, one.value])];
+    case "entries":
+      return one.entries.map(({ index, term, kind, data }) =>
+        record(["e", one.group, index, term, KINDS.indexOf(kind), data]),
+      );
+  }
+}
+
+function record(value: readonly unknown[]): Buffer {
+  const body = pack(value);
+  const bytes = Buffer.allocUnsafe(4 + body.length);
+  bytes.writeUInt32BE(body.length, 0);
+  bytes.set(body, 4);
+  return bytes;
+}
+
+function* decode(payload: Buffer): Generator<LogWrite> {
+  for (let at = 0; at < payload.length; ) {
+    const length = payload.readUInt32BE(at);
+    const [kind, name, ...rest] = unpack(payload.subarray(at + 4, at + 4 + length)) as [string, string, ...unknown[]];
+    at += 4 + length;
+    if (kind === "g") yield { kind: "group", group: name, record: rest[0] as GroupRecord };
+    else if (kind === "t") yield { kind: "truncate", group: name, from: Number(rest[0]) };
+    else if (kind === "r") yield { kind: "remove", group: name };
+    else if (kind === "f") yield { kind: "fact", name, value: rest[0] };
+    else {
+      const [index, term, entryKind, data] = rest as [number, number, number, Uint8Array];
+      yield { kind: "entries", group: name, entries: [{ index, term, kind: KINDS[entryKind] ?? "noop", data }] };
+    }
+  }
+}
+
+function frameOf(payload: Buffer, sequence: number): Buffer {
+  const frame = Buffer.allocUnsafe(HEAD_BYTES + payload.length);
+  frame.writeUInt32BE(MAGIC, 0);
+  frame.writeUInt32BE(payload.length, 4);
+  frame.writeBigUInt64BE(BigInt(sequence), 12);
+  frame.set(payload, HEAD_BYTES);
+  frame.writeUInt32BE(crc32(frame.subarray(12)), 8);
+  return frame;
+}
+
+/** The payload of the frame at `offset`; undefined when it is not whole or not as it was written. */
+function readFrame(bytes: Buffer, offset: number, sequence: number): Buffer | undefined {
+  if (offset + HEAD_BYTES > bytes.length || bytes.readUInt32BE(offset) !== MAGIC) return undefined;
+  const end = offset + HEAD_BYTES + bytes.readUInt32BE(offset + 4);
+  if (end > bytes.length || crc32(bytes.subarray(offset + 12, end)) !== bytes.readUInt32BE(offset + 8)) return undefined;
+  if (bytes.readBigUInt64BE(offset + 12) !== BigInt(sequence)) return undefined;
+  return bytes.subarray(offset + HEAD_BYTES, end);
+}
+
+/**
+ * True when what begins at `offset` is a write that a crash cut off: the last of the file, and shorter than
+ * it says or with a sector that never reached the disk. A frame that is whole but wrong was damaged later and
+ * may have been acknowledged; so may one that another frame follows, which is only written after a flush.
+ */
+function isTorn(bytes: Buffer, offset: number): boolean {
+  const magic = Buffer.alloc(4);
+  magic.writeUInt32BE(MAGIC);
+  for (let at = bytes.indexOf(magic, offset + 1); at !== -1; at = bytes.indexOf(magic, at + 1)) {
+    if (at + HEAD_BYTES > bytes.length) break;
+    const end = at + HEAD_BYTES + bytes.readUInt32BE(at + 4);
+    if (end <= bytes.length && crc32(bytes.subarray(at + 12, end)) === bytes.readUInt32BE(at + 8)) return false;
+  }
+  if (offset + HEAD_BYTES > bytes.length) return true;
+  const end = offset + HEAD_BYTES + bytes.readUInt32BE(offset + 4);
+  if (bytes.readUInt32BE(offset) === MAGIC && end > bytes.length) return true;
+  for (let at = offset; at < bytes.length; at += 1) {
+    const sector = bytes.subarray(at, Math.min(at + SECTOR_BYTES, bytes.length));
+    const nonzero = sector.findLastIndex((byte) => byte !== 0);
+    if (nonzero === -1) return true;
+    at += nonzero;
+  }
+  return false;
+}
+
+async function writeAll(descriptor: number, bytes: Buffer, position: number): Promise<void> {
+  for (let done = 0; done < bytes.length; ) {
+    const { bytesWritten } = await writeAsync(descriptor, bytes, done, bytes.length - done, position + done);
+    if (bytesWritten === 0) throw Object.assign(new Error("nothing was written"), { code: "ENOSPC" });
+    done += bytesWritten;
+  }
+}
+
+function isNoRoom(error: unknown): boolean {
+  const code = error instanceof Error && "code" in error ? error.code : undefined;
+  return code === "ENOSPC" || code === "EFBIG" || code === "EDQUOT";
+}
+
+/** A new or renamed file is only there after its folder was flushed. */
+function syncFolder(folder: string): void {
+  const descriptor = openSync(folder, "r");
+  try {
+    fsyncSync(descriptor);
+  } finally {
+    closeSync(descriptor);
+  }
+}

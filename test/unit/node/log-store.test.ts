@@ -1,0 +1,230 @@
+import { appendFileSync, mkdtempSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import fc from "fast-check";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import type { Entry } from "../../../src/consensus/seam.ts";
+import { LogStore, type GroupRecord, type LogWrite } from "../../../src/node/storage/log-store.ts";
+import { StoreCorruptError } from "../../../src/node/storage/store.ts";
+
+let folder: string;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "mem0ctl-log-"));
+});
+afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+const open = (rewriteBytesMin?: number): LogStore =>
+  new LogStore({
+    folder,
+    onDiskFailure: (reason) => {
+      throw new Error(reason);
+    },
+    ...(rewriteBytesMin === undefined ? {} : { rewriteBytesMin }),
+  });
+
+const membership = { voters: ["a"], outgoing: [], learners: [], arbiters: [] };
+const record = (index: number, generation = 1, term = 1): GroupRecord => ({
+  hardState: { term, vote: "", commit: index },
+  snapshot: { index, term: 1, membership },
+  generation,
+});
+const entry = (index: number, text = `entry ${index}`, term = 1): Entry => ({
+  index,
+  term,
+  kind: "command",
+  data: Buffer.from(text),
+});
+const shape = (store: LogStore): unknown =>
+  [...store.groups].map(([id, log]) => [
+    id,
+    log.record,
+    log.entries.map(({ index, term, kind, data }) => [index, term, kind, Buffer.from(data).toString()]),
+  ]);
+const logFile = (): string => join(folder, "log");
+
+describe("the log store", () => {
+  it("has after a restart exactly what was acknowledged before it", async () => {
+    const store = open();
+    await store.append([
+      { kind: "fact", name: "identity", value: { uid: "u" } },
+      { kind: "group", group: "0", record: record(1) },
+      { kind: "entries", group: "0", entries: [entry(2), entry(3), entry(4)] },
+      { kind: "truncate", group: "0", from: 4 },
+      { kind: "entries", group: "0", entries: [entry(4, "other", 2)] },
+      { kind: "group", group: "gone", record: record(1) },
+    ]);
+    await store.append([
+      { kind: "remove", group: "gone" },
+      { kind: "group", group: "0", record: record(2) },
+    ]);
+    const before = shape(store);
+    await store.close();
+    const again = open();
+    expect(shape(again)).toEqual(before);
+    expect(again.facts.get("identity")).toEqual({ uid: "u" });
+    expect(again.groups.get("0")?.entries.map((one) => one.index)).toEqual([3, 4]);
+    await again.close();
+  });
+
+  it("replaces a group's log when a snapshot of another generation is installed", async () => {
+    const store = open();
+    await store.append([
+      { kind: "group", group: "0", record: record(1) },
+      { kind: "entries", group: "0", entries: [entry(2), entry(3)] },
+    ]);
+    await store.append([{ kind: "group", group: "0", record: record(9, 2) }]);
+    await store.append([{ kind: "entries", group: "0", entries: [entry(10)] }]);
+    await store.close();
+    const again = open();
+    expect(again.groups.get("0")?.record.generation).toBe(2);
+    expect(again.groups.get("0")?.entries.map((one) => one.index)).toEqual([10]);
+    await again.close();
+  });
+
+  it("drops a batch that a crash cut off at any byte, and keeps all before it", async () => {
+    const store = open();
+    await store.append([{ kind: "group", group: "0", record: record(1) }]);
+    await store.append([{ kind: "entries", group: "0", entries: [entry(2)] }]);
+    const whole = statSync(logFile()).size;
+    await store.append([{ kind: "entries", group: "0", entries: [entry(3, "x".repeat(300))] }]);
+    await store.close();
+    const bytes = readFileSync(logFile());
+    for (let length = whole + 1; length < bytes.length; length += 7) {
+      writeFileSync(logFile(), bytes);
+      truncateSync(logFile(), length);
+      const torn = open();
+      expect(torn.groups.get("0")?.entries.map((one) => one.index)).toEqual([2]);
+      await torn.append([{ kind: "entries", group: "0", entries: [entry(3, "again")] }]);
+      await torn.close();
+      const again = open();
+      expect(again.groups.get("0")?.entries.map((one) => one.index)).toEqual([2, 3]);
+      await again.close();
+    }
+  });
+
+  it("drops a last batch of which a sector never reached the disk", async () => {
+    const store = open();
+    await store.append([{ kind: "group", group: "0", record: record(1) }]);
+    const whole = statSync(logFile()).size;
+    await store.append([{ kind: "entries", group: "0", entries: [entry(2, "y".repeat(4000))] }]);
+    await store.close();
+    const bytes = readFileSync(logFile());
+    bytes.fill(0, whole + 1024, whole + 2048);
+    writeFileSync(logFile(), bytes);
+    const torn = open();
+    expect(torn.groups.get("0")?.entries).toEqual([]);
+    await torn.close();
+  });
+
+  it("reports any flipped bit of what was acknowledged, and never reads it as absent", async () => {
+    const store = open();
+    await store.append([{ kind: "group", group: "0", record: record(1) }]);
+    await store.append([{ kind: "entries", group: "0", entries: [entry(2), entry(3)] }]);
+    await store.append([{ kind: "entries", group: "0", entries: [entry(4)] }]);
+    await store.close();
+    const bytes = readFileSync(logFile());
+    const before = (() => {
+      const intact = open();
+      const seen = shape(intact);
+      void intact.close();
+      return seen;
+    })();
+    for (let at = 0; at < bytes.length; at += 1) {
+      const damaged = Buffer.from(bytes);
+      damaged[at] = (damaged[at] ?? 0) ^ 0x10;
+      writeFileSync(logFile(), damaged);
+      let store2: LogStore | undefined;
+      try {
+        store2 = open();
+      } catch (error) {
+        expect(error).toBeInstanceOf(StoreCorruptError);
+        continue;
+      }
+      // A length of the very last frame that now reaches past the end looks like a write that was cut off.
+      const groups = shape(store2);
+      await store2.close();
+      expect([before, "last frame"]).toContainEqual(groups === before ? before : "last frame");
+      expect(at).toBeGreaterThan(bytes.length - 120);
+    }
+  });
+
+  it("refuses garbage instead of a log", async () => {
+    writeFileSync(logFile(), "this is a text of somebody else, long enough to be looked at");
+    expect(() => open()).toThrow(StoreCorruptError);
+    rmSync(logFile());
+    const store = open();
+    await store.append([{ kind: "group", group: "0", record: record(1) }]);
+    await store.close();
+    appendFileSync(logFile(), "trailing garbage that no crash of ours leaves behind ".repeat(20));
+    expect(() => open()).toThrow(StoreCorruptError);
+  });
+
+  it("rewrites its file while writes go on, and loses none of them", async () => {
+    const store = open(20_000);
+    await store.append([{ kind: "group", group: "0", record: record(1) }]);
+    let largest = 0;
+    const writes: Promise<void>[] = [];
+    for (let index = 2; index < 1500; index += 1) {
+      writes.push(store.append([{ kind: "entries", group: "0", entries: [entry(index, "z".repeat(100))] }]));
+      if (index % 50 === 0) {
+        writes.push(store.append([{ kind: "group", group: "0", record: record(index - 10) }]));
+        await Promise.all(writes);
+        largest = Math.max(largest, store.sizeBytes());
+      }
+    }
+    await Promise.all(writes);
+    const before = shape(store);
+    expect(largest).toBeLessThan(100_000);
+    await store.close();
+    const again = open();
+    expect(shape(again)).toEqual(before);
+    await again.close();
+  });
+
+  it("gives back any history of writes", async () => {
+    const step = fc.oneof(
+      fc.record({ kind: fc.constant("append" as const), count: fc.integer({ min: 1, max: 5 }) }),
+      fc.record({ kind: fc.constant("truncate" as const), back: fc.integer({ min: 1, max: 4 }) }),
+      fc.record({ kind: fc.constant("compact" as const), keep: fc.integer({ min: 0, max: 4 }) }),
+      fc.record({ kind: fc.constant("install" as const), ahead: fc.integer({ min: 1, max: 9 }) }),
+    );
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { maxLength: 40 }), async (steps) => {
+        rmSync(logFile(), { force: true });
+        const store = open(500);
+        let base = 1;
+        let last = 1;
+        let generation = 1;
+        const made: Promise<void>[] = [];
+        const write = (one: LogWrite): void => void made.push(store.append([one]));
+        write({ kind: "group", group: "0", record: record(1) });
+        for (const one of steps) {
+          if (one.kind === "append") {
+            const entries = Array.from({ length: one.count }, (_, at) => entry(last + 1 + at, `${made.length}`));
+            last += one.count;
+            write({ kind: "entries", group: "0", entries });
+          } else if (one.kind === "truncate") {
+            last = Math.max(base, last - one.back);
+            write({ kind: "truncate", group: "0", from: last + 1 });
+          } else if (one.kind === "compact") {
+            base = Math.max(base, last - one.keep);
+            write({ kind: "group", group: "0", record: record(base, generation) });
+          } else {
+            base = last + one.ahead;
+            last = base;
+            generation += 1;
+            write({ kind: "group", group: "0", record: record(base, generation) });
+          }
+          if (made.length % 7 === 0) await made.at(-1);
+        }
+        await Promise.all(made);
+        const before = shape(store);
+        await store.close();
+        const again = open();
+        expect(shape(again)).toEqual(before);
+        await again.close();
+      }),
+      { numRuns: 60 },
+    );
+  });
+});
