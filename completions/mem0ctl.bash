@@ -4,7 +4,7 @@
 # The commands below a path of commands.
 __mem0ctl_commands() {
   case "$1" in
-    "") echo "init validate up down restart status wait nodes shards replicas leader memories schema completion node" ;;
+    "") echo "init validate up down restart status wait nodes shards replicas leader memories schema completion demo node" ;;
     "init") echo "cluster" ;;
     "nodes") echo "list logs" ;;
     "shards") echo "map list locate" ;;
@@ -54,6 +54,7 @@ __mem0ctl_flags() {
     "schema") echo "--file -f --output -o" ;;
     "schema manifest") echo "--file -f --output -o" ;;
     "completion") echo "--file -f --output -o" ;;
+    "demo") echo "--file -f --output -o --keep" ;;
     "node") echo "--file -f --output -o" ;;
     "node run") echo "--file -f --output -o --node" ;;
   esac
@@ -181,6 +182,8 @@ __mem0ctl_value() {
     "schema manifest:--output" | "schema manifest:-o") echo "words table wide json yaml" ;;
     "completion:--file" | "completion:-f") echo "files" ;;
     "completion:--output" | "completion:-o") echo "words table wide json yaml" ;;
+    "demo:--file" | "demo:-f") echo "files" ;;
+    "demo:--output" | "demo:-o") echo "words table wide json yaml" ;;
     "node:--file" | "node:-f") echo "files" ;;
     "node:--output" | "node:-o") echo "words table wide json yaml" ;;
     "node run:--file" | "node run:-f") echo "files" ;;

@@ -3,7 +3,7 @@
 
 # The command that the line has got to (empty: none yet), then how many arguments it has been given.
 function __mem0ctl_line
-    set -l commands 'init' 'init cluster' 'validate' 'up' 'down' 'restart' 'status' 'wait' 'nodes' 'nodes list' 'nodes logs' 'shards' 'shards map' 'shards list' 'shards locate' 'replicas' 'replicas lag' 'leader' 'leader show' 'leader transfer' 'memories' 'memories add' 'memories update' 'memories delete' 'memories search' 'memories get' 'memories list' 'memories history' 'memories stats' 'memories import' 'memories export' 'schema' 'schema manifest' 'completion' 'node' 'node run'
+    set -l commands 'init' 'init cluster' 'validate' 'up' 'down' 'restart' 'status' 'wait' 'nodes' 'nodes list' 'nodes logs' 'shards' 'shards map' 'shards list' 'shards locate' 'replicas' 'replicas lag' 'leader' 'leader show' 'leader transfer' 'memories' 'memories add' 'memories update' 'memories delete' 'memories search' 'memories get' 'memories list' 'memories history' 'memories stats' 'memories import' 'memories export' 'schema' 'schema manifest' 'completion' 'demo' 'node' 'node run'
     set -l path
     set -l position 0
     set -l skip 0
@@ -64,6 +64,7 @@ complete -c mem0ctl -n '__mem0ctl_at \'\'' -a leader -d 'Show and transfer leade
 complete -c mem0ctl -n '__mem0ctl_at \'\'' -a memories -d 'Add, find, change, import and export memories'
 complete -c mem0ctl -n '__mem0ctl_at \'\'' -a schema -d 'Print the schemas of what mem0ctl reads'
 complete -c mem0ctl -n '__mem0ctl_at \'\'' -a completion -d 'Print the completion script of a shell'
+complete -c mem0ctl -n '__mem0ctl_at \'\'' -a demo -d 'Show a cluster lose its leader and no memory, in under a minute'
 complete -c mem0ctl -n '__mem0ctl_at \'\'' -a node -d 'Run a node in the foreground'
 complete -c mem0ctl -n '__mem0ctl_at \'\'' -s f -l file -d 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)' -r -F
 complete -c mem0ctl -n '__mem0ctl_at \'\'' -s o -l output -d 'how results are printed' -x -a 'table wide json yaml'
@@ -216,6 +217,9 @@ complete -c mem0ctl -n '__mem0ctl_at \'schema manifest\'' -s o -l output -d 'how
 complete -c mem0ctl -n '__mem0ctl_at \'completion\'' -s f -l file -d 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)' -r -F
 complete -c mem0ctl -n '__mem0ctl_at \'completion\'' -s o -l output -d 'how results are printed' -x -a 'table wide json yaml'
 complete -c mem0ctl -n '__mem0ctl_argument \'completion\' 0 0' -a 'bash zsh fish powershell'
+complete -c mem0ctl -n '__mem0ctl_at \'demo\'' -s f -l file -d 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)' -r -F
+complete -c mem0ctl -n '__mem0ctl_at \'demo\'' -s o -l output -d 'how results are printed' -x -a 'table wide json yaml'
+complete -c mem0ctl -n '__mem0ctl_at \'demo\'' -l keep -d 'leave the cluster running at the end, and say where'
 complete -c mem0ctl -n '__mem0ctl_at \'node\'' -a run -d 'Run one node here until SIGTERM or Ctrl-C'
 complete -c mem0ctl -n '__mem0ctl_at \'node\'' -s f -l file -d 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)' -r -F
 complete -c mem0ctl -n '__mem0ctl_at \'node\'' -s o -l output -d 'how results are printed' -x -a 'table wide json yaml'

@@ -21,6 +21,7 @@ Register-ArgumentCompleter -Native -CommandName mem0ctl -ScriptBlock {
             , @('memories', 'Add, find, change, import and export memories')
             , @('schema', 'Print the schemas of what mem0ctl reads')
             , @('completion', 'Print the completion script of a shell')
+            , @('demo', 'Show a cluster lose its leader and no memory, in under a minute')
             , @('node', 'Run a node in the foreground')
         )
         'init' = @(
@@ -336,6 +337,13 @@ Register-ArgumentCompleter -Native -CommandName mem0ctl -ScriptBlock {
             , @('-f', 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)', 'files')
             , @('--output', 'how results are printed', 'words table wide json yaml')
             , @('-o', 'how results are printed', 'words table wide json yaml')
+        )
+        'demo' = @(
+            , @('--file', 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)', 'files')
+            , @('-f', 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)', 'files')
+            , @('--output', 'how results are printed', 'words table wide json yaml')
+            , @('-o', 'how results are printed', 'words table wide json yaml')
+            , @('--keep', 'leave the cluster running at the end, and say where', '')
         )
         'node' = @(
             , @('--file', 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)', 'files')

@@ -43,6 +43,8 @@ import { waitFor } from "./operations/wait.ts";
 import type { WaitGoal } from "./operations/wait.ts";
 
 export { clusterManifest, directory, hash, multiple, none, range, single } from "./manifest/builder.ts";
+export type { ClusterManifestBuilder, NodeInput } from "./manifest/builder.ts";
+export { addNodeToManifest, removeNodeFromManifest } from "./manifest/edit.ts";
 export { Mem0ctlError } from "./model/errors.ts";
 export type { ErrorKind } from "./model/errors.ts";
 export type { Finding } from "./model/findings.ts";
@@ -121,7 +123,7 @@ export interface ClusterClient {
   leaders(limits?: CallLimits): Promise<LeadersView>;
   /** `group` is a shard's id or `meta`; without `to` the best caught-up replica takes over. */
   transferLeader(group: GroupId, to?: NodeId, limits?: CallLimits): Promise<TransferOutcome>;
-  /** Makes a running node a member. */
+  /** Makes a running node a member; it runs with a manifest that names it (see `addNodeToManifest`). */
   join(node: NewNode, limits?: CallLimits): Promise<void>;
   /** Moves a node's replicas to others and ends its membership. */
   leave(node: NodeId, limits?: CallLimits): Promise<void>;

@@ -31,7 +31,7 @@ export class UsageError extends Mem0ctlError {
 }
 
 /** `mem0ctl nodes logs`: the words that lead to a command. */
-export function pathOf(command: Command): string {
+function pathOf(command: Command): string {
   return command.parent === null ? command.name() : `${pathOf(command.parent)} ${command.name()}`;
 }
 
@@ -177,4 +177,24 @@ export function examples(...lines: readonly (readonly [typed: string, purpose: s
   const width = Math.max(...lines.map(([typed]) => typed.length));
   const rows = lines.map(([typed, purpose]) => `  ${typed.padEnd(width)}  ${purpose}`.trimEnd());
   return `\nExamples:\n${rows.join("\n")}`;
+}
+
+const HELP_COLUMNS = 80;
+
+/** Paragraphs under the examples, wrapped; line ends in the text begin new ones. */
+export function notes(text: string): string {
+  return text
+    .split("\n")
+    .map((paragraph) => `\n\n${wrapped(paragraph)}`)
+    .join("");
+}
+
+function wrapped(paragraph: string): string {
+  const lines: string[] = [];
+  for (const word of paragraph.split(" ")) {
+    const line = lines.at(-1);
+    if (line === undefined || line.length + 1 + word.length > HELP_COLUMNS) lines.push(word);
+    else lines[lines.length - 1] = `${line} ${word}`;
+  }
+  return lines.join("\n");
 }

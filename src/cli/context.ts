@@ -55,7 +55,7 @@ export interface Context {
 }
 
 /** Flags given closer to the command win: `mem0ctl -o table status -o json` prints JSON. */
-export function globalsOf(command: Command): Globals {
+function globalsOf(command: Command): Globals {
   const globals: Record<string, unknown> = {};
   const line: Command[] = [];
   for (let at: Command | null = command; at !== null; at = at.parent) line.unshift(at);

@@ -2,23 +2,24 @@
 // loaded, because scripts ask it in loops; everything else is `run.ts`.
 
 import { VERSION } from "../model/version.ts";
+import { EXIT } from "./exit.ts";
+import type { ExitCode } from "./exit.ts";
 import type { CliIo } from "./io.ts";
 
-const INTERRUPTED = 130;
-const TERMINATED = 143;
+let handedOver = false;
 
 function ioOfProcess(): CliIo {
   const controller = new AbortController();
-  const end = (exitCode: number): void => {
+  const end = (exitCode: ExitCode): void => {
     // The second Ctrl-C is from somebody who does not want to wait.
     if (controller.signal.aborted) process.exit(exitCode);
     controller.abort(exitCode);
   };
   const onInterrupt = (): void => {
-    end(INTERRUPTED);
+    end(EXIT.interrupted);
   };
   const onTerminate = (): void => {
-    end(TERMINATED);
+    end(EXIT.terminated);
   };
   process.on("SIGINT", onInterrupt);
   process.on("SIGTERM", onTerminate);
@@ -33,6 +34,7 @@ function ioOfProcess(): CliIo {
     cwd: process.cwd(),
     signal: controller.signal,
     handOver: () => {
+      handedOver = true;
       process.off("SIGINT", onInterrupt);
       process.off("SIGTERM", onTerminate);
     },
@@ -46,6 +48,9 @@ if (argv.length === 1 && (argv[0] === "--version" || argv[0] === "-V")) {
 } else {
   const { runCli } = await import("./run.ts");
   const exitCode = await runCli(argv, ioOfProcess());
-  // Everything that was written has been taken (`write` waits); open sockets need not hold the process.
-  process.exit(exitCode);
+  // A node that ran here lets the process end by itself: its log may still be on its way, and cutting that
+  // off blocks for ever when nobody reads it any more. Else everything that was written has been taken
+  // (`write` waits), and open sockets need not hold the process.
+  if (handedOver) process.exitCode = exitCode;
+  else process.exit(exitCode);
 }

@@ -3,7 +3,7 @@
 
 import { Command } from "commander";
 import { VERSION } from "../model/version.ts";
-import { examples, newCommand } from "./command.ts";
+import { examples, newCommand, notes } from "./command.ts";
 import type { Action } from "./command.ts";
 import { createContext } from "./context.ts";
 import { EXIT } from "./exit.ts";
@@ -66,7 +66,11 @@ function firstWord(argv: readonly string[], program: Command): string | undefine
   return undefined;
 }
 
-/** The whole tree, to be walked and not to be run: for completions and for the test of the README. */
+/**
+ * The whole tree, to be walked and not to be run.
+ *
+ * @internal For .config/generate.mjs, and for the test that the README tells of every command.
+ */
 export async function commandTree(): Promise<Command> {
   const program = rootCommand();
   const inert: Action = () => async () => undefined;
@@ -84,16 +88,15 @@ function rootCommand(): Command {
   program.usage("[options] <command>");
   program.addHelpText(
     "after",
-    `${examples(
+    examples(
       ["mem0ctl init cluster --yes", "a manifest for three nodes on this machine"],
       ["mem0ctl up", "start them; wait until healthy"],
       ["mem0ctl status", "nodes, leader, replication, and why if not healthy"],
       ["mem0ctl demo", "the whole story in under a minute"],
-    )}
-
-Exit codes: 0 done or healthy, 1 failed, 2 usage or invalid manifest, 3 degraded,
-4 unavailable, 5 timed out (the outcome of a write is unknown), 6 conflict,
-7 not allowed, 130 interrupted.`,
+    ) +
+      notes(
+        "Exit codes: 0 done or healthy, 1 failed, 2 usage or invalid manifest, 3 degraded, 4 unavailable, 5 timed out (the outcome of a write is unknown), 6 conflict, 7 not allowed, 130 interrupted.",
+      ),
   );
   return program;
 }

@@ -12,15 +12,10 @@ import type { CliIo } from "./io.ts";
 const GRACE_MS = 1000;
 
 export async function runCli(argv: readonly string[], io: CliIo): Promise<number> {
-  let handedOver = false;
-  const handOver = (): void => {
-    handedOver = true;
-    io.handOver();
-  };
   const pipeClosed = new Promise<ExitCode>((resolve) => {
     // A reader that had enough (`| head`) is no error. Any other trouble with stdout is.
     io.stdout.on("error", (error: NodeJS.ErrnoException) => {
-      if (!handedOver) resolve(error.code === "EPIPE" ? EXIT.done : EXIT.failed);
+      resolve(error.code === "EPIPE" ? EXIT.done : EXIT.failed);
     });
     io.stderr.on("error", () => undefined);
   });
@@ -35,15 +30,10 @@ export async function runCli(argv: readonly string[], io: CliIo): Promise<number
     else io.signal.addEventListener("abort", end, { once: true });
   });
   try {
-    return await Promise.race([execute(argv, handingOver(io, handOver)), pipeClosed, interrupted]);
+    return await Promise.race([execute(argv, io), pipeClosed, interrupted]);
   } finally {
     clearTimeout(graceTimer);
   }
-}
-
-/** `io` with another `handOver`; its other members are read when they are used (stdin is opened by that). */
-function handingOver(io: CliIo, handOver: () => void): CliIo {
-  return Object.create(io, { handOver: { value: handOver } });
 }
 
 async function execute(argv: readonly string[], io: CliIo): Promise<ExitCode> {

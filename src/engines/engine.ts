@@ -10,7 +10,6 @@ import type {
   ShardId,
   ShardingStrategy,
 } from "../model/ids.ts";
-import type { Manifest } from "../model/manifest.ts";
 import type {
   ExportPage,
   ImportRequest,
@@ -145,5 +144,3 @@ export interface Engine {
   /** Closes connections, so that the process can end. Safe to call twice. */
   close(): Promise<void>;
 }
-
-export type EngineFactory = (manifest: Manifest) => Engine;

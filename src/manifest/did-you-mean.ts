@@ -23,6 +23,8 @@ export function didYouMean(word: string, candidates: readonly string[]): string 
 /**
  * Edits (insert, delete, replace, swap of neighbours) from one word to the other: the optimal string
  * alignment distance. The swap counts as one because it is the typing error people make most.
+ *
+ * @internal The tests compare it with a plain one.
  */
 export function editDistance(from: string, to: string): number {
   let beforeLast: number[] = [];

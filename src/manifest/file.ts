@@ -23,7 +23,7 @@ import {
   tlsProblems,
 } from "./secrets.ts";
 
-export const MANIFEST_BYTES_MAX = 1024 * 1024;
+const MANIFEST_BYTES_MAX = 1024 * 1024;
 
 export interface LoadedManifest extends ParsedManifest {
   /** The path as it was given. */
@@ -45,7 +45,7 @@ export interface LoadOptions {
  * @throws Mem0ctlError (invalid) `manifest-not-found`, `manifest-unreadable`, `not-a-regular-file`,
  * `manifest-empty`, `manifest-too-large`, `not-utf8`, `nul-character`.
  */
-export async function readManifestText(path: string): Promise<string> {
+async function readManifestText(path: string): Promise<string> {
   let handle: FileHandle;
   try {
     // Without O_NONBLOCK, opening a FIFO would wait for a writer.

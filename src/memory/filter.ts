@@ -12,9 +12,9 @@ import { isPlainObject, SCOPE_FIELDS, scopeFieldOf } from "./record.ts";
 import type { Scope } from "./record.ts";
 
 /** Deepest nesting of a filter's objects and lists. */
-export const FILTER_DEPTH_MAX = 16;
+const FILTER_DEPTH_MAX = 16;
 /** Most conditions and list entries of a filter together. */
-export const FILTER_SIZE_MAX = 1000;
+const FILTER_SIZE_MAX = 1000;
 
 /** What a filter looks at: a record without vector and history. */
 export type FilterView = Omit<MemoryRecord, "embedding" | "history">;

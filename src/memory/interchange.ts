@@ -7,7 +7,7 @@ import { checkRecord, FieldError } from "./record.ts";
 import type { FieldProblem } from "./record.ts";
 
 /** Longest line, in UTF-8 bytes without its end: 8 MiB. */
-export const LINE_BYTES_MAX = 8_388_608;
+const LINE_BYTES_MAX = 8_388_608;
 
 /** 10^0 to 10^22: later ones are not exact doubles, and a quotient by them is not correctly rounded. */
 const EXACT_POWERS_OF_TEN = Array.from({ length: 23 }, (_, exponent) => Number(`1e${exponent}`));

@@ -13,12 +13,12 @@ export const SCOPE_CHARACTERS_MAX = 256;
 /** Largest metadata object, in UTF-8 bytes of its JSON: 64 KiB. */
 export const METADATA_BYTES_MAX = 65_536;
 /** Deepest nesting of metadata; `{}` is 1, `{"a": {}}` is 2. */
-export const METADATA_DEPTH_MAX = 16;
-export const CATEGORIES_MAX = 64;
-export const CATEGORY_CHARACTERS_MAX = 128;
+const METADATA_DEPTH_MAX = 16;
+const CATEGORIES_MAX = 64;
+const CATEGORY_CHARACTERS_MAX = 128;
 export const ID_CHARACTERS_MAX = 128;
 /** Most earlier versions that one imported memory may carry. */
-export const HISTORY_EVENTS_MAX = 10_000;
+const HISTORY_EVENTS_MAX = 10_000;
 
 /** Whom or what a memory belongs to; at least one field is present in a valid one. */
 export interface Scope {
@@ -245,7 +245,11 @@ export function checkVector(vector: unknown, dimensions: number, field = "embedd
   return checked;
 }
 
-/** A date and time of RFC 3339 with its zone, e.g. `2026-01-31T09:30:00.125Z`; kept as it was given. */
+/**
+ * A date and time of RFC 3339 with its zone, e.g. `2026-01-31T09:30:00.125Z`; kept as it was given.
+ *
+ * @internal The tests try it on many dates.
+ */
 export function checkDate(date: unknown, field: string): string {
   const match = typeof date === "string" ? DATE_PATTERN.exec(date) : null;
   if (typeof date !== "string" || match === null || Number.isNaN(Date.parse(date))) {

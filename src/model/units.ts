@@ -3,7 +3,7 @@
 const DURATION = /^(\d+(?:\.\d+)?)(ms|s|m|h)$/;
 const UNIT_MS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
 /** The longest duration that is accepted anywhere: 24 h. */
-export const DURATION_MS_MAX = 86_400_000;
+const DURATION_MS_MAX = 86_400_000;
 
 /** Milliseconds of `100ms`, `1s`, `1.5m`, `2h`; undefined when it is not of that form or above 24 h. */
 export function parseDuration(text: string): number | undefined {

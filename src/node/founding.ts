@@ -58,7 +58,9 @@ function askReport(node: NodeSpec, { token, tls }: PeerAccess): Promise<NodeRepo
           if (bytes > ANSWER_BYTES_MAX) request.destroy();
           else chunks.push(chunk);
         });
-        response.on("end", () => resolve(response.statusCode === 200 ? parseReport(Buffer.concat(chunks)) : undefined));
+        response.on("end", () =>
+          resolve(response.statusCode === 200 ? parseReport(Buffer.concat(chunks)) : undefined),
+        );
         response.on("error", () => resolve(undefined));
       },
     );

@@ -8,7 +8,7 @@ import type { Manifest } from "../model/manifest.ts";
 import type { LogStore } from "./storage/log-store.ts";
 
 /** Raised when an older version could not read what this one writes. */
-export const DATA_FORMAT = 1;
+const DATA_FORMAT = 1;
 
 export interface Identity {
   readonly format: number;
@@ -38,10 +38,15 @@ export function newIdentity(manifest: Manifest, node: NodeId, clusterId: string)
 /** Throws `data-newer-format`, `data-of-other-cluster`, `data-of-other-node`. */
 export function checkIdentity(identity: Identity, manifest: Manifest, node: NodeId, folder: string): void {
   if (identity.format > DATA_FORMAT) {
-    throw new Mem0ctlError("conflict", "data-newer-format", `the data in ${folder} was written by a newer version`, {
-      why: `its format is ${identity.format}, this version reads up to ${DATA_FORMAT}`,
-      hint: "upgrade mem0ctl on this machine",
-    });
+    throw new Mem0ctlError(
+      "conflict",
+      "data-newer-format",
+      `the data in ${folder} was written by a newer version`,
+      {
+        why: `its format is ${identity.format}, this version reads up to ${DATA_FORMAT}`,
+        hint: "upgrade mem0ctl on this machine",
+      },
+    );
   }
   if (identity.cluster !== manifest.name) {
     throw new Mem0ctlError(
@@ -71,5 +76,11 @@ export function foundingClusterId(manifest: Manifest): string {
     protocol: manifest.consensus.protocol,
   };
   const digest = createHash("sha256").update(JSON.stringify(founding)).digest("hex");
-  return [digest.slice(0, 8), digest.slice(8, 12), digest.slice(12, 16), digest.slice(16, 20), digest.slice(20, 32)].join("-");
+  return [
+    digest.slice(0, 8),
+    digest.slice(8, 12),
+    digest.slice(12, 16),
+    digest.slice(16, 20),
+    digest.slice(20, 32),
+  ].join("-");
 }

@@ -5,6 +5,7 @@ import { readFileSync } from "node:fs";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import type { Logger } from "pino";
+import { EMPTY_MEMBERSHIP } from "../consensus/membership.ts";
 import type { Membership } from "../consensus/seam.ts";
 import { createRaftReplica } from "../consensus/raft/replica.ts";
 import { parseAddress } from "../manifest/address.ts";
@@ -37,7 +38,7 @@ import { LogStore } from "./storage/log-store.ts";
 import { openLmdbStore } from "./storage/lmdb.ts";
 import { Peers, type PeerAddress } from "./transport/peers.ts";
 
-const LOG_BUDGET_BYTES = 64 << 20;
+const LOG_BUDGET_BYTES = 32 << 20;
 const VECTOR_CACHE_BYTES = 512 << 20;
 const VECTOR_SETS_MAX = 512;
 /** What was applied may be lost in a crash for this long; it is then applied again from the log. */
@@ -78,7 +79,8 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
   const { tokens, adminToken } = await resolveTokens(manifest);
   const tls = await readTls(manifest, spec.id);
   const { apiKey: keyReference } = manifest.embedding;
-  const apiKey = keyReference === undefined ? undefined : await resolveSecret(keyReference, "the embedding API key");
+  const apiKey =
+    keyReference === undefined ? undefined : await resolveSecret(keyReference, "the embedding API key");
 
   mkdirSync(spec.dataDir, { recursive: true, mode: 0o700 });
   const unlock = lockDataDirectory(spec.dataDir, { node: spec.id, cluster: manifest.name, port: spec.port });
@@ -88,12 +90,17 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
     const { onDiskFailure } = options;
     const log = new LogStore({ folder, onDiskFailure });
     opened.push(log);
-    const state = openLmdbStore({ folder: join(folder, "state"), flushDelayMs: STATE_FLUSH_DELAY_MS, onDiskFailure });
+    const state = openLmdbStore({
+      folder: join(folder, "state"),
+      flushDelayMs: STATE_FLUSH_DELAY_MS,
+      onDiskFailure,
+    });
     opened.push(state);
     const stores: Stores = { log, state };
     const known = readIdentity(log);
     if (known !== undefined) checkIdentity(known, manifest, spec.id, folder);
-    const start = known?.founded === true ? undefined : await beginning(manifest, spec, { token: adminToken, tls });
+    const start =
+      known?.founded === true ? undefined : await beginning(manifest, spec, { token: adminToken, tls });
     const identity = known ?? newIdentity(manifest, spec.id, start?.clusterId ?? "");
     if (known === undefined) await writeIdentity(log, identity);
     const node = new EmbeddedNode({ ...options, stores, identity, adminToken, tls });
@@ -133,7 +140,10 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
   }
 }
 
-async function readTls(manifest: Manifest, node: NodeId): Promise<{ cert: Buffer; key: Buffer; ca: Buffer } | undefined> {
+async function readTls(
+  manifest: Manifest,
+  node: NodeId,
+): Promise<{ cert: Buffer; key: Buffer; ca: Buffer } | undefined> {
   const files = tlsOfNode(manifest, node);
   if (files === undefined) return undefined;
   await checkTls(files);
@@ -252,7 +262,8 @@ class EmbeddedNode {
 
   map(): ShardMap {
     const map = this.meta?.map ?? this.initialMap;
-    if (map === undefined) throw new Mem0ctlError("unavailable", "starting", "this node has no shard map yet");
+    if (map === undefined)
+      throw new Mem0ctlError("unavailable", "starting", "this node has no shard map yet");
     return map;
   }
 
@@ -260,9 +271,8 @@ class EmbeddedNode {
   async open(map: ShardMap | undefined, founder: boolean): Promise<void> {
     this.initialMap = map;
     const self = this.options.spec.id;
-    const nobody: Membership = { voters: [], outgoing: [], learners: [], arbiters: [] };
     const genesis = (group: GroupId): Membership =>
-      founder && map !== undefined ? (wantedMembership(map, group) ?? nobody) : nobody;
+      (founder && map !== undefined ? wantedMembership(map, group) : undefined) ?? EMPTY_MEMBERSHIP;
     const rank = (group: GroupId): number => (map === undefined ? 0 : leaderRank(map, group, self));
     this.host.open({ id: META_GROUP, arbiter: false, rank: rank(META_GROUP), genesis: genesis(META_GROUP) });
     const meta = this.meta;
@@ -345,7 +355,9 @@ class EmbeddedNode {
     const self = this.options.spec.id;
     return this.map().nodes.flatMap((node) => {
       const address = parseAddress(node.address);
-      return node.id === self || "problem" in address ? [] : [{ id: node.id, host: address.host, port: address.port }];
+      return node.id === self || "problem" in address
+        ? []
+        : [{ id: node.id, host: address.host, port: address.port }];
     });
   }
 
@@ -355,7 +367,8 @@ class EmbeddedNode {
       const status = group.replica.status();
       if (status.role === "leader") leads.push([group.id, status.term]);
     }
-    for (const node of this.map().nodes) if (node.id !== this.options.spec.id) this.peers.beat(node.id, { leads });
+    for (const node of this.map().nodes)
+      if (node.id !== this.options.spec.id) this.peers.beat(node.id, { leads });
     this.peers.flush();
   }
 
@@ -382,13 +395,18 @@ class EmbeddedNode {
       case "members":
         return this.membersHere((body as { group: GroupId }).group);
       default:
-        throw new Mem0ctlError("failed", "call-unknown", "a peer asked for something this version does not know");
+        throw new Mem0ctlError(
+          "failed",
+          "call-unknown",
+          "a peer asked for something this version does not know",
+        );
     }
   }
 
   private membersHere(group: GroupId): Membership {
     const status = this.host.group(group).replica.status();
-    if (status.role !== "leader") throw new Mem0ctlError("unavailable", "not-leader", "this node does not lead the group");
+    if (status.role !== "leader")
+      throw new Mem0ctlError("unavailable", "not-leader", "this node does not lead the group");
     return status.membership;
   }
 

@@ -1,21 +1,41 @@
 // One process per data directory. The pid file is made exclusively; one that was left behind by a process
 // that is gone (or whose pid is now another program's) is replaced.
 
-import { readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { linkSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { execFileSync } from "node:child_process";
 import { join } from "node:path";
 import { Mem0ctlError } from "../model/errors.ts";
-import { encodePidFile, parsePidFile, PID_FILE, startTimeOfStat, type PidRecord } from "../model/pid-file.ts";
+import {
+  encodePidFile,
+  parsePidFile,
+  PID_FILE,
+  startTimeOfStat,
+  stateOfStat,
+  type PidRecord,
+} from "../model/pid-file.ts";
 
 /** Start time as `PidRecord.startTime` defines it; undefined when there is no such process. */
 function startTimeOf(pid: number): string | undefined {
   try {
-    if (process.platform === "linux") return startTimeOfStat(readFileSync(`/proc/${pid}/stat`, "utf8"));
-    const line = execFileSync("ps", ["-o", "lstart=", "-p", String(pid)], { encoding: "utf8" }).trim();
-    return line === "" ? undefined : line;
+    if (process.platform === "linux") {
+      const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+      return hasEnded(stateOfStat(stat)) ? undefined : startTimeOfStat(stat);
+    }
+    const line = execFileSync("ps", ["-o", "stat=", "-o", "lstart=", "-p", String(pid)], {
+      encoding: "utf8",
+      // As the CLI asks, so that both read the same words.
+      env: { ...process.env, LC_ALL: "C" },
+    });
+    const [, state, startTime] = /^(\S+)\s+(.*)$/.exec(line.trim()) ?? [];
+    return hasEnded(state) ? undefined : startTime;
   } catch {
     return undefined;
   }
+}
+
+/** A killed process that nobody has reaped (common in containers) still has an entry, and no files. */
+function hasEnded(state: string | undefined): boolean {
+  return state === undefined || state.startsWith("Z") || state.startsWith("X");
 }
 
 function bootId(): string {
@@ -41,35 +61,61 @@ export function lockDataDirectory(
     bootId: bootId(),
     ...owner,
   };
-  for (let attempt = 0; ; attempt += 1) {
-    try {
-      writeFileSync(file, encodePidFile(record), { flag: "wx", mode: 0o600 });
-      break;
-    } catch (error) {
-      if (!(error instanceof Error && "code" in error && error.code === "EEXIST") || attempt > 0) throw error;
+  // Made whole under another name, then linked: nobody ever sees a pid file that is still being written.
+  const made = `${file}.${process.pid}`;
+  rmSync(made, { force: true });
+  writeFileSync(made, encodePidFile(record), { flag: "wx", mode: 0o600 });
+  try {
+    while (!linked(made, file)) {
+      const text = readText(file);
+      const held = text === undefined ? undefined : parsePidFile(text);
+      if (held !== undefined && held.bootId === record.bootId && startTimeOf(held.pid) === held.startTime) {
+        throw new Mem0ctlError("conflict", "data-locked", `${folder} is in use by the process ${held.pid}`, {
+          why: `${held.node} of the cluster ${held.cluster} runs there`,
+          hint: "stop that process first; `mem0ctl down` stops the nodes that `up` started",
+          data: { pid: held.pid },
+        });
+      }
+      if (text !== undefined) moveAside(file, text);
     }
-    const held = readPidFile(file);
-    if (held !== undefined && held.bootId === record.bootId && startTimeOf(held.pid) === held.startTime) {
-      throw new Mem0ctlError("conflict", "data-locked", `${folder} is in use by the process ${held.pid}`, {
-        why: `${held.node} of the cluster ${held.cluster} runs there`,
-        hint: "stop that process first; `mem0ctl down` stops the nodes that `up` started",
-        data: { pid: held.pid },
-      });
-    }
-    // Moved aside, not removed: of two starters only one can move it.
-    const aside = `${file}.stale-${process.pid}`;
-    renameSync(file, aside);
-    rmSync(aside, { force: true });
+  } finally {
+    rmSync(made, { force: true });
   }
   return () => {
-    if (readPidFile(file)?.pid === process.pid) rmSync(file, { force: true });
+    if (parsePidFile(readText(file) ?? "")?.pid === process.pid) rmSync(file, { force: true });
   };
 }
 
-function readPidFile(file: string): PidRecord | undefined {
+/** False when `file` is there already. */
+function linked(made: string, file: string): boolean {
   try {
-    return parsePidFile(readFileSync(file, "utf8"));
-  } catch {
-    return undefined;
+    linkSync(made, file);
+    return true;
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "EEXIST") return false;
+    throw error;
+  }
+}
+
+/** Moved, not removed: where another starter was faster, what was moved is its file, and goes back. */
+function moveAside(file: string, stale: string): void {
+  const aside = `${file}.stale-${process.pid}`;
+  try {
+    renameSync(file, aside);
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "ENOENT") return;
+    throw error;
+  }
+  if (readText(aside) !== stale) linked(aside, file);
+  rmSync(aside, { force: true });
+}
+
+/** undefined when there is no such file. */
+function readText(file: string): string | undefined {
+  try {
+    return readFileSync(file, "utf8");
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined;
+    throw error;
   }
 }

@@ -49,15 +49,12 @@ export function judge(view: EngineView, limits: HealthLimits): Judgement {
 function nothingAnswered(view: EngineView): Reason {
   const errors = [...new Set(view.nodes.map((node) => node.error ?? "no answer"))];
   const allRefused = errors.length === 1 && errors[0] === "connection refused";
-  const denied = errors.length > 0 && errors.every((error) => /^HTTP 40[13]$/.test(error));
   return {
     code: "nothing-answered",
     message: `none of the ${view.totalNodes} nodes answered (${errors.slice(0, 3).join("; ")})`,
     hint: allRefused
       ? "start the cluster with `mem0ctl up`"
-      : denied
-        ? "set MEM0CTL_TOKEN to a token that the nodes know"
-        : "look at `mem0ctl nodes list` and at the network between here and the nodes",
+      : "look at `mem0ctl nodes list` and at the network between here and the nodes",
   };
 }
 

@@ -57,7 +57,8 @@ interface Batch {
  * nothing. Without `skipInvalid` it stops at the first line that cannot be imported; every complete line
  * before it has then been imported.
  * @throws Mem0ctlError `import-line-invalid` (kind invalid) or `import-stopped` (the kind of what stopped
- *   it); `data` is the ImportSummary, the message says what was imported and how to go on.
+ *   it); `data` is the ImportSummary, the message says what was imported and how to go on. As the node
+ *   answers, of kind denied, when not even the first batch was let in.
  */
 export async function importMemories(
   engine: Engine,
@@ -219,6 +220,8 @@ class ImportRun {
       );
     }
     const { error } = errorBody(this.#stop.error);
+    // Whoever was never let in has nothing to go on with.
+    if (error.kind === "denied" && this.#imported === 0) throw this.#stop.error;
     throw new Mem0ctlError(error.kind, "import-stopped", `the import stopped: ${error.message}`, {
       why: done,
       hint: goOn === "" ? (error.hint ?? "try again") : goOn,

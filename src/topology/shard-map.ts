@@ -63,7 +63,7 @@ export function shardOfKey(map: ShardMap, key: string): ShardSlice {
   if (found !== undefined) return found;
   throw new Mem0ctlError("failed", "no-shard-for-key", "the shard map has no shard for this key", {
     why: "its slices leave a gap",
-    hint: "run `mem0ctl doctor`; this is a defect of the map, not of the key",
+    hint: "this is a defect of the map, not of the key; see what has which part with `mem0ctl shards list`",
     data: { epoch: map.epoch },
   });
 }

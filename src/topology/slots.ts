@@ -19,7 +19,11 @@ function crcTable(): Uint16Array {
   return table;
 }
 
-/** CRC-16/XMODEM: polynomial 0x1021, initial value 0, nothing reflected, nothing inverted. */
+/**
+ * CRC-16/XMODEM: polynomial 0x1021, initial value 0, nothing reflected, nothing inverted.
+ *
+ * @internal The tests compare it with the published check value and with a plain one.
+ */
 export function crc16(bytes: Uint8Array): number {
   let crc = 0;
   for (const byte of bytes) crc = ((crc << 8) & 0xffff) ^ (CRC_TABLE[(crc >> 8) ^ byte] ?? 0);

@@ -2,7 +2,7 @@
 
 import { Argument } from "commander";
 import type { Command } from "commander";
-import { examples, newCommand } from "../command.ts";
+import { examples, newCommand, notes } from "../command.ts";
 import type { Action } from "../command.ts";
 import type { Context } from "../context.ts";
 
@@ -11,14 +11,12 @@ export function completionCommand(action: Action): Command {
     .addArgument(new Argument("<shell>", "which shell").choices(["bash", "zsh", "fish", "powershell"]))
     .addHelpText(
       "after",
-      `${examples(
+      examples(
         ["source <(mem0ctl completion bash)", "in ~/.bashrc"],
         ["source <(mem0ctl completion zsh)", "in ~/.zshrc, after compinit"],
         ["mem0ctl completion fish | source", "in ~/.config/fish/config.fish"],
         ["mem0ctl completion powershell | Out-String | Invoke-Expression", "in $PROFILE"],
-      )}
-
-Node and shard ids are completed from the manifest.`,
+      ) + notes("Node and shard ids are completed from the manifest."),
     )
     .action(action(printCompletion));
 }

@@ -1,7 +1,7 @@
 // `mem0ctl demo`: a cluster from nothing, filled, robbed of its leader and healed, told as it happens.
 
 import type { Command } from "commander";
-import { examples, newCommand } from "../command.ts";
+import { examples, newCommand, notes } from "../command.ts";
 import type { Action } from "../command.ts";
 import type { Context } from "../context.ts";
 import { demoDataFile } from "../package-root.ts";
@@ -15,9 +15,10 @@ export function demoCommand(action: Action): Command {
     .option("--keep", "leave the cluster running at the end, and say where")
     .addHelpText(
       "after",
-      `${examples(["mem0ctl demo", "three nodes, a few thousand memories, one kill -9"])}
-
-Everything happens in a temporary directory on this machine. Exit code 0 only if all of it held.`,
+      examples(["mem0ctl demo", "three nodes, a few thousand memories, one kill -9"]) +
+        notes(
+          "Everything happens in a temporary directory on this machine. Exit code 0 only if all of it held.",
+        ),
     )
     .action(action<DemoOptions>(demo));
 }

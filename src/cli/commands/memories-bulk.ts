@@ -3,7 +3,7 @@
 import type { Command } from "commander";
 import { withCluster } from "../cluster.ts";
 import { checkTarget, writeLinesAtomically } from "../atomic-file.ts";
-import { examples, integerOption, newCommand } from "../command.ts";
+import { examples, integerOption, newCommand, notes } from "../command.ts";
 import type { Action } from "../command.ts";
 import { inDirectory } from "../context.ts";
 import type { Context } from "../context.ts";
@@ -40,14 +40,14 @@ export function bulkCommands(action: Action): Command[] {
     .option("--skip-invalid", "leave out lines that cannot be imported, and say which")
     .addHelpText(
       "after",
-      `${examples(
+      examples(
         ["mem0ctl memories import memories.jsonl", ""],
         ["zcat old.jsonl.gz | mem0ctl memories import -", ""],
         ["mem0ctl memories import memories.jsonl --from-line 7431", "after line 7431 was corrected"],
-      )}
-
-Ids are kept: importing a line twice changes nothing. A line without an embedding is embedded by the
-node. --timeout is the deadline of each request.`,
+      ) +
+        notes(
+          "Ids are kept: importing a line twice changes nothing. A line without an embedding is embedded by the node. --timeout is the deadline of each request.",
+        ),
     )
     .action(action<ImportOptions>(importFile));
   const exporting = newCommand("export", "Export every memory as JSON Lines")
@@ -55,13 +55,13 @@ node. --timeout is the deadline of each request.`,
     .option("--force", "replace the file if it exists")
     .addHelpText(
       "after",
-      `${examples(
+      examples(
         ["mem0ctl memories export --out memories.jsonl", "the file appears only when it is complete"],
         ["mem0ctl memories export | gzip > memories.jsonl.gz", ""],
-      )}
-
-Importing the result elsewhere loses nothing: vectors, metadata and history are in it. --timeout is the
-deadline of each request.`,
+      ) +
+        notes(
+          "Importing the result elsewhere loses nothing: vectors, metadata and history are in it. --timeout is the deadline of each request.",
+        ),
     )
     .action(action<ExportOptions>(exportAll));
   return [importing, exporting];

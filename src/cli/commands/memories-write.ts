@@ -10,7 +10,7 @@ import { linesOf } from "../input.ts";
 import { scopeOf, scopeSentence, withScope } from "../scope.ts";
 import type { ScopeOptions } from "../scope.ts";
 
-export const WRITE_TIMEOUT_MS = 10_000;
+const WRITE_TIMEOUT_MS = 10_000;
 
 type JsonObject = Readonly<Record<string, unknown>>;
 
@@ -50,11 +50,11 @@ export function writingCommands(action: Action): Command[] {
     .option("--all", "all memories of the scope that --user, --agent, --run and --app give")
     .addHelpText(
       "after",
-      `${examples(
+      examples(
         ["mem0ctl memories delete ID", "one memory"],
         ["mem0ctl memories delete --all --user alice", "says how many, and asks"],
         ["mem0ctl memories delete --all --user alice --yes", "for scripts"],
-      )}`,
+      ),
     )
     .action(action<DeleteOptions>(deleteMemories));
   return [add, update, remove];

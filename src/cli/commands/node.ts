@@ -3,7 +3,7 @@
 
 import { pathToFileURL } from "node:url";
 import type { Command } from "commander";
-import { examples, newCommand, newGroup } from "../command.ts";
+import { examples, newCommand, newGroup, notes } from "../command.ts";
 import type { Action } from "../command.ts";
 import type { Context } from "../context.ts";
 import { EXIT } from "../exit.ts";
@@ -19,9 +19,8 @@ export function nodeCommand(action: Action): Command {
     .requiredOption("--node <node>", "which node of the manifest")
     .addHelpText(
       "after",
-      `${examples(["mem0ctl node run --node node-1 -f /etc/mem0ctl/cluster.yaml", "under systemd"])}
-
-Its log goes to standard output. It stops cleanly on SIGTERM.`,
+      examples(["mem0ctl node run --node node-1 -f /etc/mem0ctl/cluster.yaml", "under systemd"]) +
+        notes("Its log goes to standard output. It stops cleanly on SIGTERM."),
     )
     .action(action<RunOptions>(runInForeground));
   return newGroup("node", "Run a node in the foreground", [run]);

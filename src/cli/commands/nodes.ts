@@ -2,7 +2,7 @@
 
 import type { Command } from "commander";
 import { LOOK_TIMEOUT_MS, withCluster } from "../cluster.ts";
-import { examples, integerOption, newCommand, newGroup, usageError } from "../command.ts";
+import { examples, integerOption, newCommand, newGroup, usageError, notes } from "../command.ts";
 import type { Action } from "../command.ts";
 import type { Context } from "../context.ts";
 import { EXIT } from "../exit.ts";
@@ -31,12 +31,10 @@ export function nodesCommand(action: Action): Command {
     .option("-n, --lines <count>", "how many of the last lines", integerOption(0, 1_000_000), 50)
     .addHelpText(
       "after",
-      `${examples(
+      examples(
         ["mem0ctl nodes logs node-1", "the last 50 lines"],
         ["mem0ctl nodes logs node-1 -f -n 0", "only what comes"],
-      )}
-
-Here -f follows; the manifest is given with --file, or with -f before \`nodes\`.`,
+      ) + notes(`Here -f follows; the manifest is given with --file, or with -f before \`nodes\`.`),
     )
     .action(action<LogsOptions>(showLogs));
   return newGroup("nodes", "List nodes and read their logs", [list, logs]);

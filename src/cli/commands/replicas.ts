@@ -2,7 +2,7 @@
 
 import type { Command } from "commander";
 import { LOOK_TIMEOUT_MS, withCluster } from "../cluster.ts";
-import { examples, newCommand, newGroup } from "../command.ts";
+import { examples, newCommand, newGroup, notes } from "../command.ts";
 import type { Action } from "../command.ts";
 import type { Context } from "../context.ts";
 import type { ExitCode } from "../exit.ts";
@@ -12,12 +12,13 @@ export function replicasCommand(action: Action): Command {
   const lag = newCommand("lag", "Show how far every replica is behind its leader")
     .addHelpText(
       "after",
-      `${examples(
+      examples(
         ["mem0ctl replicas lag", "in entries and time"],
         ["mem0ctl replicas lag -o json", "every replica of every shard"],
-      )}
-
-Lag in time is the age of the oldest entry that the replica has not acknowledged; 0 when there is none.`,
+      ) +
+        notes(
+          "Lag in time is the age of the oldest entry that the replica has not acknowledged; 0 when there is none.",
+        ),
     )
     .action(action(showLag));
   return newGroup("replicas", "Show the replicas' state and lag", [lag]);

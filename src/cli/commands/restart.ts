@@ -2,7 +2,7 @@
 
 import type { Command } from "commander";
 import { withCluster } from "../cluster.ts";
-import { examples, newCommand } from "../command.ts";
+import { examples, newCommand, notes } from "../command.ts";
 import type { Action } from "../command.ts";
 import type { Context } from "../context.ts";
 import type { ExitCode } from "../exit.ts";
@@ -15,12 +15,13 @@ export function restartCommand(action: Action): Command {
     .argument("[node...]", "only these nodes (default: all)")
     .addHelpText(
       "after",
-      `${examples(
+      examples(
         ["mem0ctl restart node-2", "bring back a node that died"],
         ["mem0ctl restart", "all of them, each only when the cluster is healthy again"],
-      )}
-
-Exit codes: 0 healthy, 3 degraded and 4 unavailable when the time is up; the reasons are printed.`,
+      ) +
+        notes(
+          "Exit codes: 0 healthy, 3 degraded and 4 unavailable when the time is up; the reasons are printed.",
+        ),
     )
     .action(action(restart));
 }

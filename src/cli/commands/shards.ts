@@ -3,7 +3,7 @@
 import type { Command } from "commander";
 import type { ClusterView } from "../../model/view.ts";
 import { LOOK_TIMEOUT_MS, withCluster } from "../cluster.ts";
-import { examples, newCommand, newGroup } from "../command.ts";
+import { examples, newCommand, newGroup, notes } from "../command.ts";
 import type { Action } from "../command.ts";
 import type { Context } from "../context.ts";
 import type { ExitCode } from "../exit.ts";
@@ -27,9 +27,8 @@ export function shardsCommand(action: Action): Command {
     .argument("<key>", "a shard key: a user id, unless the manifest names another field")
     .addHelpText(
       "after",
-      `${examples(["mem0ctl shards locate alice", "slot, shard, leader and replicas"])}
-
-Works when the cluster is down too: then from the manifest, without a leader.`,
+      examples(["mem0ctl shards locate alice", "slot, shard, leader and replicas"]) +
+        notes("Works when the cluster is down too: then from the manifest, without a leader."),
     )
     .action(action(locate_));
   return newGroup("shards", "Show the shard map; find a key", [map, list, locate]);

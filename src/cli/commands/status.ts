@@ -3,7 +3,7 @@
 import { Option } from "commander";
 import type { Command } from "commander";
 import type { ClusterView } from "../../model/view.ts";
-import { durationOption, examples, newCommand } from "../command.ts";
+import { durationOption, examples, newCommand, notes } from "../command.ts";
 import type { Action } from "../command.ts";
 import { LOOK_TIMEOUT_MS, withCluster } from "../cluster.ts";
 import type { Context, Rendering } from "../context.ts";
@@ -38,15 +38,13 @@ export function statusCommand(action: Action): Command {
     )
     .addHelpText(
       "after",
-      `${examples(
+      examples(
         ["mem0ctl status", "how it is"],
         ["mem0ctl status -o wide", "with every shard"],
         ["mem0ctl status -o json --max-lag 500ms", "a gate for CI: exit 0, 3 or 4"],
         ["mem0ctl status --fail-on unavailable", "a degraded cluster is good enough"],
         ["mem0ctl status --watch", "keep looking"],
-      )}
-
-Exit codes: 0 healthy, 3 degraded, 4 unavailable.`,
+      ) + notes("Exit codes: 0 healthy, 3 degraded, 4 unavailable."),
     )
     .action(action<StatusOptions>(status));
 }

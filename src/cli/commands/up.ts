@@ -2,7 +2,7 @@
 
 import type { Command } from "commander";
 import { withCluster } from "../cluster.ts";
-import { examples, newCommand } from "../command.ts";
+import { examples, newCommand, notes } from "../command.ts";
 import type { Action } from "../command.ts";
 import type { Context } from "../context.ts";
 import type { ExitCode } from "../exit.ts";
@@ -14,15 +14,13 @@ export function upCommand(action: Action): Command {
   return newCommand("up", "Start the cluster and wait until it is healthy")
     .addHelpText(
       "after",
-      `${examples(
+      examples(
         ["mem0ctl up", "start the nodes of ./cluster.yaml; harmless when they run"],
         ["mem0ctl up -f prod.yaml --timeout 2m", "be patient"],
-      )}
-
-Nodes run on after the command ends; \`mem0ctl down\` stops them. Nodes that the manifest does not let
-this machine spawn (manage: connect) are only connected to.
-
-Exit codes: 0 healthy, 3 degraded and 4 unavailable when the time is up; the reasons are printed.`,
+      ) +
+        notes(
+          `Nodes run on after the command ends; \`mem0ctl down\` stops them. Nodes that the manifest does not let this machine spawn (manage: connect) are only connected to.\nExit codes: 0 healthy, 3 degraded and 4 unavailable when the time is up; the reasons are printed.`,
+        ),
     )
     .action(action(up));
 }

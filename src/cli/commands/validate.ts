@@ -1,7 +1,7 @@
 // `mem0ctl validate`: everything that is wrong with a manifest, at once, and what it means. Offline.
 
 import type { Command } from "commander";
-import { examples, FORMATS, newCommand } from "../command.ts";
+import { examples, FORMATS, newCommand, notes } from "../command.ts";
 import type { Action } from "../command.ts";
 import type { Context } from "../context.ts";
 import { EXIT } from "../exit.ts";
@@ -13,13 +13,11 @@ export function validateCommand(action: Action): Command {
   })
     .addHelpText(
       "after",
-      `${examples(
+      examples(
         ["mem0ctl validate", "every problem of ./cluster.yaml, with its line"],
         ["mem0ctl validate -f prod.yaml -o json", "findings for a script"],
         ["mem0ctl validate -o github", "annotations in a pull request"],
-      )}
-
-Exit codes: 0 it can be used (warnings allowed), 2 it cannot.`,
+      ) + notes("Exit codes: 0 it can be used (warnings allowed), 2 it cannot."),
     )
     .action(action(validate));
 }

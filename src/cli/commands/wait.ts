@@ -3,7 +3,7 @@
 import { Option } from "commander";
 import type { Command } from "commander";
 import { withCluster } from "../cluster.ts";
-import { durationOption, examples, newCommand } from "../command.ts";
+import { durationOption, examples, newCommand, notes } from "../command.ts";
 import type { Action } from "../command.ts";
 import type { Context } from "../context.ts";
 
@@ -27,13 +27,11 @@ export function waitCommand(action: Action): Command {
     )
     .addHelpText(
       "after",
-      `${examples(
+      examples(
         ["mem0ctl wait --for healthy --timeout 60s", "gate a deployment"],
         ["mem0ctl wait --for available", "every shard takes writes; copies may be missing"],
         ["mem0ctl wait --for down", "no node answers any more"],
-      )}
-
-Exit codes: 0 reached, 5 timed out (default --timeout 60s); what is missing is printed.`,
+      ) + notes("Exit codes: 0 reached, 5 timed out (default --timeout 60s); what is missing is printed."),
     )
     .action(action<WaitOptions>(wait));
 }

@@ -8,7 +8,11 @@ import { powershellScript } from "./powershell.ts";
 import { treeOf } from "./tree.ts";
 import { zshScript } from "./zsh.ts";
 
-/** File names under completions/, as the shells look for them. */
+/**
+ * File names under completions/, as the shells look for them.
+ *
+ * @internal .config/generate.mjs writes these files.
+ */
 export const COMPLETION_FILES: Readonly<Record<string, string>> = {
   bash: "mem0ctl.bash",
   zsh: "_mem0ctl",

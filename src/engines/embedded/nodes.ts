@@ -42,11 +42,16 @@ export class ClusterNodes {
     this.#tokenGiven = token;
   }
 
-  /** Every node of the manifest and of the newest map, with its report or the reason why there is none. */
+  /**
+   * Every node of the manifest and of the newest map, with its report or the reason why there is none.
+   * @throws Mem0ctlError of kind denied when whoever answered refused this client.
+   */
   async askAll(options: AskOptions): Promise<readonly NodeAnswer[]> {
     const deadlineMs = performance.now() + options.timeoutMs;
     const declared = this.#manifest.nodes;
     const answers = await Promise.all(declared.map((node) => this.#answer(node, deadlineMs, options.signal)));
+    const denied = denialOf(answers);
+    if (denied !== undefined) throw denied;
     const { reports } = sortAnswers(this.#manifest, answers);
     const known = new Set(declared.map(({ id }) => id));
     const joined = newestMap(reports)?.nodes.filter(({ id }) => !known.has(id)) ?? [];
@@ -107,7 +112,10 @@ export class ClusterNodes {
       const report = await this.report(node, { timeoutMs, ...(signal === undefined ? {} : { signal }) });
       return { node: node.id, report };
     } catch (error) {
-      if (error instanceof NodeFailure) return { node: node.id, error: error.reason };
+      if (error instanceof NodeFailure) {
+        const denied = error.kind === "denied" ? { denied: error } : {};
+        return { node: node.id, error: error.reason, ...denied };
+      }
       if (error instanceof Mem0ctlError && error.code !== "interrupted" && error.kind !== "invalid") {
         return { node: node.id, error: error.message };
       }
@@ -191,6 +199,16 @@ export class ClusterNodes {
     }
     return { token, ca: tls === undefined ? undefined : await readCa(tls.ca) };
   }
+}
+
+/**
+ * The refusal of this client when nobody let it in: what the cluster is like cannot be said then, and a view
+ * would call nodes down that run. One that did let it in tells of the others.
+ */
+function denialOf(answers: readonly NodeAnswer[]): Mem0ctlError | undefined {
+  if (answers.some((answer) => "report" in answer)) return undefined;
+  for (const answer of answers) if ("error" in answer && answer.denied !== undefined) return answer.denied;
+  return undefined;
 }
 
 const REPORT = { method: "GET", path: "/v1/cluster/node", write: false } as const;

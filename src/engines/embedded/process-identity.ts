@@ -95,7 +95,7 @@ const LSTART = /^(\w{3} +\w{3} +\d+ +[\d:]+ +\d{4}) +(.*)$/s;
 
 async function runningElsewhere(pid: number): Promise<Running | undefined> {
   try {
-    const { stdout } = await run("ps", ["-o", "lstart=,command=", "-p", String(pid)], {
+    const { stdout } = await run("ps", ["-o", "lstart=", "-o", "command=", "-p", String(pid)], {
       env: { ...process.env, LC_ALL: "C" },
       timeout: 5000,
     });

@@ -2,6 +2,7 @@
 // no I/O. Nothing is left out: a node of the manifest or of the map that did not answer is in the view,
 // and so is what nodes say differently.
 
+import type { Mem0ctlError } from "../../model/errors.ts";
 import { META_GROUP } from "../../model/ids.ts";
 import type { GroupId, NodeId } from "../../model/ids.ts";
 import type { Manifest } from "../../model/manifest.ts";
@@ -11,10 +12,13 @@ import type { Disagreement, NodeState, NodeView, ReplicaView, ShardView } from "
 import { initialShardMap, sliceLabel } from "../../topology/shard-map.ts";
 import type { EngineView } from "../engine.ts";
 
-/** What one node answered, or in a few words why it did not: `connection refused`, `no answer within 2 s`. */
+/**
+ * What one node answered, or in a few words why it did not: `connection refused`, `no answer within 2 s`.
+ * `denied` when it answered, but not to this client.
+ */
 export type NodeAnswer =
   | { readonly node: NodeId; readonly report: NodeReport }
-  | { readonly node: NodeId; readonly error: string };
+  | { readonly node: NodeId; readonly error: string; readonly denied?: Mem0ctlError };
 
 /** A report that a connection was refused proves that no process serves there; silence proves nothing. */
 const REFUSED = "connection refused";

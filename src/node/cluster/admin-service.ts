@@ -7,7 +7,7 @@ import { META_GROUP, type GroupId, type NodeId } from "../../model/ids.ts";
 import type { NodeReport, TransferRequest, TransferResult } from "../../model/node-api.ts";
 import type { MapNode, ShardMap } from "../../model/shard-map.ts";
 import { mapWithNode, mapWithoutNode, planLeave } from "../../topology/membership.ts";
-import { shardById } from "../../topology/shard-map.ts";
+import { checkShardMap, shardById } from "../../topology/shard-map.ts";
 import type { Host } from "../host/host.ts";
 import type { AdminService, CallContext } from "../service.ts";
 import type { Network } from "../transport/network.ts";
@@ -64,12 +64,18 @@ export class Admin implements AdminService {
     }
     const { leader } = router.leaderOf(group);
     if (leader === null) {
-      throw new Mem0ctlError("unavailable", "no-leader", `${groupName(group)} has no leader to hand over from`);
+      throw new Mem0ctlError(
+        "unavailable",
+        "no-leader",
+        `${groupName(group)} has no leader to hand over from`,
+      );
     }
     const ttlMs = Math.max(1, context.deadlineMs - Date.now());
     const call: TransferCall = { group, to: to ?? null, ttlMs };
     const done = (
-      leader === self ? await this.transferHere(call) : await network.call(leader, "transfer", call, context.deadlineMs)
+      leader === self
+        ? await this.transferHere(call)
+        : await network.call(leader, "transfer", call, context.deadlineMs)
     ) as TransferResult;
     // The map remembers the choice; otherwise the preferred leader would take over again.
     await this.changeMap((map) => withLeaderFirst(map, group, done.to), context.deadlineMs);
@@ -89,9 +95,14 @@ export class Admin implements AdminService {
     if (call.to === self) return { group: call.group, from: self, to: self, term: before.term };
     const target = call.to ?? this.furthest(call.group);
     if (target === undefined) {
-      throw new Mem0ctlError("unavailable", "no-target", `no other replica of ${groupName(call.group)} can take over`, {
-        hint: "`mem0ctl replicas lag` shows which of them are down or behind",
-      });
+      throw new Mem0ctlError(
+        "unavailable",
+        "no-target",
+        `no other replica of ${groupName(call.group)} can take over`,
+        {
+          hint: "`mem0ctl replicas lag` shows which of them are down or behind",
+        },
+      );
     }
     const deadlineMs = Date.now() + call.ttlMs;
     group.step({ kind: "transfer", to: target });
@@ -99,16 +110,26 @@ export class Admin implements AdminService {
       const status = group.replica.status();
       if (status.leader === target) return { group: call.group, from: self, to: target, term: status.term };
       if (status.role === "leader" && status.transferringTo === "") {
-        throw new Mem0ctlError("failed", "transfer-refused", `${target} did not take over ${groupName(call.group)}`, {
-          why: "it was not caught up in time, or it did not answer",
-          hint: "`mem0ctl replicas lag` shows how far it is; try again when it is 0",
-        });
+        throw new Mem0ctlError(
+          "failed",
+          "transfer-refused",
+          `${target} did not take over ${groupName(call.group)}`,
+          {
+            why: "it was not caught up in time, or it did not answer",
+            hint: "`mem0ctl replicas lag` shows how far it is; try again when it is 0",
+          },
+        );
       }
       await sleep(POLL_MS);
     }
-    throw new Mem0ctlError("unknown-outcome", "timed-out", `the transfer of ${groupName(call.group)} did not end in time`, {
-      hint: "`mem0ctl leader show` tells who leads now",
-    });
+    throw new Mem0ctlError(
+      "unknown-outcome",
+      "timed-out",
+      `the transfer of ${groupName(call.group)} did not end in time`,
+      {
+        hint: "`mem0ctl leader show` tells who leads now",
+      },
+    );
   }
 
   async join(node: MapNode, context: CallContext): Promise<ShardMap> {
@@ -131,7 +152,10 @@ export class Admin implements AdminService {
       if (known === undefined || (known.draining && !holdsAnything(map, node))) return map;
       const moved = mapWithoutNode(map, node, planLeave(map, node));
       // It stays a member until its replicas have moved: they are copied from it.
-      return { ...moved, nodes: map.nodes.map((other) => (other.id === node ? { ...other, draining: true } : other)) };
+      return {
+        ...moved,
+        nodes: map.nodes.map((other) => (other.id === node ? { ...other, draining: true } : other)),
+      };
     }, context.deadlineMs);
     await this.drained(node, context.deadlineMs);
     return this.changeMap(
@@ -152,11 +176,16 @@ export class Admin implements AdminService {
         if (members !== undefined && !members.includes(node)) break;
         if (group === META_GROUP && members !== undefined && !this.map().metaVoters.includes(node)) break;
         if (Date.now() >= deadlineMs) {
-          throw new Mem0ctlError("unknown-outcome", "still-draining", `${node} still holds a replica of ${groupName(group)}`, {
-            why: "its copies are being moved to other nodes",
-            hint: "the move goes on; repeat the command to finish it",
-            data: { group, node },
-          });
+          throw new Mem0ctlError(
+            "unknown-outcome",
+            "still-draining",
+            `${node} still holds a replica of ${groupName(group)}`,
+            {
+              why: "its copies are being moved to other nodes",
+              hint: "the move goes on; repeat the command to finish it",
+              data: { group, node },
+            },
+          );
         }
         await sleep(5 * POLL_MS);
       }
@@ -181,15 +210,21 @@ export class Admin implements AdminService {
     for (let attempt = 0; attempt < MAP_ATTEMPTS_MAX; attempt += 1) {
       const wanted = change(map);
       if (wanted === map) return map;
+      refuseUnsound(wanted);
       const result = await this.options.router.changeMap({ from: map.epoch, map: wanted }, deadlineMs);
       if (result.accepted || result.map.epoch === wanted.epoch) {
         if (JSON.stringify(result.map) === JSON.stringify(wanted)) return result.map;
       }
       map = result.map;
     }
-    throw new Mem0ctlError("conflict", "map-contended", "the shard map was changed by others again and again", {
-      hint: "try again when the other operation is over",
-    });
+    throw new Mem0ctlError(
+      "conflict",
+      "map-contended",
+      "the shard map was changed by others again and again",
+      {
+        hint: "try again when the other operation is over",
+      },
+    );
   }
 
   private furthest(id: GroupId): NodeId | undefined {
@@ -203,7 +238,8 @@ export class Admin implements AdminService {
         !membership.arbiters.includes(peer.node),
     );
     const order = membersOf(this.map(), id);
-    return able.toSorted((a, b) => b.match - a.match || order.indexOf(a.node) - order.indexOf(b.node))[0]?.node;
+    return able.toSorted((a, b) => b.match - a.match || order.indexOf(a.node) - order.indexOf(b.node))[0]
+      ?.node;
   }
 }
 
@@ -217,6 +253,16 @@ function membersOf(map: ShardMap, group: GroupId): readonly NodeId[] {
     });
   }
   return shard.replicas;
+}
+
+/** The last look before a map becomes everyone's: one with a gap would lose keys. */
+function refuseUnsound(map: ShardMap): void {
+  const problems = checkShardMap(map);
+  if (problems.length === 0) return;
+  throw new Mem0ctlError("failed", "map-unsound", "the shard map that this change would make is not sound", {
+    why: problems.slice(0, 3).join("; "),
+    hint: "nothing was changed; this is a defect of mem0ctl",
+  });
 }
 
 function withLeaderFirst(map: ShardMap, group: GroupId, leader: NodeId): ShardMap {

@@ -23,7 +23,11 @@ export class Liveness {
   private readonly suspectMs: number;
   private readonly downMs: number;
 
-  constructor(options: { readonly nowMs: () => number; readonly heartbeatIntervalMs: number; readonly electionTimeoutMs: number }) {
+  constructor(options: {
+    readonly nowMs: () => number;
+    readonly heartbeatIntervalMs: number;
+    readonly electionTimeoutMs: number;
+  }) {
     this.nowMs = options.nowMs;
     this.suspectMs = Math.max(3 * options.heartbeatIntervalMs, options.electionTimeoutMs / 2);
     this.downMs = 2 * options.electionTimeoutMs;

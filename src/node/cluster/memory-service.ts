@@ -4,17 +4,38 @@
 import { randomBytes } from "node:crypto";
 import { boundingShardKeys, type Filter } from "../../memory/filter.ts";
 import { newMemoryId, shardHint } from "../../memory/id.ts";
-import { checkRecord, checkVector, FieldError, shardKeyOf, textHash, type Scope } from "../../memory/record.ts";
+import {
+  checkRecord,
+  checkVector,
+  FieldError,
+  shardKeyOf,
+  textHash,
+  type Scope,
+} from "../../memory/record.ts";
 import { Mem0ctlError } from "../../model/errors.ts";
 import type { ShardId } from "../../model/ids.ts";
-import type { ExportPage, ImportRequest, ImportResult, MemoryEvent, MemoryRecord, MemoryStats } from "../../model/node-api.ts";
+import type {
+  ExportPage,
+  ImportRequest,
+  ImportResult,
+  MemoryEvent,
+  MemoryRecord,
+  MemoryStats,
+} from "../../model/node-api.ts";
 import type { ShardMap } from "../../model/shard-map.ts";
 import { shardById, shardOfKey } from "../../topology/shard-map.ts";
 import type { Embedder } from "../embedder.ts";
 import { vectorBytes, type PutItem, type StoredRecord } from "../memories/commands.ts";
 import { memoryNotFound } from "../memories/memory-machine.ts";
 import { bestFirst, newestFirst } from "../memories/queries.ts";
-import type { CallContext, EntityCount, MemoryService, NewMemory, ScoredMemory, StoredMemory } from "../service.ts";
+import type {
+  CallContext,
+  EntityCount,
+  MemoryService,
+  NewMemory,
+  ScoredMemory,
+  StoredMemory,
+} from "../service.ts";
 import type { Router } from "./router.ts";
 import { queries, type TypedQuery } from "./shard-queries.ts";
 
@@ -35,8 +56,11 @@ export interface MemoryServiceOptions {
 export function createMemoryService(options: MemoryServiceOptions): MemoryService {
   const { router, embedder, dimensions } = options;
 
-  const ask = async <Answer>(shard: ShardId, query: TypedQuery<Answer>, context: CallContext): Promise<Answer> =>
-    (await router.read(shard, query, context.consistency, context.deadlineMs)) as Answer;
+  const ask = async <Answer>(
+    shard: ShardId,
+    query: TypedQuery<Answer>,
+    context: CallContext,
+  ): Promise<Answer> => (await router.read(shard, query, context.consistency, context.deadlineMs)) as Answer;
 
   const askAll = <Answer>(
     shards: readonly ShardId[],
@@ -57,7 +81,10 @@ export function createMemoryService(options: MemoryServiceOptions): MemoryServic
    * Runs `attempt` on the shard that the id hints at, then on all others, until one has the memory.
    * @throws memory-not-found
    */
-  const whereMemoryIs = async <Answer>(id: string, attempt: (shard: ShardId) => Promise<Answer>): Promise<Answer> => {
+  const whereMemoryIs = async <Answer>(
+    id: string,
+    attempt: (shard: ShardId) => Promise<Answer>,
+  ): Promise<Answer> => {
     const hint = shardHint(id);
     const hinted = hint === undefined ? undefined : shardById(options.map(), String(hint))?.id;
     const missing = (error: unknown): undefined => {
@@ -85,13 +112,17 @@ export function createMemoryService(options: MemoryServiceOptions): MemoryServic
     let next = 0;
     return texts.map((_, at) => {
       const vector = vectors[at] ?? made[next++];
-      if (vector === undefined) throw new Mem0ctlError("failed", "embedding-missing", "the embedder gave too few vectors");
+      if (vector === undefined)
+        throw new Mem0ctlError("failed", "embedding-missing", "the embedder gave too few vectors");
       return checkVector(vector, dimensions);
     });
   };
 
   /** Puts items shard by shard, each command of bounded size. */
-  const put = async (items: readonly (PutItem & { readonly shard: ShardId })[], deadlineMs: number): Promise<void> => {
+  const put = async (
+    items: readonly (PutItem & { readonly shard: ShardId })[],
+    deadlineMs: number,
+  ): Promise<void> => {
     const byShard = new Map<ShardId, PutItem[]>();
     for (const { shard, ...item } of items) {
       const list = byShard.get(shard);
@@ -127,8 +158,15 @@ export function createMemoryService(options: MemoryServiceOptions): MemoryServic
           hash: textHash(memory.text),
         };
         const vector = vectors[index];
-        if (vector === undefined) throw new Mem0ctlError("failed", "embedding-missing", "a vector is missing");
-        return { shard, id: newMemoryId(nowMs, Number(shard), randomBytes(10)), key, record, vector: vectorBytes(vector) };
+        if (vector === undefined)
+          throw new Mem0ctlError("failed", "embedding-missing", "a vector is missing");
+        return {
+          shard,
+          id: newMemoryId(nowMs, Number(shard), randomness()),
+          key,
+          record,
+          vector: vectorBytes(vector),
+        };
       });
       await put(items, context.deadlineMs);
       return items.map(({ id, record }): StoredMemory => ({ id, ...record }));
@@ -145,9 +183,14 @@ export function createMemoryService(options: MemoryServiceOptions): MemoryServic
     async list(request, context) {
       const depth = request.page * request.pageSize;
       if (depth > PAGE_DEPTH_MAX) {
-        throw new Mem0ctlError("invalid", "page-too-deep", `page: pages reach back ${PAGE_DEPTH_MAX} memories`, {
-          hint: "narrow the filter, or use the export",
-        });
+        throw new Mem0ctlError(
+          "invalid",
+          "page-too-deep",
+          `page: pages reach back ${PAGE_DEPTH_MAX} memories`,
+          {
+            hint: "narrow the filter, or use the export",
+          },
+        );
       }
       const answers = await askAll(shardsOf(request.filter), queries.list(request.filter, depth), context);
       const newest = answers.flatMap((answer) => answer.newest).toSorted(newestFirst);
@@ -203,7 +246,9 @@ export function createMemoryService(options: MemoryServiceOptions): MemoryServic
         const known = merged.get(name);
         merged.set(name, known === undefined ? entity : addCounts(known, entity));
       }
-      return [...merged.values()].toSorted((a, b) => (a.type === b.type ? (a.name < b.name ? -1 : 1) : a.type < b.type ? -1 : 1));
+      return [...merged.values()].toSorted((a, b) =>
+        a.type === b.type ? (a.name < b.name ? -1 : 1) : a.type < b.type ? -1 : 1,
+      );
     },
 
     async import(request: ImportRequest, context): Promise<ImportResult> {
@@ -220,13 +265,16 @@ export function createMemoryService(options: MemoryServiceOptions): MemoryServic
       });
       const vectors = await embed(
         good.map(({ record }) => record.memory),
-        good.map(({ record }) => (record.embedding === undefined ? undefined : Float32Array.from(record.embedding))),
+        good.map(({ record }) =>
+          record.embedding === undefined ? undefined : Float32Array.from(record.embedding),
+        ),
         context.deadlineMs,
       );
       const items = good.map(({ record }, at) => {
         const { id, embedding: _, history, ...rest } = record;
         const vector = vectors[at];
-        if (vector === undefined) throw new Mem0ctlError("failed", "embedding-missing", "a vector is missing");
+        if (vector === undefined)
+          throw new Mem0ctlError("failed", "embedding-missing", "a vector is missing");
         const key = shardKeyOf(record, map.key);
         return {
           shard: shardOfKey(map, key).id,
@@ -259,11 +307,27 @@ export function createMemoryService(options: MemoryServiceOptions): MemoryServic
       return {
         memories: sizes.reduce((sum, size) => sum + size.memories, 0),
         bytes: sizes.reduce((sum, size) => sum + size.bytes, 0),
-        shards: shards.map((id, at) => ({ id, memories: sizes[at]?.memories ?? 0, bytes: sizes[at]?.bytes ?? 0 })),
+        shards: shards.map((id, at) => ({
+          id,
+          memories: sizes[at]?.memories ?? 0,
+          bytes: sizes[at]?.bytes ?? 0,
+        })),
         entities: { users: names("user"), agents: names("agent"), runs: names("run"), apps: names("app") },
       };
     },
   };
+}
+
+const RANDOM_POOL_BYTES = 4000;
+const ID_RANDOM_BYTES = 10;
+let pool = Buffer.alloc(0);
+
+/** Ten random bytes; drawn from the system in larger portions, since each draw is a call of its own. */
+function randomness(): Uint8Array {
+  if (pool.length < ID_RANDOM_BYTES) pool = randomBytes(RANDOM_POOL_BYTES);
+  const bytes = pool.subarray(0, ID_RANDOM_BYTES);
+  pool = pool.subarray(ID_RANDOM_BYTES);
+  return bytes;
 }
 
 function scopeOf({ user_id, agent_id, run_id, app_id }: Scope): Scope {

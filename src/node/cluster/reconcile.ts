@@ -2,6 +2,7 @@
 // longer should, and, where it leads a group, moves the group's membership and leadership towards the map.
 // It works from the map and the groups' own state alone, so it can be interrupted anywhere.
 
+import { EMPTY_MEMBERSHIP } from "../../consensus/membership.ts";
 import type { Membership } from "../../consensus/seam.ts";
 import { META_GROUP, type GroupId, type NodeId, type Role } from "../../model/ids.ts";
 import type { ShardMap } from "../../model/shard-map.ts";
@@ -34,7 +35,10 @@ export interface ReconcilerOptions {
 export function wantedMembership(map: ShardMap, group: GroupId): Membership | undefined {
   if (group === META_GROUP) {
     const voters = map.metaVoters.toSorted();
-    const learners = map.nodes.map((node) => node.id).filter((id) => !voters.includes(id)).toSorted();
+    const learners = map.nodes
+      .map((node) => node.id)
+      .filter((id) => !voters.includes(id))
+      .toSorted();
     // Every node routes by the map, so even an arbiter holds this group's state.
     return { voters, outgoing: [], learners, arbiters: [] };
   }
@@ -89,7 +93,7 @@ export class Reconciler {
         arbiter,
         rank: leaderRank(map, shard.id, self),
         // Not a founder: its leader will bring it in.
-        genesis: { voters: [], outgoing: [], learners: [], arbiters: [] },
+        genesis: EMPTY_MEMBERSHIP,
       });
     }
     const meta = host.groups.get(META_GROUP);
@@ -105,7 +109,9 @@ export class Reconciler {
       this.leaving.add(id);
       void askMembers(id)
         .then(async (members) => {
-          const named = members === undefined || [...members.voters, ...members.outgoing, ...members.learners].includes(self);
+          const named =
+            members === undefined ||
+            [...members.voters, ...members.outgoing, ...members.learners].includes(self);
           if (!named) await host.removeGroup(id);
         })
         .catch(() => undefined)
@@ -176,6 +182,12 @@ function leadershipOrder(map: ShardMap, group: GroupId): readonly NodeId[] {
 }
 
 function sameMembers(a: Membership, b: Membership): boolean {
-  const same = (x: readonly string[], y: readonly string[]): boolean => x.length === y.length && x.every((id, at) => id === y[at]);
-  return same(a.voters, b.voters) && same(a.outgoing, b.outgoing) && same(a.learners, b.learners) && same(a.arbiters, b.arbiters);
+  const same = (x: readonly string[], y: readonly string[]): boolean =>
+    x.length === y.length && x.every((id, at) => id === y[at]);
+  return (
+    same(a.voters, b.voters) &&
+    same(a.outgoing, b.outgoing) &&
+    same(a.learners, b.learners) &&
+    same(a.arbiters, b.arbiters)
+  );
 }

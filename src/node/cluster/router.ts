@@ -67,7 +67,12 @@ export class Router {
     const { value } = await this.atLeader(group, deadlineMs, async (leader, attemptMs) =>
       leader === this.options.self
         ? this.readHere(group, query, attemptMs)
-        : this.options.network.call(leader, "query", { group, query, consistency, ttlMs: attemptMs - Date.now() }, attemptMs),
+        : this.options.network.call(
+            leader,
+            "query",
+            { group, query, consistency, ttlMs: attemptMs - Date.now() },
+            attemptMs,
+          ),
     );
     return value;
   }
@@ -112,7 +117,12 @@ export class Router {
   private proposeAt(leader: NodeId, group: GroupId, data: Uint8Array, deadlineMs: number): Promise<unknown> {
     return leader === this.options.self
       ? this.proposeHere(group, data, deadlineMs)
-      : this.options.network.call(leader, "propose", { group, data, ttlMs: deadlineMs - Date.now() }, deadlineMs);
+      : this.options.network.call(
+          leader,
+          "propose",
+          { group, data, ttlMs: deadlineMs - Date.now() },
+          deadlineMs,
+        );
   }
 
   private async readAnywhere(group: GroupId, query: Query, deadlineMs: number): Promise<unknown> {
@@ -123,7 +133,12 @@ export class Router {
     for (const node of replicas) {
       if (!network.connected(node)) continue;
       try {
-        return await network.call(node, "query", { group, query, consistency: "stale", ttlMs: 0 }, deadlineMs);
+        return await network.call(
+          node,
+          "query",
+          { group, query, consistency: "stale", ttlMs: 0 },
+          deadlineMs,
+        );
       } catch (error) {
         last = error instanceof Error ? error : new Error(String(error));
       }

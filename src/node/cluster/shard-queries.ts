@@ -54,7 +54,10 @@ export const queries = {
     kind: "export",
     args: { cursor, limit },
   }),
-  size: (): TypedQuery<{ readonly memories: number; readonly bytes: number }> => ({ kind: "size", args: null }),
+  size: (): TypedQuery<{ readonly memories: number; readonly bytes: number }> => ({
+    kind: "size",
+    args: null,
+  }),
 };
 
 /** Answers a query on this replica's state as it is now. Throws `query-unknown`, and what the reads throw. */
@@ -85,8 +88,13 @@ export async function runShardQuery(
     case "size":
       return machine.size();
     default:
-      throw new Mem0ctlError("failed", "query-unknown", "a peer asked for something this version does not know", {
-        hint: "run the same version of mem0ctl on all nodes",
-      });
+      throw new Mem0ctlError(
+        "failed",
+        "query-unknown",
+        "a peer asked for something this version does not know",
+        {
+          hint: "run the same version of mem0ctl on all nodes",
+        },
+      );
   }
 }

@@ -6,7 +6,10 @@ import { errorFromBody, Mem0ctlError } from "../../model/errors.ts";
 import { encodeCommand, type CommandResult, type ShardCommand } from "../memories/commands.ts";
 
 /** Brings an encoded command to the shard's leader until it is answered or the deadline is over. */
-export type Deliver = (data: Uint8Array, deadlineMs: number) => Promise<{ result: CommandResult; attempts: number }>;
+export type Deliver = (
+  data: Uint8Array,
+  deadlineMs: number,
+) => Promise<{ result: CommandResult; attempts: number }>;
 
 export class WriteSession {
   private readonly deliver: Deliver;

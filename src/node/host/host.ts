@@ -3,7 +3,13 @@
 // groups want written or applied; answers once it is visible; promises (votes, acknowledgements) once it
 // is on disk. Everything it touches is handed in, so a simulator can run this very code.
 
-import type { DurableState, Membership, Message, ReplicaFactory, SnapshotMeta } from "../../consensus/seam.ts";
+import type {
+  DurableState,
+  Membership,
+  Message,
+  ReplicaFactory,
+  SnapshotMeta,
+} from "../../consensus/seam.ts";
 import { Mem0ctlError } from "../../model/errors.ts";
 import type { GroupId, NodeId } from "../../model/ids.ts";
 import { prefixEnd, type Key } from "../storage/key.ts";
@@ -150,7 +156,8 @@ export class Host {
 
   deliver(from: NodeId, id: GroupId, message: Message): void {
     const group = this.groups.get(id);
-    if (group !== undefined && !this.stopped && message.from === from) group.step({ kind: "message", message });
+    if (group !== undefined && !this.stopped && message.from === from)
+      group.step({ kind: "message", message });
   }
 
   peerGone(peer: NodeId): void {
@@ -223,6 +230,7 @@ export class Host {
   /** One round: send, write and apply, answer, then (flushed) acknowledge. */
   private round(): void {
     if (this.stopped) return;
+    for (const group of this.dirty) group.proposeGathered();
     const groups = [...this.dirty];
     this.dirty.clear();
     for (const group of groups) this.sendOutgoing(group);
@@ -251,7 +259,11 @@ export class Host {
     for (const work of works) replaced.push(...work.group.writeLog(work, writes));
     if (writes.length > 0) this.lastDurable = log.append(writes);
     for (const { group } of works) group.logWritesInFlight += 1;
-    this.apply(works.filter(({ effects }) => effects.some(({ persist, committed }) => committed.length > 0 || persist?.snapshot !== undefined)));
+    this.apply(
+      works.filter(({ effects }) =>
+        effects.some(({ persist, committed }) => committed.length > 0 || persist?.snapshot !== undefined),
+      ),
+    );
     // Without anything for the log, promises still wait for what was written to it before.
     this.lastDurable.then(
       () => {

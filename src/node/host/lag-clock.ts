@@ -34,7 +34,8 @@ export class LagClock {
     }
     this.marks.push({ index, atMs });
     // Every second mark goes: old lags get coarser, never shorter by more than half.
-    if (this.marks.length > MARKS_MAX) this.marks = this.marks.filter((_, at) => at % 2 === 0 || at > MARKS_MAX / 2);
+    if (this.marks.length > MARKS_MAX)
+      this.marks = this.marks.filter((_, at) => at % 2 === 0 || at > MARKS_MAX / 2);
   }
 
   /** Entries up to `index` are acknowledged everywhere: their marks are not needed. */

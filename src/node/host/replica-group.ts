@@ -7,6 +7,7 @@ import type {
   Input,
   Message,
   PersistEffect,
+  Proposal,
   RefusalReason,
   Replica,
 } from "../../consensus/seam.ts";
@@ -48,6 +49,7 @@ export class ReplicaGroup {
   /** Set by the host; called whenever there is something to write or send. */
   private readonly onWork: (group: ReplicaGroup) => void;
   private outgoing: Message[] = [];
+  private proposing: Proposal[] = [];
   private unwritten: Unwritten[] = [];
   private readonly proposals = new Map<number, Waiting>();
   private readonly accepted = new Map<number, { readonly term: number; readonly context: number }>();
@@ -102,13 +104,22 @@ export class ReplicaGroup {
    * `unknown-outcome` when that cannot be said. */
   propose(data: Uint8Array, deadlineMs: number): Promise<unknown> {
     return this.wait(this.proposals, deadlineMs, (context) => {
-      this.step({ kind: "propose", proposals: [{ data, context }] });
+      this.proposing.push({ data, context });
+      this.onWork(this);
     });
   }
 
   /** Resolves once this replica's state holds everything that was acknowledged before the call. */
   async readIndex(deadlineMs: number): Promise<void> {
     await this.wait(this.readContexts, deadlineMs, (context) => this.step({ kind: "read", context }));
+  }
+
+  /** Hands the protocol what was proposed since the last round, in one step: one append to each follower. */
+  proposeGathered(): void {
+    if (this.proposing.length === 0) return;
+    const proposals = this.proposing;
+    this.proposing = [];
+    this.step({ kind: "propose", proposals });
   }
 
   takeOutgoing(): readonly Message[] {
@@ -158,7 +169,8 @@ export class ReplicaGroup {
       }
       for (const entry of committed) {
         if (entry.index <= this.appliedIndex) continue;
-        const result = entry.kind === "command" ? this.machine.apply(entry.data, entry.index, writer) : undefined;
+        const result =
+          entry.kind === "command" ? this.machine.apply(entry.data, entry.index, writer) : undefined;
         this.appliedIndex = entry.index;
         const answer = this.answerFor(entry, result);
         if (answer !== undefined) answers.push(answer);
@@ -249,7 +261,11 @@ export class ReplicaGroup {
       this.outgoing.push(...effects.send);
       work = true;
     }
-    if (effects.persist !== undefined || effects.sendAfterPersist.length > 0 || effects.committed.length > 0) {
+    if (
+      effects.persist !== undefined ||
+      effects.sendAfterPersist.length > 0 ||
+      effects.committed.length > 0
+    ) {
       const nothingBefore = this.unwritten.length === 0 && this.logWritesInFlight === 0;
       if (effects.persist === undefined && effects.committed.length === 0 && nothingBefore) {
         this.outgoing.push(...effects.sendAfterPersist);
@@ -262,7 +278,8 @@ export class ReplicaGroup {
       this.accepted.set(index, { term, context });
       this.lag.appended(index);
     }
-    for (const { context, reason, leader } of effects.refused) this.refuse(this.proposals, context, reason, leader);
+    for (const { context, reason, leader } of effects.refused)
+      this.refuse(this.proposals, context, reason, leader);
     for (const { context, reason, leader } of effects.refusedReads) {
       this.refuse(this.readContexts, context, reason, leader);
     }

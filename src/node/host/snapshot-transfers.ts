@@ -22,7 +22,13 @@ type SnapshotCall =
       readonly id: string;
       readonly items: readonly (readonly [Uint8Array, Uint8Array])[];
     }
-  | { readonly step: "end"; readonly group: GroupId; readonly id: string; readonly meta: SnapshotMeta; readonly term: number };
+  | {
+      readonly step: "end";
+      readonly group: GroupId;
+      readonly id: string;
+      readonly meta: SnapshotMeta;
+      readonly term: number;
+    };
 
 interface Groups {
   readonly groups: ReadonlyMap<GroupId, ReplicaGroup>;
@@ -90,7 +96,9 @@ export class SnapshotTransfers {
     }
     this.staging.delete(call.group);
     // All of it is on disk before the log store makes it the state.
-    void this.stores.state.transact((writer) => writer.put(extendKey(prefix, APPLIED), pack(call.meta.index)));
+    void this.stores.state.transact((writer) =>
+      writer.put(extendKey(prefix, APPLIED), pack(call.meta.index)),
+    );
     await this.stores.state.flush();
     group.step({ kind: "install", snapshot: call.meta, from, term: call.term });
     return true;

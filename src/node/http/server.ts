@@ -10,13 +10,11 @@ import type { Logger } from "pino";
 import { Mem0ctlError } from "../../model/errors.ts";
 import type { LimitsSpec } from "../../model/manifest.ts";
 import type { AdminService, CallContext, MemoryService } from "../service.ts";
+import { PEER_PROTOCOL } from "../transport/network.ts";
 import { createGate, type TokenDigest } from "./access.ts";
 import { createAdmission } from "./admission.ts";
 import { createApp, requestIdMaker } from "./app.ts";
 import { failureOf, rawResponse } from "./failure.ts";
-
-/** The `Upgrade:` token by which a peer asks for the framed stream. */
-export const PEER_PROTOCOL = "mem0ctl-peer/1";
 
 export interface HttpServerOptions {
   readonly memories: MemoryService;

@@ -26,7 +26,7 @@ import { Sessions } from "./sessions.ts";
 import type { VectorCache } from "./vector-cache.ts";
 
 /** Most events a memory's history keeps; the oldest go first. */
-export const HISTORY_EVENTS_KEPT = 100;
+const HISTORY_EVENTS_KEPT = 100;
 
 export type EntityRecord = readonly [memories: number, createdAt: string, updatedAt: string];
 
@@ -39,7 +39,12 @@ export class MemoryMachine implements StateMachine {
   private memories = 0;
   private bytes = 0;
 
-  constructor(parts: { readonly owner: string; readonly store: Store; readonly vectors: VectorCache; readonly prefix: Key }) {
+  constructor(parts: {
+    readonly owner: string;
+    readonly store: Store;
+    readonly vectors: VectorCache;
+    readonly prefix: Key;
+  }) {
     this.owner = parts.owner;
     this.store = parts.store;
     this.vectors = parts.vectors;
@@ -152,7 +157,10 @@ export class MemoryMachine implements StateMachine {
     writer.put(extendKey(this.statePrefix, "vector", item.key, item.id), item.vector);
     writer.put(extendKey(this.statePrefix, "place", item.id), Buffer.from(item.key));
     if (item.history !== undefined && item.history.length > 0) {
-      writer.put(extendKey(this.statePrefix, "history", item.id), pack(item.history.slice(-HISTORY_EVENTS_KEPT)));
+      writer.put(
+        extendKey(this.statePrefix, "history", item.id),
+        pack(item.history.slice(-HISTORY_EVENTS_KEPT)),
+      );
     }
     this.memories += 1;
     this.bytes += record.length + item.vector.length;
@@ -215,7 +223,9 @@ export class MemoryMachine implements StateMachine {
       const key = extendKey(this.statePrefix, "entity", field, name);
       const bytes = this.store.get(key);
       const [count, created, updated] =
-        bytes === undefined ? ([0, record.created_at, record.updated_at] as EntityRecord) : (unpack(bytes) as EntityRecord);
+        bytes === undefined
+          ? ([0, record.created_at, record.updated_at] as EntityRecord)
+          : (unpack(bytes) as EntityRecord);
       if (count + change <= 0) {
         writer.remove(key);
         continue;

@@ -49,7 +49,8 @@ async function* scan(
 ): AsyncGenerator<Found> {
   const memories = extendKey(machine.prefix, "memory");
   const keys = boundingShardKeys(filter, keyField);
-  const prefixes: readonly Key[] = keys === undefined ? [memories] : keys.map((key) => extendKey(memories, key));
+  const prefixes: readonly Key[] =
+    keys === undefined ? [memories] : keys.map((key) => extendKey(memories, key));
   let looked = 0;
   for (const prefix of prefixes) {
     for (const { key: bytes, value } of reader.range({ start: prefix, end: prefixEnd(prefix) })) {
@@ -107,7 +108,8 @@ export async function searchMemories(
   if (keys === undefined) return searchEverything(machine, query, keyField);
   const best: ScoredMemory[] = [];
   for (const key of keys) {
-    const set = machine.vectors.get(machine.owner, key) ?? (await loadVectors(machine, key, query.vector.length));
+    const set =
+      machine.vectors.get(machine.owner, key) ?? (await loadVectors(machine, key, query.vector.length));
     let taken = 0;
     let looked = 0;
     for (const { id, score } of set.search(query.vector)) {
@@ -214,7 +216,8 @@ export function exportMemories(machine: MemoryMachine, cursor: string | null, li
     const id = String(decodeKey(key, places.length)[0]);
     const shardKey = value.toString();
     const stored = machine.record(shardKey, id);
-    if (stored === undefined) throw new Mem0ctlError("failed", "record-missing", `the record of memory ${id} is missing`);
+    if (stored === undefined)
+      throw new Mem0ctlError("failed", "record-missing", `the record of memory ${id} is missing`);
     const { hash: _, ...record } = stored;
     const vector = machine.vector(shardKey, id);
     const history = machine.events(id);

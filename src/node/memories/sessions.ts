@@ -6,7 +6,7 @@ import { decodeKey, extendKey, prefixEnd, type Key } from "../storage/key.ts";
 import type { Store, StoreWriter } from "../storage/store.ts";
 import { pack, unpack } from "../transport/frames.ts";
 
-export const SESSIONS_MAX = 256;
+const SESSIONS_MAX = 256;
 /** A session's last use is written again only after this many entries; expiry is that coarse. */
 const TOUCH_ENTRIES = 1000;
 
@@ -66,7 +66,14 @@ export class Sessions {
     return bytes === undefined ? { kind: "expired" } : { kind: "done", result: unpack(bytes) };
   }
 
-  done(id: string, sequence: number, answered: number, result: unknown, index: number, writer: StoreWriter): void {
+  done(
+    id: string,
+    sequence: number,
+    answered: number,
+    result: unknown,
+    index: number,
+    writer: StoreWriter,
+  ): void {
     const session = this.sessions.get(id);
     if (session === undefined) return;
     writer.put(extendKey(this.prefix, "result", id, sequence), pack(result));

@@ -8,7 +8,16 @@
 // until there is room; no promise resolves meanwhile), or a failing disk, after which the page cache
 // cannot be trusted any more and the process must end.
 
-import { closeSync, fsyncSync, ftruncateSync, mkdirSync, openSync, rmSync, statSync, writeSync } from "node:fs";
+import {
+  closeSync,
+  fsyncSync,
+  ftruncateSync,
+  mkdirSync,
+  openSync,
+  rmSync,
+  statSync,
+  writeSync,
+} from "node:fs";
 import { join } from "node:path";
 import { crc32 } from "node:zlib";
 import { open } from "lmdb";
@@ -101,13 +110,16 @@ class LmdbStore implements Store {
 
   constructor(options: LmdbOptions) {
     this.options = options;
-    this.environment = open<Buffer, Buffer>({
+    const settings = {
       path: options.folder,
       keyEncoding: "binary",
       encoding: "binary",
       cache: false,
       overlappingSync: false,
-    });
+      // LMDB makes its files for everyone to read otherwise; its types do not know the option.
+      permissionsMode: 0o600,
+    } as const;
+    this.environment = open<Buffer, Buffer>(settings);
     this.dataFile = join(options.folder, "data.mdb");
   }
 

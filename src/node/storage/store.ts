@@ -64,7 +64,12 @@ export class StoreCorruptError extends Error {
 }
 
 /** Deletes every key of a range, in transactions of bounded size, so that no write waits long. */
-export async function removeRange(store: Store, start: Key, end: Key, keysPerTransaction = 2000): Promise<void> {
+export async function removeRange(
+  store: Store,
+  start: Key,
+  end: Key,
+  keysPerTransaction = 2000,
+): Promise<void> {
   for (;;) {
     const batch: Buffer[] = [];
     for (const key of store.keys({ start, end })) {

@@ -4,16 +4,16 @@
 import { Packr } from "msgpackr";
 
 /** Largest frame, in bytes; also the bound on what one peer can make another allocate at a time. */
-export const FRAME_BYTES_MAX = 32 << 20;
+const FRAME_BYTES_MAX = 32 << 20;
 
-const packr = new Packr({ useRecords: false, moreTypes: false, copyBuffers: true });
+const packr = new Packr({ useRecords: false, moreTypes: false });
 
 /** Any plain value as msgpack; Uint8Array stays binary. */
 export function pack(value: unknown): Buffer {
   return packr.pack(value);
 }
 
-/** The reverse of `pack`. Binary comes out as Buffer. Throws on garbage. */
+/** The reverse of `pack`. Binary comes out as views into `bytes`. Throws on garbage. */
 export function unpack(bytes: Uint8Array): unknown {
   return packr.unpack(bytes);
 }
@@ -26,7 +26,7 @@ export function encodeFrame(value: unknown): Buffer {
   return frame;
 }
 
-export class FrameError extends Error {
+class FrameError extends Error {
   override readonly name = "FrameError";
 }
 
@@ -41,7 +41,8 @@ export class FrameReader {
     while (this.buffered >= 4) {
       const head = this.peek(4);
       const length = head.readUInt32BE(0);
-      if (length > FRAME_BYTES_MAX) throw new FrameError(`a frame of ${length} bytes; ${FRAME_BYTES_MAX} is the limit`);
+      if (length > FRAME_BYTES_MAX)
+        throw new FrameError(`a frame of ${length} bytes; ${FRAME_BYTES_MAX} is the limit`);
       if (this.buffered < 4 + length) return;
       const frame = this.take(4 + length);
       let value: unknown;

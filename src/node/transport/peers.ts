@@ -12,9 +12,7 @@ import { errorBody, errorFromBody, Mem0ctlError, type ErrorBody } from "../../mo
 import type { GroupId, NodeId } from "../../model/ids.ts";
 import type { Message } from "../../consensus/seam.ts";
 import { encodeFrame, FrameReader } from "./frames.ts";
-import type { Network, NetworkHandlers, NodeBeat } from "./network.ts";
-
-export const PEER_PROTOCOL = "mem0ctl-peer/1";
+import { PEER_PROTOCOL, type Network, type NetworkHandlers, type NodeBeat } from "./network.ts";
 
 /** Above this many unsent bytes a peer is too slow: its messages are dropped (the protocol repeats them). */
 const UNSENT_BYTES_MAX = 64 << 20;
@@ -50,13 +48,21 @@ interface Hello {
   readonly uid: string;
 }
 
-type Frame =
-  | Hello
-  | { readonly k: "refused"; readonly reason: string }
-  | { readonly k: "batch"; readonly m: readonly (readonly [GroupId, Message])[]; readonly b?: NodeBeat }
-  | { readonly k: "call"; readonly id: number; readonly method: string; readonly body: unknown }
-  | { readonly k: "answer"; readonly id: number; readonly body: unknown }
-  | { readonly k: "failure"; readonly id: number; readonly error: ErrorBody };
+type Frame = Hello | { readonly k: "refused"; readonly reason: string } | Batch;
+
+type Call = readonly [id: number, method: string, body: unknown];
+type Answer = readonly [id: number, body: unknown];
+type Failure = readonly [id: number, error: ErrorBody];
+
+/** Everything that one turn of the event loop has for a peer. */
+interface Batch {
+  readonly k: "batch";
+  readonly messages: readonly (readonly [GroupId, Message])[];
+  readonly calls: readonly Call[];
+  readonly answers: readonly Answer[];
+  readonly failures: readonly Failure[];
+  readonly beat: NodeBeat | null;
+}
 
 interface PendingCall {
   readonly resolve: (value: unknown) => void;
@@ -64,11 +70,26 @@ interface PendingCall {
   readonly timer: NodeJS.Timeout;
 }
 
+interface Outbox {
+  readonly messages: (readonly [GroupId, Message])[];
+  readonly calls: Call[];
+  readonly answers: Answer[];
+  readonly failures: Failure[];
+  beat: NodeBeat | null;
+}
+
+function emptyOutbox(): Outbox {
+  return { messages: [], calls: [], answers: [], failures: [], beat: null };
+}
+
+function isEmpty({ messages, calls, answers, failures, beat }: Outbox): boolean {
+  return messages.length + calls.length + answers.length + failures.length === 0 && beat === null;
+}
+
 interface Link {
   address: PeerAddress;
   socket: Duplex | undefined;
-  queue: (readonly [GroupId, Message])[];
-  beat: NodeBeat | undefined;
+  outbox: Outbox;
   calls: Map<number, PendingCall>;
   error: string | undefined;
   retryMs: number;
@@ -82,6 +103,7 @@ export class Peers implements Network {
   private readonly pendingSockets = new Set<Duplex>();
   private nextCall = 1;
   private closed = false;
+  private flushing = false;
 
   constructor(options: PeersOptions) {
     this.options = options;
@@ -92,7 +114,8 @@ export class Peers implements Network {
     const wanted = new Map(addresses.map((address) => [address.id, address]));
     for (const [id, link] of this.links) {
       const address = wanted.get(id);
-      if (address !== undefined && address.host === link.address.host && address.port === link.address.port) continue;
+      if (address !== undefined && address.host === link.address.host && address.port === link.address.port)
+        continue;
       this.links.delete(id);
       this.drop(link, "it is no longer part of the cluster");
       clearTimeout(link.retryTimer);
@@ -102,8 +125,7 @@ export class Peers implements Network {
       const link: Link = {
         address,
         socket: undefined,
-        queue: [],
-        beat: undefined,
+        outbox: emptyOutbox(),
         calls: new Map(),
         error: "not connected yet",
         retryMs: RETRY_MS_MIN,
@@ -117,28 +139,34 @@ export class Peers implements Network {
 
   send(to: NodeId, group: GroupId, message: Message): void {
     const link = this.links.get(to);
-    if (link?.socket !== undefined) link.queue.push([group, message]);
+    if (link?.socket !== undefined) link.outbox.messages.push([group, message]);
   }
 
   beat(to: NodeId, beat: NodeBeat): void {
     const link = this.links.get(to);
-    if (link?.socket !== undefined) link.beat = beat;
+    if (link?.socket !== undefined) link.outbox.beat = beat;
   }
 
   flush(): void {
     for (const link of this.links.values()) {
-      if (link.queue.length === 0 && link.beat === undefined) continue;
-      const frame: Frame = {
-        k: "batch",
-        m: link.queue,
-        ...(link.beat === undefined ? {} : { b: link.beat }),
-      };
-      link.queue = [];
-      link.beat = undefined;
-      if (link.socket !== undefined && link.socket.writableLength < UNSENT_BYTES_MAX) {
-        link.socket.write(encodeFrame(frame));
-      }
+      const { outbox, socket } = link;
+      if (isEmpty(outbox)) continue;
+      link.outbox = emptyOutbox();
+      if (socket === undefined) continue;
+      // A peer that is too slow loses messages, which the protocol repeats; never a call or an answer.
+      const messages = socket.writableLength < UNSENT_BYTES_MAX ? outbox.messages : [];
+      socket.write(encodeFrame({ k: "batch", ...outbox, messages } satisfies Frame));
     }
+  }
+
+  /** Calls and answers leave at the end of the turn, with everything else that it has for the peer. */
+  private flushSoon(): void {
+    if (this.flushing) return;
+    this.flushing = true;
+    setImmediate(() => {
+      this.flushing = false;
+      this.flush();
+    });
   }
 
   call(to: NodeId, method: string, body: unknown, deadlineMs: number): Promise<unknown> {
@@ -160,7 +188,8 @@ export class Peers implements Network {
         Math.max(1, deadlineMs - Date.now()),
       );
       link.calls.set(id, { resolve, reject, timer });
-      socket.write(encodeFrame({ k: "call", id, method, body } satisfies Frame));
+      link.outbox.calls.push([id, method, body]);
+      this.flushSoon();
     });
   }
 
@@ -179,7 +208,9 @@ export class Peers implements Network {
       socket.destroy();
       return;
     }
-    socket.write(`HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: ${PEER_PROTOCOL}\r\n\r\n`);
+    socket.write(
+      `HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: ${PEER_PROTOCOL}\r\n\r\n`,
+    );
     this.greet(socket, head, undefined);
   }
 
@@ -197,7 +228,8 @@ export class Peers implements Network {
   }
 
   private dial(link: Link): void {
-    if (this.closed || link.dialing || link.socket !== undefined || this.links.get(link.address.id) !== link) return;
+    if (this.closed || link.dialing || link.socket !== undefined || this.links.get(link.address.id) !== link)
+      return;
     link.dialing = true;
     const { tls, adminToken } = this.options;
     const send = tls === undefined ? httpRequest : httpsRequest;
@@ -238,7 +270,10 @@ export class Peers implements Network {
     });
     request.on("timeout", () => fail("no answer within 3 s", false));
     request.on("error", (error: NodeJS.ErrnoException) => {
-      fail(error.code === "ECONNREFUSED" ? "connection refused" : error.message, error.code === "ECONNREFUSED");
+      fail(
+        error.code === "ECONNREFUSED" ? "connection refused" : error.message,
+        error.code === "ECONNREFUSED",
+      );
     });
     request.end();
   }
@@ -358,8 +393,7 @@ export class Peers implements Network {
   private drop(link: Link, error: string): void {
     const socket = link.socket;
     link.socket = undefined;
-    link.queue = [];
-    link.beat = undefined;
+    link.outbox = emptyOutbox();
     link.error = error;
     socket?.destroy();
     const calls = link.calls;
@@ -371,37 +405,36 @@ export class Peers implements Network {
   }
 
   private receive(link: Link, frame: Frame): void {
+    if (frame.k !== "batch") return;
     const { handlers } = this.options;
     const from = link.address.id;
-    switch (frame.k) {
-      case "batch":
-        if (frame.b !== undefined) handlers.onBeat(from, frame.b);
-        if (frame.m.length > 0) handlers.onMessages(from, frame.m);
-        return;
-      case "call": {
-        const socket = link.socket;
-        const answer = (reply: Frame): void => {
-          if (link.socket === socket) socket?.write(encodeFrame(reply));
-        };
-        handlers.onCall(from, frame.method, frame.body).then(
-          (body) => answer({ k: "answer", id: frame.id, body }),
-          (error: unknown) => answer({ k: "failure", id: frame.id, error: errorBody(error) }),
-        );
-        return;
-      }
-      case "answer":
-      case "failure": {
-        const call = link.calls.get(frame.id);
-        if (call === undefined) return;
-        link.calls.delete(frame.id);
-        clearTimeout(call.timer);
-        if (frame.k === "answer") call.resolve(frame.body);
-        else call.reject(errorFromBody(frame.error));
-        return;
-      }
-      default:
-        return;
-    }
+    if (frame.beat !== null) handlers.onBeat(from, frame.beat);
+    if (frame.messages.length > 0) handlers.onMessages(from, frame.messages);
+    for (const [id, method, body] of frame.calls) this.answer(link, id, handlers.onCall(from, method, body));
+    for (const [id, body] of frame.answers) this.settle(link, id)?.resolve(body);
+    for (const [id, error] of frame.failures) this.settle(link, id)?.reject(errorFromBody(error));
+  }
+
+  private answer(link: Link, id: number, work: Promise<unknown>): void {
+    const { socket } = link;
+    work.then(
+      (body) => {
+        // A peer that connected anew has given the call up.
+        if (link.socket === socket) link.outbox.answers.push([id, body]);
+        this.flushSoon();
+      },
+      (error: unknown) => {
+        if (link.socket === socket) link.outbox.failures.push([id, errorBody(error)]);
+        this.flushSoon();
+      },
+    );
+  }
+
+  private settle(link: Link, id: number): PendingCall | undefined {
+    const call = link.calls.get(id);
+    link.calls.delete(id);
+    clearTimeout(call?.timer);
+    return call;
   }
 }
 
@@ -416,13 +449,14 @@ function unanswered(peer: NodeId, why: string): Mem0ctlError {
   });
 }
 
-const KINDS = new Set(["hello", "refused", "batch", "call", "answer", "failure"]);
+const KINDS = new Set(["hello", "refused", "batch"]);
+const LISTS = ["messages", "calls", "answers", "failures"] as const;
 
 /** Peers are authenticated; this still refuses what is not a frame at all. */
 function parseFrame(value: unknown): Frame {
   if (typeof value === "object" && value !== null && "k" in value && KINDS.has(String(value.k))) {
     const frame = value as Frame;
-    if (frame.k !== "batch" || Array.isArray(frame.m)) return frame;
+    if (frame.k !== "batch" || LISTS.every((list) => Array.isArray(frame[list]))) return frame;
   }
   throw new Error("the peer sent something that is not a frame");
 }

@@ -53,6 +53,8 @@ export interface ClusterOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Name of the cluster. */
   readonly name?: string;
+  /** Further ports, at the end of `ports`, for nodes that come later. */
+  readonly spare?: number;
 }
 
 /** Three nodes with three copies unless told otherwise; healthy when it resolves. */
@@ -70,10 +72,10 @@ export async function bringUpCluster(options: ClusterOptions = {}): Promise<Test
 
 /** The same, but for `up`: the manifest is there, and nothing runs. */
 export async function makeCluster(options: ClusterOptions = {}): Promise<TestCluster> {
-  const { nodes = 3, flags = [], edit, env = {}, name = "e2e" } = options;
+  const { nodes = 3, flags = [], edit, env = {}, name = "e2e", spare = 0 } = options;
   const directory = await mkdtemp(join(tmpdir(), "mem0ctl-e2e-"));
   const file = join(directory, "cluster.yaml");
-  const ports = await freePorts(nodes);
+  const ports = await freePorts(nodes + spare);
   const mem0ctl = async (...args: readonly string[]): Promise<CommandResult> =>
     runMem0ctl([...args, "-f", file], directory, env);
   const pidOf = (node: string): number | undefined =>
@@ -109,7 +111,9 @@ export async function makeCluster(options: ClusterOptions = {}): Promise<TestClu
     },
     end,
   };
-  const defaults = ["--name", name, "--yes", "--replication", "multiple", "--replicas", "2", "--shards", "8"];
+  const copies = flags.includes("--replication") ? [] : ["--replication", "multiple", "--replicas", "2"];
+  const shards = flags.includes("--sharding") ? [] : ["--shards", "8"];
+  const defaults = ["--name", name, "--yes", ...copies, ...shards];
   try {
     const port = ["--port", String(ports[0] ?? 0)];
     // Arbiters that the flags ask for are among the nodes that were counted.

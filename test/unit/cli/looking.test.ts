@@ -7,7 +7,7 @@ import { at, mem0ctl } from "./support/program.ts";
 import type { Outcome, Surroundings } from "./support/program.ts";
 
 /** What a script would trip on: escape sequences, and the characters that boxes are drawn with. */
-const DECORATION = /[\u001b\u2500-\u257f]/;
+const DECORATION = /\p{Cc}(?<!\n)|[\u2500-\u257f]/u;
 
 let cluster: VisibleCluster;
 const run = (line: string, surroundings: Surroundings = {}): Promise<Outcome> =>

@@ -80,7 +80,7 @@ describe("a mistake on the line is explained on stderr, with exit 2", () => {
     ["a memory of nobody", ["memories", "add", "tea"], "scope-missing", "--user"],
   ];
   for (const [what, argv, code, says] of mistakes) {
-    it(what, async () => {
+    it(`${what}: ${code}`, async () => {
       const { exit, stdout, stderr } = await mem0ctl(argv);
       expect({ exit, stdout }).toEqual({ exit: 2, stdout: "" });
       expect(stderr).toContain(`error[${code}]`);

@@ -100,6 +100,49 @@ describe("the view", () => {
   });
 });
 
+describe("a client that nobody lets in", () => {
+  async function refusing(): Promise<RunningServer> {
+    const body = errorBody(new Mem0ctlError("denied", "unauthenticated", "the token is not known"));
+    const server = await serve((_request, response) => json(response, 401, body));
+    cleanups.push(() => server.close());
+    return server;
+  }
+  async function engineOf(ports: readonly number[]): Promise<Engine> {
+    const manifest = manifestOf({ ports, manage: "connect" });
+    const engine = createEmbeddedEngine(manifest, { manifestFile: "cluster.yaml", token: "wrong" });
+    cleanups.push(() => engine.close());
+    return engine;
+  }
+  const denied = { kind: "denied", code: "unauthenticated" };
+
+  it("is told so, and not that all nodes are down", async () => {
+    const engine = await engineOf(await Promise.all([1, 2, 3].map(async () => (await refusing()).port)));
+    await expect(engine.view(QUICK)).rejects.toMatchObject(denied);
+    await expect(engine.shardMap(QUICK)).rejects.toMatchObject(denied);
+    await expect(engine.memories.stats(QUICK)).rejects.toMatchObject(denied);
+    await expect(engine.up(["node-1"], QUICK)).rejects.toMatchObject(denied);
+  });
+
+  it("is told so although other nodes do not answer at all", async () => {
+    const engine = await engineOf([await refusedPort(), (await refusing()).port, await refusedPort()]);
+    await expect(engine.view(QUICK)).rejects.toMatchObject(denied);
+    await expect(engine.memories.stats(QUICK)).rejects.toMatchObject(denied);
+  });
+
+  it("by one node only sees the others, and that this one refuses", async () => {
+    const { manifest, servers } = await cluster();
+    await servers[1]?.close();
+    const stranger = await refusing();
+    const nodes = manifest.nodes.map((node, index) =>
+      index === 1 ? { ...node, port: stranger.port } : node,
+    );
+    const engine = createEmbeddedEngine({ ...manifest, nodes }, { manifestFile: "cluster.yaml" });
+    cleanups.push(() => engine.close());
+    const view = await engine.view(QUICK);
+    expect(view.nodes.map(({ error }) => error)).toEqual([undefined, "HTTP 401", undefined]);
+  });
+});
+
 describe("a request goes to the first node that answers", () => {
   it("and stays with it", async () => {
     const { engine, servers } = await cluster(() => ({ status: 200, body: MEMORY }));

@@ -245,6 +245,7 @@ describe.runIf(process.platform === "linux")("up and down", () => {
     const [action] = await up(engine, ["node-1"]);
     const command = await readFile(`/proc/${action?.pid}/cmdline`, "utf8");
     expect(command.split("\0").slice(1, -1)).toEqual([
+      expect.stringMatching(/^--max-semi-space-size=\d+$/),
       program,
       "--manifest",
       join(folder, "plan.json"),

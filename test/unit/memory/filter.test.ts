@@ -2,8 +2,6 @@ import { describe, expect, it } from "vitest";
 import fc from "fast-check";
 import {
   boundingShardKeys,
-  FILTER_DEPTH_MAX,
-  FILTER_SIZE_MAX,
   matches,
   parseFilter,
   scopeFilter,
@@ -12,6 +10,10 @@ import type { ShardKeyField } from "../../../src/model/ids.ts";
 import type { FilterView } from "../../../src/memory/filter.ts";
 import { shardKeyOf } from "../../../src/memory/record.ts";
 import { outcome, refusal } from "./refusal.ts";
+
+// The promised limits.
+const FILTER_DEPTH_MAX = 16;
+const FILTER_SIZE_MAX = 1000;
 
 const RECORD: FilterView = {
   id: "m1",

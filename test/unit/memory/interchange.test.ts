@@ -1,8 +1,11 @@
 import { describe, expect, it } from "vitest";
 import fc from "fast-check";
 import type { MemoryRecord } from "../../../src/model/node-api.ts";
-import { formatRecord, LINE_BYTES_MAX, parseLine } from "../../../src/memory/interchange.ts";
+import { formatRecord, parseLine } from "../../../src/memory/interchange.ts";
 import { refusal } from "./refusal.ts";
+
+// The promised limit.
+const LINE_BYTES_MAX = 8_388_608;
 
 const DIMENSIONS = 5;
 const TEXT = fc.string({ minLength: 1, unit: "binary" }).filter((text) => text.trim() !== "");

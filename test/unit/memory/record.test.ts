@@ -2,8 +2,6 @@ import { createHash } from "node:crypto";
 import { describe, expect, it } from "vitest";
 import fc from "fast-check";
 import {
-  CATEGORIES_MAX,
-  CATEGORY_CHARACTERS_MAX,
   checkCategories,
   checkDate,
   checkId,
@@ -12,16 +10,20 @@ import {
   checkScope,
   checkText,
   checkVector,
-  HISTORY_EVENTS_MAX,
   ID_CHARACTERS_MAX,
   METADATA_BYTES_MAX,
-  METADATA_DEPTH_MAX,
   SCOPE_CHARACTERS_MAX,
   shardKeyOf,
   TEXT_BYTES_MAX,
   textHash,
 } from "../../../src/memory/record.ts";
 import { outcome, refusal } from "./refusal.ts";
+
+// The promised limits.
+const METADATA_DEPTH_MAX = 16;
+const CATEGORIES_MAX = 64;
+const CATEGORY_CHARACTERS_MAX = 128;
+const HISTORY_EVENTS_MAX = 10_000;
 
 const MINIMAL = {
   id: "m-1",

@@ -6,7 +6,8 @@ import { Writable } from "node:stream";
 import { pino } from "pino";
 import { afterEach, describe, expect, test } from "vitest";
 import { Mem0ctlError } from "../../../src/model/errors.ts";
-import { createHttpServer, PEER_PROTOCOL, type HttpServerOptions } from "../../../src/node/http/server.ts";
+import { createHttpServer, type HttpServerOptions } from "../../../src/node/http/server.ts";
+import { PEER_PROTOCOL } from "../../../src/node/transport/network.ts";
 import { selfSigned } from "../manifest/certificate.ts";
 import { inProcessMemories } from "./support/memory-service.ts";
 import {

@@ -1,4 +1,4 @@
-import { appendFileSync, mkdtempSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
+import { appendFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
@@ -85,13 +85,15 @@ describe("the log store", () => {
     const store = open();
     await store.append([{ kind: "group", group: "0", record: record(1) }]);
     await store.append([{ kind: "entries", group: "0", entries: [entry(2)] }]);
-    const whole = statSync(logFile()).size;
+    const whole = store.sizeBytes();
     await store.append([{ kind: "entries", group: "0", entries: [entry(3, "x".repeat(300))] }]);
     await store.close();
     const bytes = readFileSync(logFile());
-    for (let length = whole + 1; length < bytes.length; length += 7) {
-      writeFileSync(logFile(), bytes);
-      truncateSync(logFile(), length);
+    const cuts = Array.from({ length: bytes.length - whole - 1 }, (_, at) => whole + 1 + at);
+    for (const [at, length] of cuts.entries()) {
+      // The file ends there, or zeros follow that were written ahead.
+      const rest = Buffer.alloc(at % 2 === 0 ? 0 : 5000);
+      writeFileSync(logFile(), Buffer.concat([bytes.subarray(0, length), rest]));
       const torn = open();
       expect(torn.groups.get("0")?.entries.map((one) => one.index)).toEqual([2]);
       await torn.append([{ kind: "entries", group: "0", entries: [entry(3, "again")] }]);
@@ -105,7 +107,7 @@ describe("the log store", () => {
   it("drops a last batch of which a sector never reached the disk", async () => {
     const store = open();
     await store.append([{ kind: "group", group: "0", record: record(1) }]);
-    const whole = statSync(logFile()).size;
+    const whole = store.sizeBytes();
     await store.append([{ kind: "entries", group: "0", entries: [entry(2, "y".repeat(4000))] }]);
     await store.close();
     const bytes = readFileSync(logFile());
@@ -123,28 +125,11 @@ describe("the log store", () => {
     await store.append([{ kind: "entries", group: "0", entries: [entry(4)] }]);
     await store.close();
     const bytes = readFileSync(logFile());
-    const before = (() => {
-      const intact = open();
-      const seen = shape(intact);
-      void intact.close();
-      return seen;
-    })();
     for (let at = 0; at < bytes.length; at += 1) {
       const damaged = Buffer.from(bytes);
       damaged[at] = (damaged[at] ?? 0) ^ 0x10;
       writeFileSync(logFile(), damaged);
-      let store2: LogStore | undefined;
-      try {
-        store2 = open();
-      } catch (error) {
-        expect(error).toBeInstanceOf(StoreCorruptError);
-        continue;
-      }
-      // A length of the very last frame that now reaches past the end looks like a write that was cut off.
-      const groups = shape(store2);
-      await store2.close();
-      expect([before, "last frame"]).toContainEqual(groups === before ? before : "last frame");
-      expect(at).toBeGreaterThan(bytes.length - 120);
+      expect(open, `a flipped bit in byte ${at} of ${bytes.length}`).toThrow(StoreCorruptError);
     }
   });
 
@@ -200,7 +185,9 @@ describe("the log store", () => {
         write({ kind: "group", group: "0", record: record(1) });
         for (const one of steps) {
           if (one.kind === "append") {
-            const entries = Array.from({ length: one.count }, (_, at) => entry(last + 1 + at, `${made.length}`));
+            const entries = Array.from({ length: one.count }, (_, at) =>
+              entry(last + 1 + at, `${made.length}`),
+            );
             last += one.count;
             write({ kind: "entries", group: "0", entries });
           } else if (one.kind === "truncate") {

@@ -43,7 +43,9 @@ describe("keys", () => {
   it("sort numbers by value and strings by their UTF-8 bytes, whatever follows", () => {
     fc.assert(
       fc.property(fc.nat(Number.MAX_SAFE_INTEGER), fc.nat(Number.MAX_SAFE_INTEGER), (a, b) => {
-        expect(Math.sign(Buffer.compare(encodeKey(a, "z"), encodeKey(b, "a")))).toBe(a === b ? 1 : Math.sign(a - b));
+        expect(Math.sign(Buffer.compare(encodeKey(a, "z"), encodeKey(b, "a")))).toBe(
+          a === b ? 1 : Math.sign(a - b),
+        );
       }),
     );
     fc.assert(
@@ -115,7 +117,11 @@ describe("the LMDB store", () => {
     const file = join(folder, "data.mdb");
     const bytes = readFileSync(file);
     const descriptor = openSync(file, "r+");
-    for (let at = bytes.indexOf("PAYLOAD-TO-FLIP"); at !== -1; at = bytes.indexOf("PAYLOAD-TO-FLIP", at + 1)) {
+    for (
+      let at = bytes.indexOf("PAYLOAD-TO-FLIP");
+      at !== -1;
+      at = bytes.indexOf("PAYLOAD-TO-FLIP", at + 1)
+    ) {
       writeSync(descriptor, Buffer.from("Q"), 0, 1, at);
     }
     closeSync(descriptor);

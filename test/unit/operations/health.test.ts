@@ -88,11 +88,6 @@ describe("unavailable", () => {
     expect(judge(allDown, limits).reasons[0]?.hint).toBe("start the cluster with `mem0ctl up`");
   });
 
-  it("when nothing answered for want of a token, with the hint to set one", () => {
-    const nodes = allDown.nodes.map((node) => ({ ...node, error: "HTTP 401" }));
-    expect(judge({ ...allDown, nodes }, limits).reasons[0]?.hint).toContain("MEM0CTL_TOKEN");
-  });
-
   it("when a shard has no leader, and that comes first", () => {
     const view = withShard("1", { state: "leaderless", leader: null });
     expect(codes({ ...view, leader: null })).toEqual({

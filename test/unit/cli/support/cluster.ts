@@ -4,6 +4,7 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { NodeReport } from "../../../../src/model/node-api.ts";
+import type { TokenDigest } from "../../../../src/node/http/access.ts";
 import type { AdminService } from "../../../../src/node/service.ts";
 import { manifestOf, reportsOf } from "../../engines/support.ts";
 import type { Scene } from "../../engines/support.ts";
@@ -20,7 +21,8 @@ export interface VisibleCluster {
   show(scene: Scene): Promise<void>;
 }
 
-export async function visibleCluster(): Promise<VisibleCluster> {
+/** Open to every program of this machine unless there are tokens. */
+export async function visibleCluster(tokens: readonly TokenDigest[] = []): Promise<VisibleCluster> {
   const cwd = temporaryDirectory();
   const kept = inProcessMemories();
   // It keeps everything in shard 0; the other shards of this cluster are empty.
@@ -32,7 +34,7 @@ export async function visibleCluster(): Promise<VisibleCluster> {
   let reports: readonly NodeReport[] = [];
   const servers = await Promise.all(
     ["node-1", "node-2", "node-3"].map(async (id) => {
-      const server = await runServer({ memories, admin: adminOf(() => reportOf(id)) });
+      const server = await runServer({ memories, tokens, admin: adminOf(() => reportOf(id)) });
       return { id, server };
     }),
   );

@@ -1,0 +1,122 @@
+// An acknowledgement means flushed, seen from outside by strace: on every replica that a write needs, the
+// data reached the disk (fdatasync returned) before the client had its answer.
+
+import { spawn, spawnSync, type ChildProcess } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { importRecords, record } from "./support/api.ts";
+import { bringUpCluster, until, type TestCluster } from "./support/cluster.ts";
+
+const MARKER = "flushed-before-acknowledged";
+const NODES = ["node-1", "node-2"];
+const SYSCALLS = "trace=write,writev,pwrite64,pwritev,pwritev2,fdatasync,fsync,msync,sync_file_range";
+
+let cluster: TestCluster | undefined;
+const tracers: ChildProcess[] = [];
+const missing = spawnSync("strace", ["--version"]).error !== undefined;
+
+beforeAll(async () => {
+  if (missing) {
+    if (process.env["CI"] === "true") throw new Error("strace is not installed");
+    process.stderr.write("skipped: flush.test.ts: strace is not installed\n");
+    return;
+  }
+  // Two copies: both nodes are needed for every write.
+  cluster = await bringUpCluster({ nodes: 2, flags: ["--replication", "single", "--shards", "1", "--sharding", "hash"] });
+});
+afterAll(async () => {
+  for (const tracer of tracers) tracer.kill("SIGKILL");
+  await cluster?.end();
+});
+
+interface Syscall {
+  readonly name: string;
+  readonly text: string;
+  readonly startedMs: number;
+  /** When it returned; undefined while it had not when the trace ended. */
+  endedMs: number | undefined;
+}
+
+/** Calls in the order in which they began; `-ttt` gives seconds, `-T` how long a call took. */
+function syscallsOf(trace: string): readonly Syscall[] {
+  const calls: Syscall[] = [];
+  const open = new Map<string, Syscall>();
+  for (const line of trace.split("\n")) {
+    const [, pid = "", seconds = "", rest = ""] = /^(\d+) +(\d+\.\d+) (.*)$/.exec(line) ?? [];
+    const atMs = Number(seconds) * 1000;
+    const resumed = /^<\.\.\. (\w+) resumed>/.test(rest);
+    if (resumed) {
+      const call = open.get(pid);
+      if (call !== undefined) call.endedMs = atMs;
+      open.delete(pid);
+      continue;
+    }
+    const name = /^(\w+)\(/.exec(rest)?.[1];
+    if (name === undefined) continue;
+    const took = /<(\d+\.\d+)>$/.exec(rest)?.[1];
+    const call: Syscall = {
+      name,
+      text: rest,
+      startedMs: atMs,
+      endedMs: took === undefined ? undefined : atMs + Number(took) * 1000,
+    };
+    if (rest.endsWith("<unfinished ...>")) open.set(pid, call);
+    calls.push(call);
+  }
+  return calls;
+}
+
+/** The file that a call is about, as `-y` notes it after the descriptor. */
+function fileOf({ text }: Syscall): string {
+  return /^\w+\(\d+<(?<path>[^>]*)>/.exec(text)?.groups?.["path"] ?? "";
+}
+
+test("no acknowledgement before the data is flushed on every replica it needs", async (context) => {
+  if (cluster === undefined) return context.skip("strace is not installed");
+  const { pidOf, directory, hosts, dataDir } = cluster;
+  const traces = NODES.map((node) => join(directory, `${node}.strace`));
+  for (const [index, node] of NODES.entries()) {
+    const options = ["-f", "-ttt", "-T", "-y", "-s", "1000000", "-e", SYSCALLS];
+    const tracer = spawn("strace", [...options, "-p", String(pidOf(node)), "-o", traces[index] ?? ""], {
+      stdio: ["ignore", "ignore", "pipe"],
+    });
+    tracers.push(tracer);
+    let said = "";
+    tracer.stderr?.on("data", (chunk: Buffer) => (said += String(chunk)));
+    await until(`strace is attached to ${node}`, () => said.includes("attached"));
+  }
+  const text = `${MARKER} ${"x".repeat(200)}`;
+  // Without a vector of its own the text alone is large; the marker stands in it once.
+  const answer = await importRecords(hosts[0] ?? "", [record("flushed", "ada", text)]);
+  const answeredMs = performance.timeOrigin + performance.now();
+  expect(answer).toMatchObject({ status: 200 });
+  for (const tracer of tracers) tracer.kill("SIGINT");
+  await until("strace has ended", () => tracers.every(({ exitCode, signalCode }) => exitCode !== null || signalCode !== null));
+
+  for (const [index, node] of NODES.entries()) {
+    const calls = syscallsOf(readFileSync(traces[index] ?? "", "utf8"));
+    const written = calls.find((one) => isWriteOf(one, dataDir(node)) && holdsMarker(one.text));
+    expect(written, `${node} wrote the memory below its data directory`).toBeDefined();
+    const file = written === undefined ? "" : fileOf(written);
+    const flushed = calls.find(
+      (one) =>
+        /^f(?:data)?sync$/.test(one.name) && fileOf(one) === file && one.startedMs >= (written?.endedMs ?? Infinity),
+    );
+    expect(flushed?.endedMs, `${node} flushed ${file} after writing it`).toBeDefined();
+    expect(flushed?.endedMs ?? Infinity, `${node} flushed before the client was answered`).toBeLessThan(answeredMs);
+  }
+});
+
+function isWriteOf(call: Syscall, folder: string): boolean {
+  return /^p?write/.test(call.name) && fileOf(call).startsWith(folder);
+}
+
+/** The log whitens what it writes: every byte is combined with a constant. */
+function holdsMarker(text: string): boolean {
+  return text.includes(MARKER) || text.includes(whitened(MARKER));
+}
+
+function whitened(marker: string): string {
+  return [...Buffer.from(marker)].map((byte) => `\\${(byte ^ 0xa5).toString(8)}`).join("");
+}

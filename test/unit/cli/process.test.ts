@@ -1,0 +1,77 @@
+// The program as a process of its own: pipes that close, and signals.
+
+import { spawn } from "node:child_process";
+import type { Readable } from "node:stream";
+import { beforeAll, describe, expect, it } from "vitest";
+import { bundledProgram } from "./support/bundle.ts";
+import { visibleCluster } from "./support/cluster.ts";
+import type { VisibleCluster } from "./support/cluster.ts";
+
+let program = "";
+let cluster: VisibleCluster;
+beforeAll(async () => {
+  program = await bundledProgram();
+  cluster = await visibleCluster();
+});
+
+interface Ended {
+  readonly exit: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** `then` is called once stdout or stderr holds `text`, with the process still running. */
+function run(
+  argv: readonly string[],
+  text: string,
+  then: (child: { kill(signal: NodeJS.Signals): boolean; readonly stdout: Readable }) => void,
+): Promise<Ended> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(process.execPath, [program, ...argv], {
+      cwd: cluster.cwd,
+      stdio: ["ignore", "pipe", "pipe"],
+      env: { PATH: process.env["PATH"], LANG: "C.UTF-8" },
+    });
+    const seen = { stdout: "", stderr: "" };
+    let done = false;
+    for (const name of ["stdout", "stderr"] as const) {
+      child[name].on("data", (chunk: Buffer) => {
+        seen[name] += chunk.toString("utf8");
+        if (done || !seen[name].includes(text)) return;
+        done = true;
+        then(child);
+      });
+    }
+    child.on("error", reject);
+    child.on("close", (exit) => {
+      resolve({ exit, ...seen });
+    });
+  });
+}
+
+describe("a reader that has had enough", () => {
+  it("ends the program quietly, with exit 0", async () => {
+    const { exit, stderr } = await run(["status", "--watch"], "LEADS", ({ stdout }) => stdout.destroy());
+    expect({ exit, stderr }).toEqual({ exit: 0, stderr: "" });
+  });
+});
+
+describe("a signal", () => {
+  it("Ctrl-C ends a wait with exit 130 and a word, not a stack", async () => {
+    const { exit, stdout, stderr } = await run(["wait", "--for", "down"], "still there", (child) =>
+      child.kill("SIGINT"),
+    );
+    expect({ exit, stdout }).toEqual({ exit: 130, stdout: "" });
+    expect(stderr).toMatch(/interrupted\n$/);
+  });
+
+  it("SIGTERM ends it with exit 143", async () => {
+    const { exit } = await run(["wait", "--for", "down"], "still there", (child) => child.kill("SIGTERM"));
+    expect(exit).toBe(143);
+  });
+
+  it("Ctrl-C ends status --watch with exit 0", async () => {
+    const { exit } = await run(["status", "--watch"], "LEADS", (child) => child.kill("SIGINT"));
+    expect(exit).toBe(0);
+  });
+});
