@@ -33,8 +33,11 @@ function newest(folder) {
 }
 
 if (mtime(at("node_modules/.package-lock.json")) < mtime(at("package-lock.json"))) {
+  // Not `npm ci`: it refuses a lock that lacks the optional packages of other platforms, and the lock lacks
+  // those that the registry did not have when it was made. Versions and checksums are the lock's either way.
   run("installing dependencies", "npm", [
-    "ci",
+    "install",
+    "--no-save",
     "--ignore-scripts",
     "--no-audit",
     "--no-fund",

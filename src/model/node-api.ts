@@ -22,6 +22,8 @@ export interface PeerReport {
   readonly state: "up" | "suspect" | "down";
   /** Age of the last frame received from it; null when none was received since this node started. */
   readonly lastHeartbeatMs: number | null;
+  /** True once it was met: it then has data, and is refused when it comes back without. */
+  readonly known?: boolean;
   /** Why it is refused or unreachable, where known. */
   readonly error?: string;
 }

@@ -3,6 +3,7 @@
 
 import { request as httpRequest } from "node:http";
 import { request as httpsRequest } from "node:https";
+import { Mem0ctlError } from "../model/errors.ts";
 import type { Manifest, NodeSpec } from "../model/manifest.ts";
 import type { NodeReport } from "../model/node-api.ts";
 import type { ShardMap } from "../model/shard-map.ts";
@@ -24,16 +25,29 @@ export interface PeerAccess {
   readonly tls: { readonly cert: Buffer; readonly key: Buffer; readonly ca: Buffer } | undefined;
 }
 
-/** Asks the other nodes of the manifest whether the cluster lives already. */
+/**
+ * Asks the other nodes of the manifest whether the cluster lives already. Throws `data-lost` when it does and
+ * has met this node before: an empty data directory would then take back what it has promised.
+ */
 export async function beginning(manifest: Manifest, self: NodeSpec, access: PeerAccess): Promise<Beginning> {
   const clusterId = foundingClusterId(manifest);
   const others = manifest.nodes.filter((node) => node.id !== self.id);
   const reports = await Promise.all(others.map((node) => askReport(node, access)));
   const living = reports.filter((report) => report?.cluster === manifest.name);
-  const elsewhere = living
+  const [elsewhere] = living
     .filter((report) => report !== undefined && report.clusterId !== clusterId)
-    .toSorted((a, b) => (b?.map.epoch ?? 0) - (a?.map.epoch ?? 0))[0];
-  if (elsewhere !== undefined) return { clusterId: elsewhere.clusterId, map: elsewhere.map, founder: false };
+    .toSorted((a, b) => (b?.map.epoch ?? 0) - (a?.map.epoch ?? 0));
+  const cluster = elsewhere?.clusterId ?? clusterId;
+  for (const report of living) {
+    if (report?.clusterId === cluster && report.peers.some(({ id, known }) => id === self.id && known)) {
+      throw new Mem0ctlError("conflict", "data-lost", `${self.id} was here before, and its data is gone`, {
+        why: `${report.id} knows it from earlier, and ${self.dataDir} is empty`,
+        hint: "put its data back; or let a node with a new id join, and this one leave",
+        data: { node: self.id },
+      });
+    }
+  }
+  if (elsewhere !== undefined) return { clusterId: cluster, map: elsewhere.map, founder: false };
   return { clusterId, map: initialShardMap(manifest), founder: true };
 }
 
@@ -78,6 +92,7 @@ function parseReport(body: Buffer): NodeReport | undefined {
       typeof report.cluster === "string" &&
       typeof report.clusterId === "string" &&
       typeof report.map?.epoch === "number" &&
+      Array.isArray(report.peers) &&
       Array.isArray(report.map.shards) &&
       Array.isArray(report.map.nodes);
     return valid ? (report as NodeReport) : undefined;

@@ -56,7 +56,9 @@ async function start(argv: readonly string[]): Promise<RunningNode> {
     onDiskFailure: (reason) => {
       // After a failed flush nobody can say what is on disk: no promise may follow.
       sayError(new Mem0ctlError("failed", "disk-failed", `the disk of ${spec.id} failed`, { why: reason }));
-      process.exit(1);
+      // Not `process.exit`: its hooks could wait for a log that nobody reads any more.
+      process.kill(process.pid, "SIGKILL");
+      throw new Error(reason);
     },
   });
 }

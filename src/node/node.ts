@@ -93,6 +93,8 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
     const state = openLmdbStore({
       folder: join(folder, "state"),
       flushDelayMs: STATE_FLUSH_DELAY_MS,
+      // The state never gets ahead of the log that it was applied from.
+      beforeFlush: () => log.append([]),
       onDiskFailure,
     });
     opened.push(state);
@@ -318,8 +320,9 @@ class EmbeddedNode {
     await this.http?.close();
     this.peers.close();
     await this.host.stop();
-    await this.stores.state.close();
+    // The state waits for the log: a log that is stuck on a full disk must give up first.
     await this.stores.log.close();
+    await this.stores.state.close();
     await this.release?.();
     logger.info({ node: spec.id }, "node stopped");
     this.markStopped();
@@ -392,6 +395,8 @@ class EmbeddedNode {
         return this.host.snapshots.receive(from, body);
       case "transfer":
         return this.admin.transferHere(body as TransferCall);
+      case "holds-shards":
+        return this.host.holdsShards();
       case "members":
         return this.membersHere((body as { group: GroupId }).group);
       default:
@@ -451,6 +456,7 @@ class EmbeddedNode {
             id: node.id,
             state: this.liveness.state(node.id),
             lastHeartbeatMs: this.liveness.lastHeartbeatMs(node.id),
+            known: this.knownUid(node.id) !== undefined,
             ...(error === undefined || this.peers.connected(node.id) ? {} : { error }),
           };
         }),
@@ -465,7 +471,8 @@ class EmbeddedNode {
   }
 
   private rememberUid(peer: NodeId, uid: string): void {
-    void this.stores.log.append([{ kind: "fact", name: `peer ${peer}`, value: uid }]);
+    // Not written only when the node stops while its disk is full; it then meets the peer again.
+    void this.stores.log.append([{ kind: "fact", name: `peer ${peer}`, value: uid }]).catch(() => undefined);
   }
 
   private noteRefusal(peer: NodeId, reason: string): void {

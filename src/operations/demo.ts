@@ -42,6 +42,7 @@ const HEAL_MS_MAX = 30_000;
 const CALL_MS = 10_000;
 /** Users that are written to while the leader is gone; enough to reach most shards. */
 const WRITERS = 48;
+const SHARDS_SHOWN = 4;
 
 /** @throws Mem0ctlError `demo-failed` when something that the demo shows did not hold. */
 export async function runDemo(options: DemoOptions): Promise<void> {
@@ -104,7 +105,7 @@ async function scenes(engine: Engine, manifest: Manifest, options: DemoOptions):
   const full = await look();
   say(pictures.status(full));
   say(pictures.shardMap(full));
-  say(pictures.lag(full));
+  say(pictures.lag(firstShards(full)));
 
   heading(say, "3. kill -9 of the leader");
   const victim = leaderOf(full);
@@ -135,6 +136,17 @@ async function scenes(engine: Engine, manifest: Manifest, options: DemoOptions):
 
 function heading(say: (line: string) => void, text: string): void {
   say(`\n== ${text}`);
+}
+
+/** What fits on a screen. */
+function firstShards(view: ClusterView): ClusterView {
+  return { ...view, shards: view.shards.slice(0, SHARDS_SHOWN) };
+}
+
+/** Log entries that the shards' leaders have and `node` has not acknowledged. */
+function entriesBehind(view: ClusterView, node: string): number {
+  const replicas = view.shards.flatMap((shard) => shard.replicas).filter((replica) => replica.node === node);
+  return replicas.reduce((sum, replica) => sum + (replica.lagEntries ?? 0), 0);
 }
 
 /** The cluster's leader, as a process that can be killed. */

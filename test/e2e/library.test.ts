@@ -65,9 +65,9 @@ it("the example agrees with the types that are published", async () => {
   copyFileSync(EXAMPLE, join(home, "example.ts"));
   const outcome = await node(
     join(root, "node_modules/typescript/bin/tsc"),
-    ...["--noEmit", "--strict", "--exactOptionalPropertyTypes", "--skipLibCheck"],
-    ...["--module", "nodenext", "--target", "es2023"],
-    ...["--types", "node", "--typeRoots", join(root, "node_modules/@types")],
+    ..."--noEmit --strict --exactOptionalPropertyTypes --skipLibCheck".split(" "),
+    ..."--module nodenext --target es2023 --types node --typeRoots".split(" "),
+    join(root, "node_modules/@types"),
     "example.ts",
   );
   expect(outcome).toEqual({ code: 0, stdout: "", stderr: "" });

@@ -89,14 +89,23 @@ describe("the main job", () => {
   test("status is one JSON document: healthy, every shard led, leaders spread", async () => {
     const { code, view } = await cluster.status();
     expect(code).toBe(0);
-    expect(view).toMatchObject({ health: "healthy", reasons: [], totalNodes: 3, healthyNodes: 3, totalShards: 8 });
+    expect(view).toMatchObject({
+      health: "healthy",
+      reasons: [],
+      totalNodes: 3,
+      healthyNodes: 3,
+      totalShards: 8,
+    });
     expect(view.shards.every(({ state, leader }) => state === "ok" && leader !== null)).toBe(true);
     expect(view.nodes.every(({ leads }) => leads >= 2)).toBe(true);
   });
 
   test("import stores every line, and export gives back every field and vector", async () => {
     const { code, stdout } = await cluster.mem0ctl("memories", "import", "memories.jsonl");
-    expect({ code, stdout: stdout.trim() }).toEqual({ code: 0, stdout: `imported ${COUNT} of ${COUNT} memories` });
+    expect({ code, stdout: stdout.trim() }).toEqual({
+      code: 0,
+      stdout: `imported ${COUNT} of ${COUNT} memories`,
+    });
     expect(await changed()).toEqual([]);
   });
 
@@ -104,7 +113,9 @@ describe("the main job", () => {
     await cluster.signal("node-2", "SIGKILL");
     const view = await until("every shard has a leader again, and node-2 is known to be down", async () => {
       const status = await cluster.status();
-      const named = status.view.reasons.some(({ code, message }) => code === "node-down" && message.includes("node-2"));
+      const named = status.view.reasons.some(
+        ({ code, message }) => code === "node-down" && message.includes("node-2"),
+      );
       return status.code === 3 && named ? status.view : undefined;
     });
     expect(view.health).toBe("degraded");
@@ -116,7 +127,11 @@ describe("the main job", () => {
   test("restart and wait heal it, and nothing is lost", async () => {
     expect(await cluster.mem0ctl("restart", "--timeout", "50s")).toMatchObject({ code: 0 });
     expect(await cluster.mem0ctl("wait", "--for", "healthy", "--timeout", "30s")).toMatchObject({ code: 0 });
-    expect((await cluster.status()).view.nodes.map(({ memories }) => memories)).toEqual([COUNT, COUNT, COUNT]);
+    expect((await cluster.status()).view.nodes.map(({ memories }) => memories)).toEqual([
+      COUNT,
+      COUNT,
+      COUNT,
+    ]);
     expect(await changed()).toEqual([]);
   }, 60_000);
 

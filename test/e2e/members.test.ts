@@ -15,7 +15,8 @@ let cluster: TestCluster;
 beforeAll(async () => {
   cluster = await bringUpCluster({ spare: 1, flags: ["--shards", "6"] });
   const records = Array.from({ length: COUNT }, (_, index) => record(`m-${index}`, `user-${index % USERS}`));
-  expect(await importRecords(cluster.hosts[0] ?? "", records)).toMatchObject({ status: 200 });
+  const { status } = await importRecords(cluster.hosts[0] ?? "", records);
+  if (status !== 200) throw new Error(`the import was answered with ${status}`);
 });
 afterAll(async () => cluster?.end());
 
@@ -48,7 +49,11 @@ async function report(host: string): Promise<NodeReport> {
 test("a node that joins is known everywhere, answers every request, and nothing is lost", async () => {
   const address = `127.0.0.1:${cluster.ports[3] ?? 0}`;
   const node = { id: "node-4", address, role: "primary", zone: "d", weight: 1, draining: false };
-  const joined = await call(cluster.hosts[1] ?? "", { method: "POST", path: "/v1/cluster/join", body: { node } });
+  const joined = await call(cluster.hosts[1] ?? "", {
+    method: "POST",
+    path: "/v1/cluster/join",
+    body: { node },
+  });
   expect(joined).toMatchObject({ status: 200 });
   expect((joined.body as ShardMap).nodes.map(({ id }) => id)).toContain("node-4");
 
@@ -80,7 +85,9 @@ test("a node that leaves hands everything over: it holds nothing, the others hol
   expect(left).toMatchObject({ status: 200 });
   const map = left.body as ShardMap;
   expect(map.nodes.map(({ id }) => id).toSorted()).toEqual(["node-1", "node-3", "node-4"]);
-  expect(map.shards.every(({ replicas }) => replicas.length === 3 && !replicas.includes("node-2"))).toBe(true);
+  expect(map.shards.every(({ replicas }) => replicas.length === 3 && !replicas.includes("node-2"))).toBe(
+    true,
+  );
 
   await until("node-2 has given up its replicas", async () => {
     const { groups } = await report(cluster.hosts[1] ?? "");
@@ -91,7 +98,11 @@ test("a node that leaves hands everything over: it holds nothing, the others hol
   writeFileSync(cluster.file, manifest.replace(/ +- \{ id: node-2.*\n/, ""));
   await healthy(3);
   expect(await ids()).toEqual(all);
-  for (const host of [cluster.hosts[0] ?? "", cluster.hosts[2] ?? "", `http://127.0.0.1:${cluster.ports[3] ?? 0}`]) {
+  for (const host of [
+    cluster.hosts[0] ?? "",
+    cluster.hosts[2] ?? "",
+    `http://127.0.0.1:${cluster.ports[3] ?? 0}`,
+  ]) {
     const held = await Promise.all(map.shards.map(async ({ id }) => staleExport(host, id)));
     expect(held.flat()).toHaveLength(COUNT);
   }

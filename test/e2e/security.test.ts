@@ -95,7 +95,9 @@ describe("a cluster with TLS and tokens", () => {
   test("is healthy, and the CLI reads the manifest's admin token", async () => {
     const { code, view } = await cluster.status();
     expect({ code, health: view.health }).toEqual({ code: 0, health: "healthy" });
-    expect(await cluster.mem0ctl("memories", "add", "an admin may", "--user", "ada")).toMatchObject({ code: 0 });
+    expect(await cluster.mem0ctl("memories", "add", "an admin may", "--user", "ada")).toMatchObject({
+      code: 0,
+    });
   });
 
   test("without a token, or with a wrong one, the answer is 401; with too small a role 403", async () => {
@@ -121,7 +123,7 @@ describe("a cluster with TLS and tokens", () => {
   });
 
   test("plain HTTP gets no answer, and an admin token alone makes nobody a peer", async () => {
-    await expect(fetch(`http://127.0.0.1:${cluster.ports[0] ?? 0}/v1/ping/`)).rejects.toThrow();
+    await expect(fetch(`http://127.0.0.1:${cluster.ports[0] ?? 0}/v1/ping/`)).rejects.toThrow("fetch failed");
     const upgrade = { headers: { connection: "Upgrade", upgrade: "mem0ctl-peer/1" } };
     expect(await status("GET", "/", TOKENS.admin, upgrade)).toBe(401);
     expect(await status("GET", "/", undefined, upgrade)).toBe(401);

@@ -27,8 +27,11 @@ async function locate(cluster: TestCluster, key: string): Promise<Location> {
 async function counts(cluster: TestCluster): Promise<ReadonlyMap<string, number>> {
   const { code, stdout, stderr } = await cluster.mem0ctl("memories", "stats", "-o", "json");
   if (code !== 0) throw new Error(stderr);
-  const stats: { readonly shards: readonly { readonly id: string; readonly memories: number }[] } = JSON.parse(stdout);
-  return new Map(stats.shards.filter(({ memories }) => memories > 0).map(({ id, memories }) => [id, memories]));
+  const stats: { readonly shards: readonly { readonly id: string; readonly memories: number }[] } =
+    JSON.parse(stdout);
+  return new Map(
+    stats.shards.filter(({ memories }) => memories > 0).map(({ id, memories }) => [id, memories]),
+  );
 }
 
 async function untilStatus(
@@ -64,36 +67,53 @@ describe("range sharding, two copies and an arbiter", () => {
   }
 
   test("keys go to the shard whose range they are in", async () => {
-    const located = await Promise.all(["a", "fzz", "g", "mzz", "n", "szz", "t", "é"].map(async (key) => locate(cluster, key)));
+    const located = await Promise.all(
+      ["a", "fzz", "g", "mzz", "n", "szz", "t", "é"].map(async (key) => locate(cluster, key)),
+    );
     expect(located.map(({ shard }) => shard)).toEqual(["0", "0", "1", "1", "2", "2", "3", "3"]);
     expect(located[2]).toMatchObject({ range: "keys [g, n)", live: true, arbiters: ["arbiter-1"] });
     expect(await write()).toBe(true);
-    expect(await counts(cluster)).toEqual(new Map([["0", 1], ["1", 1], ["2", 1], ["3", 1]]));
+    expect(await counts(cluster)).toEqual(
+      new Map([
+        ["0", 1],
+        ["1", 1],
+        ["2", 1],
+        ["3", 1],
+      ]),
+    );
   });
 
   test("the arbiter leads nothing, holds no memories and serves none of its own", async () => {
     const { view } = await cluster.status();
-    expect(view.nodes.find(({ id }) => id === "arbiter-1")).toMatchObject({ leads: 0, replicas: 0, memories: 0 });
+    expect(view.nodes.find(({ id }) => id === "arbiter-1")).toMatchObject({
+      leads: 0,
+      replicas: 0,
+      memories: 0,
+    });
     // A read through it, however stale, is answered by a node that has the data.
     expect(await staleExport(cluster.hosts[2] ?? "", "0")).toHaveLength(1);
   });
 
-  test.each(["node-1", "node-2"])("%s killed: the other goes on with the arbiter, and nothing is lost", async (victim) => {
-    const survivor = nodes.find((node) => node.startsWith("node") && node !== victim) ?? "";
-    await cluster.signal(victim, "SIGKILL");
-    await until("writes are acknowledged again", write);
-    const view = await untilStatus(cluster, 3, ({ reasons }) =>
-      reasons.some(({ code, message }) => code === "node-down" && message.includes(victim)),
-    );
-    expect(view.shards.map(({ leader }) => leader)).toEqual([survivor, survivor, survivor, survivor]);
-    for (let count = 0; count < 5; count += 1) expect(await write()).toBe(true);
-    expect(await cluster.mem0ctl("up", "--timeout", "40s")).toMatchObject({ code: 0 });
-    const back = await until("the node that was away has everything", async () => {
-      const held = (await cluster.status()).view.nodes.find(({ id }) => id === victim)?.memories;
-      return held === written ? held : undefined;
-    });
-    expect(back).toBe(written);
-  }, 40_000);
+  test.each(["node-1", "node-2"])(
+    "%s killed: the other goes on with the arbiter, and nothing is lost",
+    async (victim) => {
+      const survivor = nodes.find((node) => node.startsWith("node") && node !== victim) ?? "";
+      await cluster.signal(victim, "SIGKILL");
+      await until("writes are acknowledged again", write);
+      const view = await untilStatus(cluster, 3, ({ reasons }) =>
+        reasons.some(({ code, message }) => code === "node-down" && message.includes(victim)),
+      );
+      expect(view.shards.map(({ leader }) => leader)).toEqual([survivor, survivor, survivor, survivor]);
+      for (let count = 0; count < 5; count += 1) expect(await write()).toBe(true);
+      expect(await cluster.mem0ctl("up", "--timeout", "40s")).toMatchObject({ code: 0 });
+      const back = await until("the node that was away has everything", async () => {
+        const held = (await cluster.status()).view.nodes.find(({ id }) => id === victim)?.memories;
+        return held === written ? held : undefined;
+      });
+      expect(back).toBe(written);
+    },
+    40_000,
+  );
 
   test("an arbiter that holds the newest entries brings a data node up to date and hands over", async () => {
     // node-1 and the arbiter acknowledge writes that node-2 has never seen; then only those two are left.
@@ -117,7 +137,8 @@ describe("directory sharding without copies", () => {
   beforeAll(async () => {
     cluster = await bringUpCluster({
       flags: ["--replication", "none", "--sharding", "directory", "--shards", "6"],
-      edit: (manifest) => manifest.replace("    # directory: { acme: 3 }", "    directory: { acme: 3, globex: 5 }"),
+      edit: (manifest) =>
+        manifest.replace("    # directory: { acme: 3 }", "    directory: { acme: 3, globex: 5 }"),
     });
   });
   afterAll(async () => cluster?.end());
@@ -129,7 +150,13 @@ describe("directory sharding without copies", () => {
     expect(await locate(cluster, "foo")).toMatchObject({ slot: 12182, shard: "4", pinned: false });
     const records = [record("a1", "acme"), record("a2", "acme"), record("g1", "globex"), record("f1", "foo")];
     expect(await importRecords(cluster.hosts[1] ?? "", records)).toMatchObject({ status: 200 });
-    expect(await counts(cluster)).toEqual(new Map([["3", 2], ["4", 1], ["5", 1]]));
+    expect(await counts(cluster)).toEqual(
+      new Map([
+        ["3", 2],
+        ["4", 1],
+        ["5", 1],
+      ]),
+    );
   });
 
   test("a lost node takes its own shards with it and no others; writes to them are refused, not lost", async () => {
@@ -149,7 +176,13 @@ describe("directory sharding without copies", () => {
     expect(await importRecords(alive, [record("f2", "foo")])).toMatchObject({ status: 200 });
 
     expect(await cluster.mem0ctl("up", "--timeout", "40s")).toMatchObject({ code: 0 });
-    expect(await counts(cluster)).toEqual(new Map([["3", 2], ["4", 2], ["5", 1]]));
+    expect(await counts(cluster)).toEqual(
+      new Map([
+        ["3", 2],
+        ["4", 2],
+        ["5", 1],
+      ]),
+    );
   }, 40_000);
 });
 
@@ -173,7 +206,15 @@ describe("three copies", () => {
 
     const write = await importRecords(host, [record("during", "ada")], 1500);
     expect([503, 504]).toContain(write.status);
-    const added = await cluster.mem0ctl("memories", "add", "nobody keeps this", "--user", "ada", "--timeout", "2s");
+    const added = await cluster.mem0ctl(
+      "memories",
+      "add",
+      "nobody keeps this",
+      "--user",
+      "ada",
+      "--timeout",
+      "2s",
+    );
     expect([4, 5]).toContain(added.code);
     const read = await call(host, { path: "/v1/memories/before/", headers: { "x-timeout-ms": "1500" } });
     expect([503, 504]).toContain(read.status);
@@ -182,6 +223,8 @@ describe("three copies", () => {
     expect(await cluster.mem0ctl("up", "--timeout", "40s")).toMatchObject({ code: 0 });
     expect(await call(host, { path: "/v1/memories/before/" })).toMatchObject({ status: 200 });
     expect(await importRecords(host, [record("after", "ada")])).toMatchObject({ status: 200 });
-    expect(await call(cluster.hosts[2] ?? "", { path: "/v1/memories/after/" })).toMatchObject({ status: 200 });
+    expect(await call(cluster.hosts[2] ?? "", { path: "/v1/memories/after/" })).toMatchObject({
+      status: 200,
+    });
   }, 60_000);
 });

@@ -55,7 +55,7 @@ export const shardMap: Decoder<ShardMap> = object<ShardMap>({
 
 const peer = object<PeerReport>(
   { id: text, state: oneOf(["up", "suspect", "down"]), lastHeartbeatMs: nullable(number) },
-  { error: text },
+  { known: truth, error: text },
 );
 
 const progress = object<ProgressReport>({

@@ -59,8 +59,11 @@ export function nodeProgram(): string {
   });
 }
 
-/** Room for the short-lived objects of many requests: they die young instead of being moved and marked. */
-const NODE_FLAGS = ["--max-semi-space-size=32"];
+/**
+ * Room for the short-lived objects of many requests, which then die young instead of being moved, and one
+ * helper thread for V8: several nodes share a small machine.
+ */
+const NODE_FLAGS = ["--max-semi-space-size=64", "--v8-pool-size=1"];
 
 /** @throws Mem0ctlError `unsafe-path`, `data-dir-unusable`, `spawn-failed`. */
 export async function spawnNode(node: NodeSpec, manifestFile: string, program: string): Promise<SpawnedNode> {
@@ -68,12 +71,16 @@ export async function spawnNode(node: NodeSpec, manifestFile: string, program: s
   const logFile = join(node.dataDir, LOG_FILE);
   const { descriptor, offset } = await openLog(logFile);
   try {
-    const child = spawn(process.execPath, [...NODE_FLAGS, program, "--manifest", manifestFile, "--node", node.id], {
-      cwd: node.dataDir,
-      detached: true,
-      stdio: ["ignore", descriptor.fd, descriptor.fd],
-      windowsHide: true,
-    });
+    const child = spawn(
+      process.execPath,
+      [...NODE_FLAGS, program, "--manifest", manifestFile, "--node", node.id],
+      {
+        cwd: node.dataDir,
+        detached: true,
+        stdio: ["ignore", descriptor.fd, descriptor.fd],
+        windowsHide: true,
+      },
+    );
     let exit: NodeExit | undefined;
     child.once("exit", (code, signal) => {
       exit = { code, signal };

@@ -190,6 +190,16 @@ export class Admin implements AdminService {
         await sleep(5 * POLL_MS);
       }
     }
+    // Once it is out of the map nobody talks to it any more: while it is there, it gives its replicas up first.
+    while (Date.now() < deadlineMs && (await this.holdsReplicas(node, deadlineMs))) await sleep(5 * POLL_MS);
+  }
+
+  /** False too for a node that does not answer: it is not waited for. */
+  private async holdsReplicas(node: NodeId, deadlineMs: number): Promise<boolean> {
+    const { self, host, network } = this.options;
+    if (node === self) return host.holdsShards();
+    if (!network.connected(node)) return false;
+    return (await network.call(node, "holds-shards", {}, deadlineMs).catch(() => false)) === true;
   }
 
   private async members(group: GroupId, deadlineMs: number): Promise<readonly NodeId[] | undefined> {

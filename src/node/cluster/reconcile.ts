@@ -62,7 +62,6 @@ export function leaderRank(map: ShardMap, group: GroupId, node: NodeId): number 
 export class Reconciler {
   private readonly options: ReconcilerOptions;
   private readonly handedOver = new Map<GroupId, { readonly atMs: number; readonly times: number }>();
-  private readonly nudged = new Set<GroupId>();
   private readonly leaving = new Set<GroupId>();
 
   constructor(options: ReconcilerOptions) {
@@ -119,15 +118,18 @@ export class Reconciler {
     }
   }
 
-  /** After a start, the preferred leader need not wait for an election timeout once a quorum is connected. */
+  /**
+   * A group without a leader need not wait for an election timeout when a quorum of it is connected: the
+   * replica that is preferred among those asks for votes (a pre-vote, which changes nothing where a leader
+   * still lives), and asks again at the next look when some peer had not yet noticed the loss.
+   */
   private nudge(group: ReplicaGroup, map: ShardMap): void {
-    const { self, network, host } = this.options;
-    if (group.rank !== 0 || this.nudged.has(group.id) || !host.groups.has(group.id)) return;
+    const { self, network } = this.options;
     const voters = wantedMembership(map, group.id)?.voters ?? [];
-    const connected = voters.filter((id) => id === self || network.connected(id)).length;
-    if (2 * connected <= voters.length) return;
-    this.nudged.add(group.id);
-    group.step({ kind: "campaign" });
+    const present = voters.filter((id) => id === self || network.connected(id));
+    if (2 * present.length <= voters.length) return;
+    const first = present.toSorted((a, b) => leaderRank(map, group.id, a) - leaderRank(map, group.id, b))[0];
+    if (first === self) group.step({ kind: "campaign" });
   }
 
   /** True when the group is, or should be, changing its members. */

@@ -65,15 +65,20 @@ export class DurableGroup {
   /** Adds to `writes` what one persist effect asks for. Returns the prefix of a state that was replaced. */
   write(effect: PersistEffect, writes: LogWrite[]): Key | undefined {
     let replaced: Key | undefined;
-    let { record } = this;
+    const before = this.record;
+    let record = before;
     if (effect.hardState !== undefined) record = { ...record, hardState: effect.hardState };
     if (effect.compactTo !== undefined) record = { ...record, snapshot: effect.compactTo };
     if (effect.snapshot !== undefined) {
       replaced = this.prefix();
       record = { ...record, snapshot: effect.snapshot, generation: record.generation + 1 };
     }
-    if (record !== this.record) {
-      this.record = record;
+    this.record = record;
+    // A commit index alone is not worth a flush: after a crash the leader tells it again, and what was
+    // applied is known to be committed.
+    const promised =
+      record.hardState.term !== before.hardState.term || record.hardState.vote !== before.hardState.vote;
+    if (promised || record.snapshot !== before.snapshot) {
       writes.push({ kind: "group", group: this.id, record });
     }
     if (effect.truncateFrom !== undefined) {

@@ -11,7 +11,7 @@ import type {
   SnapshotMeta,
 } from "../../consensus/seam.ts";
 import { Mem0ctlError } from "../../model/errors.ts";
-import type { GroupId, NodeId } from "../../model/ids.ts";
+import { META_GROUP, type GroupId, type NodeId } from "../../model/ids.ts";
 import { prefixEnd, type Key } from "../storage/key.ts";
 import type { LogWrite } from "../storage/log-store.ts";
 import { removeRange } from "../storage/store.ts";
@@ -75,6 +75,7 @@ export class Host {
   private lastTickMs: number;
   private readonly tickMs: number;
   private lastDurable: Promise<void> = Promise.resolve();
+  private flushesInFlight = 0;
   private readonly cleaning = new Set<Promise<void>>();
 
   constructor(options: HostOptions) {
@@ -154,6 +155,12 @@ export class Host {
     this.clean(start, end);
   }
 
+  /** Whether this node holds a replica of any shard. */
+  holdsShards(): boolean {
+    for (const id of this.groups.keys()) if (id !== META_GROUP) return true;
+    return false;
+  }
+
   deliver(from: NodeId, id: GroupId, message: Message): void {
     const group = this.groups.get(id);
     if (group !== undefined && !this.stopped && message.from === from)
@@ -175,10 +182,18 @@ export class Host {
     return group;
   }
 
-  /** Makes `group` part of the next round of the loop. */
+  /**
+   * Makes `group` part of the next round of the loop. While the log is being flushed, what comes waits for
+   * it (a tick at most), so that one round, one frame to each peer and one flush serve many requests.
+   */
   markDirty(group: ReplicaGroup): void {
     this.dirty.add(group);
-    if (this.scheduled || this.stopped) return;
+    if (this.scheduled || this.stopped || this.flushesInFlight > 0) return;
+    this.scheduleRound();
+  }
+
+  private scheduleRound(): void {
+    if (this.scheduled || this.dirty.size === 0) return;
     this.scheduled = true;
     this.options.clock.soon(() => {
       this.scheduled = false;
@@ -225,6 +240,7 @@ export class Host {
     for (let count = Math.min(due, CATCH_UP_TICKS_MAX); count > 0; count -= 1) {
       for (const group of this.groups.values()) group.step({ kind: "tick" });
     }
+    this.scheduleRound();
   }
 
   /** One round: send, write and apply, answer, then (flushed) acknowledge. */
@@ -259,6 +275,7 @@ export class Host {
     for (const work of works) replaced.push(...work.group.writeLog(work, writes));
     if (writes.length > 0) this.lastDurable = log.append(writes);
     for (const { group } of works) group.logWritesInFlight += 1;
+    this.flushesInFlight += 1;
     this.apply(
       works.filter(({ effects }) =>
         effects.some(({ persist, committed }) => committed.length > 0 || persist?.snapshot !== undefined),
@@ -272,9 +289,11 @@ export class Host {
           this.sendOutgoing(work.group);
         }
         this.options.network.flush();
+        this.flushesInFlight -= 1;
+        if (!this.stopped) this.scheduleRound();
         for (const prefix of replaced) this.clean(prefix, prefixEnd(prefix));
       },
-      (error: unknown) => this.options.onFailure(error),
+      (error: unknown) => this.failed(error),
     );
   }
 
@@ -291,8 +310,13 @@ export class Host {
       () => {
         for (const { group, index } of reached) group.stateFlushed(index);
       },
-      (error: unknown) => this.options.onFailure(error),
+      (error: unknown) => this.failed(error),
     );
+  }
+
+  /** A stopping node whose disk is full gives up what it could not write: nobody was promised it. */
+  private failed(error: unknown): void {
+    if (!this.stopped) this.options.onFailure(error);
   }
 
   private compact(group: ReplicaGroup): void {

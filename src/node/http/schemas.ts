@@ -147,9 +147,10 @@ export const ANSWERS = {
           id: string,
           state: { type: "string", enum: ["up", "suspect", "down"] },
           lastHeartbeatMs: nullable("number"),
+          known: boolean,
           error: string,
         },
-        ["error"],
+        ["known", "error"],
       ),
     ),
     groups: list(

@@ -4,7 +4,7 @@
 //   memory  <shard key> <id>  -> StoredRecord        vector <shard key> <id> -> float32 little-endian
 //   place   <id>              -> shard key           history <id>            -> MemoryEvent[] (once updated)
 //   entity  <type> <name>     -> [memories, created_at, updated_at]
-//   session, result           -> sessions.ts         totals                  -> [memories, bytes]
+//   session <session>         -> sessions.ts         totals                  -> [memories, bytes]
 
 import { matches } from "../../memory/filter.ts";
 import { SCOPE_FIELDS } from "../../memory/record.ts";
@@ -36,6 +36,8 @@ export class MemoryMachine implements StateMachine {
   readonly vectors: VectorCache;
   private statePrefix: Key;
   private readonly sessions: Sessions;
+  /** Changed by commands of the transaction at hand. */
+  private readonly entities = new Map<string, { readonly key: Key; readonly counts: EntityRecord }>();
   private memories = 0;
   private bytes = 0;
 
@@ -60,6 +62,7 @@ export class MemoryMachine implements StateMachine {
   reload(prefix: Key): void {
     this.statePrefix = prefix;
     this.vectors.drop(this.owner);
+    this.entities.clear();
     this.sessions.reload(prefix);
     this.readTotals();
   }
@@ -73,13 +76,15 @@ export class MemoryMachine implements StateMachine {
   }
 
   finish(writer: StoreWriter): void {
+    this.sessions.write(writer);
+    this.writeEntities(writer);
     writer.put(extendKey(this.statePrefix, "totals"), pack([this.memories, this.bytes]));
   }
 
   apply(bytes: Uint8Array, index: number, writer: StoreWriter): CommandResult {
     const { session, sequence, answered, command } = decodeCommand(bytes);
     if (command.t === "open-session") {
-      this.sessions.open(session, index, writer);
+      this.sessions.open(session, index);
       return { ok: true, value: null };
     }
     const seen = this.sessions.seen(session, sequence);
@@ -96,7 +101,7 @@ export class MemoryMachine implements StateMachine {
       };
     }
     const result = this.execute(command, writer);
-    this.sessions.done(session, sequence, answered, result, index, writer);
+    this.sessions.done(session, sequence, answered, result, index);
     return result;
   }
 
@@ -164,7 +169,7 @@ export class MemoryMachine implements StateMachine {
     }
     this.memories += 1;
     this.bytes += record.length + item.vector.length;
-    this.countEntities(item.record, 1, writer);
+    this.countEntities(item.record, 1);
     this.vectors.peek(this.owner, item.key)?.set(item.id, vectorFrom(item.vector));
   }
 
@@ -199,7 +204,7 @@ export class MemoryMachine implements StateMachine {
       extendKey(this.statePrefix, "history", command.id),
       pack([...events, event].slice(-HISTORY_EVENTS_KEPT)),
     );
-    this.countEntities(after, 0, writer);
+    this.countEntities(after, 0);
     return { ok: true, value: { id: command.id, ...after } };
   }
 
@@ -211,29 +216,36 @@ export class MemoryMachine implements StateMachine {
     for (const kind of ["place", "history"]) writer.remove(extendKey(this.statePrefix, kind, id));
     this.memories -= 1;
     this.bytes -= bytes.length + (vector?.length ?? 0);
-    this.countEntities(unpack(bytes) as StoredRecord, -1, writer);
+    this.countEntities(unpack(bytes) as StoredRecord, -1);
     this.vectors.peek(this.owner, key)?.delete(id);
   }
 
   /** `change` 1 for an added memory, -1 for a removed one, 0 for one that was updated. */
-  private countEntities(record: StoredRecord, change: -1 | 0 | 1, writer: StoreWriter): void {
+  private countEntities(record: StoredRecord, change: -1 | 0 | 1): void {
     for (const field of SCOPE_FIELDS) {
       const name = record[field];
       if (name === undefined) continue;
       const key = extendKey(this.statePrefix, "entity", field, name);
-      const bytes = this.store.get(key);
-      const [count, created, updated] =
-        bytes === undefined
-          ? ([0, record.created_at, record.updated_at] as EntityRecord)
-          : (unpack(bytes) as EntityRecord);
-      if (count + change <= 0) {
-        writer.remove(key);
-        continue;
-      }
+      const id = key.toString("latin1");
+      const [count, created, updated] = this.entities.get(id)?.counts ?? this.entityOf(key, record);
       const newest = change >= 0 && record.updated_at > updated ? record.updated_at : updated;
       const oldest = record.created_at < created ? record.created_at : created;
-      writer.put(key, pack([count + change, oldest, newest]));
+      this.entities.set(id, { key, counts: [count + change, oldest, newest] });
     }
+  }
+
+  private entityOf(key: Key, record: StoredRecord): EntityRecord {
+    const bytes = this.store.get(key);
+    return bytes === undefined ? [0, record.created_at, record.updated_at] : (unpack(bytes) as EntityRecord);
+  }
+
+  /** Once per transaction: many memories of one user change one record. */
+  private writeEntities(writer: StoreWriter): void {
+    for (const { key, counts } of this.entities.values()) {
+      if (counts[0] > 0) writer.put(key, pack(counts));
+      else writer.remove(key);
+    }
+    this.entities.clear();
   }
 
   private readTotals(): void {

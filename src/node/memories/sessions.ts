@@ -7,16 +7,13 @@ import type { Store, StoreWriter } from "../storage/store.ts";
 import { pack, unpack } from "../transport/frames.ts";
 
 const SESSIONS_MAX = 256;
-/** A session's last use is written again only after this many entries; expiry is that coarse. */
-const TOUCH_ENTRIES = 1000;
-
 interface Session {
   /** Every sequence number below was answered. */
   low: number;
-  /** Index of its last use as written. */
+  /** Index of the log entry that used it last. */
   touched: number;
-  /** Sequence numbers whose results are kept. */
-  readonly kept: Set<number>;
+  /** Results by sequence number, none below `low`. */
+  readonly results: Map<number, unknown>;
 }
 
 export type Seen =
@@ -28,6 +25,8 @@ export class Sessions {
   private readonly store: Store;
   private prefix: Key;
   private sessions = new Map<string, Session>();
+  /** Changed since the last `write`. */
+  private changed = new Set<string>();
 
   constructor(store: Store, prefix: Key) {
     this.store = store;
@@ -38,61 +37,57 @@ export class Sessions {
   reload(prefix: Key): void {
     this.prefix = prefix;
     this.sessions = new Map();
+    this.changed = new Set();
     const sessions = extendKey(prefix, "session");
     for (const { key, value } of this.store.range({ start: sessions, end: prefixEnd(sessions) })) {
-      const [low, touched] = unpack(value) as [number, number];
-      this.sessions.set(String(decodeKey(key, sessions.length)[0]), { low, touched, kept: new Set() });
-    }
-    const results = extendKey(prefix, "result");
-    for (const key of this.store.keys({ start: results, end: prefixEnd(results) })) {
-      const [id, sequence] = decodeKey(key, results.length);
-      this.sessions.get(String(id))?.kept.add(Number(sequence));
+      const [low, touched, results] = unpack(value) as [number, number, [number, unknown][]];
+      this.sessions.set(String(decodeKey(key, sessions.length)[0]), {
+        low,
+        touched,
+        results: new Map(results),
+      });
     }
   }
 
-  open(id: string, index: number, writer: StoreWriter): void {
-    if (!this.sessions.has(id) && this.sessions.size >= SESSIONS_MAX) this.expireOldest(writer);
-    const session = this.sessions.get(id) ?? { low: 1, touched: index, kept: new Set<number>() };
-    session.touched = index;
-    this.sessions.set(id, session);
-    this.writeSession(id, session, writer);
+  open(id: string, index: number): void {
+    if (!this.sessions.has(id) && this.sessions.size >= SESSIONS_MAX) this.expireOldest();
+    const session = this.sessions.get(id);
+    if (session === undefined) this.sessions.set(id, { low: 1, touched: index, results: new Map() });
+    else session.touched = index;
+    this.changed.add(id);
   }
 
   seen(id: string, sequence: number): Seen {
     const session = this.sessions.get(id);
     if (session === undefined || sequence < session.low) return { kind: "expired" };
-    if (!session.kept.has(sequence)) return { kind: "new" };
-    const bytes = this.store.get(extendKey(this.prefix, "result", id, sequence));
-    return bytes === undefined ? { kind: "expired" } : { kind: "done", result: unpack(bytes) };
+    if (!session.results.has(sequence)) return { kind: "new" };
+    return { kind: "done", result: session.results.get(sequence) };
   }
 
-  done(
-    id: string,
-    sequence: number,
-    answered: number,
-    result: unknown,
-    index: number,
-    writer: StoreWriter,
-  ): void {
+  done(id: string, sequence: number, answered: number, result: unknown, index: number): void {
     const session = this.sessions.get(id);
     if (session === undefined) return;
-    writer.put(extendKey(this.prefix, "result", id, sequence), pack(result));
-    session.kept.add(sequence);
+    session.results.set(sequence, result);
+    session.touched = index;
     if (answered > session.low) {
-      for (const kept of session.kept) {
-        if (kept >= answered) continue;
-        writer.remove(extendKey(this.prefix, "result", id, kept));
-        session.kept.delete(kept);
-      }
+      for (const kept of session.results.keys()) if (kept < answered) session.results.delete(kept);
       session.low = answered;
-      this.writeSession(id, session, writer);
-    } else if (index - session.touched > TOUCH_ENTRIES) {
-      session.touched = index;
-      this.writeSession(id, session, writer);
     }
+    this.changed.add(id);
   }
 
-  private expireOldest(writer: StoreWriter): void {
+  /** Writes what changed; once per transaction, whatever the number of commands in it. */
+  write(writer: StoreWriter): void {
+    for (const id of this.changed) {
+      const key = extendKey(this.prefix, "session", id);
+      const session = this.sessions.get(id);
+      if (session === undefined) writer.remove(key);
+      else writer.put(key, pack([session.low, session.touched, [...session.results]]));
+    }
+    this.changed = new Set();
+  }
+
+  private expireOldest(): void {
     let oldest: [string, Session] | undefined;
     for (const entry of this.sessions) {
       const older =
@@ -102,13 +97,7 @@ export class Sessions {
       if (older) oldest = entry;
     }
     if (oldest === undefined) return;
-    const [id, session] = oldest;
-    for (const kept of session.kept) writer.remove(extendKey(this.prefix, "result", id, kept));
-    writer.remove(extendKey(this.prefix, "session", id));
-    this.sessions.delete(id);
-  }
-
-  private writeSession(id: string, session: Session, writer: StoreWriter): void {
-    writer.put(extendKey(this.prefix, "session", id), pack([session.low, session.touched]));
+    this.sessions.delete(oldest[0]);
+    this.changed.add(oldest[0]);
   }
 }

@@ -84,6 +84,8 @@ export interface LmdbOptions {
   readonly folder: string;
   /** How long a write may wait for others to be flushed with it; 0: not at all, for what is waited for. */
   readonly flushDelayMs: number;
+  /** Awaited before what was written is flushed: nothing here may be on disk before what it rests on. */
+  readonly beforeFlush?: () => Promise<void>;
   /** Called once with the reason when the disk fails; must not return into the store. */
   readonly onDiskFailure: (reason: string) => void;
 }
@@ -106,6 +108,7 @@ class LmdbStore implements Store {
   private timer: NodeJS.Timeout | undefined;
   private idle: (() => void)[] = [];
   private isFull = false;
+  private closing = false;
   private closed = false;
 
   constructor(options: LmdbOptions) {
@@ -200,6 +203,7 @@ class LmdbStore implements Store {
 
   async close(): Promise<void> {
     if (this.closed) return;
+    this.closing = true;
     // A full disk takes nothing more: what was never promised durable may be left behind.
     while ((this.active.size > 0 || this.flushing !== undefined) && !this.isFull) {
       this.startFlush();
@@ -237,7 +241,8 @@ class LmdbStore implements Store {
         this.flushEnded();
       },
       (error: unknown) => {
-        if (!noRoom(this.options.folder, this.dataFile)) {
+        // A log that gave up while the store closes is not on disk, and what rests on it must not be either.
+        if (!this.closing && !noRoom(this.options.folder, this.dataFile)) {
           this.options.onDiskFailure(error instanceof Error ? error.message : String(error));
           return;
         }
@@ -262,6 +267,7 @@ class LmdbStore implements Store {
 
   /** One LMDB transaction: all writes of one turn of the event loop are committed together. */
   private async write(batch: Unflushed): Promise<void> {
+    await this.options.beforeFlush?.();
     const commits = new Set<Promise<boolean>>();
     for (const { key, record } of batch.values()) {
       commits.add(record === undefined ? this.environment.remove(key) : this.environment.put(key, record));

@@ -78,6 +78,11 @@ const REWRITE_CHUNK_BYTES = 1 << 20;
 const REWRITE_RATIO = 4;
 const KINDS: readonly EntryKind[] = ["noop", "command", "config"];
 
+interface Waiting {
+  readonly resolve: () => void;
+  readonly reject: (error: Error) => void;
+}
+
 export class LogStore {
   readonly groups = new Map<GroupId, GroupLog>();
   readonly facts = new Map<string, unknown>();
@@ -89,7 +94,7 @@ export class LogStore {
   private allocated = 0;
   private sequence = 0;
   private pending: Buffer[] = [];
-  private waiting: (() => void)[] = [];
+  private waiting: Waiting[] = [];
   private flushing: Promise<void> | undefined;
   private isFull = false;
   private closing = false;
@@ -122,7 +127,10 @@ export class LogStore {
     return this.offset;
   }
 
-  /** Visible in `groups` and `facts` on return; resolves once all writes, and all before, are on disk. */
+  /**
+   * Visible in `groups` and `facts` on return; resolves once all writes, and all before, are on disk. Rejects
+   * when the store is closed while there is no room for them.
+   */
   append(writes: readonly LogWrite[]): Promise<void> {
     for (const one of writes) {
       this.see(one);
@@ -130,8 +138,9 @@ export class LogStore {
       this.pending.push(...records);
       this.sinceRewrite?.push(...records);
     }
-    return new Promise((resolve) => {
-      this.waiting.push(resolve);
+    if (this.pending.length === 0 && this.flushing === undefined) return Promise.resolve();
+    return new Promise((resolve, reject) => {
+      this.waiting.push({ resolve, reject });
       this.flushing ??= this.flushLoop();
     });
   }
@@ -155,14 +164,16 @@ export class LogStore {
       if (!(await this.writeFrame(payload))) {
         // Given up only when the node stops while its disk is full: nobody was promised anything.
         this.flushing = undefined;
+        const error = new Error("the log was closed while its disk was full");
+        for (const { reject } of [...waiting, ...this.waiting.splice(0)]) reject(error);
         return;
       }
-      for (const resolve of waiting) resolve();
+      for (const { resolve } of waiting) resolve();
       this.considerRewrite();
     }
     this.flushing = undefined;
     // Nothing to write: whoever waited for earlier writes has them.
-    for (const resolve of this.waiting.splice(0)) resolve();
+    for (const { resolve } of this.waiting.splice(0)) resolve();
   }
 
   /** False only when the node stops while there is no room. */
@@ -313,7 +324,7 @@ export class LogStore {
       this.offset = offset;
       this.allocated = offset;
       this.sequence = sequence;
-      for (const resolve of waiting) resolve();
+      for (const { resolve } of waiting) resolve();
     })();
     await this.flushing;
     this.flushing = this.pending.length > 0 || this.waiting.length > 0 ? this.flushLoop() : undefined;

@@ -17,6 +17,8 @@ import { PEER_PROTOCOL, type Network, type NetworkHandlers, type NodeBeat } from
 /** Above this many unsent bytes a peer is too slow: its messages are dropped (the protocol repeats them). */
 const UNSENT_BYTES_MAX = 64 << 20;
 const CALLS_MAX = 20_000;
+const PROBES_MAX = 5;
+const PROBE_MS = 30;
 const RETRY_MS_MIN = 50;
 const RETRY_MS_MAX = 1000;
 
@@ -376,12 +378,19 @@ export class Peers implements Network {
     return undefined;
   }
 
-  /** A closed connection alone says little; a refused one says that the process is gone. */
-  private probe(link: Link): void {
-    if (this.closed) return;
-    const socket = connect({ host: link.address.host, port: link.address.port, timeout: 1000 });
-    socket.on("connect", () => socket.destroy());
-    socket.on("timeout", () => socket.destroy());
+  /**
+   * A closed connection alone says little; a refused one says that the process is gone. Asked a few times:
+   * a dying process may close its connections just before the port they came to.
+   */
+  private probe(link: Link, times = PROBES_MAX): void {
+    if (this.closed || link.socket !== undefined || times === 0) return;
+    const socket = connect({ host: link.address.host, port: link.address.port, timeout: PROBE_MS });
+    const again = (): void => {
+      socket.destroy();
+      setTimeout(() => this.probe(link, times - 1), PROBE_MS);
+    };
+    socket.on("connect", again);
+    socket.on("timeout", again);
     socket.on("error", (error: NodeJS.ErrnoException) => {
       socket.destroy();
       if (error.code !== "ECONNREFUSED" || this.closed || link.socket !== undefined) return;

@@ -18,7 +18,10 @@ export interface Call {
 }
 
 /** One request on a connection of its own; never throws. */
-export async function call(host: string, { method = "GET", path, body, headers = {} }: Call): Promise<Answer> {
+export async function call(
+  host: string,
+  { method = "GET", path, body, headers = {} }: Call,
+): Promise<Answer> {
   return new Promise((resolve) => {
     const payload = body === undefined ? undefined : JSON.stringify(body);
     const request = httpRequest(
@@ -69,13 +72,14 @@ export function codeOf({ body }: Answer): string | undefined {
 /** What one node's own replica of a shard holds, by id, as it is there, new or not. */
 export async function staleExport(host: string, shard: string): Promise<readonly MemoryRecord[]> {
   const records: MemoryRecord[] = [];
-  for (let cursor: string | null = ""; cursor !== null; ) {
+  for (let cursor: string | null = ""; cursor !== null;) {
     const from = cursor === "" ? "" : `&cursor=${encodeURIComponent(cursor)}`;
     const { status, body }: Answer = await call(host, {
       path: `/v1/memories/export?shard=${shard}&limit=1000${from}`,
       headers: { "x-consistency": "stale" },
     });
-    if (status !== 200) throw new Error(`export of shard ${shard} from ${host}: ${status} ${JSON.stringify(body)}`);
+    if (status !== 200)
+      throw new Error(`export of shard ${shard} from ${host}: ${status} ${JSON.stringify(body)}`);
     const page = body as ExportPage;
     records.push(...page.records);
     ({ cursor } = page);

@@ -1,14 +1,10 @@
-// The documents keep up with the code: rooms, dependencies, commands, scripts, links and paths that they
-// name exist, and none is left out.
-import { execFile } from "node:child_process";
+// The documents keep up with the code: rooms, dependencies, scripts, links and paths that they name exist,
+// and none is left out. (Commands: commands.test.ts.)
 import { existsSync, readdirSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { promisify } from "node:util";
 import { describe, expect, it } from "vitest";
 import { repositoryFiles, root, textOf } from "./tracked-files.ts";
 
-const run = promisify(execFile);
-const readme = () => textOf("README.md") ?? "";
 const architecture = () => textOf("ARCHITECTURE.md") ?? "";
 
 interface PackageFile {
@@ -57,37 +53,6 @@ describe("ARCHITECTURE.md", () => {
     expect(named.filter((path) => !existsSync(join(root, path)))).toEqual([]);
   });
 });
-
-describe("README.md", () => {
-  it("shows only commands that exist", async () => {
-    const commands = [
-      ...new Set(
-        [...readme().matchAll(/\bmem0ctl +([a-z]+)\b(?! *(?:is|has|does)\b)/g)].map(([, name]) => name ?? ""),
-      ),
-    ].filter((name) => codeOf(readme()).some((code) => code.includes(`mem0ctl ${name}`)));
-    expect(commands.length).toBeGreaterThan(0);
-    const unknown: string[] = [];
-    for (const command of commands) {
-      try {
-        await run(process.execPath, [join(root, "bin/mem0ctl.js"), command, "--help"], { timeout: 20_000 });
-      } catch {
-        unknown.push(command);
-      }
-    }
-    expect(unknown).toEqual([]);
-  });
-
-  it("links only to files that exist", () => {
-    expect(deadLinks("README.md")).toEqual([]);
-  });
-});
-
-/** Fenced blocks and code spans. */
-function codeOf(markdown: string): readonly string[] {
-  return [...markdown.matchAll(/```[^\n]*\n([\s\S]*?)```|`([^`\n]+)`/g)].map(
-    ([, block, span]) => block ?? span ?? "",
-  );
-}
 
 const documents = repositoryFiles().filter((path) => path.endsWith(".md"));
 

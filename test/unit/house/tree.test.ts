@@ -37,6 +37,15 @@ describe("the repository", () => {
     expect(resolved.filter((url) => !url.startsWith("https://registry.npmjs.org/"))).toEqual([]);
     expect([...lock.matchAll(/"integrity": "sha512-/g)].length).toBeGreaterThanOrEqual(resolved.length);
   });
+
+  it("locks the dependencies that the package file asks for, and no others", () => {
+    const { packages }: { packages: Record<string, unknown> } = JSON.parse(textOf("package-lock.json") ?? "");
+    const asked: Record<string, unknown> = JSON.parse(textOf("package.json") ?? "");
+    expect(packages[""]).toMatchObject({
+      dependencies: asked["dependencies"],
+      devDependencies: asked["devDependencies"],
+    });
+  });
 });
 
 // Spelled in pieces, so that this file does not hold what it looks for.

@@ -39,10 +39,12 @@ spec:
 
 describe("a manifest that cannot be read", () => {
   it("is missing: says so and how to make one", async () => {
-    expect((await loadManifest(join(dir, "cluster.yaml"))).findings).toMatchObject([{
-      code: "manifest-not-found",
-      hint: expect.stringContaining("mem0ctl init cluster"),
-    }]);
+    expect((await loadManifest(join(dir, "cluster.yaml"))).findings).toMatchObject([
+      {
+        code: "manifest-not-found",
+        hint: expect.stringContaining("mem0ctl init cluster"),
+      },
+    ]);
   });
 
   it("is a directory", async () => {
@@ -69,15 +71,19 @@ describe("a manifest that cannot be read", () => {
   });
 
   it("is empty", async () => {
-    expect((await loadManifest(await put("a.yaml", ""))).findings).toMatchObject([{ code: "manifest-empty" }]);
+    expect((await loadManifest(await put("a.yaml", ""))).findings).toMatchObject([
+      { code: "manifest-empty" },
+    ]);
   });
 
   it("is larger than 1 MiB: names the limit", async () => {
     const file = await put("a.yaml", `# ${"x".repeat(MANIFEST_BYTES_MAX)}`);
-    expect((await loadManifest(file)).findings).toMatchObject([{
-      code: "manifest-too-large",
-      message: expect.stringContaining("1 MiB"),
-    }]);
+    expect((await loadManifest(file)).findings).toMatchObject([
+      {
+        code: "manifest-too-large",
+        message: expect.stringContaining("1 MiB"),
+      },
+    ]);
   });
 
   it("is exactly 1 MiB, which is allowed", async () => {
@@ -97,17 +103,21 @@ describe("a manifest that cannot be read", () => {
   ])("is not UTF-8 (%s): names the byte", async (_, bytes, offset) => {
     const far = 10_000;
     const buffer = Buffer.concat([Buffer.alloc(far, "a"), Buffer.from(bytes)]);
-    expect((await loadManifest(await put("a.yaml", buffer))).findings).toMatchObject([{
-      code: "not-utf8",
-      message: expect.stringMatching(new RegExp(`\\b${far + offset}\\b`)),
-    }]);
+    expect((await loadManifest(await put("a.yaml", buffer))).findings).toMatchObject([
+      {
+        code: "not-utf8",
+        message: expect.stringMatching(new RegExp(`\\b${far + offset}\\b`)),
+      },
+    ]);
   });
 
   it("holds NUL", async () => {
-    expect((await loadManifest(await put("a.yaml", "a\0b"))).findings).toMatchObject([{
-      code: "nul-character",
-      message: expect.stringMatching(/\b1\b/),
-    }]);
+    expect((await loadManifest(await put("a.yaml", "a\0b"))).findings).toMatchObject([
+      {
+        code: "nul-character",
+        message: expect.stringMatching(/\b1\b/),
+      },
+    ]);
   });
 
   it("becomes a finding, so that validate can print it like any other", async () => {

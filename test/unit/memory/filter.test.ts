@@ -1,11 +1,6 @@
 import { describe, expect, it } from "vitest";
 import fc from "fast-check";
-import {
-  boundingShardKeys,
-  matches,
-  parseFilter,
-  scopeFilter,
-} from "../../../src/memory/filter.ts";
+import { boundingShardKeys, matches, parseFilter, scopeFilter } from "../../../src/memory/filter.ts";
 import type { ShardKeyField } from "../../../src/model/ids.ts";
 import type { FilterView } from "../../../src/memory/filter.ts";
 import { shardKeyOf } from "../../../src/memory/record.ts";

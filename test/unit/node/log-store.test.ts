@@ -66,6 +66,21 @@ describe("the log store", () => {
     await again.close();
   });
 
+  it("answers an empty write when everything before it is on disk, and goes on", async () => {
+    const store = open();
+    await store.append([]);
+    const first = store.append([{ kind: "group", group: "0", record: record(1) }]);
+    let flushed = false;
+    void first.then(() => (flushed = true));
+    await store.append([]);
+    expect(flushed).toBe(true);
+    await store.append([{ kind: "entries", group: "0", entries: [entry(2)] }]);
+    await store.close();
+    const again = open();
+    expect(again.groups.get("0")?.entries).toHaveLength(1);
+    await again.close();
+  });
+
   it("replaces a group's log when a snapshot of another generation is installed", async () => {
     const store = open();
     await store.append([

@@ -79,7 +79,7 @@ describe.skipIf(process.platform !== "linux")("a data directory", () => {
   });
 
   it("is taken from a zombie, which has ended though its pid and start time are still there", async () => {
-    const pid = await processSaying("sh -c 'exit 0' & echo $!; exec sleep 60");
+    const pid = await processSaying("sleep 0.3 & echo $!; exec sleep 60");
     while (stateOfStat(statOf(pid)) !== "Z") await new Promise((resolve) => setTimeout(resolve, 5));
     leavePidFile(pid);
     lock();

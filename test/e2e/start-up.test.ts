@@ -1,0 +1,332 @@
+// Everything that may be wrong where a node starts, and a disk that fails under it later: each is told in
+// plain words with its code, nobody else is harmed, and nothing is ever taken for empty.
+
+import { execFileSync, spawn, type ChildProcess } from "node:child_process";
+import { copyFileSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { join } from "node:path";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { encodePidFile, PID_FILE, startTimeOfStat } from "../../src/model/pid-file.ts";
+import type { Identity } from "../../src/node/identity.ts";
+import type { ExportPage, NodeReport } from "../../src/model/node-api.ts";
+import { LogStore } from "../../src/node/storage/log-store.ts";
+import { call, codeOf, importRecords, record, type Answer } from "./support/api.ts";
+import { bringUpCluster, isAlive, makeCluster, until, type TestCluster } from "./support/cluster.ts";
+
+const TEXT = "The spare key is under the third flower pot";
+
+const children: ChildProcess[] = [];
+afterEach(() => {
+  for (const child of children.splice(0)) child.kill("SIGKILL");
+});
+
+interface Failure {
+  readonly code: number;
+  readonly error: { readonly code: string; readonly message: string; readonly hint?: string };
+}
+
+/** A command that must fail, with its error as `-o json` gives it. */
+async function failing(cluster: TestCluster, ...args: readonly string[]): Promise<Failure> {
+  const { code, stdout, stderr } = await cluster.mem0ctl(...args, "-o", "json");
+  const text = [stdout, stderr].find((stream) => stream.includes('"error"'));
+  if (text === undefined) throw new Error(`exit ${code}, no error: ${stdout}${stderr}`);
+  return { code, ...JSON.parse(text.slice(text.indexOf("{"))) };
+}
+
+/** Every file below the node's store. */
+function storeFiles(cluster: TestCluster, node: string): readonly string[] {
+  return readdirSync(join(cluster.dataDir(node), "store"), { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name));
+}
+
+async function get(host: string, id: string): Promise<Answer> {
+  return call(host, { path: `/v1/memories/${id}/` });
+}
+
+describe("a cluster that is started for the first time", () => {
+  let cluster: TestCluster;
+  beforeAll(async () => {
+    cluster = await makeCluster();
+  });
+  afterAll(async () => cluster?.end());
+
+  test("a taken port is named, with the process that has it; free again, up works", async () => {
+    const server = createServer((socket) => {
+      socket.on("error", () => socket.destroy());
+      socket.resume().end("I am no node\r\n");
+    });
+    await new Promise<void>((resolve) => server.listen(cluster.ports[1], "127.0.0.1", resolve));
+    try {
+      const { code, error } = await failing(cluster, "up", "--timeout", "20s");
+      expect(code).toBe(1);
+      expect(error.code).toBe("port-taken");
+      expect(error.message).toContain(String(cluster.ports[1]));
+      expect(error.message).toContain(`pid ${process.pid}`);
+    } finally {
+      await new Promise((resolve) => server.close(resolve));
+    }
+    expect(await cluster.mem0ctl("up", "--timeout", "40s")).toMatchObject({ code: 0 });
+  }, 60_000);
+
+  test("a second process on a node's data is refused, and the first goes on", async () => {
+    const before = cluster.pidOf("node-1");
+    const { code, stdout, stderr } = await cluster.mem0ctl("node", "run", "--node", "node-1");
+    expect(code).not.toBe(0);
+    expect(`${stdout}${stderr}`).toContain("data-locked");
+    expect(`${stdout}${stderr}`).toContain(String(before));
+    expect(cluster.pidOf("node-1")).toBe(before);
+    expect((await cluster.status()).code).toBe(0);
+  });
+
+  test("a pid file that names another program's process gets that program no signal", async () => {
+    expect(await importRecords(cluster.hosts[0] ?? "", [record("kept", "ada", TEXT)])).toMatchObject({
+      status: 200,
+    });
+    expect(await cluster.mem0ctl("down")).toMatchObject({ code: 0 });
+    const bystander = spawn("sleep", ["600"], { stdio: "ignore" });
+    children.push(bystander);
+    const pid = bystander.pid ?? 0;
+    const file = join(cluster.dataDir("node-1"), PID_FILE);
+    const bootId = readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
+    const its = startTimeOfStat(readFileSync(`/proc/${pid}/stat`, "utf8")) ?? "";
+    for (const startTime of ["1", its]) {
+      const port = cluster.ports[0] ?? 0;
+      writeFileSync(file, encodePidFile({ pid, startTime, bootId, node: "node-1", cluster: "e2e", port }));
+      expect(await cluster.mem0ctl("down")).toMatchObject({ code: 0 });
+      expect(isAlive(pid)).toBe(true);
+    }
+    writeFileSync(
+      file,
+      encodePidFile({ pid, startTime: "1", bootId, node: "node-1", cluster: "e2e", port: 1 }),
+    );
+    expect(await cluster.mem0ctl("up", "--timeout", "40s")).toMatchObject({ code: 0 });
+    expect(isAlive(pid)).toBe(true);
+    expect(await get(cluster.hosts[0] ?? "", "kept")).toMatchObject({ status: 200, body: { memory: TEXT } });
+  }, 40_000);
+});
+
+describe("data that a node must not take for its own", () => {
+  let cluster: TestCluster;
+  beforeAll(async () => {
+    cluster = await bringUpCluster();
+    const records = Array.from({ length: 50 }, (_, index) =>
+      record(`s-${index}`, `user-${index}`, `${TEXT} ${index}`),
+    );
+    const answer = await importRecords(cluster.hosts[0] ?? "", records);
+    if (answer.status !== 200) throw new Error(JSON.stringify(answer.body));
+    await cluster.mem0ctl("wait", "--for", "healthy");
+  });
+  afterAll(async () => cluster?.end());
+
+  test("data of another cluster is refused, and left as it is", async () => {
+    expect(await cluster.mem0ctl("down")).toMatchObject({ code: 0 });
+    const manifest = readFileSync(cluster.file, "utf8");
+    writeFileSync(cluster.file, manifest.replace("name: e2e", "name: another"));
+    try {
+      const { code, error } = await failing(cluster, "up", "--timeout", "20s");
+      expect(code).toBe(6);
+      expect(error.code).toBe("data-of-other-cluster");
+      expect(error.message).toContain("belongs to the cluster e2e, not to another");
+    } finally {
+      writeFileSync(cluster.file, manifest);
+    }
+    expect(await cluster.mem0ctl("up", "--timeout", "40s")).toMatchObject({ code: 0 });
+    expect(await get(cluster.hosts[1] ?? "", "s-7")).toMatchObject({ status: 200 });
+  }, 40_000);
+
+  test("data in a newer format is refused: upgrade", async () => {
+    expect(await cluster.mem0ctl("down", "node-2")).toMatchObject({ code: 0 });
+    const file = join(cluster.dataDir("node-2"), "store", "log");
+    copyFileSync(file, join(cluster.directory, "log.kept"));
+    const log = new LogStore({
+      folder: join(cluster.dataDir("node-2"), "store"),
+      onDiskFailure: (reason) => {
+        throw new Error(reason);
+      },
+    });
+    const identity = log.facts.get("identity") as Identity;
+    await log.append([
+      { kind: "fact", name: "identity", value: { ...identity, format: identity.format + 1 } },
+    ]);
+    await log.close();
+    const { code, error } = await failing(cluster, "up", "--timeout", "20s");
+    expect(code).toBe(6);
+    expect(error.code).toBe("data-newer-format");
+    expect(error.hint).toContain("upgrade");
+    copyFileSync(join(cluster.directory, "log.kept"), file);
+    expect(await cluster.mem0ctl("up", "--timeout", "40s")).toMatchObject({ code: 0 });
+  }, 40_000);
+
+  test("a flipped bit is reported, in the log and in the state, and never read as nothing", async () => {
+    expect(await cluster.mem0ctl("down", "node-3")).toMatchObject({ code: 0 });
+    const files = storeFiles(cluster, "node-3").filter((file) => flipped(readFileSync(file)) !== undefined);
+    expect(files.length).toBeGreaterThanOrEqual(2);
+    for (const file of files) {
+      const whole = readFileSync(file);
+      writeFileSync(file, flipped(whole) ?? whole);
+      const up = await cluster.mem0ctl("up", "--timeout", "10s");
+      if (cluster.pidOf("node-3") === undefined) {
+        // It refuses to start, and says so.
+        expect(up.code).not.toBe(0);
+        expect(up.stderr).toMatch(/checksum|corrupt/i);
+      } else {
+        // It runs: what it cannot trust it must not leave out.
+        const answers = await Promise.all(
+          Array.from({ length: 8 }, async (_, shard) =>
+            call(cluster.hosts[2] ?? "", {
+              path: `/v1/memories/export?shard=${shard}&limit=1000`,
+              headers: { "x-consistency": "stale" },
+            }),
+          ),
+        );
+        const ids = answers.flatMap(({ status, body }) =>
+          status === 200 ? (body as ExportPage).records : [],
+        );
+        expect({ file, failed: answers.filter(({ status }) => status === 500).length }).toEqual({
+          file,
+          failed: 1,
+        });
+        expect(ids.length).toBeLessThan(50);
+        await cluster.signal("node-3", "SIGKILL");
+      }
+      // The others have every memory all the while.
+      expect(await get(cluster.hosts[0] ?? "", "s-0")).toMatchObject({
+        status: 200,
+        body: { memory: `${TEXT} 0` },
+      });
+      writeFileSync(file, whole);
+    }
+    expect(await cluster.mem0ctl("up", "--timeout", "40s")).toMatchObject({ code: 0 });
+  }, 60_000);
+
+  test("a node whose data is gone is not let in again under its old id", async () => {
+    expect(await cluster.mem0ctl("down", "node-2")).toMatchObject({ code: 0 });
+    rmSync(join(cluster.dataDir("node-2"), "store"), { recursive: true });
+    const { code, error } = await failing(cluster, "up", "--timeout", "10s");
+    expect(code).toBe(6);
+    expect(error.code).toBe("data-lost");
+    expect(error.message).toContain("node-2");
+    const view = await until("the others serve without it", async () => {
+      const status = await cluster.status();
+      return status.code === 3 ? status.view : undefined;
+    });
+    expect(view.nodes.find(({ id }) => id === "node-2")?.state).not.toBe("up");
+    expect(await get(cluster.hosts[0] ?? "", "s-0")).toMatchObject({ status: 200 });
+  }, 40_000);
+});
+
+/** The file with a bit flipped in every copy of one stored memory's text; undefined where it holds none. */
+function flipped(bytes: Buffer): Buffer | undefined {
+  const plain = Buffer.from(`${TEXT} 33`);
+  // The log whitens what it writes: every byte is combined with a constant.
+  const white = plain.map((byte) => byte ^ 0xa5);
+  const changed = Buffer.from(bytes);
+  for (const text of [plain, white]) {
+    for (let at = bytes.indexOf(text); at >= 0; at = bytes.indexOf(text, at + 1)) {
+      changed[at + 5] = (changed[at + 5] ?? 0) ^ 0x01;
+    }
+  }
+  return changed.equals(bytes) ? undefined : changed;
+}
+
+describe("a disk that is full", () => {
+  let cluster: TestCluster;
+  beforeAll(async () => {
+    cluster = await bringUpCluster({ flags: ["--shards", "3", "--sharding", "hash"] });
+  });
+  afterAll(async () => cluster?.end());
+
+  function limit(node: string, bytes: string): void {
+    execFileSync("prlimit", ["--pid", String(cluster.pidOf(node)), `--fsize=${bytes}:unlimited`]);
+  }
+
+  let written = 0;
+  const acknowledged: string[] = [];
+
+  /** One large memory, on each shard in turn, through a node that has room. */
+  async function write(): Promise<Answer> {
+    const id = `d-${(written += 1)}`;
+    const answer = await importRecords(
+      cluster.hosts[2] ?? "",
+      [record(id, `user-${written % 6}`, "z".repeat(100_000))],
+      2000,
+    );
+    if (answer.status === 200) acknowledged.push(id);
+    return answer;
+  }
+
+  async function writeToAll(): Promise<readonly Answer[]> {
+    return Promise.all(Array.from({ length: 6 }, write));
+  }
+
+  /** A node whose files may not grow beyond 64 KiB, which they are above already. */
+  async function fill(node: string): Promise<void> {
+    await writeToAll();
+    limit(node, "65536");
+  }
+
+  async function lost(): Promise<readonly string[]> {
+    const answers = await Promise.all(acknowledged.map(async (id) => get(cluster.hosts[2] ?? "", id)));
+    return acknowledged.filter((_, index) => answers[index]?.status !== 200);
+  }
+
+  test("the node says so, its writes are refused, and soon others lead in its place", async () => {
+    await fill("node-1");
+    await until("status says that node-1 refuses writes", async () => {
+      for (const answer of await writeToAll()) {
+        if (answer.status === 200) continue;
+        expect([504, 507]).toContain(answer.status);
+        if (answer.status === 507) expect(codeOf(answer)).toBe("disk-full");
+      }
+      const { reasons } = (await cluster.status()).view;
+      return reasons.some(({ code, message }) => code === "write-refused" && message.includes("node-1"));
+    });
+    await until("the nodes that have room take every write", async () => {
+      const answers = await writeToAll();
+      return answers.every(({ status }) => status === 200);
+    });
+    const { view } = await cluster.status();
+    expect(view.nodes.find(({ id }) => id === "node-1")).toMatchObject({ state: "up", leads: 0 });
+    expect(await lost()).toEqual([]);
+  }, 60_000);
+
+  test("what only one disk of three can take is never acknowledged", async () => {
+    const before = acknowledged.length;
+    await cluster.signal("node-2", "SIGKILL");
+    const answers = await writeToAll();
+    expect(answers.filter(({ status }) => ![503, 504, 507].includes(status))).toEqual([]);
+    expect(acknowledged).toHaveLength(before);
+  }, 60_000);
+
+  test("with room again it takes part as before, without a restart", async () => {
+    const pid = cluster.pidOf("node-1");
+    limit("node-1", "unlimited");
+    await until("node-1 and node-3 take writes", async () =>
+      (await writeToAll()).every(({ status }) => status === 200),
+    );
+    expect(await cluster.mem0ctl("up", "--timeout", "40s")).toMatchObject({ code: 0 });
+    expect(cluster.pidOf("node-1")).toBe(pid);
+    expect(await lost()).toEqual([]);
+  }, 60_000);
+
+  test("a node that is stopped or killed while its disk is full starts again and has what the others have", async () => {
+    for (const end of ["stop", "kill"] as const) {
+      await fill("node-1");
+      await until("node-1 refuses writes", async () => {
+        await writeToAll();
+        const { body } = await call(cluster.hosts[0] ?? "", { path: "/v1/cluster/node" });
+        return (body as NodeReport).writeRefusal !== null;
+      });
+      if (end === "kill") await cluster.signal("node-1", "SIGKILL");
+      else {
+        expect(await cluster.mem0ctl("down", "node-1")).toMatchObject({ code: 0 });
+        const log = readFileSync(join(cluster.dataDir("node-1"), "node.log"), "utf8");
+        expect(log.trimEnd().split("\n").at(-1)).toContain("node stopped");
+      }
+      expect(await cluster.mem0ctl("up", "--timeout", "40s")).toMatchObject({ code: 0 });
+      expect(await lost()).toEqual([]);
+      expect((await writeToAll()).map(({ status }) => status)).toEqual([200, 200, 200, 200, 200, 200]);
+    }
+  }, 90_000);
+});
