@@ -105,6 +105,7 @@ async function scenes(engine: Engine, manifest: Manifest, options: DemoOptions):
   const full = await look();
   say(pictures.status(full));
   say(pictures.shardMap(full));
+  say(`the first ${SHARDS_SHOWN} shards:`);
   say(pictures.lag(firstShards(full)));
 
   heading(say, "3. kill -9 of the leader");
@@ -124,12 +125,16 @@ async function scenes(engine: Engine, manifest: Manifest, options: DemoOptions):
 
   heading(say, `4. ${victim.id} comes back`);
   const backSince = performance.now();
+  say(`it is ${entriesBehind(await look(), victim.id)} log entries behind`);
   await engine.up([victim.id], { timeoutMs: START_MS_MAX });
+  say(`started; it is ${entriesBehind(await look(), victim.id)} log entries behind`);
   const healed = await waitFor(engine, "healthy", { limits: manifest.limits, timeoutMs: HEAL_MS_MAX });
+  const backMs = performance.now() - backSince;
   say(
-    `healthy again after ${formatDuration(performance.now() - backSince)}; it caught up by log or snapshot`,
+    `healthy after ${formatDuration(backMs)}; it is ${entriesBehind(healed, victim.id)} log entries behind`,
   );
-  say(pictures.lag(healed));
+  say(`the first ${SHARDS_SHOWN} shards:`);
+  say(pictures.lag(firstShards(healed)));
   requireAll(acknowledged, await idsOf(engine));
   say("and every acknowledged memory is still there");
 }
