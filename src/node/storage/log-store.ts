@@ -98,6 +98,8 @@ export class LogStore {
   private flushing: Promise<void> | undefined;
   private isFull = false;
   private closing = false;
+  /** Set when it was closed with writes that found no room: none after them may be written. */
+  private givenUp: Error | undefined;
   private rewriting: Promise<void> | undefined;
   /** Records made since a rewrite began: the new file needs them too. */
   private sinceRewrite: Buffer[] | undefined;
@@ -138,6 +140,7 @@ export class LogStore {
       this.pending.push(...records);
       this.sinceRewrite?.push(...records);
     }
+    if (this.givenUp !== undefined) return Promise.reject(this.givenUp);
     if (this.pending.length === 0 && this.flushing === undefined) return Promise.resolve();
     return new Promise((resolve, reject) => {
       this.waiting.push({ resolve, reject });
@@ -164,8 +167,8 @@ export class LogStore {
       if (!(await this.writeFrame(payload))) {
         // Given up only when the node stops while its disk is full: nobody was promised anything.
         this.flushing = undefined;
-        const error = new Error("the log was closed while its disk was full");
-        for (const { reject } of [...waiting, ...this.waiting.splice(0)]) reject(error);
+        this.givenUp = new Error("the log was closed while its disk was full");
+        for (const { reject } of [...waiting, ...this.waiting.splice(0)]) reject(this.givenUp);
         return;
       }
       for (const { resolve } of waiting) resolve();
