@@ -1,7 +1,11 @@
 // Bundles the program into dist/: the CLI split by command so that a command loads only what it needs,
-// the node process apart from it (the CLI never loads storage), and the library with its types.
+// its quick commands once more in one script with V8's code for it, the node process apart from it (the CLI
+// never loads storage), and the library with its types.
 import { spawnSync } from "node:child_process";
-import { copyFileSync, existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Writable } from "node:stream";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 
@@ -24,14 +28,40 @@ const shared = {
   },
 };
 
+// yaml gives Node CommonJS, of which nothing can be left out and every module is wrapped; its modules for
+// other platforms are the same code.
+const yamlModules = fileURLToPath(new URL("browser/index.js", import.meta.resolve("yaml/package.json")));
+
+const cli = { ...shared, outdir: "dist", minifyIdentifiers: true, alias: { yaml: yamlModules } };
+
+/** The quick commands are a file beside `main`: as a part of the split program they would be split as well. */
+const quickApart = {
+  name: "quick-apart",
+  setup({ onResolve }) {
+    onResolve({ filter: /^\.\/quick\.ts$/ }, () => ({ path: "./quick.js", external: true }));
+  },
+};
+
 await Promise.all([
   build({
-    ...shared,
+    ...cli,
     entryPoints: { "cli/main": "src/cli/main.ts" },
-    outdir: "dist",
     splitting: true,
     chunkNames: "cli/chunks/[name]-[hash]",
+    plugins: [quickApart],
   }),
+  build({
+    ...cli,
+    entryPoints: { "cli/quick": "src/cli/quick.ts" },
+    outExtension: { ".js": ".cjs" },
+    // An expression that quick-loader.mjs calls. What is imported when it is needed must be required in it.
+    format: "cjs",
+    banner: { js: "(function (require, module, scriptUrl) {" },
+    footer: { js: "})" },
+    define: { "import.meta.url": "scriptUrl" },
+    supported: { "dynamic-import": false },
+  }),
+  build({ ...shared, entryPoints: { "cli/quick": ".config/quick-loader.mjs" }, outdir: "dist", banner: {} }),
   build({
     ...shared,
     entryPoints: { "node/main": "src/node/main.ts" },
@@ -53,4 +83,28 @@ if (existsSync(demoData)) {
   mkdirSync(`${root}dist/cli/demo`, { recursive: true });
   copyFileSync(demoData, `${root}dist/cli/demo/memories.jsonl`);
 }
+await keepQuickCode();
 writeFileSync(`${root}dist/.built`, "");
+
+/** Runs the quick commands, so that V8 compiles what they use, and keeps that code beside their script. */
+async function keepQuickCode() {
+  const folder = mkdtempSync(join(tmpdir(), "mem0ctl-build-"));
+  try {
+    const file = join(folder, "cluster.yaml");
+    // Nothing serves on the lowest ports: to ask three nodes in vain runs nearly all that an answer does.
+    const init = ["init", "cluster", "--yes", "--nodes", "3", "--port", "1", "-f", file];
+    const made = spawnSync(process.execPath, [`${root}bin/mem0ctl.js`, ...init], { encoding: "utf8" });
+    if (made.status !== 0) throw new Error(`init cluster failed: ${made.stderr}`);
+    const { keepCode, runCli } = await import(new URL("../dist/cli/quick.js", import.meta.url).href);
+    const ignored = () => new Writable({ write: (_chunk, _encoding, done) => done() });
+    const { signal } = new AbortController();
+    const io = { stdout: ignored(), stderr: ignored(), env: {}, cwd: folder, signal };
+    for (const [command, expected] of Object.entries({ validate: 0, status: 4 })) {
+      const exitCode = await runCli([command, "-o", "json", "-f", file], io);
+      if (exitCode !== expected) throw new Error(`${command} exited with ${exitCode}, not ${expected}`);
+    }
+    keepCode();
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}

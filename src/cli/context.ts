@@ -1,11 +1,10 @@
-// What a command is given: where to print and how, how long it may take, and whether it may ask. A
-// command prints data through `print` and everything else through `say`, and never touches a stream.
+// What a command is given: where to print and how, and how long it may take. A command prints data
+// through `print` and everything else through `say`, and never touches a stream.
 
 import type { Command } from "commander";
-import { Mem0ctlError } from "../model/errors.ts";
 import { resolve } from "node:path";
 import type { Theme } from "../render/theme.ts";
-import { canAsk, write } from "./io.ts";
+import { write } from "./io.ts";
 import type { CliIo } from "./io.ts";
 import { withProgress } from "./progress.ts";
 import type { ProgressReport } from "./progress.ts";
@@ -46,10 +45,6 @@ export interface Context {
   withProgress<Result>(
     work: (report: (progress: ProgressReport) => void) => Promise<Result>,
   ): Promise<Result>;
-  /** @throws Mem0ctlError `confirmation-needed` where `confirm` could not ask, before anything is done for it. */
-  refuseUnlessConfirmable(what: string): void;
-  /** True after a yes. */
-  confirm(what: string, question: string): Promise<boolean>;
   /** The deadline of the command, from `--timeout` or what the command takes when none is given. */
   timeoutMs(otherwiseMs: number): number;
 }
@@ -100,14 +95,6 @@ export function createContext(io: CliIo, command: Command): Context {
     return text === "" || text.endsWith("\n") ? text : `${text}\n`;
   };
 
-  const refuseUnlessConfirmable = (what: string): void => {
-    if (globals.yes === true || (globals.input !== false && canAsk(io))) return;
-    throw new Mem0ctlError("invalid", "confirmation-needed", `${what}: refused without a yes`, {
-      why: globals.input === false ? "--no-input forbids asking" : "there is no terminal to ask on",
-      hint: "give --yes if that is what you want",
-    });
-  };
-
   return {
     io,
     command,
@@ -120,14 +107,6 @@ export function createContext(io: CliIo, command: Command): Context {
     rendered,
     print: async (value, rendering) => printText(await rendered(value, rendering)),
     withProgress: async (work) => withProgress(io.stderr, await theme("stderr"), work),
-    refuseUnlessConfirmable,
-    async confirm(what, question) {
-      refuseUnlessConfirmable(what);
-      if (globals.yes === true) return true;
-      await say(what);
-      const { askYesNo } = await import("./prompt.ts");
-      return askYesNo(io, question);
-    },
     timeoutMs: (otherwiseMs) => globals.timeout ?? otherwiseMs,
   };
 }

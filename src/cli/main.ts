@@ -1,10 +1,13 @@
 // The edge: the one file that touches the process. It answers `--version` before anything else is
-// loaded, because scripts ask it in loops; everything else is `run.ts`.
+// loaded, because scripts ask it in loops; everything else is `quick.ts` or `run.ts`.
 
 import { VERSION } from "../model/version.ts";
 import { EXIT } from "./exit.ts";
 import type { ExitCode } from "./exit.ts";
 import type { CliIo } from "./io.ts";
+import type { QuickCommand } from "./quick.ts";
+
+const QUICK: Readonly<Record<QuickCommand, true>> = { validate: true, status: true, wait: true };
 
 let handedOver = false;
 
@@ -46,7 +49,8 @@ const argv = process.argv.slice(2);
 if (argv.length === 1 && (argv[0] === "--version" || argv[0] === "-V")) {
   process.stdout.write(`${VERSION}\n`);
 } else {
-  const { runCli } = await import("./run.ts");
+  const isQuick = argv[0] !== undefined && Object.hasOwn(QUICK, argv[0]);
+  const { runCli } = isQuick ? await import("./quick.ts") : await import("./run.ts");
   const exitCode = await runCli(argv, ioOfProcess());
   // A node that ran here lets the process end by itself: its log may still be on its way, and cutting that
   // off blocks for ever when nobody reads it any more. Else everything that was written has been taken

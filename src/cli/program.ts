@@ -1,19 +1,13 @@
-// The command tree. A command's file is loaded when its name is on the line; all of them only for help,
-// for an unknown word (to say what was meant) and for generating completions.
+// The table of all commands. How a line is parsed over it is in `command-line.ts`.
 
-import { Command } from "commander";
-import { VERSION } from "../model/version.ts";
-import { examples, newCommand, notes } from "./command.ts";
-import type { Action } from "./command.ts";
-import { createContext } from "./context.ts";
-import { EXIT } from "./exit.ts";
+import type { Command } from "commander";
+import { runCommand, treeOf } from "./command-line.ts";
+import type { Commands } from "./command-line.ts";
 import type { ExitCode } from "./exit.ts";
 import type { CliIo } from "./io.ts";
 
-type Loader = (action: Action) => Promise<Command>;
-
 /** In the order of help: first what a newcomer types, then what an operator does. */
-const COMMANDS: Readonly<Record<string, Loader>> = {
+const COMMANDS: Commands = {
   init: async (action) => (await import("./commands/init.ts")).initCommand(action),
   validate: async (action) => (await import("./commands/validate.ts")).validateCommand(action),
   up: async (action) => (await import("./commands/up.ts")).upCommand(action),
@@ -33,37 +27,8 @@ const COMMANDS: Readonly<Record<string, Loader>> = {
 };
 
 /** Parses the line and runs its command. Throws what the command throws, and UsageError. */
-export async function runProgram(argv: readonly string[], io: CliIo): Promise<ExitCode> {
-  let exitCode: ExitCode = EXIT.done;
-  const action: Action =
-    (run) =>
-    async (...parsed) => {
-      // commander calls an action with the arguments, the options, and last the command itself.
-      const command = parsed.at(-1);
-      if (!(command instanceof Command)) throw new TypeError("commander gave no command");
-      exitCode = (await run(createContext(io, command), command.opts(), command.args)) ?? EXIT.done;
-    };
-  const program = rootCommand();
-  const word = firstWord(argv, program);
-  // `completion` describes the others, so it needs them.
-  const alone = word !== undefined && word !== "completion" && Object.hasOwn(COMMANDS, word);
-  const loader = alone ? COMMANDS[word] : undefined;
-  const loaded = loader === undefined ? await loadAll(action) : [await loader(action)];
-  for (const command of loaded) program.addCommand(command);
-  printTo(program, io);
-  await program.parseAsync(argv, { from: "user" });
-  return exitCode;
-}
-
-/** The first word that is neither a global flag nor the value of one. */
-function firstWord(argv: readonly string[], program: Command): string | undefined {
-  const valued = program.options.filter(({ required }) => required);
-  for (let index = 0; index < argv.length; index++) {
-    const word = argv[index];
-    if (word === undefined || !word.startsWith("-")) return word;
-    if (valued.some(({ short, long }) => word === short || word === long)) index += 1;
-  }
-  return undefined;
+export function runProgram(argv: readonly string[], io: CliIo): Promise<ExitCode> {
+  return runCommand(argv, io, COMMANDS);
 }
 
 /**
@@ -71,46 +36,6 @@ function firstWord(argv: readonly string[], program: Command): string | undefine
  *
  * @internal For .config/generate.mjs, and for the test that the README tells of every command.
  */
-export async function commandTree(): Promise<Command> {
-  const program = rootCommand();
-  const inert: Action = () => async () => undefined;
-  for (const command of await loadAll(inert)) program.addCommand(command);
-  return program;
-}
-
-function loadAll(action: Action): Promise<Command[]> {
-  return Promise.all(Object.values(COMMANDS).map((load) => load(action)));
-}
-
-function rootCommand(): Command {
-  const program = newCommand("mem0ctl", "Stands up and operates clusters of AI-agent memory.");
-  program.version(VERSION, "-V, --version", "show the version");
-  program.usage("[options] <command>");
-  program.addHelpText(
-    "after",
-    examples(
-      ["mem0ctl init cluster --yes", "a manifest for three nodes on this machine"],
-      ["mem0ctl up", "start them; wait until healthy"],
-      ["mem0ctl status", "nodes, leader, replication, and why if not healthy"],
-      ["mem0ctl demo", "the whole story in under a minute"],
-    ) +
-      notes(
-        "Exit codes: 0 done or healthy, 1 failed, 2 usage or invalid manifest, 3 degraded, 4 unavailable, 5 timed out (the outcome of a write is unknown), 6 conflict, 7 not allowed, 130 interrupted.",
-      ),
-  );
-  return program;
-}
-
-/** Help goes to the streams of this run; our own errors are printed by run.ts, so commander prints none. */
-function printTo(command: Command, io: CliIo): void {
-  command.configureOutput({
-    writeOut: (text) => io.stdout.write(text),
-    writeErr: (text) => io.stderr.write(text),
-    outputError: () => undefined,
-    getOutHelpWidth: () => Math.min(io.stdout.columns ?? 80, 100),
-    getErrHelpWidth: () => Math.min(io.stderr.columns ?? 80, 100),
-    getOutHasColors: () => false,
-    getErrHasColors: () => false,
-  });
-  for (const child of command.commands) printTo(child, io);
+export function commandTree(): Promise<Command> {
+  return treeOf(COMMANDS);
 }

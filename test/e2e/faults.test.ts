@@ -37,6 +37,8 @@ interface History {
   readonly unknown: Set<string>;
   /** Texts of writes that were certainly not done, as the answer said. */
   readonly refused: Set<string>;
+  /** Id -> mark of what was changed, as the answer said. */
+  readonly changed: Map<string, string>;
   readonly wrong: string[];
   reads: number;
 }
@@ -57,6 +59,7 @@ async function client(number: number, history: History, done: AbortSignal): Prom
       const { results } = answer.body as { readonly results: readonly { readonly id: string }[] };
       const id = results[0]?.id ?? "";
       history.acknowledged.set(text, id);
+      await change(cluster.hosts[(at + 2) % NODES.length] ?? "", id, `${text} changed`, history);
       await readBack(cluster.hosts[(at + 1) % NODES.length] ?? "", id, text, history);
     } else if (answer.status === 0 || answer.status === 504) {
       history.unknown.add(text);
@@ -68,6 +71,18 @@ async function client(number: number, history: History, done: AbortSignal): Prom
       await pause(20);
     }
   }
+}
+
+/** Changes the memory's metadata; the node sends it again to the next leader when the first one dies. */
+async function change(host: string, id: string, mark: string, history: History): Promise<void> {
+  const { status, body } = await call(host, {
+    method: "PUT",
+    path: `/v1/memories/${id}/`,
+    body: { metadata: { mark } },
+    headers: { "x-timeout-ms": "4000" },
+  });
+  if (status === 200) history.changed.set(id, mark);
+  else if (![0, 503, 504].includes(status)) history.wrong.push(`${mark}: ${status} ${JSON.stringify(body)}`);
 }
 
 /** A read that is answered at all must see a write that was acknowledged before it began. */
@@ -100,6 +115,7 @@ test("no acknowledged write is lost, none is there twice, and no read is too old
     acknowledged: new Map(),
     unknown: new Set(),
     refused: new Set(),
+    changed: new Map(),
     wrong: [],
     reads: 0,
   };
@@ -123,6 +139,14 @@ test("no acknowledged write is lost, none is there twice, and no read is too old
   const lost = [...history.acknowledged].filter(([text, id]) => places.get(text)?.includes(id) !== true);
   expect(lost).toEqual([]);
   expect([...places].filter(([, ids]) => ids.length > 1)).toEqual([]);
+  // A change that was applied twice has left two events.
+  const byId = new Map(stored.map((memory) => [memory.id, memory]));
+  const events = stored.map(
+    ({ history: past = [] }) => past.filter(({ event }) => event === "UPDATE").length,
+  );
+  expect(events.filter((count) => count > 1)).toEqual([]);
+  const unchanged = [...history.changed].filter(([id, mark]) => byId.get(id)?.metadata?.["mark"] !== mark);
+  expect(unchanged).toEqual([]);
   expect([...history.refused].filter((text) => places.has(text))).toEqual([]);
   const known = (text: string): boolean => history.acknowledged.has(text) || history.unknown.has(text);
   expect([...places.keys()].filter((text) => !known(text))).toEqual([]);

@@ -5,6 +5,7 @@ import { Mem0ctlError } from "../../model/errors.ts";
 import { withCluster } from "../cluster.ts";
 import { examples, jsonObjectOption, newCommand, usageError } from "../command.ts";
 import type { Action } from "../command.ts";
+import { confirm, refuseUnlessConfirmable } from "../confirm.ts";
 import type { Context } from "../context.ts";
 import { linesOf } from "../input.ts";
 import { scopeOf, scopeSentence, withScope } from "../scope.ts";
@@ -158,7 +159,7 @@ async function deleteOne(context: Context, id: string): Promise<undefined> {
 }
 
 async function deleteScope(context: Context, options: DeleteOptions): Promise<undefined> {
-  context.refuseUnlessConfirmable(`deleting all memories of ${scopeSentence(options)}`);
+  refuseUnlessConfirmable(context, `deleting all memories of ${scopeSentence(options)}`);
   await withCluster(context, async ({ engine, manifest }) => {
     const call = { timeoutMs: context.timeoutMs(WRITE_TIMEOUT_MS), signal: context.io.signal };
     const { safeText } = await import("../../render/safe.ts");
@@ -167,7 +168,7 @@ async function deleteScope(context: Context, options: DeleteOptions): Promise<un
     // Counting is only for the question; the deletion takes what is there by then.
     const { count } = await engine.memories.list({ filters: { AND: [scope] }, page: 1, pageSize: 1 }, call);
     const what = `${count} ${count === 1 ? "memory" : "memories"} of ${whose} in cluster ${manifest.name} will be deleted`;
-    if (!(await context.confirm(what, "Delete them?"))) {
+    if (!(await confirm(context, what, "Delete them?"))) {
       throw new Mem0ctlError("failed", "declined", "nothing was deleted", {
         why: "the answer was no",
         hint: "give --yes to delete without being asked",

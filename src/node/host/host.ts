@@ -75,7 +75,6 @@ export class Host {
   private lastTickMs: number;
   private readonly tickMs: number;
   private lastDurable: Promise<void> = Promise.resolve();
-  private flushesInFlight = 0;
   private readonly cleaning = new Set<Promise<void>>();
 
   constructor(options: HostOptions) {
@@ -182,18 +181,10 @@ export class Host {
     return group;
   }
 
-  /**
-   * Makes `group` part of the next round of the loop. While the log is being flushed, what comes waits for
-   * it (a tick at most), so that one round, one frame to each peer and one flush serve many requests.
-   */
+  /** Makes `group` part of the next round of the loop. */
   markDirty(group: ReplicaGroup): void {
     this.dirty.add(group);
-    if (this.scheduled || this.stopped || this.flushesInFlight > 0) return;
-    this.scheduleRound();
-  }
-
-  private scheduleRound(): void {
-    if (this.scheduled || this.dirty.size === 0) return;
+    if (this.scheduled || this.stopped) return;
     this.scheduled = true;
     this.options.clock.soon(() => {
       this.scheduled = false;
@@ -240,7 +231,6 @@ export class Host {
     for (let count = Math.min(due, CATCH_UP_TICKS_MAX); count > 0; count -= 1) {
       for (const group of this.groups.values()) group.step({ kind: "tick" });
     }
-    this.scheduleRound();
   }
 
   /** One round: send, write and apply, answer, then (flushed) acknowledge. */
@@ -275,7 +265,6 @@ export class Host {
     for (const work of works) replaced.push(...work.group.writeLog(work, writes));
     if (writes.length > 0) this.lastDurable = log.append(writes);
     for (const { group } of works) group.logWritesInFlight += 1;
-    this.flushesInFlight += 1;
     this.apply(
       works.filter(({ effects }) =>
         effects.some(({ persist, committed }) => committed.length > 0 || persist?.snapshot !== undefined),
@@ -289,8 +278,6 @@ export class Host {
           this.sendOutgoing(work.group);
         }
         this.options.network.flush();
-        this.flushesInFlight -= 1;
-        if (!this.stopped) this.scheduleRound();
         for (const prefix of replaced) this.clean(prefix, prefixEnd(prefix));
       },
       (error: unknown) => this.failed(error),

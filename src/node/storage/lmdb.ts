@@ -38,7 +38,7 @@ const FULL_RETRY_MS = 250;
 const UNFLUSHED_BYTES_MAX = 16 << 20;
 
 function seal(key: Key, payload: Uint8Array): Buffer {
-  const record = Buffer.allocUnsafeSlow(CHECKSUM_BYTES + payload.length);
+  const record = Buffer.allocUnsafe(CHECKSUM_BYTES + payload.length);
   record.set(payload, CHECKSUM_BYTES);
   record.writeUInt32BE(crc32(payload, crc32(key)), 0);
   return record;

@@ -19,6 +19,7 @@ import {
   renameSync,
   rmSync,
   write,
+  writeSync,
 } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
@@ -73,6 +74,8 @@ const END_MARK = 0x5a;
 const WHITENING = 0xa5;
 const SECTOR_BYTES = 512;
 const FULL_RETRY_MS = 250;
+const INLINE_BYTES_MAX = 1 << 18;
+const QUICK_MS = 3;
 const REWRITE_CHUNK_BYTES = 1 << 20;
 /** The file is rewritten when it is this many times as large as what is needed of it. */
 const REWRITE_RATIO = 4;
@@ -97,6 +100,10 @@ export class LogStore {
   private waiting: Waiting[] = [];
   private flushing: Promise<void> | undefined;
   private isFull = false;
+  /** The last write took less than QUICK_MS. */
+  private isQuick = false;
+  /** Size at which rewriting is considered again. */
+  private considerAt = 0;
   private closing = false;
   /** Set when it was closed with writes that found no room: none after them may be written. */
   private givenUp: Error | undefined;
@@ -185,7 +192,7 @@ export class LogStore {
     for (;;) {
       try {
         if (this.offset + frame.length > this.allocated) await this.allocate(frame.length);
-        await writeAll(this.descriptor, frame, this.offset);
+        await this.writeOut(frame);
         this.sequence += 1;
         this.offset += frame.length;
         this.isFull = false;
@@ -203,6 +210,17 @@ export class LogStore {
         await new Promise((resolve) => setTimeout(resolve, FULL_RETRY_MS));
       }
     }
+  }
+
+  /**
+   * A small frame on a disk that is quick just now is written in place: handing it to another thread and
+   * back costs more than the write. A disk that was slow must not hold up heartbeats, so it gets the thread.
+   */
+  private async writeOut(frame: Buffer): Promise<void> {
+    const sinceMs = performance.now();
+    if (this.isQuick && frame.length <= INLINE_BYTES_MAX) writeAllInline(this.descriptor, frame, this.offset);
+    else await writeAll(this.descriptor, frame, this.offset);
+    this.isQuick = performance.now() - sinceMs < QUICK_MS;
   }
 
   private async allocate(bytes: number): Promise<void> {
@@ -273,7 +291,10 @@ export class LogStore {
 
   private considerRewrite(): void {
     if (this.rewriting !== undefined || this.closing || this.isFull) return;
-    if (this.offset < (this.options.rewriteBytesMin ?? 64 << 20)) return;
+    const bytesMin = this.options.rewriteBytesMin ?? 64 << 20;
+    if (this.offset < Math.max(bytesMin, this.considerAt)) return;
+    // Looking at every entry is not for every batch.
+    this.considerAt = this.offset + bytesMin / 8;
     let needed = 0;
     for (const log of this.groups.values()) for (const entry of log.entries) needed += entry.data.length + 64;
     if (this.offset < REWRITE_RATIO * needed) return;
@@ -326,6 +347,7 @@ export class LogStore {
       this.descriptor = descriptor;
       this.offset = offset;
       this.allocated = offset;
+      this.considerAt = 0;
       this.sequence = sequence;
       for (const { resolve } of waiting) resolve();
     })();
@@ -497,9 +519,21 @@ function openLog(file: string): number {
 async function writeAll(descriptor: number, bytes: Buffer, position: number): Promise<void> {
   for (let done = 0; done < bytes.length;) {
     const { bytesWritten } = await writeAsync(descriptor, bytes, done, bytes.length - done, position + done);
-    if (bytesWritten === 0) throw Object.assign(new Error("nothing was written"), { code: "ENOSPC" });
+    if (bytesWritten === 0) throw nothingWritten();
     done += bytesWritten;
   }
+}
+
+function writeAllInline(descriptor: number, bytes: Buffer, position: number): void {
+  for (let done = 0; done < bytes.length;) {
+    const written = writeSync(descriptor, bytes, done, bytes.length - done, position + done);
+    if (written === 0) throw nothingWritten();
+    done += written;
+  }
+}
+
+function nothingWritten(): Error {
+  return Object.assign(new Error("nothing was written"), { code: "ENOSPC" });
 }
 
 function isNoRoom(error: unknown): boolean {
