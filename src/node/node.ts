@@ -42,7 +42,7 @@ const LOG_BUDGET_BYTES = 32 << 20;
 const VECTOR_CACHE_BYTES = 512 << 20;
 const VECTOR_SETS_MAX = 512;
 /** What was applied may be lost in a crash for this long; it is then applied again from the log. */
-const STATE_FLUSH_DELAY_MS = 200;
+const STATE_FLUSH_DELAY_MS = 2000;
 const RECONCILE_MS = 200;
 const REQUEST_TIMEOUT_MS = 65_000;
 /** Longest that leadership is handed over before a stop. */
