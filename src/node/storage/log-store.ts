@@ -76,6 +76,8 @@ const SECTOR_BYTES = 512;
 const FULL_RETRY_MS = 250;
 const INLINE_BYTES_MAX = 1 << 18;
 const QUICK_MS = 3;
+/** Frames closer to each other than this are many. */
+const BUSY_MS = 0.5;
 const REWRITE_CHUNK_BYTES = 1 << 20;
 /** The file is rewritten when it is this many times as large as what is needed of it. */
 const REWRITE_RATIO = 4;
@@ -102,6 +104,8 @@ export class LogStore {
   private isFull = false;
   /** The last write took less than QUICK_MS. */
   private isQuick = false;
+  /** When the last write ended, on the monotonic clock. */
+  private flushedMs = 0;
   /** Size at which rewriting is considered again. */
   private considerAt = 0;
   private closing = false;
@@ -213,14 +217,17 @@ export class LogStore {
   }
 
   /**
-   * A small frame on a disk that is quick just now is written in place: handing it to another thread and
-   * back costs more than the write. A disk that was slow must not hold up heartbeats, so it gets the thread.
+   * With little to do, a small frame is written in place: handing it to another thread and back costs more
+   * than the write. When frames follow each other closely the thread takes them, and what comes meanwhile
+   * shares the next one; so it does on a disk that was slow, which must not hold up heartbeats.
    */
   private async writeOut(frame: Buffer): Promise<void> {
     const sinceMs = performance.now();
-    if (this.isQuick && frame.length <= INLINE_BYTES_MAX) writeAllInline(this.descriptor, frame, this.offset);
+    const inPlace = this.isQuick && sinceMs - this.flushedMs > BUSY_MS && frame.length <= INLINE_BYTES_MAX;
+    if (inPlace) writeAllInline(this.descriptor, frame, this.offset);
     else await writeAll(this.descriptor, frame, this.offset);
-    this.isQuick = performance.now() - sinceMs < QUICK_MS;
+    this.flushedMs = performance.now();
+    this.isQuick = this.flushedMs - sinceMs < QUICK_MS;
   }
 
   private async allocate(bytes: number): Promise<void> {
