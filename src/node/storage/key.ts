@@ -79,10 +79,10 @@ export function decodeKey(key: Buffer, offset = 0): KeyPart[] {
   return parts;
 }
 
-/** The smallest key greater than every key that begins with `prefix` (whose last byte is never FF here). */
+/**
+ * Greater than every key that goes on from `prefix` with further parts, and smaller than any other that is
+ * greater: parts begin with 01 or 02, and only a string that goes on with a zero byte has FF there.
+ */
 export function prefixEnd(prefix: Key): Key {
-  const end = Buffer.from(prefix);
-  const last = end.length - 1;
-  end[last] = (end[last] ?? 0) + 1;
-  return end;
+  return Buffer.concat([prefix, Buffer.of(0xff)]);
 }

@@ -56,6 +56,20 @@ describe("keys", () => {
     );
   });
 
+  it("of another prefix lie outside it, even where its last part only goes on", () => {
+    const others = [["a\0", 1], ["a\0b"], ["ab"], [256], [255, "x"], ["b"]] as const;
+    for (const prefix of [["a"], [255], ["a", 255]] as const) {
+      const start = encodeKey(...prefix);
+      const end = prefixEnd(start);
+      expect(Buffer.compare(encodeKey(...prefix, "x"), end)).toBeLessThan(0);
+      for (const other of others) {
+        if (other[0] === prefix[0] && prefix.length === 1) continue;
+        const key = encodeKey(...other);
+        expect(Buffer.compare(key, start) < 0 || Buffer.compare(key, end) >= 0).toBe(true);
+      }
+    }
+  });
+
   it("of one prefix lie between it and its end", () => {
     fc.assert(
       fc.property(tuple, tuple, (prefix, rest) => {
