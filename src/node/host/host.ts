@@ -100,7 +100,7 @@ export class Host {
     this.stopped = true;
     this.tickTimer?.cancel();
     for (const group of this.groups.values()) group.close("the node is stopping");
-    await Promise.allSettled(this.cleaning);
+    await this.cleaned();
   }
 
   /** Starts a group from disk, or anew. Throws StoreCorruptError when what is on disk cannot be trusted. */
@@ -190,6 +190,10 @@ export class Host {
       this.scheduled = false;
       this.round();
     });
+  }
+
+  async cleaned(): Promise<void> {
+    await Promise.allSettled(this.cleaning);
   }
 
   /** Deletes a range of states at leisure. */

@@ -32,6 +32,8 @@ type SnapshotCall =
 
 interface Groups {
   readonly groups: ReadonlyMap<GroupId, ReplicaGroup>;
+  /** Resolves once nothing of a former state or staging is being deleted any more. */
+  cleaned(): Promise<void>;
 }
 
 export class SnapshotTransfers {
@@ -83,6 +85,8 @@ export class SnapshotTransfers {
     const prefix = group.durable.stagingPrefix();
     if (call.step === "begin") {
       this.staging.set(call.group, call.id);
+      // What a crash left in the very place where this one is staged may still be going.
+      await this.host.cleaned();
       await removeRange(this.stores.state, prefix, prefixEnd(prefix));
       return true;
     }

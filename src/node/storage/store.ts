@@ -77,9 +77,11 @@ export async function removeRange(
       if (batch.length === keysPerTransaction) break;
     }
     if (batch.length === 0) return;
-    await store.transact((writer) => {
+    const removed = store.transact((writer) => {
       for (const key of batch) writer.remove(key);
     });
+    await store.flush();
+    await removed;
     if (batch.length < keysPerTransaction) return;
   }
 }
