@@ -37,6 +37,15 @@ export interface NodeView {
   readonly error?: string;
   /** Why it takes no writes although it is up: a full disk, say. */
   readonly writeRefusal?: string;
+  /** Set while other nodes take no connection from it: it is not the node that they know under this id. */
+  readonly refusal?: NodeRefusal;
+}
+
+export interface NodeRefusal {
+  /** Sorted; never empty. */
+  readonly by: readonly NodeId[];
+  /** In the words of the first of them: `node-3 came back without its data; …`. */
+  readonly why: string;
 }
 
 export interface ReplicaView {

@@ -451,7 +451,7 @@ class EmbeddedNode {
       peers: map.nodes
         .filter((node) => node.id !== spec.id)
         .map((node) => {
-          const error = this.refusals.get(node.id) ?? this.peers.lastError(node.id);
+          const error = this.peers.lastError(node.id);
           return {
             id: node.id,
             state: this.liveness.state(node.id),

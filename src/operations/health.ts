@@ -6,6 +6,7 @@
 //   shard-leaderless       unavailable  a shard has replicas but no leader: it takes no writes
 //   node-down              degraded     a node does not answer, and no other node heard of it lately
 //   node-suspect           degraded     a node does not answer, but another node heard of it lately
+//   node-refused           degraded     other nodes take no connection from a node: it is not the one they knew
 //   write-refused          degraded     a node refuses writes (its disk is full, say)
 //   shard-under-replicated degraded     a replica is missing, or is still catching up
 //   shard-moving           (no reason)  a move is under way; the shard serves meanwhile
@@ -94,6 +95,15 @@ function* nodeReasons(nodes: readonly NodeView[]): Generator<Reason> {
         code: "node-suspect",
         message: `${node.id} (${node.address}) does not answer: ${node.error ?? "no answer"}${heard}`,
         hint: "it may be starting, stopping or cut off from here; look again in a few seconds",
+      };
+    }
+    if (node.refusal !== undefined) {
+      const { by, why } = node.refusal;
+      const what = why.startsWith(`${node.id} `) ? `it ${why.slice(node.id.length + 1)}` : why;
+      yield {
+        code: "node-refused",
+        message: `${node.id} (${node.address}) is refused by ${by.join(", ")}: ${what}`,
+        hint: "start it with the data directory and the address that belong to this id; if its data is lost, it leaves the cluster (`leave` of the library or the HTTP API) and joins under a new id",
       };
     }
     if (node.writeRefusal !== undefined) {

@@ -8,7 +8,14 @@ import type { GroupId, NodeId } from "../../model/ids.ts";
 import type { Manifest } from "../../model/manifest.ts";
 import type { GroupReport, NodeReport, ProgressReport } from "../../model/node-api.ts";
 import type { MapNode, ShardMap, ShardSlice } from "../../model/shard-map.ts";
-import type { Disagreement, NodeState, NodeView, ReplicaView, ShardView } from "../../model/view.ts";
+import type {
+  Disagreement,
+  NodeRefusal,
+  NodeState,
+  NodeView,
+  ReplicaView,
+  ShardView,
+} from "../../model/view.ts";
 import { initialShardMap, sliceLabel } from "../../topology/shard-map.ts";
 import type { EngineView } from "../engine.ts";
 
@@ -22,6 +29,8 @@ export type NodeAnswer =
 
 /** A report that a connection was refused proves that no process serves there; silence proves nothing. */
 const REFUSED = "connection refused";
+/** How a peer's error begins when it was reached but turned away, or turned the reporting node away. */
+const TURNED_AWAY = "refused: ";
 
 type Reports = ReadonlyMap<NodeId, NodeReport>;
 
@@ -33,7 +42,7 @@ interface Leadership {
 }
 
 export function buildView(manifest: Manifest, answers: readonly NodeAnswer[]): EngineView {
-  const { reports, errors } = sortAnswers(manifest, answers);
+  const { reports, errors, strangers } = sortAnswers(manifest, answers);
   const map = newestMap(reports);
   const shown = map ?? initialShardMap(manifest);
   const members = membersOf(manifest, shown);
@@ -43,7 +52,11 @@ export function buildView(manifest: Manifest, answers: readonly NodeAnswer[]): E
     shardView(slice, shown, leaderOf(slice.id), reports, states, errors),
   );
   const meta = leaderOf(META_GROUP);
-  const nodes = members.map((node) => nodeView(node, shown, shards, reports, states, errors));
+  const refusals = refusalsOf(reports, errors, strangers);
+  const nodes = members.map((node) => ({
+    ...nodeView(node, shown, shards, reports, states, errors),
+    ...refusals.get(node.id),
+  }));
   return {
     apiVersion: "mem0ctl/v1",
     kind: "ClusterStatus",
@@ -81,9 +94,19 @@ export function newestMap(reports: Reports): ShardMap | undefined {
 export function sortAnswers(
   manifest: Pick<Manifest, "name">,
   answers: readonly NodeAnswer[],
-): { readonly reports: Map<NodeId, NodeReport>; readonly errors: Map<NodeId, string> } {
+): {
+  readonly reports: Map<NodeId, NodeReport>;
+  readonly errors: Map<NodeId, string>;
+  /** Those of the errors that did answer, but not as the node that was asked. */
+  readonly strangers: Set<NodeId>;
+} {
   const reports = new Map<NodeId, NodeReport>();
   const errors = new Map<NodeId, string>();
+  const strangers = new Set<NodeId>();
+  const strange = (node: NodeId, error: string): void => {
+    errors.set(node, error);
+    strangers.add(node);
+  };
   const clusterIds = new Map<string, number>();
   for (const answer of answers) {
     if ("error" in answer) {
@@ -91,8 +114,8 @@ export function sortAnswers(
       continue;
     }
     const { node, report } = answer;
-    if (report.cluster !== manifest.name) errors.set(node, `belongs to the cluster ${report.cluster}`);
-    else if (report.id !== node) errors.set(node, `answers as ${report.id}`);
+    if (report.cluster !== manifest.name) strange(node, `belongs to the cluster ${report.cluster}`);
+    else if (report.id !== node) strange(node, `answers as ${report.id}`);
     else {
       reports.set(node, report);
       clusterIds.set(report.clusterId, (clusterIds.get(report.clusterId) ?? 0) + 1);
@@ -102,9 +125,34 @@ export function sortAnswers(
   for (const [node, report] of reports) {
     if (report.clusterId === usual) continue;
     reports.delete(node);
-    errors.set(node, `holds data of another cluster (id ${report.clusterId})`);
+    strange(node, `holds data of another cluster (id ${report.clusterId})`);
   }
-  return { reports, errors };
+  return { reports, errors, strangers };
+}
+
+/**
+ * Nodes that others turn away. Both ends of a connection report a refusal, in words that begin with the
+ * node that was turned away, so only the word of the one that refuses counts: a node that waits to be let
+ * in is nobody's trouble. The refusal of a stranger speaks against the stranger.
+ */
+function refusalsOf(
+  reports: Reports,
+  errors: ReadonlyMap<NodeId, string>,
+  strangers: ReadonlySet<NodeId>,
+): Map<NodeId, { readonly refusal: NodeRefusal }> {
+  const refusals = new Map<NodeId, { readonly refusal: NodeRefusal }>();
+  for (const by of [...reports.keys()].toSorted()) {
+    for (const { id, error } of reports.get(by)?.peers ?? []) {
+      if (error?.startsWith(TURNED_AWAY) !== true) continue;
+      const reason = error.slice(TURNED_AWAY.length);
+      const isStranger = strangers.has(id);
+      if (reason.startsWith(`${by} `) && !isStranger) continue;
+      const known = refusals.get(id)?.refusal;
+      const why = known?.why ?? (isStranger ? `${id} ${errors.get(id) ?? "is another node"}` : reason);
+      refusals.set(id, { refusal: { by: [...(known?.by ?? []), by], why } });
+    }
+  }
+  return refusals;
 }
 
 /** The manifest's nodes in its order, as the map has them where it does, then those only the map has. */

@@ -74,7 +74,7 @@ const addRoute = route({
   access: "write",
   operation: "addMemories",
   tag: "memories",
-  summary: "Stores each message as one memory, all or none.",
+  summary: "Stores each message as one memory; all or none while they fit in one command of about 1 MiB.",
   body: object(
     {
       messages,

@@ -263,6 +263,69 @@ describe("answers that are not this cluster's", () => {
   });
 });
 
+describe("a node that others turn away", () => {
+  const lost = "node-1 came back without its data; a node that lost its data joins under a new id";
+
+  function turnedAway(report: NodeReport, peer: string, reason: string): NodeReport {
+    const peers = report.peers.map((entry) =>
+      entry.id === peer ? { ...entry, state: "down" as const, error: `refused: ${reason}` } : entry,
+    );
+    return { ...report, peers };
+  }
+
+  it("is named with those that refuse it and why, although it answers here", () => {
+    const reports = reportsOf(manifest).map((report) =>
+      report.id === "node-1" ? report : turnedAway(report, "node-1", lost),
+    );
+    const [first, ...others] = buildView(manifest, answersOf(reports)).nodes;
+    expect(first).toMatchObject({ state: "up", refusal: { by: ["node-2", "node-3"], why: lost } });
+    for (const other of others) expect(other).not.toHaveProperty("refusal");
+  });
+
+  it("accuses nobody by saying that it was turned away itself", () => {
+    const reports = changed("node-1", (report) => turnedAway(report, "node-2", lost));
+    for (const node of buildView(manifest, answersOf(reports)).nodes)
+      expect(node).not.toHaveProperty("refusal");
+  });
+
+  it("is the stranger, whichever of the two refused the other", () => {
+    const reports = reportsOf(manifest).map((report) => {
+      if (report.id === "node-3") return { ...report, clusterId: "deadbeef" };
+      return turnedAway(report, "node-3", `${report.id} belongs to another cluster (c0ffee)`);
+    });
+    const { nodes } = buildView(manifest, answersOf(reports));
+    expect(nodes.map(({ refusal }) => refusal)).toEqual([
+      undefined,
+      undefined,
+      { by: ["node-1", "node-2"], why: "node-3 holds data of another cluster (id deadbeef)" },
+    ]);
+  });
+
+  it("is the one whose address leads to another node", () => {
+    const [first, second, third] = reportsOf(manifest);
+    if (first === undefined || second === undefined || third === undefined)
+      throw new Error("the scene has three nodes");
+    const view = buildView(manifest, [
+      {
+        node: "node-1",
+        report: turnedAway(first, "node-2", "node-1 looked for node-2 and reached node-3"),
+      },
+      { node: "node-2", report: third },
+      { node: "node-3", report: third },
+    ]);
+    expect(view.nodes[1]?.refusal).toEqual({ by: ["node-1"], why: "node-2 answers as node-3" });
+  });
+
+  it("is not one that is merely out of reach", () => {
+    const reports = changed("node-1", (report) => ({
+      ...report,
+      peers: report.peers.map((peer) => ({ ...peer, error: "connection refused" })),
+    }));
+    for (const node of buildView(manifest, answersOf(reports)).nodes)
+      expect(node).not.toHaveProperty("refusal");
+  });
+});
+
 describe("a disagreement", () => {
   it("is shown when two nodes name different leaders in one term", () => {
     const reports = changed("node-3", (report) => inGroup(report, "1", { leader: "node-3", term: 3 }));

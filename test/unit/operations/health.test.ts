@@ -58,6 +58,20 @@ describe("degraded", () => {
     expect(codes(view)).toEqual({ health: "degraded", codes: ["write-refused"] });
   });
 
+  it("with a node that others refuse, and says who, why and what to do", () => {
+    const why = "node-3 came back without its data; a node that lost its data joins under a new id";
+    const refusal = { by: ["node-1", "node-2"], why };
+    const view = withNode("node-3", { refusal });
+    expect(codes(view)).toEqual({ health: "degraded", codes: ["node-refused"] });
+    const [reason] = judge(view, limits).reasons;
+    expect(reason?.message).toBe(
+      "node-3 (127.0.0.1:7003) is refused by node-1, node-2: it came back without its data; a node that lost its data joins under a new id",
+    );
+    expect(reason?.hint).toContain("joins under a new id");
+    const down = withNode("node-3", { refusal, state: "down", error: "connection refused" });
+    expect(codes(down).codes).toEqual(["node-down", "node-refused"]);
+  });
+
   it("with a lag above the limit, and not with one at the limit", () => {
     const view = viewOf({ progress: { "node-3": { lagEntries: 3, lagMs: 500 } } });
     expect(codes(view, 500).health).toBe("healthy");
