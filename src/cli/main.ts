@@ -1,6 +1,7 @@
 // The edge: the one file that touches the process. It answers `--version` before anything else is
 // loaded, because scripts ask it in loops; everything else is `quick.ts` or `run.ts`.
 
+import { setMaxListeners } from "node:events";
 import { VERSION } from "../model/version.ts";
 import { EXIT } from "./exit.ts";
 import type { ExitCode } from "./exit.ts";
@@ -13,6 +14,8 @@ let handedOver = false;
 
 function ioOfProcess(): CliIo {
   const controller = new AbortController();
+  // Every request that is under way listens, and a cluster has more nodes than the ten that Node warns at.
+  setMaxListeners(0, controller.signal);
   const end = (exitCode: ExitCode): void => {
     // The second Ctrl-C is from somebody who does not want to wait.
     if (controller.signal.aborted) process.exit(exitCode);

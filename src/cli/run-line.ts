@@ -18,6 +18,10 @@ export async function runLine(argv: readonly string[], io: CliIo, program: Progr
   const pipeClosed = new Promise<ExitCode>((resolve) => {
     // A reader that had enough (`| head`) is no error. Any other trouble with stdout is.
     io.stdout.on("error", (error: NodeJS.ErrnoException) => {
+      if (error.code !== "EPIPE") {
+        // Said at once, because the command believes that it is done and may end first.
+        io.stderr.write(`error[cannot-write]: cannot write to stdout\n  why: ${error.message}\n`);
+      }
       resolve(error.code === "EPIPE" ? EXIT.done : EXIT.failed);
     });
     io.stderr.on("error", () => undefined);
