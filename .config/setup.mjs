@@ -45,5 +45,10 @@ if (mtime(at("node_modules/.package-lock.json")) < mtime(at("package-lock.json")
   ]);
 }
 const built = mtime(at("dist/.built"));
-const sources = Math.max(newest(at("src")), mtime(at("package.json")), mtime(at(".config/build.mjs")), mtime(at(".config/quick-loader.mjs")));
+const sources = Math.max(
+  newest(at("src")),
+  mtime(at("package.json")),
+  mtime(at(".config/build.mjs")),
+  mtime(at(".config/quick-loader.mjs")),
+);
 if (built < sources) run("building", process.execPath, [at(".config/build.mjs")]);

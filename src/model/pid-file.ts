@@ -7,6 +7,11 @@ import type { NodeId } from "./ids.ts";
 
 /** In a node's data directory, mode 0600. */
 export const PID_FILE = "node.pid";
+/**
+ * In a node's data directory, mode 0600, of the same form: written by whoever spawned the node, which is
+ * there before the node has got as far as its own.
+ */
+export const SPAWN_FILE = "node.spawn";
 /** In a node's data directory, mode 0600: stdout and stderr of a spawned node. */
 export const LOG_FILE = "node.log";
 /** A pid file larger than this is not one. */

@@ -45,6 +45,9 @@ export async function downCluster(
   return engine.down(chosen(manifest, nodes), options);
 }
 
+/** How long a node may take to say that it is up, before a restart treats it as down. */
+const LOOK_MS = 2000;
+
 /**
  * Restarts nodes (`nodes` empty: all), first those that are down, then the others one at a time, each only
  * after the cluster is healthy again, so that no shard loses its quorum on the way. A cluster that does not
@@ -64,7 +67,8 @@ export async function restartNodes(
   });
   const before = await clusterStatus(engine, manifest.limits, {
     ...options,
-    timeoutMs: Math.min(2000, options.timeoutMs),
+    // Not cut short by a small deadline: a node that had no time to answer is not down.
+    timeoutMs: LOOK_MS,
   });
   const isUp = (id: NodeId): boolean => before.nodes.some((node) => node.id === id && node.pid !== null);
   const actions: NodeAction[] = [];

@@ -13,6 +13,7 @@ import {
   parsePidFile,
   PID_FILE,
   PID_FILE_BYTES_MAX,
+  SPAWN_FILE,
   startTimeOfStat,
   stateOfStat,
 } from "../../model/pid-file.ts";
@@ -34,13 +35,27 @@ interface Running {
   readonly command: string;
 }
 
+/** By the node's own pid file; while there is none of a live process, by what its spawner wrote. */
 export async function nodeProcess(dataDir: string, node: NodeId, cluster: string): Promise<NodeProcess> {
-  const content = await readPidFile(join(dataDir, PID_FILE));
+  const own = await processOf(join(dataDir, PID_FILE), node, cluster);
+  if (own.kind === "spawned" || own.kind === "foreground") return own;
+  const starting = await processOf(join(dataDir, SPAWN_FILE), node, cluster);
+  return starting.kind === "spawned" ? starting : own;
+}
+
+async function processOf(file: string, node: NodeId, cluster: string): Promise<NodeProcess> {
+  const content = await readPidFile(file);
   if (content === undefined) return { kind: "none" };
   const record = parsePidFile(content);
   if (record === undefined) return { kind: "stale", pid: null };
   if (record.node !== node || record.cluster !== cluster) return { kind: "stale", pid: record.pid };
   return identify(record);
+}
+
+/** What makes a process checkable later; undefined when it has ended already. */
+export async function proofOf(pid: number): Promise<Pick<PidRecord, "startTime" | "bootId"> | undefined> {
+  const running = await runningProcess(pid);
+  return running === undefined ? undefined : { startTime: running.startTime, bootId: running.bootId };
 }
 
 /** Looks at the process again: to be called right before every signal. */

@@ -4,7 +4,7 @@
 
 import { spawn } from "node:child_process";
 import { constants, existsSync } from "node:fs";
-import { lstat, mkdir, open, rename, rm, stat } from "node:fs/promises";
+import { lstat, mkdir, open, rename, rm, stat, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
@@ -12,9 +12,9 @@ import { fileURLToPath } from "node:url";
 import { Mem0ctlError } from "../../model/errors.ts";
 import type { NodeId } from "../../model/ids.ts";
 import type { NodeSpec } from "../../model/manifest.ts";
-import { LOG_FILE, PID_FILE } from "../../model/pid-file.ts";
+import { encodePidFile, LOG_FILE, PID_FILE, SPAWN_FILE } from "../../model/pid-file.ts";
 import type { PidRecord } from "../../model/pid-file.ts";
-import { identify, nodeProcess } from "./process-identity.ts";
+import { identify, nodeProcess, proofOf } from "./process-identity.ts";
 
 export interface SpawnedNode {
   readonly pid: number;
@@ -66,7 +66,12 @@ export function nodeProgram(): string {
 const NODE_FLAGS = ["--max-semi-space-size=64", "--v8-pool-size=1"];
 
 /** @throws Mem0ctlError `unsafe-path`, `data-dir-unusable`, `spawn-failed`. */
-export async function spawnNode(node: NodeSpec, manifestFile: string, program: string): Promise<SpawnedNode> {
+export async function spawnNode(
+  node: NodeSpec,
+  cluster: string,
+  manifestFile: string,
+  program: string,
+): Promise<SpawnedNode> {
   await prepareDataDir(node);
   const logFile = join(node.dataDir, LOG_FILE);
   const { descriptor, offset } = await openLog(logFile);
@@ -93,6 +98,7 @@ export async function spawnNode(node: NodeSpec, manifestFile: string, program: s
       });
     });
     child.unref();
+    await noteSpawned(node, cluster, pid);
     return { pid, logFile, logOffset: offset, exit: () => exit };
   } catch (cause) {
     throw new Mem0ctlError("failed", "spawn-failed", `cannot start ${node.id}`, {
@@ -103,6 +109,18 @@ export async function spawnNode(node: NodeSpec, manifestFile: string, program: s
   } finally {
     await descriptor.close();
   }
+}
+
+/** So that a `down` finds a node that has not yet got as far as its own pid file. */
+async function noteSpawned(node: NodeSpec, cluster: string, pid: number): Promise<void> {
+  const proof = await proofOf(pid);
+  if (proof === undefined) return;
+  const file = join(node.dataDir, SPAWN_FILE);
+  const made = `${file}.${process.pid}`;
+  await writeFile(made, encodePidFile({ pid, ...proof, node: node.id, cluster, port: node.port }), {
+    mode: 0o600,
+  });
+  await rename(made, file);
 }
 
 async function prepareDataDir(node: NodeSpec): Promise<void> {
@@ -155,6 +173,7 @@ export async function stopNode(
   if (found.kind === "foreground") return { outcome: "foreground", pid: found.record.pid };
   if (found.kind === "stale") {
     await rm(join(dataDir, PID_FILE), { force: true });
+    await rm(join(dataDir, SPAWN_FILE), { force: true });
     return { outcome: "was-not-running", pid: null };
   }
   const { record } = found;
@@ -202,4 +221,5 @@ async function removePidFileOf(
 ): Promise<void> {
   const left = await nodeProcess(dataDir, node, cluster);
   if (left.kind === "stale" && left.pid === record.pid) await rm(join(dataDir, PID_FILE), { force: true });
+  if (left.kind !== "spawned") await rm(join(dataDir, SPAWN_FILE), { force: true });
 }

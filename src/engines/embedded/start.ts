@@ -48,7 +48,7 @@ export async function startNode(spec: NodeSpec, context: StartContext): Promise<
   }
   // Something has the port, but is not a node and not ours. A refused connection means that it is free.
   if (answer.code !== "connection-refused") throw await portTaken(spec);
-  const spawned = await spawnNode(spec, context.manifestFile, context.program);
+  const spawned = await spawnNode(spec, context.manifest.name, context.manifestFile, context.program);
   const report = await untilItAnswers(spec, context, spawned);
   // Another `up` at the same time may have been the faster one.
   return { node, outcome: report.pid === spawned.pid ? "spawned" : "already-running", pid: report.pid };
@@ -72,11 +72,17 @@ async function untilItAnswers(
   context: StartContext,
   spawned?: SpawnedNode,
 ): Promise<NodeReport> {
+  let failure: Mem0ctlError | undefined;
   for (;;) {
     const exit = spawned?.exit();
     const answer = await ask(spec, context);
     if (isReport(answer)) return answer;
-    if (spawned !== undefined && exit !== undefined) throw await startFailure(spec, spawned, exit);
+    if (failure === undefined && spawned !== undefined && exit !== undefined) {
+      failure = await startFailure(spec, spawned, exit);
+      // Another `up` was faster: its node has the data and will answer.
+      if (failure.code !== "data-locked") throw failure;
+    }
+    if (failure !== undefined && performance.now() + POLL_MS >= context.deadlineMs) throw failure;
     if (performance.now() + POLL_MS >= context.deadlineMs) throw startTimeout(spec, answer, spawned);
     await pause(POLL_MS);
   }

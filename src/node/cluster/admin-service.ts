@@ -14,6 +14,8 @@ import type { Network } from "../transport/network.ts";
 import type { Router } from "./router.ts";
 
 const POLL_MS = 20;
+/** How long a transfer that the protocol refuses is asked for again. */
+const REFUSED_MS = 3000;
 /** Attempts to change the map against others who change it. */
 const MAP_ATTEMPTS_MAX = 10;
 
@@ -105,20 +107,14 @@ export class Admin implements AdminService {
       );
     }
     const deadlineMs = Date.now() + call.ttlMs;
-    group.step({ kind: "transfer", to: target });
+    const refusedMs = Math.min(deadlineMs, Date.now() + REFUSED_MS);
     while (Date.now() < deadlineMs) {
       const status = group.replica.status();
       if (status.leader === target) return { group: call.group, from: self, to: target, term: status.term };
       if (status.role === "leader" && status.transferringTo === "") {
-        throw new Mem0ctlError(
-          "failed",
-          "transfer-refused",
-          `${target} did not take over ${groupName(call.group)}`,
-          {
-            why: "it was not caught up in time, or it did not answer",
-            hint: "`mem0ctl replicas lag` shows how far it is; try again when it is 0",
-          },
-        );
+        // A new leader does not know yet how far the others are; what is refused now may be granted soon.
+        if (Date.now() >= refusedMs) throw transferRefused(call.group, target);
+        group.step({ kind: "transfer", to: target });
       }
       await sleep(POLL_MS);
     }
@@ -251,6 +247,13 @@ export class Admin implements AdminService {
     return able.toSorted((a, b) => b.match - a.match || order.indexOf(a.node) - order.indexOf(b.node))[0]
       ?.node;
   }
+}
+
+function transferRefused(group: GroupId, target: NodeId): Mem0ctlError {
+  return new Mem0ctlError("failed", "transfer-refused", `${target} did not take over ${groupName(group)}`, {
+    why: "it was not caught up in time, or it did not answer",
+    hint: "`mem0ctl replicas lag` shows how far it is; try again when it is 0",
+  });
 }
 
 /** Nodes that may lead a group, preferred first. Throws `shard-unknown`. */
