@@ -64,7 +64,8 @@ export interface RunningNode {
 }
 
 const systemClock: Clock = {
-  nowMs: () => Date.now(),
+  // Monotonic: a clock that is set back must not stop the ticks.
+  nowMs: () => performance.now(),
   soon: (work) => void setImmediate(work),
   later(ms, work) {
     const timer = setTimeout(work, ms);
@@ -190,7 +191,7 @@ class EmbeddedNode {
     this.stopped = new Promise((resolve) => {
       this.markStopped = resolve;
     });
-    this.liveness = new Liveness({ nowMs: () => Date.now(), heartbeatIntervalMs, electionTimeoutMs });
+    this.liveness = new Liveness({ nowMs: () => performance.now(), heartbeatIntervalMs, electionTimeoutMs });
     this.peers = new Peers({
       self,
       clusterId: parts.identity.clusterId,
@@ -412,7 +413,12 @@ class EmbeddedNode {
     const status = this.host.group(group).replica.status();
     if (status.role !== "leader")
       throw new Mem0ctlError("unavailable", "not-leader", "this node does not lead the group");
-    return status.membership;
+    // What is appended and not committed may be taken back; a replica that was wiped for it may not.
+    const committed = this.host.group(group).replica.snapshotAt(status.applied);
+    if (committed === undefined) {
+      throw new Mem0ctlError("unavailable", "starting", "the members of the group are not known yet");
+    }
+    return committed.membership;
   }
 
   private async askMembers(group: GroupId): Promise<Membership | undefined> {

@@ -170,7 +170,6 @@ export class Admin implements AdminService {
       for (;;) {
         const members = await this.members(group, deadlineMs);
         if (members !== undefined && !members.includes(node)) break;
-        if (group === META_GROUP && members !== undefined && !this.map().metaVoters.includes(node)) break;
         if (Date.now() >= deadlineMs) {
           throw new Mem0ctlError(
             "unknown-outcome",
@@ -203,8 +202,9 @@ export class Admin implements AdminService {
     const { leader } = router.leaderOf(group);
     if (leader === null) return undefined;
     if (leader === self) {
-      const { voters, outgoing } = host.group(group).replica.status().membership;
-      return [...voters, ...outgoing];
+      const { replica } = host.group(group);
+      const committed = replica.snapshotAt(replica.status().applied)?.membership;
+      return committed === undefined ? undefined : [...committed.voters, ...committed.outgoing];
     }
     const answer = await network.call(leader, "members", { group }, deadlineMs).catch(() => undefined);
     const membership = answer as { voters: NodeId[]; outgoing: NodeId[] } | undefined;

@@ -179,7 +179,8 @@ export class Router {
           } else if (error.code === "peer-unreachable" || error.code === "not-here") {
             attempts -= 1;
           } else if (error.kind !== "busy") {
-            throw error;
+            // An earlier attempt may have been done; a full disk says nothing of that one.
+            throw unknown !== undefined && error.kind === "full" ? unknown : error;
           }
         }
       }

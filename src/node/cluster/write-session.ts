@@ -11,13 +11,21 @@ export type Deliver = (
   deadlineMs: number,
 ) => Promise<{ result: CommandResult; attempts: number }>;
 
+interface Session {
+  readonly id: string;
+  opened: Promise<void> | undefined;
+  nextSequence: number;
+  /** In rising order, as they were given out. */
+  readonly outstanding: Set<number>;
+}
+
+function newSession(): Session {
+  return { id: randomUUID(), opened: undefined, nextSequence: 1, outstanding: new Set() };
+}
+
 export class WriteSession {
   private readonly deliver: Deliver;
-  private id: string = randomUUID();
-  private opened: Promise<void> | undefined;
-  private nextSequence = 1;
-  /** In rising order, as they were given out. */
-  private readonly outstanding = new Set<number>();
+  private current = newSession();
 
   constructor(deliver: Deliver) {
     this.deliver = deliver;
@@ -26,32 +34,33 @@ export class WriteSession {
   /** Resolves with the command's value; throws what the state machine refused it with. */
   async execute(command: ShardCommand, deadlineMs: number): Promise<unknown> {
     for (let renewed = false; ; renewed = true) {
-      await this.open(deadlineMs);
-      const { id } = this;
-      const sequence = this.nextSequence++;
-      this.outstanding.add(sequence);
+      // A write belongs to the session it began with, whatever others do to the current one meanwhile.
+      const session = this.current;
+      await this.open(session, deadlineMs);
+      const sequence = session.nextSequence++;
+      session.outstanding.add(sequence);
       try {
-        const data = encodeCommand({ session: id, sequence, answered: this.firstOutstanding(), command });
+        const data = encodeCommand({
+          session: session.id,
+          sequence,
+          answered: firstOutstanding(session),
+          command,
+        });
         const { result, attempts } = await this.deliver(data, deadlineMs);
         if (result.ok) return result.value;
         const error = errorFromBody(result.error);
         // Refused at the first attempt, it cannot have been applied by an earlier one: a new session may try.
         if (error.code !== "session-expired" || attempts > 1 || renewed) throw error;
-        if (this.id === id) this.renew();
+        if (this.current === session) this.current = newSession();
       } finally {
-        this.outstanding.delete(sequence);
+        session.outstanding.delete(sequence);
       }
     }
   }
 
-  private firstOutstanding(): number {
-    for (const sequence of this.outstanding) return sequence;
-    return this.nextSequence;
-  }
-
-  private open(deadlineMs: number): Promise<void> {
-    this.opened ??= this.register(deadlineMs).catch((error: unknown) => {
-      this.renew();
+  private open(session: Session, deadlineMs: number): Promise<void> {
+    session.opened ??= this.register(session, deadlineMs).catch((error: unknown) => {
+      if (this.current === session) this.current = newSession();
       // Opening a session changes no memory: whatever happened to it, the write was not done.
       throw error instanceof Mem0ctlError && error.kind === "unknown-outcome"
         ? new Mem0ctlError("unavailable", "no-leader", error.message, {
@@ -60,18 +69,16 @@ export class WriteSession {
           })
         : error;
     });
-    return this.opened;
+    return session.opened;
   }
 
-  private async register(deadlineMs: number): Promise<void> {
+  private async register(session: Session, deadlineMs: number): Promise<void> {
     const command: ShardCommand = { t: "open-session" };
-    await this.deliver(encodeCommand({ session: this.id, sequence: 0, answered: 0, command }), deadlineMs);
+    await this.deliver(encodeCommand({ session: session.id, sequence: 0, answered: 0, command }), deadlineMs);
   }
+}
 
-  private renew(): void {
-    this.id = randomUUID();
-    this.opened = undefined;
-    this.nextSequence = 1;
-    this.outstanding.clear();
-  }
+function firstOutstanding(session: Session): number {
+  for (const sequence of session.outstanding) return sequence;
+  return session.nextSequence;
 }

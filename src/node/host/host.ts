@@ -100,7 +100,6 @@ export class Host {
     this.stopped = true;
     this.tickTimer?.cancel();
     for (const group of this.groups.values()) group.close("the node is stopping");
-    await this.cleaned();
   }
 
   /** Starts a group from disk, or anew. Throws StoreCorruptError when what is on disk cannot be trusted. */
@@ -162,8 +161,13 @@ export class Host {
 
   deliver(from: NodeId, id: GroupId, message: Message): void {
     const group = this.groups.get(id);
-    if (group !== undefined && !this.stopped && message.from === from)
+    if (group === undefined || this.stopped || message.from !== from) return;
+    try {
       group.step({ kind: "message", message });
+    } catch (error) {
+      // A protocol throws only on a broken invariant, never on what a peer sent: it cannot go on half-stepped.
+      this.options.onFailure(error);
+    }
   }
 
   peerGone(peer: NodeId): void {
@@ -183,6 +187,8 @@ export class Host {
 
   /** Makes `group` part of the next round of the loop. */
   markDirty(group: ReplicaGroup): void {
+    // One that was taken away comes back to life by no late answer.
+    if (this.groups.get(group.id) !== group) return;
     this.dirty.add(group);
     if (this.scheduled || this.stopped) return;
     this.scheduled = true;
@@ -198,9 +204,11 @@ export class Host {
 
   /** Deletes a range of states at leisure. */
   clean(start: Key, end: Key): void {
-    const work = removeRange(this.options.stores.state, start, end);
+    // What a stop leaves is cleaned at the next start.
+    const work = removeRange(this.options.stores.state, start, end, () => this.stopped)
+      .catch((error: unknown) => this.options.onFailure(error))
+      .finally(() => this.cleaning.delete(work));
     this.cleaning.add(work);
-    void work.finally(() => this.cleaning.delete(work));
   }
 
   private create(start: GroupStart): { group: DurableGroup; durable: DurableState } {
@@ -313,7 +321,10 @@ export class Host {
   private compact(group: ReplicaGroup): void {
     const budget = Math.max(MIB, this.options.logBudgetBytes / Math.max(1, this.groups.size));
     const status = group.replica.status();
-    if (status.logBytes <= budget || group.appliedOnDisk <= status.first) return;
+    if (status.logBytes <= budget) return;
+    // Only what is on disk as state may leave the log.
+    if (group.appliedOnDisk < group.applied) void this.options.stores.state.flush();
+    if (group.appliedOnDisk <= status.first) return;
     // Keep the newer half for followers that are a little behind.
     let keep = 0;
     let index = group.appliedOnDisk;

@@ -138,6 +138,11 @@ export class ReplicaGroup {
     return this.unwritten.length > 0;
   }
 
+  /** A snapshot was accepted and is not yet the state: what is staged is spoken for. */
+  isSwitching(): boolean {
+    return this.unwritten.some(({ persist }) => persist?.snapshot !== undefined);
+  }
+
   takeUnwritten(): Work {
     const effects = this.unwritten;
     this.unwritten = [];

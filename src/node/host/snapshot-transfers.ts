@@ -42,6 +42,8 @@ export class SnapshotTransfers {
   private readonly network: Network;
   /** `group/peer` of what is being sent. */
   private readonly outgoing = new Set<string>();
+  /** Groups whose staged state is whole and about to become the state: nothing may touch it. */
+  private readonly installing = new Set<GroupId>();
   /** Id of the snapshot that each group stages. */
   private readonly staging = new Map<GroupId, string>();
   private sequence = 0;
@@ -84,9 +86,12 @@ export class SnapshotTransfers {
     if (group === undefined) throw snapshotError(`this node holds no replica of group ${call.group}`);
     const prefix = group.durable.stagingPrefix();
     if (call.step === "begin") {
-      this.staging.set(call.group, call.id);
+      if (this.installing.has(call.group) || group.isSwitching()) {
+        throw snapshotError("another snapshot is being installed");
+      }
       // What a crash left in the very place where this one is staged may still be going.
       await this.host.cleaned();
+      this.staging.set(call.group, call.id);
       await removeRange(this.stores.state, prefix, prefixEnd(prefix));
       return true;
     }
@@ -99,12 +104,17 @@ export class SnapshotTransfers {
       return true;
     }
     this.staging.delete(call.group);
-    // All of it is on disk before the log store makes it the state.
-    void this.stores.state.transact((writer) =>
-      writer.put(extendKey(prefix, APPLIED), pack(call.meta.index)),
-    );
-    await this.stores.state.flush();
-    group.step({ kind: "install", snapshot: call.meta, from, term: call.term });
+    this.installing.add(call.group);
+    try {
+      // All of it is on disk before the log store makes it the state.
+      void this.stores.state.transact((writer) =>
+        writer.put(extendKey(prefix, APPLIED), pack(call.meta.index)),
+      );
+      await this.stores.state.flush();
+      group.step({ kind: "install", snapshot: call.meta, from, term: call.term });
+    } finally {
+      this.installing.delete(call.group);
+    }
     return true;
   }
 

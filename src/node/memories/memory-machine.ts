@@ -170,7 +170,7 @@ export class MemoryMachine implements StateMachine {
     this.memories += 1;
     this.bytes += record.length + item.vector.length;
     this.countEntities(item.record, 1);
-    this.vectors.peek(this.owner, item.key)?.set(item.id, vectorFrom(item.vector));
+    this.cache(item.key, item.id, item.vector);
   }
 
   private update(command: ShardCommand & { readonly t: "update" }, writer: StoreWriter): CommandResult {
@@ -189,7 +189,7 @@ export class MemoryMachine implements StateMachine {
     this.bytes += bytes.length - pack(before).length;
     if (command.vector !== undefined) {
       writer.put(extendKey(this.statePrefix, "vector", key, command.id), command.vector);
-      this.vectors.peek(this.owner, key)?.set(command.id, vectorFrom(command.vector));
+      this.cache(key, command.id, command.vector);
     }
     const known = this.events(command.id);
     const events = known.length > 0 ? known : [addedEvent(command.id, before)];
@@ -246,6 +246,15 @@ export class MemoryMachine implements StateMachine {
       else writer.remove(key);
     }
     this.entities.clear();
+  }
+
+  /** The cache may forget a scope; it never stops a replica. */
+  private cache(key: string, id: string, vector: Uint8Array): void {
+    try {
+      this.vectors.peek(this.owner, key)?.set(id, vectorFrom(vector));
+    } catch {
+      this.vectors.forget(this.owner, key);
+    }
   }
 
   private readTotals(): void {

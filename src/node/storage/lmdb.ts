@@ -108,6 +108,8 @@ class LmdbStore implements Store {
   private timer: NodeJS.Timeout | undefined;
   private idle: (() => void)[] = [];
   private isFull = false;
+  /** Somebody waits for what was written so far: the next flush is not put off. */
+  private hurried = false;
   private closing = false;
   private closed = false;
 
@@ -197,6 +199,7 @@ class LmdbStore implements Store {
   async flush(): Promise<void> {
     if (this.active.size === 0 && this.flushing === undefined) return;
     const done = this.durable();
+    this.hurried = true;
     this.startFlush();
     await done;
   }
@@ -225,6 +228,7 @@ class LmdbStore implements Store {
 
   private startFlush(): void {
     if (this.flushing !== undefined || this.closed) return;
+    this.hurried = false;
     clearTimeout(this.timer);
     this.timer = undefined;
     const batch = this.active;
@@ -260,6 +264,10 @@ class LmdbStore implements Store {
     const { idle } = this;
     this.idle = [];
     for (const resolve of idle) resolve();
+    if (this.hurried && !this.isFull) {
+      this.startFlush();
+      return;
+    }
     if (this.timer !== undefined || this.waiting.length === 0) return;
     if (this.options.flushDelayMs === 0 || this.activeBytes > UNFLUSHED_BYTES_MAX) this.startFlush();
     else this.timer = setTimeout(() => this.startFlush(), this.options.flushDelayMs);

@@ -343,11 +343,17 @@ export class LogStore {
       try {
         if (since.length > 0) await add(Buffer.concat(since));
         renameSync(path, this.file);
-        syncFolder(this.options.folder);
       } catch (error) {
         this.pending.unshift(...pending);
         this.waiting.unshift(...waiting);
         this.giveUpRewrite(descriptor, path, error);
+        return;
+      }
+      try {
+        syncFolder(this.options.folder);
+      } catch (error) {
+        // The old file has no name any more: going on with it would lose what is acknowledged.
+        this.options.onDiskFailure(error instanceof Error ? error.message : String(error));
         return;
       }
       closeSync(this.descriptor);

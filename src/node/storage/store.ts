@@ -68,9 +68,10 @@ export async function removeRange(
   store: Store,
   start: Key,
   end: Key,
+  isOver: () => boolean = () => false,
   keysPerTransaction = 2000,
 ): Promise<void> {
-  for (;;) {
+  while (!isOver()) {
     const batch: Buffer[] = [];
     for (const key of store.keys({ start, end })) {
       batch.push(Buffer.from(key));

@@ -111,7 +111,7 @@ describe("the LMDB store", () => {
     });
     const range = { start: encodeKey("r", 2), end: encodeKey("r", 6) };
     expect([...store.range(range)].map((item) => item.value[0])).toEqual([2, 3, 4, 5]);
-    await removeRange(store, range.start, range.end, 3);
+    await removeRange(store, range.start, range.end, () => false, 3);
     expect([...store.keys({ start: encodeKey("r"), end: prefixEnd(encodeKey("r")) })]).toHaveLength(6);
   });
 
