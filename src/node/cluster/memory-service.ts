@@ -129,8 +129,11 @@ export function createMemoryService(options: MemoryServiceOptions): MemoryServic
       if (list === undefined) byShard.set(shard, [item]);
       else list.push(item);
     }
-    await inTurn([...byShard], async ([shard, list]) => {
-      for (const batch of batches(list)) await router.write(shard, { t: "put", items: batch }, deadlineMs);
+    await writeParts([...byShard], async ([shard, list], onDone) => {
+      for (const batch of batches(list)) {
+        await router.write(shard, { t: "put", items: batch }, deadlineMs);
+        onDone();
+      }
     });
   };
 
@@ -233,10 +236,12 @@ export function createMemoryService(options: MemoryServiceOptions): MemoryServic
     },
 
     async deleteAll(filter, context) {
-      const counts = await inTurn(shardsOf(filter), (shard) =>
-        router.write(shard, { t: "delete-matching", filter }, context.deadlineMs),
-      );
-      return counts.reduce<number>((sum, count) => sum + Number(count), 0);
+      const counts = await writeParts(shardsOf(filter), async (shard, onDone) => {
+        const count = Number(await router.write(shard, { t: "delete-matching", filter }, context.deadlineMs));
+        onDone();
+        return count;
+      });
+      return counts.reduce((sum, count) => sum + count, 0);
     },
 
     async entities(context) {
@@ -361,6 +366,38 @@ function batches(items: readonly PutItem[]): PutItem[][] {
     bytes += size;
   }
   return all;
+}
+
+/**
+ * Writes to several shards. When some part was done (`onDone`) and another was not, or may not have been,
+ * the outcome of the whole is unknown, and is called so.
+ */
+async function writeParts<Item, Result>(
+  items: readonly Item[],
+  work: (item: Item, onDone: () => void) => Promise<Result>,
+): Promise<Result[]> {
+  let done = 0;
+  const results: Result[] = [];
+  const failures: Error[] = [];
+  await inTurn(items, (item) =>
+    work(item, () => {
+      done += 1;
+    }).then(
+      (result) => void results.push(result),
+      (error: unknown) => void failures.push(error instanceof Error ? error : new Error("a write failed")),
+    ),
+  );
+  const [first] = failures;
+  if (first === undefined) return results;
+  const isKnown = !failures.some(
+    (error) => error instanceof Mem0ctlError && error.kind === "unknown-outcome",
+  );
+  if (done === 0 && isKnown) throw first;
+  throw new Mem0ctlError("unknown-outcome", "partly-done", "only part of the request is known to be done", {
+    why: first.message,
+    hint: "read back what is there; repeating an import with the same ids is safe",
+    cause: first,
+  });
 }
 
 /** Runs `work` for all, a bounded number at a time; rejects with the first failure. */

@@ -136,10 +136,12 @@ async function searchEverything(
   keyField: ShardKeyField,
 ): Promise<readonly ScoredMemory[]> {
   const snapshot = machine.store.snapshot();
+  // Taken once: a snapshot that is installed meanwhile moves the state elsewhere.
+  const { prefix } = machine;
   try {
     let best: ScoredMemory[] = [];
     for await (const { key, id, record } of scan(machine, snapshot, query.filter, keyField)) {
-      const bytes = snapshot.get(extendKey(machine.prefix, "vector", key, id));
+      const bytes = snapshot.get(extendKey(prefix, "vector", key, id));
       if (bytes === undefined) continue;
       const score = cosine(query.vector, vectorFrom(bytes));
       if (score < query.threshold) continue;

@@ -4,7 +4,7 @@
 import { Packr } from "msgpackr";
 
 /** Largest frame, in bytes; also the bound on what one peer can make another allocate at a time. */
-const FRAME_BYTES_MAX = 32 << 20;
+export const FRAME_BYTES_MAX = 32 << 20;
 
 const packr = new Packr({ useRecords: false, moreTypes: false });
 

@@ -11,7 +11,7 @@ import type { Duplex } from "node:stream";
 import { errorBody, errorFromBody, Mem0ctlError, type ErrorBody } from "../../model/errors.ts";
 import type { GroupId, NodeId } from "../../model/ids.ts";
 import type { Message } from "../../consensus/seam.ts";
-import { encodeFrame, FrameReader } from "./frames.ts";
+import { encodeFrame, FRAME_BYTES_MAX, FrameReader } from "./frames.ts";
 import { PEER_PROTOCOL, type Network, type NetworkHandlers, type NodeBeat } from "./network.ts";
 
 /** Above this many unsent bytes a peer is too slow: its messages are dropped (the protocol repeats them). */
@@ -157,7 +157,7 @@ export class Peers implements Network {
       if (socket === undefined) continue;
       // A peer that is too slow loses messages, which the protocol repeats; never a call or an answer.
       const messages = socket.writableLength < UNSENT_BYTES_MAX ? outbox.messages : [];
-      socket.write(encodeFrame({ k: "batch", ...outbox, messages } satisfies Frame));
+      writeBatch(socket, { ...outbox, messages });
     }
   }
 
@@ -445,6 +445,39 @@ export class Peers implements Network {
     clearTimeout(call?.timer);
     return call;
   }
+}
+
+/** One frame, or, where that would be more than a peer takes, one for each thing in it. */
+function writeBatch(socket: Duplex, outbox: Outbox): void {
+  const frame = encodeFrame({ k: "batch", ...outbox } satisfies Frame);
+  if (frame.length - 4 <= FRAME_BYTES_MAX) {
+    socket.write(frame);
+    return;
+  }
+  const { messages, calls, answers, failures, beat } = outbox;
+  const alone = (part: Partial<Outbox>): void => writeBatch(socket, { ...emptyOutbox(), ...part });
+  if (messages.length + calls.length + answers.length + failures.length > 1) {
+    if (beat !== null) alone({ beat });
+    for (const message of messages) alone({ messages: [message] });
+    for (const call of calls) alone({ calls: [call] });
+    for (const answer of answers) alone({ answers: [answer] });
+    for (const failure of failures) alone({ failures: [failure] });
+    return;
+  }
+  // A single call or message is bounded where it is made; an answer is as large as what was asked for.
+  for (const [id] of answers) alone({ failures: [[id, errorBody(answerTooLarge())]] });
+}
+
+function answerTooLarge(): Mem0ctlError {
+  return new Mem0ctlError(
+    "too-large",
+    "answer-too-large",
+    "the answer is larger than one message between nodes",
+    {
+      why: `${FRAME_BYTES_MAX} bytes is the limit`,
+      hint: "ask for a smaller page, or narrow the filter",
+    },
+  );
 }
 
 function notDelivered(peer: NodeId, why: string): Mem0ctlError {
