@@ -301,15 +301,16 @@ export class Peers implements Network {
     let link: Link | undefined;
     const timer = setTimeout(() => socket.destroy(), 5000);
     const onFrame = (frame: Frame): void => {
-      if (link !== undefined) {
-        this.receive(link, frame);
+      // Also after its own hello was accepted: the other side may know what this one does not.
+      if (frame.k === "refused") {
+        const peer = link ?? dialled;
+        if (peer !== undefined) peer.error = `refused: ${frame.reason}`;
+        this.options.onRefused(peer?.address.id ?? "", frame.reason);
+        socket.destroy();
         return;
       }
-      if (frame.k === "refused") {
-        const peer = dialled?.address.id ?? "";
-        if (dialled !== undefined) dialled.error = `refused: ${frame.reason}`;
-        this.options.onRefused(peer, frame.reason);
-        socket.destroy();
+      if (link !== undefined) {
+        this.receive(link, frame);
         return;
       }
       if (frame.k !== "hello") {

@@ -1,0 +1,182 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { WriteSession } from "../../../src/node/cluster/write-session.ts";
+import {
+  decodeCommand,
+  encodeCommand,
+  vectorBytes,
+  type CommandResult,
+  type ShardCommand,
+} from "../../../src/node/memories/commands.ts";
+import { MemoryMachine } from "../../../src/node/memories/memory-machine.ts";
+import { VectorCache } from "../../../src/node/memories/vector-cache.ts";
+import { encodeKey } from "../../../src/node/storage/key.ts";
+import { openLmdbStore } from "../../../src/node/storage/lmdb.ts";
+import type { Store } from "../../../src/node/storage/store.ts";
+
+/** As many sessions as a shard keeps. */
+const SESSIONS_MAX = 256;
+const AT = "2026-01-01T00:00:00.000Z";
+let folder: string;
+let store: Store;
+let machine: MemoryMachine;
+let index = 1;
+
+const make = (): MemoryMachine =>
+  new MemoryMachine({
+    owner: "0",
+    store,
+    vectors: new VectorCache({ bytesMax: 1 << 20, setsMax: 8 }),
+    prefix: encodeKey("state", "0", 1),
+  });
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "mem0ctl-machine-"));
+  store = openLmdbStore({
+    folder,
+    flushDelayMs: 0,
+    onDiskFailure: (reason) => {
+      throw new Error(reason);
+    },
+  });
+  machine = make();
+  index = 1;
+});
+afterEach(async () => {
+  await store.close();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+async function apply(
+  session: string,
+  sequence: number,
+  answered: number,
+  command: ShardCommand,
+): Promise<CommandResult> {
+  index += 1;
+  const results: CommandResult[] = [];
+  await store.transact((writer) => {
+    results.push(machine.apply(encodeCommand({ session, sequence, answered, command }), index, writer));
+    machine.finish(writer);
+  });
+  const [result] = results;
+  if (result === undefined) throw new Error("nothing was applied");
+  return result;
+}
+
+const put = (id: string, text: string, user = "ada"): ShardCommand => ({
+  t: "put",
+  items: [
+    {
+      id,
+      key: user,
+      record: { memory: text, user_id: user, created_at: AT, updated_at: AT, hash: text },
+      vector: vectorBytes(Float32Array.of(1, 0, 0)),
+    },
+  ],
+});
+const update = (id: string, text: string): ShardCommand => ({ t: "update", id, text, hash: text, at: AT });
+
+describe("the state of a shard", () => {
+  it("applies a command that was sent twice once, also over a restart and a reload", async () => {
+    await apply("s", 0, 0, { t: "open-session" });
+    await apply("s", 1, 1, put("a", "one"));
+    const first = await apply("s", 2, 1, update("a", "two"));
+    await apply("s", 3, 1, update("a", "three"));
+    machine = make();
+    expect(await apply("s", 2, 1, update("a", "two"))).toEqual(first);
+    expect(machine.record("ada", "a")?.memory).toBe("three");
+    expect(machine.events("a").map((event) => event.new_memory)).toEqual(["one", "two", "three"]);
+  });
+
+  it("refuses a sequence number that was answered, and a session that it does not know", async () => {
+    await apply("s", 0, 0, { t: "open-session" });
+    await apply("s", 1, 1, put("a", "one"));
+    await apply("s", 2, 2, put("b", "two"));
+    for (const [session, sequence] of [
+      ["s", 1],
+      ["unknown", 1],
+    ] as const) {
+      const result = await apply(session, sequence, 1, put("c", "three"));
+      expect(result).toMatchObject({ ok: false, error: { error: { code: "session-expired" } } });
+    }
+    expect(machine.size().memories).toBe(2);
+  });
+
+  it("forgets the session that was unused for the longest when there are too many", async () => {
+    for (let at = 0; at <= SESSIONS_MAX; at += 1) {
+      await apply(`s${at}`, 0, 0, { t: "open-session" });
+      if (at === 1) await apply("s0", 1, 1, put("a", "kept alive"));
+    }
+    expect(await apply("s0", 2, 2, put("b", "two"))).toMatchObject({ ok: true });
+    expect(await apply("s1", 1, 1, put("c", "three"))).toMatchObject({ ok: false });
+  });
+
+  it("counts memories, bytes and entities as they come, change and go", async () => {
+    await apply("s", 0, 0, { t: "open-session" });
+    await apply("s", 1, 1, put("a", "one"));
+    await apply("s", 2, 2, put("b", "two"));
+    await apply("s", 3, 3, put("b", "two again", "bob"));
+    expect(machine.size().memories).toBe(2);
+    expect(machine.placeOf("b")).toBe("bob");
+    await apply("s", 4, 4, { t: "delete", id: "a" });
+    await apply("s", 5, 5, {
+      t: "delete-matching",
+      filter: { kind: "condition", field: "user_id", operator: "eq", value: "bob" },
+    });
+    expect(machine.size()).toEqual({ memories: 0, bytes: 0 });
+    const left = [
+      ...store.keys({ start: encodeKey("state", "0", 1, "entity"), end: encodeKey("state", "0", 1, "f") }),
+    ];
+    expect(left).toEqual([]);
+  });
+});
+
+describe("a write session", () => {
+  it("keeps a write in the session that it began with while another one is renewed", async () => {
+    const sent: { session: string; sequence: number; answered: number }[] = [];
+    const held: ((result: CommandResult) => void)[] = [];
+    const expired: CommandResult = {
+      ok: false,
+      error: {
+        error: { kind: "unknown-outcome", code: "session-expired", message: "expired" },
+        detail: "expired",
+      },
+    };
+    const session = new WriteSession(async (data) => {
+      const { session: id, sequence, answered, command } = decodeCommand(data);
+      if (command.t === "open-session") return { result: { ok: true, value: null }, attempts: 1 };
+      sent.push({ session: id, sequence, answered });
+      const result = await new Promise<CommandResult>((resolve) => held.push(resolve));
+      return { result, attempts: 1 };
+    });
+    const until = async (count: number): Promise<void> => {
+      while (held.length < count) await new Promise((resolve) => setImmediate(resolve));
+    };
+    const deadline = Date.now() + 10_000;
+    const slow = session.execute(put("a", "one"), deadline);
+    const unlucky = session.execute(put("b", "two"), deadline);
+    await until(2);
+    held[1]?.(expired);
+    await until(3);
+    const later = session.execute(put("c", "three"), deadline);
+    await until(4);
+    held[0]?.({ ok: true, value: 1 });
+    await slow;
+    const last = session.execute(put("d", "four"), deadline);
+    await until(5);
+    for (const resolve of held.slice(2)) resolve({ ok: true, value: 1 });
+    await Promise.all([unlucky, later, last]);
+    const [first, second, renewed, third, fourth] = sent;
+    expect(first?.session).toBe(second?.session);
+    expect(renewed?.session).not.toBe(first?.session);
+    // The end of an old session's write says nothing of the new session's first one, which is outstanding.
+    expect([renewed, third, fourth].map((one) => [one?.sequence, one?.answered])).toEqual([
+      [1, 1],
+      [2, 1],
+      [3, 1],
+    ]);
+  });
+});

@@ -1,0 +1,131 @@
+import { createServer, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { afterEach, expect, it } from "vitest";
+import { Mem0ctlError } from "../../../src/model/errors.ts";
+import type { NetworkHandlers } from "../../../src/node/transport/network.ts";
+import { Peers, type PeerAddress } from "../../../src/node/transport/peers.ts";
+
+interface Side {
+  readonly peers: Peers;
+  readonly address: PeerAddress;
+  readonly server: Server;
+  readonly known: Map<string, string>;
+  readonly refused: string[];
+  readonly gone: string[];
+}
+
+const sides: Side[] = [];
+afterEach(async () => {
+  for (const { peers, server } of sides.splice(0)) {
+    peers.close();
+    server.closeAllConnections();
+    await new Promise((resolve) => server.close(resolve));
+  }
+});
+
+async function side(
+  id: string,
+  options: { clusterId?: string; uid?: string; onCall?: NetworkHandlers["onCall"] } = {},
+): Promise<Side> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as AddressInfo;
+  const known = new Map<string, string>();
+  const refused: string[] = [];
+  const gone: string[] = [];
+  const peers = new Peers({
+    self: id,
+    clusterId: options.clusterId ?? "one",
+    uid: options.uid ?? `uid of ${id}`,
+    knownUid: (peer) => known.get(peer),
+    rememberUid: (peer, uid) => known.set(peer, uid),
+    adminToken: undefined,
+    tls: undefined,
+    onRefused: (_peer, reason) => refused.push(reason),
+    handlers: {
+      onMessages: () => undefined,
+      onBeat: () => undefined,
+      onCall: options.onCall ?? (async (_from, _method, body) => body),
+      onGone: (peer) => gone.push(peer),
+    },
+  });
+  server.on("upgrade", (request, socket, head) => peers.accept(request, socket, head));
+  const made = { peers, address: { id, host: "127.0.0.1", port }, server, known, refused, gone };
+  sides.push(made);
+  return made;
+}
+
+async function until(what: () => boolean): Promise<void> {
+  const deadline = Date.now() + 10_000;
+  while (!what()) {
+    if (Date.now() > deadline) throw new Error("it did not come to pass");
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
+
+function introduce(...all: readonly Side[]): void {
+  for (const { peers } of all) peers.setPeers(all.map(({ address }) => address));
+}
+
+const later = (): number => Date.now() + 10_000;
+
+it("answers that are too large for one frame are sent one by one, and one that is too large alone is refused", async () => {
+  const a = await side("a", {
+    onCall: async (_from, _method, body) => Buffer.alloc(Number(body), 7),
+  });
+  const b = await side("b");
+  introduce(a, b);
+  await until(() => b.peers.connected("a"));
+  const sizes = [12 << 20, 12 << 20, 12 << 20, 100];
+  const answers = await Promise.all(sizes.map((size) => b.peers.call("a", "make", size, later())));
+  expect(answers.map((answer) => (answer as Buffer).length)).toEqual(sizes);
+  await expect(b.peers.call("a", "make", 40 << 20, later())).rejects.toMatchObject({
+    code: "answer-too-large",
+  });
+  expect(await b.peers.call("a", "make", 10, later())).toHaveLength(10);
+});
+
+it("an error of the callee reaches the caller as it was, and an unknown peer is certainly not reached", async () => {
+  const a = await side("a", {
+    onCall: async () => {
+      throw new Mem0ctlError("conflict", "some-code", "what", { hint: "do this" });
+    },
+  });
+  const b = await side("b");
+  introduce(a, b);
+  await until(() => b.peers.connected("a"));
+  await expect(b.peers.call("a", "x", null, later())).rejects.toMatchObject({
+    code: "some-code",
+    hint: "do this",
+  });
+  await expect(b.peers.call("c", "x", null, later())).rejects.toMatchObject({ kind: "unavailable" });
+});
+
+it("a call whose peer goes away has an unknown outcome, and the peer is noticed to be gone", async () => {
+  const a = await side("a", { onCall: () => new Promise(() => undefined) });
+  const b = await side("b");
+  introduce(a, b);
+  await until(() => b.peers.connected("a"));
+  const outcome = b.peers.call("a", "x", null, later()).catch((error: unknown) => error);
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  a.peers.close();
+  a.server.close();
+  a.server.closeAllConnections();
+  expect(await outcome).toMatchObject({ kind: "unknown-outcome" });
+  await until(() => b.gone.includes("a"));
+});
+
+it("refuses a node of another cluster, and one that came back without its data", async () => {
+  const a = await side("a");
+  const stranger = await side("b", { clusterId: "two" });
+  introduce(a, stranger);
+  await until(() => a.refused.length > 0);
+  expect(a.refused[0]).toContain("another cluster");
+  const c = await side("c");
+  c.known.set("d", "uid that d had");
+  const d = await side("d", { uid: "uid after a wipe" });
+  introduce(c, d);
+  await until(() => d.refused.length > 0);
+  expect(c.peers.connected("d")).toBe(false);
+  expect(c.refused[0]).toContain("without its data");
+});
