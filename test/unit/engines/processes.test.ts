@@ -16,7 +16,7 @@ import { identify, nodeProcess } from "../../../src/engines/embedded/process-ide
 import { stopNode } from "../../../src/engines/embedded/processes.ts";
 import type { Engine } from "../../../src/engines/engine.ts";
 import { errorBody, Mem0ctlError } from "../../../src/model/errors.ts";
-import { encodePidFile, PID_FILE, startTimeOfStat } from "../../../src/model/pid-file.ts";
+import { encodePidFile, PID_FILE, SPAWN_FILE, startTimeOfStat } from "../../../src/model/pid-file.ts";
 import type { PidRecord } from "../../../src/model/pid-file.ts";
 import { json, manifestOf, refusedPort, reportsOf, serve } from "./support.ts";
 
@@ -263,10 +263,22 @@ describe.runIf(process.platform === "linux")("up and down", () => {
     await engine.down(["node-1"], ALL);
   });
 
-  it("leave a running node alone whose pid file was lost", async () => {
+  it("find a node that has no pid file of its own yet by what its spawner noted", async () => {
     const { engine } = await engineOf({});
     const [action] = await up(engine, ["node-1"]);
     await rm(join(folder, "node-1", PID_FILE));
+    const expected = { node: "node-1", outcome: "stopped", pid: action?.pid };
+    expect(await engine.down(["node-1"], ALL)).toEqual([expected]);
+    expect(existsSync(join(folder, "node-1", SPAWN_FILE))).toBe(false);
+    expect(await isRunning(action?.pid ?? null)).toBe(false);
+  });
+
+  it("leave a running node alone of which neither pid file is left", async () => {
+    const { engine } = await engineOf({});
+    const [action] = await up(engine, ["node-1"]);
+    await rm(join(folder, "node-1", PID_FILE));
+    await rm(join(folder, "node-1", SPAWN_FILE));
+    await rm(join(folder, "node-1", SPAWN_FILE));
     const expected = { node: "node-1", outcome: "not-managed", pid: action?.pid };
     expect(await engine.down(["node-1"], ALL)).toEqual([expected]);
     expect(await up(engine, ["node-1"])).toMatchObject([{ outcome: "already-running", pid: action?.pid }]);
