@@ -278,7 +278,6 @@ describe.runIf(process.platform === "linux")("up and down", () => {
     const [action] = await up(engine, ["node-1"]);
     await rm(join(folder, "node-1", PID_FILE));
     await rm(join(folder, "node-1", SPAWN_FILE));
-    await rm(join(folder, "node-1", SPAWN_FILE));
     const expected = { node: "node-1", outcome: "not-managed", pid: action?.pid };
     expect(await engine.down(["node-1"], ALL)).toEqual([expected]);
     expect(await up(engine, ["node-1"])).toMatchObject([{ outcome: "already-running", pid: action?.pid }]);
