@@ -81,6 +81,8 @@ const BUSY_MS = 0.5;
 const REWRITE_CHUNK_BYTES = 1 << 20;
 /** The file is rewritten when it is this many times as large as what is needed of it. */
 const REWRITE_RATIO = 4;
+/** … or holds this much that is not needed: the file is read whole at a start, and stays far from 2 GiB. */
+const REWRITE_WASTE_BYTES = 512 << 20;
 const KINDS: readonly EntryKind[] = ["noop", "command", "config"];
 
 interface Waiting {
@@ -304,7 +306,7 @@ export class LogStore {
     this.considerAt = this.offset + bytesMin / 8;
     let needed = 0;
     for (const log of this.groups.values()) for (const entry of log.entries) needed += entry.data.length + 64;
-    if (this.offset < REWRITE_RATIO * needed) return;
+    if (this.offset < Math.min(REWRITE_RATIO * needed, needed + REWRITE_WASTE_BYTES)) return;
     this.rewriting = this.rewrite().finally(() => {
       this.rewriting = undefined;
       this.sinceRewrite = undefined;
