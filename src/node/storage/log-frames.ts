@@ -1,0 +1,89 @@
+// Frames of the log file: magic, length, sequence number, checksums, the whitened payload, an end mark. Says
+// whether what it finds is a frame, the end of the log, a write that a crash cut off, or damage. No I/O.
+
+import { crc32 } from "node:zlib";
+
+const MAGIC = 0x4d306c67;
+const HEAD_BYTES = 24;
+/** The last byte of every frame: a write that was cut off has a zero there. */
+const END_MARK = 0x5a;
+/** Every byte of a payload is combined with it, so that no sector of a whole frame is all zeros. */
+const WHITENING = 0xa5;
+const SECTOR_BYTES = 512;
+/** What a frame takes besides its payload, in bytes. */
+export const FRAME_OVERHEAD_BYTES = HEAD_BYTES + 1;
+
+/** A frame as it is written. */
+export function frameOf(payload: Buffer, sequence: number): Buffer {
+  const frame = Buffer.allocUnsafe(HEAD_BYTES + payload.length + 1);
+  frame.writeUInt32BE(MAGIC, 0);
+  frame.writeUInt32BE(payload.length, 4);
+  frame.writeBigUInt64BE(BigInt(sequence), 8);
+  frame.writeUInt32BE(crc32(payload), 16);
+  frame.writeUInt32BE(crc32(frame.subarray(0, 20)), 20);
+  for (let at = 0; at < payload.length; at += 1) frame[HEAD_BYTES + at] = (payload[at] ?? 0) ^ WHITENING;
+  frame[frame.length - 1] = END_MARK;
+  return frame;
+}
+
+/** Bytes of payload that the head at `offset` promises; undefined when there is no whole head there. */
+function payloadBytes(bytes: Buffer, offset: number): number | undefined {
+  if (offset + HEAD_BYTES > bytes.length || bytes.readUInt32BE(offset) !== MAGIC) return undefined;
+  if (crc32(bytes.subarray(offset, offset + 20)) !== bytes.readUInt32BE(offset + 20)) return undefined;
+  return bytes.readUInt32BE(offset + 4);
+}
+
+/** The payload of the frame at `offset`; undefined when it is not whole or not as it was written. */
+export function readFrame(bytes: Buffer, offset: number, sequence: number): Buffer | undefined {
+  const length = payloadBytes(bytes, offset);
+  const start = offset + HEAD_BYTES;
+  if (length === undefined || start + length >= bytes.length || bytes[start + length] !== END_MARK)
+    return undefined;
+  const payload = Buffer.from(bytes.subarray(start, start + length));
+  for (let at = 0; at < length; at += 1) payload[at] = (payload[at] ?? 0) ^ WHITENING;
+  const whole =
+    crc32(payload) === bytes.readUInt32BE(offset + 16) &&
+    bytes.readBigUInt64BE(offset + 8) === BigInt(sequence);
+  return whole ? payload : undefined;
+}
+
+/**
+ * True when what begins at `offset` is the end of the log, or a write that a crash cut off: nothing but
+ * zeros, or the last frame of the file, shorter than it says or with a sector that never reached the disk.
+ * A frame that is whole but wrong was damaged later and may have been acknowledged; so may one that another
+ * frame follows, which is only written after a flush.
+ */
+export function isTorn(bytes: Buffer, offset: number): boolean {
+  if (isZero(bytes.subarray(offset))) return true;
+  const magic = Buffer.alloc(4);
+  magic.writeUInt32BE(MAGIC);
+  for (let at = bytes.indexOf(magic, offset + 1); at !== -1; at = bytes.indexOf(magic, at + 1)) {
+    if (payloadBytes(bytes, at) !== undefined) return false;
+  }
+  const length = payloadBytes(bytes, offset);
+  // The head itself was cut off: only zeros, or nothing, behind what there is of it.
+  if (length === undefined) {
+    const head = bytes.subarray(offset, offset + HEAD_BYTES);
+    const present = head.findLastIndex((byte) => byte !== 0) + 1;
+    return present < HEAD_BYTES && isCutHead(head, present) && isZero(bytes.subarray(offset + HEAD_BYTES));
+  }
+  const end = offset + HEAD_BYTES + length;
+  if (end >= bytes.length || bytes[end] === 0) return true;
+  for (let sector = offset - (offset % SECTOR_BYTES); sector < end; sector += SECTOR_BYTES) {
+    const part = bytes.subarray(Math.max(sector, offset + HEAD_BYTES), Math.min(sector + SECTOR_BYTES, end));
+    if (part.length > 0 && isZero(part)) return true;
+  }
+  return false;
+}
+
+/** The first bytes of a head, cut off, still begin with the magic. */
+function isCutHead(head: Buffer, present: number): boolean {
+  const magic = Buffer.alloc(4);
+  magic.writeUInt32BE(MAGIC);
+  const shown = Math.min(present, 4);
+  return head.subarray(0, shown).equals(magic.subarray(0, shown));
+}
+
+function isZero(bytes: Buffer): boolean {
+  return bytes.equals(Buffer.alloc(bytes.length));
+}
