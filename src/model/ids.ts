@@ -13,6 +13,11 @@ export type GroupId = string;
 /** The metadata group covers the cluster: nodes, shard map, running operations. */
 export const META_GROUP: GroupId = "meta";
 
+/** A group as people call it. */
+export function groupName(group: GroupId): string {
+  return group === META_GROUP ? "the metadata group" : `shard ${group}`;
+}
+
 /** What a node or cluster may be called: DNS-label-like, 1 to 63 characters. */
 export const NAME_PATTERN = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
 

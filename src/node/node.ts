@@ -414,11 +414,11 @@ class EmbeddedNode {
     if (status.role !== "leader")
       throw new Mem0ctlError("unavailable", "not-leader", "this node does not lead the group");
     // What is appended and not committed may be taken back; a replica that was wiped for it may not.
-    const committed = this.host.group(group).replica.snapshotAt(status.applied);
+    const committed = this.host.group(group).committedMembership();
     if (committed === undefined) {
       throw new Mem0ctlError("unavailable", "starting", "the members of the group are not known yet");
     }
-    return committed.membership;
+    return committed;
   }
 
   private async askMembers(group: GroupId): Promise<Membership | undefined> {

@@ -33,7 +33,6 @@ export interface DemoOptions {
     readonly shardMap: (view: ClusterView) => string;
     readonly lag: (view: ClusterView) => string;
   };
-  readonly signal?: AbortSignal;
 }
 
 const NODES = 3;

@@ -14,6 +14,7 @@
 //   no-cluster-leader      degraded     the metadata group has no leader: no joins, leaves or moves
 //   nodes-disagree         degraded     nodes name different leaders, or live in different terms
 
+import { groupName } from "../model/ids.ts";
 import type { EngineView } from "../engines/engine.ts";
 import { formatDuration } from "../model/units.ts";
 import type { Health, NodeView, Reason, ShardView } from "../model/view.ts";
@@ -168,7 +169,7 @@ function* leadership(view: EngineView): Generator<Reason> {
   const more = view.disagreements.length > 1 ? `, and on ${view.disagreements.length - 1} more` : "";
   yield {
     code: "nodes-disagree",
-    message: `nodes disagree about the leader of ${first.group === "meta" ? "the metadata group" : `shard ${first.group}`}: ${claims.join("; ")}${more}`,
+    message: `nodes disagree about the leader of ${groupName(first.group)}: ${claims.join("; ")}${more}`,
     hint: "normal for a moment during an election; if it lasts, some nodes cannot reach each other",
   };
 }

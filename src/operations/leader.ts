@@ -4,7 +4,7 @@ import { setTimeout as pause } from "node:timers/promises";
 
 import type { CallOptions, Engine, EngineView } from "../engines/engine.ts";
 import { Mem0ctlError } from "../model/errors.ts";
-import { META_GROUP } from "../model/ids.ts";
+import { groupName, META_GROUP } from "../model/ids.ts";
 import type { GroupId, NodeId } from "../model/ids.ts";
 import { unknownNode } from "./up.ts";
 
@@ -77,7 +77,7 @@ export async function transferLeader(
   throw new Mem0ctlError(
     "unknown-outcome",
     "transfer-not-seen",
-    `the transfer of ${nameOf(group)} was accepted, but no new leader was seen in time`,
+    `the transfer of ${groupName(group)} was accepted, but no new leader was seen in time`,
     { why: `it was led by ${before.leader ?? "nobody"}`, hint: "look again with `mem0ctl leader show`" },
   );
 }
@@ -94,7 +94,7 @@ function checkTransfer(view: EngineView, group: GroupId, to: NodeId | undefined)
       throw new Mem0ctlError(
         "invalid",
         "not-a-replica",
-        `${to} cannot lead ${nameOf(group)}: it ${replica === undefined ? "holds no replica of it" : "is its arbiter"}`,
+        `${to} cannot lead ${groupName(group)}: it ${replica === undefined ? "holds no replica of it" : "is its arbiter"}`,
         {
           why: `data replicas are on ${replicas
             .filter(({ role }) => role !== "arbiter")
@@ -106,7 +106,7 @@ function checkTransfer(view: EngineView, group: GroupId, to: NodeId | undefined)
     }
   }
   if (found.leader === null) {
-    throw new Mem0ctlError("unavailable", "no-leader", `${nameOf(group)} has no leader to transfer from`, {
+    throw new Mem0ctlError("unavailable", "no-leader", `${groupName(group)} has no leader to transfer from`, {
       why: "an election is under way, or a majority of its replicas is missing",
       hint: "see why with `mem0ctl status`",
     });
@@ -124,8 +124,4 @@ function unknownShard(shard: string, totalShards: number): Mem0ctlError {
 
 function leaderOf(view: EngineView, group: GroupId): GroupLeader | undefined {
   return leadersOf(view).groups.find((candidate) => candidate.group === group);
-}
-
-function nameOf(group: GroupId): string {
-  return group === META_GROUP ? "the metadata group" : `shard ${group}`;
 }

@@ -39,7 +39,6 @@ async function demo(context: Context, options: DemoOptions): Promise<undefined> 
       shardMap: (view) => renderShardMap(view, theme),
       lag: (view) => renderReplicaLag(view, theme),
     },
-    signal: context.io.signal,
   });
   // Resolves when all that was said before it has been taken.
   await context.printText("");

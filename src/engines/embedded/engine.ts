@@ -5,7 +5,7 @@
 import { resolve } from "node:path";
 
 import { Mem0ctlError } from "../../model/errors.ts";
-import { META_GROUP } from "../../model/ids.ts";
+import { groupName } from "../../model/ids.ts";
 import type { NodeId } from "../../model/ids.ts";
 import type { Manifest, NodeSpec } from "../../model/manifest.ts";
 import { LOG_FILE } from "../../model/pid-file.ts";
@@ -118,7 +118,7 @@ async function executeStep(nodes: ClusterNodes, step: Step, options: CallOptions
       const body = { group, ...(to === undefined ? {} : { to }) };
       const request = { ...post, path: "/v1/cluster/transfer", body };
       const result = await nodes.request(request, transferResult, options);
-      const what = group === META_GROUP ? "the metadata group" : `shard ${group}`;
+      const what = groupName(group);
       return `${what} went from ${result.from} to ${result.to} in term ${result.term}`;
     }
   }

@@ -3,7 +3,7 @@
 
 import { setTimeout as sleep } from "node:timers/promises";
 import { Mem0ctlError } from "../../model/errors.ts";
-import { META_GROUP, type GroupId, type NodeId } from "../../model/ids.ts";
+import { groupName, META_GROUP, type GroupId, type NodeId } from "../../model/ids.ts";
 import type { NodeReport, TransferRequest, TransferResult } from "../../model/node-api.ts";
 import type { MapNode, ShardMap } from "../../model/shard-map.ts";
 import { mapWithNode, mapWithoutNode, planLeave } from "../../topology/membership.ts";
@@ -202,8 +202,7 @@ export class Admin implements AdminService {
     const { leader } = router.leaderOf(group);
     if (leader === null) return undefined;
     if (leader === self) {
-      const { replica } = host.group(group);
-      const committed = replica.snapshotAt(replica.status().applied)?.membership;
+      const committed = host.group(group).committedMembership();
       return committed === undefined ? undefined : [...committed.voters, ...committed.outgoing];
     }
     const answer = await network.call(leader, "members", { group }, deadlineMs).catch(() => undefined);
@@ -212,15 +211,14 @@ export class Admin implements AdminService {
   }
 
   private async changeMap(change: (map: ShardMap) => ShardMap, deadlineMs: number): Promise<ShardMap> {
-    let { map } = { map: this.map() };
+    let map = this.map();
     for (let attempt = 0; attempt < MAP_ATTEMPTS_MAX; attempt += 1) {
       const wanted = change(map);
       if (wanted === map) return map;
       refuseUnsound(wanted);
       const result = await this.options.router.changeMap({ from: map.epoch, map: wanted }, deadlineMs);
-      if (result.accepted || result.map.epoch === wanted.epoch) {
-        if (JSON.stringify(result.map) === JSON.stringify(wanted)) return result.map;
-      }
+      // Refused at a second try after a lost answer, it may be the very map that is wanted.
+      if (result.accepted || JSON.stringify(result.map) === JSON.stringify(wanted)) return result.map;
       map = result.map;
     }
     throw new Mem0ctlError(
@@ -295,8 +293,4 @@ function holdsAnything(map: ShardMap, node: NodeId): boolean {
     map.metaVoters.includes(node) ||
     map.shards.some((shard) => shard.replicas.includes(node) || shard.arbiters.includes(node))
   );
-}
-
-function groupName(group: GroupId): string {
-  return group === META_GROUP ? "the metadata group" : `shard ${group}`;
 }

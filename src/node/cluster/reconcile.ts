@@ -2,7 +2,7 @@
 // longer should, and, where it leads a group, moves the group's membership and leadership towards the map.
 // It works from the map and the groups' own state alone, so it can be interrupted anywhere.
 
-import { EMPTY_MEMBERSHIP } from "../../consensus/membership.ts";
+import { EMPTY_MEMBERSHIP, sameMembership } from "../../consensus/membership.ts";
 import type { Membership } from "../../consensus/seam.ts";
 import { META_GROUP, type GroupId, type NodeId, type Role } from "../../model/ids.ts";
 import type { ShardMap } from "../../model/shard-map.ts";
@@ -136,7 +136,7 @@ export class Reconciler {
   private changeMembers(group: ReplicaGroup, map: ShardMap): boolean {
     const wanted = wantedMembership(map, group.id);
     const { membership } = group.replica.status();
-    if (wanted === undefined || sameMembers(wanted, membership)) return false;
+    if (wanted === undefined || sameMembership(wanted, membership)) return false;
     if (membership.outgoing.length === 0) group.step({ kind: "reconfigure", target: wanted });
     return true;
   }
@@ -181,15 +181,4 @@ function leadershipOrder(map: ShardMap, group: GroupId): readonly NodeId[] {
   const roles: readonly Role[] = ["primary", "secondary", "arbiter"];
   const roleOf = new Map(map.nodes.map((node) => [node.id, roles.indexOf(node.role)]));
   return map.metaVoters.toSorted((a, b) => (roleOf.get(a) ?? roles.length) - (roleOf.get(b) ?? roles.length));
-}
-
-function sameMembers(a: Membership, b: Membership): boolean {
-  const same = (x: readonly string[], y: readonly string[]): boolean =>
-    x.length === y.length && x.every((id, at) => id === y[at]);
-  return (
-    same(a.voters, b.voters) &&
-    same(a.outgoing, b.outgoing) &&
-    same(a.learners, b.learners) &&
-    same(a.arbiters, b.arbiters)
-  );
 }

@@ -4,7 +4,7 @@
 
 import { setTimeout as sleep } from "node:timers/promises";
 import { Mem0ctlError } from "../../model/errors.ts";
-import { META_GROUP, type GroupId, type NodeId, type ShardId } from "../../model/ids.ts";
+import { groupName, META_GROUP, type GroupId, type NodeId, type ShardId } from "../../model/ids.ts";
 import type { Host } from "../host/host.ts";
 import type { CommandResult, ShardCommand } from "../memories/commands.ts";
 import type { MapCommand, MapResult } from "../meta/meta-machine.ts";
@@ -192,7 +192,7 @@ export class Router {
 }
 
 function noLeader(group: GroupId): Mem0ctlError {
-  const name = group === META_GROUP ? "the metadata group" : `shard ${group}`;
+  const name = groupName(group);
   return new Mem0ctlError("unavailable", "no-leader", `${name} has no leader that answers`, {
     why: "fewer than a quorum of its replicas can be reached",
     hint: "`mem0ctl status` says which nodes are missing; nothing was written",

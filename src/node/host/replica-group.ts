@@ -5,6 +5,7 @@ import type {
   Effects,
   Entry,
   Input,
+  Membership,
   Message,
   PersistEffect,
   Proposal,
@@ -12,7 +13,7 @@ import type {
   Replica,
 } from "../../consensus/seam.ts";
 import { Mem0ctlError } from "../../model/errors.ts";
-import type { GroupId, NodeId } from "../../model/ids.ts";
+import { groupName, type GroupId, type NodeId } from "../../model/ids.ts";
 import type { Key } from "../storage/key.ts";
 import type { LogWrite } from "../storage/log-store.ts";
 import type { StoreWriter } from "../storage/store.ts";
@@ -88,6 +89,11 @@ export class ReplicaGroup {
 
   get applied(): number {
     return this.appliedIndex;
+  }
+
+  /** The members of what is applied, so committed; undefined before there is any. */
+  committedMembership(): Membership | undefined {
+    return this.replica.snapshotAt(this.replica.status().applied)?.membership;
   }
 
   /** Applied, and on disk as state. */
@@ -351,8 +357,4 @@ function timedOut(group: GroupId): Mem0ctlError {
     hint: "the outcome of a write is unknown: read it back, or repeat it with the same id",
     data: { group },
   });
-}
-
-function groupName(group: GroupId): string {
-  return group === "meta" ? "the metadata group" : `shard ${group}`;
 }
