@@ -14,7 +14,7 @@ function __mem0ctl_line
         else if test "$word" = -f
             # Everywhere the manifest, but in `nodes logs` it follows.
             test "$path" = 'nodes logs'; or set skip 1
-        else if contains -- $word --timeout --file --output -o --name --engine --nodes --zones --arbiters --replication --replicas --sharding --shards --key --ranges --consensus --port --data-dir --out --fail-on --max-lag --for --lines -n --to --user -u --agent --run --app --metadata --text --top-k -k --threshold --filter --page --page-size --from-line --node
+        else if contains -- $word --timeout --file --output -o --name --engine --nodes --zones --arbiters --replication --replicas --sharding --shards --key --ranges --consensus --port --data-dir --out --fail-on --max-lag --for --lines -n --to --user -u --agent --run --app --consistency --metadata --text --max-staleness --top-k -k --threshold --filter --page --page-size --from-line --node
             set skip 1
         else if string match -q -- '-*' $word
             continue
@@ -164,9 +164,11 @@ complete -c mem0ctl -n '__mem0ctl_at \'memories add\'' -s u -l user -d 'memories
 complete -c mem0ctl -n '__mem0ctl_at \'memories add\'' -l agent -d 'memories of this agent' -x
 complete -c mem0ctl -n '__mem0ctl_at \'memories add\'' -l run -d 'memories of this run' -x
 complete -c mem0ctl -n '__mem0ctl_at \'memories add\'' -l app -d 'memories of this app' -x
+complete -c mem0ctl -n '__mem0ctl_at \'memories add\'' -l consistency -d 'quorum protocol: one, quorum, all or a number of copies that have it before it is done' -x
 complete -c mem0ctl -n '__mem0ctl_at \'memories add\'' -l metadata -d 'a JSON object kept with it: {"topic":"food"}' -x
 complete -c mem0ctl -n '__mem0ctl_at \'memories update\'' -s f -l file -d 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)' -r -F
 complete -c mem0ctl -n '__mem0ctl_at \'memories update\'' -s o -l output -d 'how results are printed' -x -a 'table wide json yaml'
+complete -c mem0ctl -n '__mem0ctl_at \'memories update\'' -l consistency -d 'quorum protocol: one, quorum, all or a number of copies that have it before it is done' -x
 complete -c mem0ctl -n '__mem0ctl_at \'memories update\'' -l text -d 'its new text; the old one stays in its history' -x
 complete -c mem0ctl -n '__mem0ctl_at \'memories update\'' -l metadata -d 'its new metadata, a JSON object' -x
 complete -c mem0ctl -n '__mem0ctl_at \'memories delete\'' -s f -l file -d 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)' -r -F
@@ -175,6 +177,7 @@ complete -c mem0ctl -n '__mem0ctl_at \'memories delete\'' -s u -l user -d 'memor
 complete -c mem0ctl -n '__mem0ctl_at \'memories delete\'' -l agent -d 'memories of this agent' -x
 complete -c mem0ctl -n '__mem0ctl_at \'memories delete\'' -l run -d 'memories of this run' -x
 complete -c mem0ctl -n '__mem0ctl_at \'memories delete\'' -l app -d 'memories of this app' -x
+complete -c mem0ctl -n '__mem0ctl_at \'memories delete\'' -l consistency -d 'quorum protocol: one, quorum, all or a number of copies that have it before it is done' -x
 complete -c mem0ctl -n '__mem0ctl_at \'memories delete\'' -l all -d 'all memories of the scope that --user, --agent, --run and --app give'
 complete -c mem0ctl -n '__mem0ctl_at \'memories search\'' -s f -l file -d 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)' -r -F
 complete -c mem0ctl -n '__mem0ctl_at \'memories search\'' -s o -l output -d 'how results are printed' -x -a 'table wide json yaml'
@@ -182,31 +185,44 @@ complete -c mem0ctl -n '__mem0ctl_at \'memories search\'' -s u -l user -d 'memor
 complete -c mem0ctl -n '__mem0ctl_at \'memories search\'' -l agent -d 'memories of this agent' -x
 complete -c mem0ctl -n '__mem0ctl_at \'memories search\'' -l run -d 'memories of this run' -x
 complete -c mem0ctl -n '__mem0ctl_at \'memories search\'' -l app -d 'memories of this app' -x
+complete -c mem0ctl -n '__mem0ctl_at \'memories search\'' -l consistency -d 'raft, paxos: linearizable or stale; quorum: one, quorum, all or a number of copies' -x
+complete -c mem0ctl -n '__mem0ctl_at \'memories search\'' -l max-staleness -d 'how old a stale read may be, as in 500ms, 2s' -x
 complete -c mem0ctl -n '__mem0ctl_at \'memories search\'' -s k -l top-k -d 'how many at most' -x
 complete -c mem0ctl -n '__mem0ctl_at \'memories search\'' -l threshold -d 'only those at least this similar, -1 to 1' -x
 complete -c mem0ctl -n '__mem0ctl_at \'memories search\'' -l filter -d 'mem0\'s filter language as JSON: {"metadata":{"topic":"food"}}' -x
 complete -c mem0ctl -n '__mem0ctl_at \'memories get\'' -s f -l file -d 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)' -r -F
 complete -c mem0ctl -n '__mem0ctl_at \'memories get\'' -s o -l output -d 'how results are printed' -x -a 'table wide json yaml'
+complete -c mem0ctl -n '__mem0ctl_at \'memories get\'' -l consistency -d 'raft, paxos: linearizable or stale; quorum: one, quorum, all or a number of copies' -x
+complete -c mem0ctl -n '__mem0ctl_at \'memories get\'' -l max-staleness -d 'how old a stale read may be, as in 500ms, 2s' -x
 complete -c mem0ctl -n '__mem0ctl_at \'memories list\'' -s f -l file -d 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)' -r -F
 complete -c mem0ctl -n '__mem0ctl_at \'memories list\'' -s o -l output -d 'how results are printed' -x -a 'table wide json yaml'
 complete -c mem0ctl -n '__mem0ctl_at \'memories list\'' -s u -l user -d 'memories of this user' -x
 complete -c mem0ctl -n '__mem0ctl_at \'memories list\'' -l agent -d 'memories of this agent' -x
 complete -c mem0ctl -n '__mem0ctl_at \'memories list\'' -l run -d 'memories of this run' -x
 complete -c mem0ctl -n '__mem0ctl_at \'memories list\'' -l app -d 'memories of this app' -x
+complete -c mem0ctl -n '__mem0ctl_at \'memories list\'' -l consistency -d 'raft, paxos: linearizable or stale; quorum: one, quorum, all or a number of copies' -x
+complete -c mem0ctl -n '__mem0ctl_at \'memories list\'' -l max-staleness -d 'how old a stale read may be, as in 500ms, 2s' -x
 complete -c mem0ctl -n '__mem0ctl_at \'memories list\'' -l filter -d 'mem0\'s filter language as JSON: {"metadata":{"topic":"food"}}' -x
 complete -c mem0ctl -n '__mem0ctl_at \'memories list\'' -l page -d 'which page' -x
 complete -c mem0ctl -n '__mem0ctl_at \'memories list\'' -l page-size -d 'how many on a page' -x
 complete -c mem0ctl -n '__mem0ctl_at \'memories history\'' -s f -l file -d 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)' -r -F
 complete -c mem0ctl -n '__mem0ctl_at \'memories history\'' -s o -l output -d 'how results are printed' -x -a 'table wide json yaml'
+complete -c mem0ctl -n '__mem0ctl_at \'memories history\'' -l consistency -d 'raft, paxos: linearizable or stale; quorum: one, quorum, all or a number of copies' -x
+complete -c mem0ctl -n '__mem0ctl_at \'memories history\'' -l max-staleness -d 'how old a stale read may be, as in 500ms, 2s' -x
 complete -c mem0ctl -n '__mem0ctl_at \'memories stats\'' -s f -l file -d 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)' -r -F
 complete -c mem0ctl -n '__mem0ctl_at \'memories stats\'' -s o -l output -d 'how results are printed' -x -a 'table wide json yaml'
+complete -c mem0ctl -n '__mem0ctl_at \'memories stats\'' -l consistency -d 'raft, paxos: linearizable or stale; quorum: one, quorum, all or a number of copies' -x
+complete -c mem0ctl -n '__mem0ctl_at \'memories stats\'' -l max-staleness -d 'how old a stale read may be, as in 500ms, 2s' -x
 complete -c mem0ctl -n '__mem0ctl_at \'memories import\'' -s f -l file -d 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)' -r -F
 complete -c mem0ctl -n '__mem0ctl_at \'memories import\'' -s o -l output -d 'how results are printed' -x -a 'table wide json yaml'
+complete -c mem0ctl -n '__mem0ctl_at \'memories import\'' -l consistency -d 'quorum protocol: one, quorum, all or a number of copies that have it before it is done' -x
 complete -c mem0ctl -n '__mem0ctl_at \'memories import\'' -l from-line -d 'begin at this line, to go on after a stop' -x
 complete -c mem0ctl -n '__mem0ctl_at \'memories import\'' -l skip-invalid -d 'leave out lines that cannot be imported, and say which'
 complete -c mem0ctl -n '__mem0ctl_argument \'memories import\' 0 0' -F
 complete -c mem0ctl -n '__mem0ctl_at \'memories export\'' -s f -l file -d 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)' -r -F
 complete -c mem0ctl -n '__mem0ctl_at \'memories export\'' -s o -l output -d 'how results are printed' -x -a 'table wide json yaml'
+complete -c mem0ctl -n '__mem0ctl_at \'memories export\'' -l consistency -d 'raft, paxos: linearizable or stale; quorum: one, quorum, all or a number of copies' -x
+complete -c mem0ctl -n '__mem0ctl_at \'memories export\'' -l max-staleness -d 'how old a stale read may be, as in 500ms, 2s' -x
 complete -c mem0ctl -n '__mem0ctl_at \'memories export\'' -l out -d 'write to this file, readable by you alone (default: standard output)' -r -F
 complete -c mem0ctl -n '__mem0ctl_at \'memories export\'' -l force -d 'replace the file if it exists'
 complete -c mem0ctl -n '__mem0ctl_at \'schema\'' -a manifest -d 'Print the JSON Schema of the manifest'

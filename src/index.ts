@@ -22,6 +22,7 @@ import type {
   SearchRequest,
 } from "./engines/engine.ts";
 import { openEngine } from "./engines/registry.ts";
+import type { ConsistencyRequest } from "./model/consistency.ts";
 import { Mem0ctlError } from "./model/errors.ts";
 import type { GroupId, NodeId, Role } from "./model/ids.ts";
 import type { Manifest } from "./model/manifest.ts";
@@ -45,6 +46,7 @@ import type { WaitGoal } from "./operations/wait.ts";
 export { clusterManifest, directory, hash, multiple, none, range, single } from "./manifest/builder.ts";
 export type { ClusterManifestBuilder, NodeInput } from "./manifest/builder.ts";
 export { addNodeToManifest, removeNodeFromManifest } from "./manifest/edit.ts";
+export type { ConsistencyRequest, ReadConsistency, WriteConsistency } from "./model/consistency.ts";
 export { Mem0ctlError } from "./model/errors.ts";
 export type { ErrorKind } from "./model/errors.ts";
 export type { Finding } from "./model/findings.ts";
@@ -76,6 +78,8 @@ export interface CallLimits {
   readonly timeoutMs?: number;
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: Progress) => void;
+  /** Levels of memory calls; the manifest's where left out. See docs/consistency.md. */
+  readonly consistency?: ConsistencyRequest;
 }
 
 export interface ConnectOptions {

@@ -1,6 +1,7 @@
 // The seam between operations and what keeps the data. Operations never ask which engine they run
 // on; they ask what it can do.
 
+import type { ConsistencyRequest } from "../model/consistency.ts";
 import type {
   EngineName,
   NodeId,
@@ -46,6 +47,8 @@ export interface CallOptions {
   readonly timeoutMs: number;
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: Progress) => void;
+  /** Of memory operations; what is left out is the manifest's. */
+  readonly consistency?: ConsistencyRequest;
 }
 
 export interface NodeAction {

@@ -13,14 +13,8 @@ import type {
   ShardingStrategy,
   ShardKeyField,
 } from "../model/ids.ts";
-import type {
-  Manifest,
-  ReadConsistency,
-  SecretReference,
-  TlsSpec,
-  TokenRole,
-  WriteConsistency,
-} from "../model/manifest.ts";
+import type { Manifest, SecretReference, TlsSpec, TokenRole } from "../model/manifest.ts";
+import type { ReadConsistency, WriteConsistency } from "../model/consistency.ts";
 import { checkManifest, invalidManifest } from "./check.ts";
 import { FindingList, rawFromValue } from "./raw.ts";
 

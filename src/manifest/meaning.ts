@@ -1,8 +1,8 @@
 // What a manifest's settings mean for the person who wrote them: copies, quorum, what can be lost. The
 // worst case counts: whichever nodes or zones are lost.
 
+import { copiesOfLevel } from "../model/consistency.ts";
 import type { Manifest, Meaning, NodeSpec } from "../model/manifest.ts";
-import { levelCopies } from "./rules-consensus.ts";
 import { counted, majorityOf, votersOf } from "./rules.ts";
 
 /**
@@ -27,7 +27,7 @@ export function meaningOf(manifest: Manifest): Meaning {
 /** The quorum protocol: as many copies as the more demanding of reads and writes asks for. */
 function slowestLevel({ consensus }: Manifest, copies: number): number {
   const { read, write } = consensus.consistency;
-  return Math.max(levelCopies(read, copies) ?? copies, levelCopies(write, copies) ?? copies);
+  return Math.max(copiesOfLevel(read, copies) ?? copies, copiesOfLevel(write, copies) ?? copies);
 }
 
 /**

@@ -1,6 +1,7 @@
 // Rules about replication and consensus: do the copies, the votes and the consistency levels fit
 // together, and can the engine do what is asked of it.
 
+import { copiesOfLevel } from "../model/consistency.ts";
 import type { ShardingStrategy } from "../model/ids.ts";
 import { ENGINE_CAPABILITIES } from "./capabilities.ts";
 import type { Path } from "./raw.ts";
@@ -133,8 +134,8 @@ function checkQuorumConsistency({ spec, report, copies }: Rules): void {
     });
   }
   if (copies === undefined) return;
-  const readCopies = levelCopies(read ?? "quorum", copies);
-  const writeCopies = levelCopies(write ?? "quorum", copies);
+  const readCopies = copiesOfLevel(read ?? "quorum", copies);
+  const writeCopies = copiesOfLevel(write ?? "quorum", copies);
   if (readCopies === undefined || writeCopies === undefined || readCopies + writeCopies > copies) return;
   report({
     code: "stale-reads-possible",
@@ -143,14 +144,6 @@ function checkQuorumConsistency({ spec, report, copies }: Rules): void {
     message: `a read asks ${readCopies} and a write waits for ${writeCopies} of ${copies} copies: they need not meet, so reads can be stale`,
     hint: `make read + write at least ${copies + 1}`,
   });
-}
-
-/** How many of the copies a level asks for; undefined for what is no level of the quorum protocol. */
-export function levelCopies(level: string | number, copies: number): number | undefined {
-  if (typeof level === "number") return level >= 1 && level <= copies ? level : undefined;
-  if (level === "one") return 1;
-  if (level === "all") return copies;
-  return level === "quorum" ? majorityOf(copies) : undefined;
 }
 
 /** What the chosen engine cannot do, each where it is asked for. */

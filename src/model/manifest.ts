@@ -1,6 +1,7 @@
 // The manifest after parsing: every field present, every duration in milliseconds, every path
 // absolute. `manifest/` makes it from YAML text or from the builder; everyone else trusts it.
 
+import type { Consistency } from "./consistency.ts";
 import type {
   EngineName,
   NodeId,
@@ -45,15 +46,11 @@ export interface ShardingSpec {
   readonly directory: Readonly<Record<string, ShardId>>;
 }
 
-/** `one`, `quorum`, `all` or a number are the quorum protocol's; raft and paxos write by `quorum`. */
-export type ReadConsistency = "linearizable" | "stale" | "one" | "quorum" | "all" | number;
-export type WriteConsistency = "one" | "quorum" | "all" | number;
-
 export interface ConsensusSpec {
   readonly protocol: Protocol;
   readonly heartbeatIntervalMs: number;
   readonly electionTimeoutMs: number;
-  readonly consistency: { readonly read: ReadConsistency; readonly write: WriteConsistency };
+  readonly consistency: Consistency;
 }
 
 /** Where a secret is read from; the secret itself is never in a manifest. */

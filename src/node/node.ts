@@ -10,6 +10,7 @@ import type { Membership } from "../consensus/seam.ts";
 import { createRaftReplica } from "../consensus/raft/replica.ts";
 import { parseAddress } from "../manifest/address.ts";
 import { checkTls, resolveSecret, resolveTokens, tlsOfNode } from "../manifest/secrets.ts";
+import { consistencyTerms, type Consistency } from "../model/consistency.ts";
 import { Mem0ctlError } from "../model/errors.ts";
 import { META_GROUP, type GroupId, type NodeId } from "../model/ids.ts";
 import type { Manifest, NodeSpec } from "../model/manifest.ts";
@@ -121,7 +122,7 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
       ...(tls === undefined ? {} : { tls }),
       limits: manifest.limits,
       dimensions: manifest.embedding.dimensions,
-      defaultConsistency: manifest.consensus.consistency.read === "stale" ? "stale" : "linearizable",
+      consistency: consistencyTerms(manifest),
       logger,
       onPeerUpgrade: (request, socket, head, authorised) => {
         if (authorised) node.peers.accept(request, socket, head);
@@ -386,10 +387,10 @@ class EmbeddedNode {
         const { group, query, consistency, ttlMs } = body as {
           group: GroupId;
           query: Query;
-          consistency: "linearizable" | "stale";
+          consistency: Consistency;
           ttlMs: number;
         };
-        if (consistency === "stale") return this.runQuery(group, query);
+        if (consistency.read === "stale") return this.runQuery(group, query);
         return this.router.readHere(group, query, Date.now() + ttlMs);
       }
       case "snapshot":

@@ -13,6 +13,7 @@ import type {
   TransferRequest,
   TransferResult,
 } from "../model/node-api.ts";
+import type { Consistency } from "../model/consistency.ts";
 import type { NodeId } from "../model/ids.ts";
 import type { MapNode, ShardMap } from "../model/shard-map.ts";
 import type { Filter } from "../memory/filter.ts";
@@ -29,11 +30,11 @@ export interface ScoredMemory extends StoredMemory {
   readonly score: number;
 }
 
-/** Per call: the deadline in ms since the epoch, the reads' consistency, the request's id for messages. */
+/** Per call: the deadline in ms since the epoch, the levels of its reads and writes, the request's id for messages. */
 export interface CallContext {
   readonly deadlineMs: number;
   readonly requestId: string;
-  readonly consistency: "linearizable" | "stale";
+  readonly consistency: Consistency;
 }
 
 export interface NewMemory extends Scope {

@@ -3,6 +3,7 @@
 
 import type { CallOptions, Engine, Progress } from "../engines/engine.ts";
 import { formatRecord, parseLine } from "../memory/interchange.ts";
+import type { ConsistencyRequest } from "../model/consistency.ts";
 import { errorBody, Mem0ctlError } from "../model/errors.ts";
 import type { ShardId } from "../model/ids.ts";
 import type { LimitsSpec } from "../model/manifest.ts";
@@ -16,6 +17,7 @@ export interface ImportOptions {
   /** Deadline of each batch in ms, not of the whole import. */
   readonly timeoutMs: number;
   readonly signal?: AbortSignal;
+  readonly consistency?: ConsistencyRequest;
   readonly onProgress?: (progress: Progress) => void;
   /** Lines before this one (1-based) are not looked at; default 1. */
   readonly fromLine?: number;
@@ -147,11 +149,15 @@ class ImportRun {
   }
 
   async #import(batch: Batch): Promise<void> {
-    const { timeoutMs, signal } = this.#options;
+    const { timeoutMs, signal, consistency } = this.#options;
     try {
       const { imported, failed } = await this.#engine.memories.import(
         { records: batch.records },
-        { timeoutMs, ...(signal === undefined ? {} : { signal }) },
+        {
+          timeoutMs,
+          ...(signal === undefined ? {} : { signal }),
+          ...(consistency === undefined ? {} : { consistency }),
+        },
       );
       for (const line of batch.lines) this.#open.delete(line);
       this.#imported += imported;

@@ -7,18 +7,20 @@ import { examples, integerOption, newCommand, notes } from "../command.ts";
 import type { Action } from "../command.ts";
 import { inDirectory } from "../context.ts";
 import type { Context } from "../context.ts";
+import { readLevel, withReadLevel, withWriteLevel, writeLevel } from "../consistency.ts";
+import type { ReadLevelOptions, WriteLevelOptions } from "../consistency.ts";
 import { linesOf } from "../input.ts";
 import { write } from "../io.ts";
 
 /** Of each request, not of the whole command: how long that takes depends on how much there is. */
 const REQUEST_TIMEOUT_MS = 30_000;
 
-interface ImportOptions {
+interface ImportOptions extends WriteLevelOptions {
   readonly fromLine: number;
   readonly skipInvalid?: true;
 }
 
-interface ExportOptions {
+interface ExportOptions extends ReadLevelOptions {
   readonly out?: string;
   readonly force?: true;
 }
@@ -29,7 +31,7 @@ interface ExportCount {
 }
 
 export function bulkCommands(action: Action): Command[] {
-  const importing = newCommand("import", "Import memories from JSON Lines")
+  const importing = withWriteLevel(newCommand("import", "Import memories from JSON Lines"))
     .argument("<file>", "one memory on each line; - reads standard input")
     .option(
       "--from-line <number>",
@@ -50,7 +52,7 @@ export function bulkCommands(action: Action): Command[] {
         ),
     )
     .action(action<ImportOptions>(importFile));
-  const exporting = newCommand("export", "Export every memory as JSON Lines")
+  const exporting = withReadLevel(newCommand("export", "Export every memory as JSON Lines"))
     .option("--out <file>", "write to this file, readable by you alone (default: standard output)")
     .option("--force", "replace the file if it exists")
     .addHelpText(
@@ -81,6 +83,7 @@ async function importFile(
         limits: manifest.limits,
         timeoutMs: context.timeoutMs(REQUEST_TIMEOUT_MS),
         signal: context.io.signal,
+        ...writeLevel(options),
         onProgress,
         fromLine: options.fromLine,
         skipInvalid: options.skipInvalid === true,
@@ -108,6 +111,7 @@ async function exportAll(context: Context, options: ExportOptions): Promise<unde
       const lines = exportMemories(engine, {
         timeoutMs: context.timeoutMs(REQUEST_TIMEOUT_MS),
         signal: context.io.signal,
+        ...readLevel(options),
         // On a terminal that shows the data a progress line would run into it.
         ...(plan === undefined && context.io.stdout.isTTY === true ? {} : { onProgress }),
         onSummary: (summary) => counted.push(summary),

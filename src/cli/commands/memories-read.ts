@@ -6,18 +6,20 @@ import { LOOK_TIMEOUT_MS, withCluster } from "../cluster.ts";
 import { examples, integerOption, jsonObjectOption, newCommand } from "../command.ts";
 import type { Action } from "../command.ts";
 import type { Context } from "../context.ts";
+import { readLevel, withReadLevel } from "../consistency.ts";
+import type { MemoryCall, ReadLevelOptions } from "../consistency.ts";
 import { filtersOf, withScope } from "../scope.ts";
 import type { ScopeOptions } from "../scope.ts";
 
 type JsonObject = Readonly<Record<string, unknown>>;
 
-interface SearchOptions extends ScopeOptions {
+interface SearchOptions extends ScopeOptions, ReadLevelOptions {
   readonly filter?: JsonObject;
   readonly topK: number;
   readonly threshold?: number;
 }
 
-interface ListOptions extends ScopeOptions {
+interface ListOptions extends ScopeOptions, ReadLevelOptions {
   readonly filter?: JsonObject;
   readonly page: number;
   readonly pageSize: number;
@@ -26,7 +28,9 @@ interface ListOptions extends ScopeOptions {
 const FILTER_HELP = 'mem0\'s filter language as JSON: {"metadata":{"topic":"food"}}';
 
 export function readingCommands(action: Action): Command[] {
-  const search = withScope(newCommand("search", "Find the memories that are closest to a text"))
+  const search = withReadLevel(
+    withScope(newCommand("search", "Find the memories that are closest to a text")),
+  )
     .argument("<query>", "what to look for")
     .option("-k, --top-k <count>", "how many at most", integerOption(1, 1000), 10)
     .addOption(
@@ -41,11 +45,11 @@ export function readingCommands(action: Action): Command[] {
       ),
     )
     .action(action<SearchOptions>(searchMemories));
-  const get = newCommand("get", "Show one memory")
+  const get = withReadLevel(newCommand("get", "Show one memory"))
     .argument("<id>", "which memory")
     .addHelpText("after", examples(["mem0ctl memories get ID -o json", "with its metadata"]))
-    .action(action(getMemory));
-  const list = withScope(newCommand("list", "List memories, newest first, page by page"))
+    .action(action<ReadLevelOptions>(getMemory));
+  const list = withReadLevel(withScope(newCommand("list", "List memories, newest first, page by page")))
     .option("--filter <json>", FILTER_HELP, jsonObjectOption)
     .option("--page <number>", "which page", integerOption(1, 999_999_999), 1)
     .option("--page-size <count>", "how many on a page", integerOption(1, 1000), 50)
@@ -57,16 +61,16 @@ export function readingCommands(action: Action): Command[] {
       ),
     )
     .action(action<ListOptions>(listMemories));
-  const history = newCommand("history", "Show how a memory came to be what it is")
+  const history = withReadLevel(newCommand("history", "Show how a memory came to be what it is"))
     .argument("<id>", "which memory")
     .addHelpText("after", examples(["mem0ctl memories history ID", "every text it had"]))
-    .action(action(showHistory));
-  const stats = newCommand("stats", "Count memories, bytes, users, agents, runs and apps")
+    .action(action<ReadLevelOptions>(showHistory));
+  const stats = withReadLevel(newCommand("stats", "Count memories, bytes, users, agents, runs and apps"))
     .addHelpText(
       "after",
       examples(["mem0ctl memories stats", "totals"], ["mem0ctl memories stats -o wide", "by shard"]),
     )
-    .action(action(showStats));
+    .action(action<ReadLevelOptions>(showStats));
   return [search, get, list, history, stats];
 }
 
@@ -76,8 +80,9 @@ function scoreOption(text: string): number {
   return score;
 }
 
-function callOf(context: Context): { timeoutMs: number; signal: AbortSignal } {
-  return { timeoutMs: context.timeoutMs(LOOK_TIMEOUT_MS), signal: context.io.signal };
+function callOf(context: Context, options: ReadLevelOptions): MemoryCall {
+  const timeoutMs = context.timeoutMs(LOOK_TIMEOUT_MS);
+  return { timeoutMs, signal: context.io.signal, ...readLevel(options) };
 }
 
 async function searchMemories(
@@ -94,7 +99,7 @@ async function searchMemories(
         topK,
         ...(threshold === undefined ? {} : { threshold }),
       },
-      callOf(context),
+      callOf(context, options),
     );
     await context.print({ apiVersion: "mem0ctl/v1", kind: "Memories", results }, async (_, theme, wide) => {
       const { renderMemories } = await import("../../render/memories.ts");
@@ -104,9 +109,13 @@ async function searchMemories(
   return undefined;
 }
 
-async function getMemory(context: Context, _options: object, words: readonly string[]): Promise<undefined> {
+async function getMemory(
+  context: Context,
+  options: ReadLevelOptions,
+  words: readonly string[],
+): Promise<undefined> {
   await withCluster(context, async ({ engine }) => {
-    const memory = await engine.memories.get(words[0] ?? "", callOf(context));
+    const memory = await engine.memories.get(words[0] ?? "", callOf(context, options));
     await context.print({ apiVersion: "mem0ctl/v1", kind: "Memory", ...memory }, async (_, theme) => {
       const { renderMemory } = await import("../../render/memories.ts");
       return renderMemory(memory, theme);
@@ -120,7 +129,7 @@ async function listMemories(context: Context, options: ListOptions): Promise<und
     const { page, pageSize } = options;
     const found = await engine.memories.list(
       { filters: filtersOf(options, options.filter), page, pageSize },
-      callOf(context),
+      callOf(context, options),
     );
     const document = { apiVersion: "mem0ctl/v1", kind: "Memories", page, pageSize, ...found };
     await context.print(document, async (_, theme, wide) => {
@@ -133,10 +142,14 @@ async function listMemories(context: Context, options: ListOptions): Promise<und
   return undefined;
 }
 
-async function showHistory(context: Context, _options: object, words: readonly string[]): Promise<undefined> {
+async function showHistory(
+  context: Context,
+  options: ReadLevelOptions,
+  words: readonly string[],
+): Promise<undefined> {
   await withCluster(context, async ({ engine }) => {
     const id = words[0] ?? "";
-    const events = await engine.memories.history(id, callOf(context));
+    const events = await engine.memories.history(id, callOf(context, options));
     await context.print({ apiVersion: "mem0ctl/v1", kind: "MemoryHistory", id, events }, async (_, theme) => {
       const { renderHistory } = await import("../../render/memories.ts");
       return renderHistory(events, theme);
@@ -145,9 +158,9 @@ async function showHistory(context: Context, _options: object, words: readonly s
   return undefined;
 }
 
-async function showStats(context: Context): Promise<undefined> {
+async function showStats(context: Context, options: ReadLevelOptions): Promise<undefined> {
   await withCluster(context, async ({ engine }) => {
-    const stats = await engine.memories.stats(callOf(context));
+    const stats = await engine.memories.stats(callOf(context, options));
     await context.print(
       { apiVersion: "mem0ctl/v1", kind: "MemoryStats", ...stats },
       async (_, theme, wide) => {

@@ -7,6 +7,8 @@ import { examples, jsonObjectOption, newCommand, usageError } from "../command.t
 import type { Action } from "../command.ts";
 import { confirm, refuseUnlessConfirmable } from "../confirm.ts";
 import type { Context } from "../context.ts";
+import { withWriteLevel, writeLevel } from "../consistency.ts";
+import type { MemoryCall, WriteLevelOptions } from "../consistency.ts";
 import { linesOf } from "../input.ts";
 import { scopeOf, scopeSentence, withScope } from "../scope.ts";
 import type { ScopeOptions } from "../scope.ts";
@@ -15,21 +17,21 @@ const WRITE_TIMEOUT_MS = 10_000;
 
 type JsonObject = Readonly<Record<string, unknown>>;
 
-interface AddOptions extends ScopeOptions {
+interface AddOptions extends ScopeOptions, WriteLevelOptions {
   readonly metadata?: JsonObject;
 }
 
-interface UpdateOptions {
+interface UpdateOptions extends WriteLevelOptions {
   readonly text?: string;
   readonly metadata?: JsonObject;
 }
 
-interface DeleteOptions extends ScopeOptions {
+interface DeleteOptions extends ScopeOptions, WriteLevelOptions {
   readonly all?: true;
 }
 
 export function writingCommands(action: Action): Command[] {
-  const add = withScope(newCommand("add", "Store a text as a memory, as it is given"))
+  const add = withWriteLevel(withScope(newCommand("add", "Store a text as a memory, as it is given")))
     .argument("<text>", "what to remember; - reads it from standard input")
     .option("--metadata <json>", 'a JSON object kept with it: {"topic":"food"}', jsonObjectOption)
     .addHelpText(
@@ -40,13 +42,15 @@ export function writingCommands(action: Action): Command[] {
       ),
     )
     .action(action<AddOptions>(addMemory));
-  const update = newCommand("update", "Change the text or the metadata of a memory")
+  const update = withWriteLevel(newCommand("update", "Change the text or the metadata of a memory"))
     .argument("<id>", "which memory")
     .option("--text <text>", "its new text; the old one stays in its history")
     .option("--metadata <json>", "its new metadata, a JSON object", jsonObjectOption)
     .addHelpText("after", examples(['mem0ctl memories update ID --text "Prefers green tea"', ""]))
     .action(action<UpdateOptions>(updateMemory));
-  const remove = withScope(newCommand("delete", "Delete a memory, or all of a user, agent, run or app"))
+  const remove = withWriteLevel(
+    withScope(newCommand("delete", "Delete a memory, or all of a user, agent, run or app")),
+  )
     .argument("[id]", "which memory")
     .option("--all", "all memories of the scope that --user, --agent, --run and --app give")
     .addHelpText(
@@ -59,6 +63,11 @@ export function writingCommands(action: Action): Command[] {
     )
     .action(action<DeleteOptions>(deleteMemories));
   return [add, update, remove];
+}
+
+function callOf(context: Context, options: WriteLevelOptions): MemoryCall {
+  const timeoutMs = context.timeoutMs(WRITE_TIMEOUT_MS);
+  return { timeoutMs, signal: context.io.signal, ...writeLevel(options) };
 }
 
 async function addMemory(
@@ -81,7 +90,7 @@ async function addMemory(
     const { metadata } = options;
     const added = await engine.memories.add(
       { ...scope, texts: [text], ...(metadata === undefined ? {} : { metadata }) },
-      { timeoutMs: context.timeoutMs(WRITE_TIMEOUT_MS), signal: context.io.signal },
+      callOf(context, options),
     );
     await context.print(
       { apiVersion: "mem0ctl/v1", kind: "Memories", results: added },
@@ -107,7 +116,7 @@ async function updateMemory(
     const memory = await engine.memories.update(
       words[0] ?? "",
       { ...(text === undefined ? {} : { text }), ...(metadata === undefined ? {} : { metadata }) },
-      { timeoutMs: context.timeoutMs(WRITE_TIMEOUT_MS), signal: context.io.signal },
+      callOf(context, options),
     );
     await context.print({ apiVersion: "mem0ctl/v1", kind: "Memory", ...memory }, async (_, theme, wide) => {
       const { renderMemories } = await import("../../render/memories.ts");
@@ -133,7 +142,7 @@ async function deleteMemories(
       "give the id of one memory, or --all with --user, --agent, --run or --app",
     );
   }
-  if (id !== undefined) return deleteOne(context, id);
+  if (id !== undefined) return deleteOne(context, options, id);
   if (options.all !== true || !scoped) {
     throw usageError(
       context.command,
@@ -145,13 +154,10 @@ async function deleteMemories(
   return deleteScope(context, options);
 }
 
-async function deleteOne(context: Context, id: string): Promise<undefined> {
+async function deleteOne(context: Context, options: DeleteOptions, id: string): Promise<undefined> {
   await withCluster(context, async ({ engine }) => {
     const { safeText } = await import("../../render/safe.ts");
-    await engine.memories.delete(id, {
-      timeoutMs: context.timeoutMs(WRITE_TIMEOUT_MS),
-      signal: context.io.signal,
-    });
+    await engine.memories.delete(id, callOf(context, options));
     const document = { apiVersion: "mem0ctl/v1", kind: "MemoriesDeleted", deleted: 1, id };
     await context.print(document, () => `deleted ${safeText(id)}`);
   });
@@ -161,7 +167,7 @@ async function deleteOne(context: Context, id: string): Promise<undefined> {
 async function deleteScope(context: Context, options: DeleteOptions): Promise<undefined> {
   refuseUnlessConfirmable(context, `deleting all memories of ${scopeSentence(options)}`);
   await withCluster(context, async ({ engine, manifest }) => {
-    const call = { timeoutMs: context.timeoutMs(WRITE_TIMEOUT_MS), signal: context.io.signal };
+    const call = callOf(context, options);
     const { safeText } = await import("../../render/safe.ts");
     const scope = scopeOf(options);
     const whose = safeText(scopeSentence(options));

@@ -9,6 +9,7 @@
 import { Agent, request as httpRequest } from "node:http";
 import type { ClientRequest, IncomingMessage, RequestOptions } from "node:http";
 
+import type { ConsistencyRequest } from "../../model/consistency.ts";
 import { errorFromBody, Mem0ctlError } from "../../model/errors.ts";
 import type { ErrorKind } from "../../model/errors.ts";
 import type { NodeId } from "../../model/ids.ts";
@@ -39,6 +40,7 @@ export interface NodeRequest {
   readonly requestId: string;
   readonly timeoutMs: number;
   readonly signal?: AbortSignal;
+  readonly consistency?: ConsistencyRequest;
 }
 
 /** A node did not do what it was asked. `reason` is short, for a table cell: `connection refused`. */
@@ -178,12 +180,16 @@ export class NodeClient {
 
   #headers(request: NodeRequest): Record<string, string> {
     const { token } = this.#credentials;
+    const { read, write, maxStalenessMs } = request.consistency ?? {};
     return {
       accept: "application/json",
       "x-request-id": request.requestId,
       // The node gives up first, so that what it knows of the outcome still arrives here.
       "x-timeout-ms": String(Math.min(60_000, Math.max(1, Math.floor(request.timeoutMs * 0.9)))),
       ...(request.body === undefined ? {} : { "content-type": "application/json" }),
+      ...(read === undefined ? {} : { "x-consistency": String(read) }),
+      ...(write === undefined ? {} : { "x-write-consistency": String(write) }),
+      ...(maxStalenessMs === undefined ? {} : { "x-max-staleness-ms": String(maxStalenessMs) }),
       ...(token === undefined ? {} : { authorization: `Token ${token}` }),
     };
   }

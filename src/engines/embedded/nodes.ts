@@ -5,6 +5,8 @@
 import { randomUUID } from "node:crypto";
 import { readFile } from "node:fs/promises";
 
+import { consistencyTerms, resolveConsistency } from "../../model/consistency.ts";
+import type { ConsistencyRequest } from "../../model/consistency.ts";
 import { Mem0ctlError } from "../../model/errors.ts";
 import type { NodeId } from "../../model/ids.ts";
 import type { Manifest } from "../../model/manifest.ts";
@@ -25,6 +27,7 @@ const HEAD_START_MS = 250;
 export interface AskOptions {
   readonly timeoutMs: number;
   readonly signal?: AbortSignal;
+  readonly consistency?: ConsistencyRequest;
 }
 
 export type ClusterRequest = Pick<NodeRequest, "method" | "path" | "write"> & { readonly body?: unknown };
@@ -70,13 +73,15 @@ export class ClusterNodes {
   /**
    * Sends a request to a node that answers, and to another one when that one went away: a read again, a
    * write only when it was certainly never seen.
-   * @throws Mem0ctlError `nothing-answered` (kind unavailable: certainly not done), NodeFailure, or as the
+   * @throws Mem0ctlError for a level of consistency that the protocol does not have; `nothing-answered` (kind unavailable: certainly not done), NodeFailure, or as the
    *   node answers.
    */
   async request<T>(request: ClusterRequest, decode: Decoder<T>, options: AskOptions): Promise<T> {
     const deadlineMs = performance.now() + options.timeoutMs;
     const requestId = randomUUID();
-    const { signal } = options;
+    const { signal, consistency } = options;
+    // Said before any node is asked, and by the same words as a node would.
+    if (consistency !== undefined) resolveConsistency(consistency, consistencyTerms(this.#manifest));
     const failed = new Set<NodeId>();
     for (;;) {
       const entry = await this.#findEntry(deadlineMs, signal, failed);
@@ -84,7 +89,13 @@ export class ClusterNodes {
       try {
         const client = await this.#client(entry);
         return await client.request(
-          { ...request, requestId, timeoutMs, ...(signal === undefined ? {} : { signal }) },
+          {
+            ...request,
+            requestId,
+            timeoutMs,
+            ...(signal === undefined ? {} : { signal }),
+            ...(consistency === undefined ? {} : { consistency }),
+          },
           decode,
         );
       } catch (error) {

@@ -3,6 +3,7 @@
 // ever sent twice after it may have been received.
 
 import { setTimeout as sleep } from "node:timers/promises";
+import type { Consistency } from "../../model/consistency.ts";
 import { Mem0ctlError } from "../../model/errors.ts";
 import { groupName, META_GROUP, type GroupId, type NodeId, type ShardId } from "../../model/ids.ts";
 import type { Host } from "../host/host.ts";
@@ -57,13 +58,8 @@ export class Router {
     return session.execute(command, deadlineMs);
   }
 
-  async read(
-    group: GroupId,
-    query: Query,
-    consistency: "linearizable" | "stale",
-    deadlineMs: number,
-  ): Promise<unknown> {
-    if (consistency === "stale") return this.readAnywhere(group, query, deadlineMs);
+  async read(group: GroupId, query: Query, consistency: Consistency, deadlineMs: number): Promise<unknown> {
+    if (consistency.read === "stale") return this.readAnywhere(group, query, consistency, deadlineMs);
     const { value } = await this.atLeader(group, deadlineMs, async (leader, attemptMs) =>
       leader === this.options.self
         ? this.readHere(group, query, attemptMs)
@@ -125,7 +121,12 @@ export class Router {
         );
   }
 
-  private async readAnywhere(group: GroupId, query: Query, deadlineMs: number): Promise<unknown> {
+  private async readAnywhere(
+    group: GroupId,
+    query: Query,
+    consistency: Consistency,
+    deadlineMs: number,
+  ): Promise<unknown> {
     const { self, host, network, runQuery, replicasOf } = this.options;
     const replicas = replicasOf(group);
     if (replicas.includes(self) && host.groups.has(group)) return runQuery(group, query);
@@ -133,12 +134,7 @@ export class Router {
     for (const node of replicas) {
       if (!network.connected(node)) continue;
       try {
-        return await network.call(
-          node,
-          "query",
-          { group, query, consistency: "stale", ttlMs: 0 },
-          deadlineMs,
-        );
+        return await network.call(node, "query", { group, query, consistency, ttlMs: 0 }, deadlineMs);
       } catch (error) {
         last = error instanceof Error ? error : new Error(String(error));
       }

@@ -4,6 +4,14 @@
 import { fastify, type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
 import type { IncomingHttpHeaders, IncomingMessage } from "node:http";
 import type { Logger } from "pino";
+import {
+  parseReadLevel,
+  parseWriteLevel,
+  resolveConsistency,
+  STALENESS_MS_MAX,
+  type Consistency,
+  type ConsistencyTerms,
+} from "../../model/consistency.ts";
 import { Mem0ctlError } from "../../model/errors.ts";
 import type { LimitsSpec } from "../../model/manifest.ts";
 import type { AdminService, CallContext, MemoryService } from "../service.ts";
@@ -29,7 +37,7 @@ export interface AppOptions {
   readonly tokens: readonly TokenDigest[];
   readonly limits: LimitsSpec;
   readonly dimensions: number;
-  readonly defaultConsistency: CallContext["consistency"];
+  readonly consistency: ConsistencyTerms;
   readonly logger: Logger | false;
   readonly admission: Admission;
   /** Throws where the request's connection is one too many. */
@@ -40,6 +48,8 @@ const TIMEOUT_MS_DEFAULT = 10_000;
 const TIMEOUT_MS_MAX = 60_000;
 /** Longest part of a path: a name of 256 characters, each up to four percent-encoded bytes. */
 const PATH_PART_MAX = 256 * 12;
+const WRITE_LEVELS = "one, quorum, all or a number of copies";
+const READ_LEVELS = `linearizable, stale, ${WRITE_LEVELS}`;
 const REQUEST_ID = /^[A-Za-z0-9._:-]{1,64}$/;
 
 /** Not ready before `await app.ready()`. Throws where a route declares no access. */
@@ -132,7 +142,7 @@ export function createApp(options: AppOptions): FastifyInstance {
       config: { access: route.access },
       handler: async (request, reply) => {
         const raw = { params: plain(request.params), query: plain(request.query), body: request.body };
-        const context = contextOf(request, options.defaultConsistency);
+        const context = contextOf(request, options.consistency);
         const answer = await admission.run(async () => route.run(raw, services, context));
         return reply.headers({ "x-request-id": request.id, "cache-control": "no-store" }).send(answer);
       },
@@ -154,17 +164,48 @@ function plain(value: unknown): object {
 }
 
 /** The deadline counts from when the body is in. */
-function contextOf(request: FastifyRequest, defaultConsistency: CallContext["consistency"]): CallContext {
+function contextOf(request: FastifyRequest, terms: ConsistencyTerms): CallContext {
   const timeout = request.headers["x-timeout-ms"];
-  const consistency = request.headers["x-consistency"] ?? defaultConsistency;
   const timeoutMs = timeout === undefined ? TIMEOUT_MS_DEFAULT : Number(timeout);
   if (!Number.isInteger(timeoutMs) || timeoutMs < 1 || timeoutMs > TIMEOUT_MS_MAX) {
     throw refuse("X-Timeout-Ms", `must be a whole number, 1 to ${TIMEOUT_MS_MAX}`);
   }
-  if (consistency !== "linearizable" && consistency !== "stale") {
-    throw refuse("X-Consistency", "must be linearizable or stale");
-  }
+  const consistency = consistencyOf(request.headers, terms);
   return { deadlineMs: Date.now() + timeoutMs, requestId: request.id, consistency };
+}
+
+/** A request that asks for nothing, which is nearly every one, gets what was made once. */
+function consistencyOf(headers: IncomingHttpHeaders, terms: ConsistencyTerms): Consistency {
+  const read = headers["x-consistency"];
+  const write = headers["x-write-consistency"];
+  const bound = headers["x-max-staleness-ms"];
+  if (read === undefined && write === undefined && bound === undefined) return terms.defaults;
+  const readLevel = levelIn("X-Consistency", READ_LEVELS, read, parseReadLevel);
+  const writeLevel = levelIn("X-Write-Consistency", WRITE_LEVELS, write, parseWriteLevel);
+  const boundMs = typeof bound === "string" && /^\d{1,9}$/.test(bound) ? Number(bound) : undefined;
+  if (bound !== undefined && boundMs === undefined) {
+    throw refuse("X-Max-Staleness-Ms", `must be a whole number, 1 to ${STALENESS_MS_MAX}`);
+  }
+  return resolveConsistency(
+    {
+      ...(readLevel === undefined ? {} : { read: readLevel }),
+      ...(writeLevel === undefined ? {} : { write: writeLevel }),
+      ...(boundMs === undefined ? {} : { maxStalenessMs: boundMs }),
+    },
+    terms,
+  );
+}
+
+function levelIn<Level>(
+  header: string,
+  levels: string,
+  value: string | string[] | undefined,
+  parse: (text: string) => Level | undefined,
+): Level | undefined {
+  if (value === undefined) return undefined;
+  const level = typeof value === "string" ? parse(value) : undefined;
+  if (level === undefined) throw refuse(header, `must be ${levels}`);
+  return level;
 }
 
 /** A body whose length is not announced counts as the largest that is read. */

@@ -1,5 +1,6 @@
 // The OpenAPI 3.1 document, made from the routes and the very shapes that read requests.
 
+import { STALENESS_MS_MAX } from "../../model/consistency.ts";
 import { ROUTES } from "./routes.ts";
 import type { Access, Route } from "./route.ts";
 import { ANSWERS, named } from "./schemas.ts";
@@ -22,8 +23,25 @@ const PARAMETERS = {
   Consistency: {
     name: "X-Consistency",
     in: "header",
-    description: "stale reads from the nearest replica; the cluster's manifest says which is the default.",
-    schema: { type: "string", enum: ["linearizable", "stale"] },
+    description:
+      "Level of the request's reads: linearizable or stale with raft and paxos; one, quorum, all or a number " +
+      "of copies with the quorum protocol. The cluster's manifest says which is the default.",
+    schema: { type: "string", pattern: "^(linearizable|stale|one|quorum|all|[0-9]{1,4})$" },
+  },
+  WriteConsistency: {
+    name: "X-Write-Consistency",
+    in: "header",
+    description:
+      "Level of the request's writes, with the quorum protocol: how many copies have it when it is answered. " +
+      "raft and paxos always write to a quorum.",
+    schema: { type: "string", pattern: "^(one|quorum|all|[0-9]{1,4})$" },
+  },
+  MaxStaleness: {
+    name: "X-Max-Staleness-Ms",
+    in: "header",
+    description:
+      "With stale reads: what answers lacks nothing that was acknowledged longer ago than this many milliseconds.",
+    schema: { type: "integer", minimum: 1, maximum: STALENESS_MS_MAX },
   },
   RequestId: {
     name: "X-Request-Id",

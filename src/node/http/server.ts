@@ -7,9 +7,10 @@ import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { TLSSocket } from "node:tls";
 import type { Logger } from "pino";
+import type { ConsistencyTerms } from "../../model/consistency.ts";
 import { Mem0ctlError } from "../../model/errors.ts";
 import type { LimitsSpec } from "../../model/manifest.ts";
-import type { AdminService, CallContext, MemoryService } from "../service.ts";
+import type { AdminService, MemoryService } from "../service.ts";
 import { PEER_PROTOCOL } from "../transport/network.ts";
 import { createGate, type TokenDigest } from "./access.ts";
 import { createAdmission } from "./admission.ts";
@@ -26,8 +27,8 @@ export interface HttpServerOptions {
   readonly limits: LimitsSpec;
   /** Length of every vector. */
   readonly dimensions: number;
-  /** For requests without `X-Consistency`; `linearizable` unless given. */
-  readonly defaultConsistency?: CallContext["consistency"];
+  /** What the cluster offers, and what a request gets that asks for no level. */
+  readonly consistency: ConsistencyTerms;
   readonly logger: Logger | false;
   /**
    * Takes over the socket of a peer. `authorised` is false where tokens exist and the request carries none
@@ -76,7 +77,6 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
 
   const app = createApp({
     ...options,
-    defaultConsistency: options.defaultConsistency ?? "linearizable",
     admission,
     checkConnection: (request) => {
       if (!surplus.has(request.socket)) return;

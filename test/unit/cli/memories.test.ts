@@ -70,6 +70,23 @@ describe("one memory", () => {
     expect(history.stdout).toContain("Prefers green tea");
   });
 
+  it("is read at the level that is asked for, and told which levels there are", async () => {
+    expect((await run(["get", id, "--consistency", "stale", "--max-staleness", "2s"])).exit).toBe(0);
+    expect((await run(["update", id, "--text", "Tea", "--consistency", "quorum"])).exit).toBe(0);
+    const codes = async (...argv: readonly string[]): Promise<unknown[]> => {
+      const { exit, stdout, stderr } = await run(argv);
+      return [exit, stdout, /^error\[([a-z-]+)\]/.exec(stderr)?.[1]];
+    };
+    expect(await codes("get", id, "--consistency", "one")).toEqual([2, "", "consistency-not-in-protocol"]);
+    expect(await codes("get", id, "--max-staleness", "2s")).toEqual([2, "", "staleness-without-stale"]);
+    expect(await codes("get", id, "--consistency", "eventual")).toEqual([2, "", "invalid-argument"]);
+    expect(await codes("add", "x", "--user", "alice", "--consistency", "all")).toEqual([
+      2,
+      "",
+      "consistency-not-in-protocol",
+    ]);
+  });
+
   it("cannot move the cursor of whoever lists it", async () => {
     await run(["add", "evil \u001b[2Jtext\u202e", "--user", "mallory"]);
     const { stdout } = await run(["list", "--user", "mallory"], { terminal: true, env: { NO_COLOR: "1" } });

@@ -14,6 +14,7 @@ import {
   TOKEN_DIGESTS,
   TOKENS,
   type RunningServer,
+  LEVELS,
 } from "./support/running-server.ts";
 
 let server: RunningServer;
@@ -72,7 +73,7 @@ describe("every route", () => {
       tokens: [],
       limits: LIMITS,
       dimensions: DIMENSIONS,
-      defaultConsistency: "linearizable",
+      consistency: LEVELS,
       logger: false,
       admission: createAdmission({ requestsMax: 1, bytesMax: 1 }),
       checkConnection: () => {},

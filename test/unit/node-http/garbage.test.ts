@@ -121,6 +121,8 @@ test("any of the headers that are read", async () => {
       const headers = {
         "x-timeout-ms": timeout,
         "x-consistency": consistency,
+        "x-write-consistency": id,
+        "x-max-staleness-ms": timeout,
         "x-request-id": id,
         authorization,
       };

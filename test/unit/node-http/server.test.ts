@@ -18,6 +18,8 @@ import {
   TOKEN_DIGESTS,
   TOKENS,
   type RunningServer,
+  LEVELS,
+  type Answer,
 } from "./support/running-server.ts";
 
 const ends: (() => Promise<void> | void)[] = [];
@@ -139,8 +141,8 @@ describe("ids and deadlines", () => {
     expect(await list({})).toBe(200);
     const after = Date.now();
     const [asked, usual] = server.memories.contexts;
-    expect(asked).toMatchObject({ requestId: "r-1", consistency: "stale" });
-    expect(usual).toMatchObject({ consistency: "linearizable" });
+    expect(asked).toMatchObject({ requestId: "r-1", consistency: { read: "stale" } });
+    expect(usual).toMatchObject({ consistency: { read: "linearizable" } });
     expect(asked?.deadlineMs).toBeGreaterThanOrEqual(before + 1500);
     expect(asked?.deadlineMs).toBeLessThanOrEqual(after + 1500);
     expect(usual?.deadlineMs).toBeGreaterThanOrEqual(before + 10_000);
@@ -148,12 +150,31 @@ describe("ids and deadlines", () => {
       expect([bad, await list({ "x-timeout-ms": bad })]).toEqual([bad, 400]);
     }
     expect(await list({ "x-consistency": "eventual" })).toBe(400);
+    expect(await list({ "x-consistency": "stale", "x-max-staleness-ms": "soon" })).toBe(400);
+  });
+
+  test("a level that the protocol does not have is refused with the reason", async () => {
+    const server = await run({
+      consistency: { protocol: "quorum", copies: 3, defaults: { read: "quorum", write: "quorum" } },
+    });
+    const list = (headers: Readonly<Record<string, string>>): Promise<Answer> =>
+      server.send("POST", "/v3/memories/", {}, headers);
+    const refused = await list({ "x-consistency": "linearizable" });
+    expect(refused.status).toBe(400);
+    expect(refused.json).toMatchObject({ error: { code: "quorum-not-linearizable" } });
+    expect(await list({ "x-consistency": "4" })).toMatchObject({
+      status: 400,
+      json: { error: { code: "consistency-out-of-range" } },
+    });
+    expect(await list({ "x-write-consistency": "all", "x-consistency": "2" })).toMatchObject({ status: 200 });
+    expect(server.memories.contexts).toMatchObject([{ consistency: { read: 2, write: "all" } }]);
   });
 
   test("the manifest's consistency is the default", async () => {
-    const server = await run({ defaultConsistency: "stale" });
+    const stale = { read: "stale", write: "quorum", maxStalenessMs: 2000 } as const;
+    const server = await run({ consistency: { ...LEVELS, defaults: stale } });
     await server.send("POST", "/v3/memories/", {});
-    expect(server.memories.contexts).toMatchObject([{ consistency: "stale" }]);
+    expect(server.memories.contexts).toMatchObject([{ consistency: stale }]);
   });
 });
 
@@ -349,6 +370,7 @@ describe("listening", () => {
       tokens: [],
       limits: LIMITS,
       dimensions: 4,
+      consistency: LEVELS,
       logger: false,
       onPeerUpgrade: () => {},
       requestTimeoutMs: 1_000,

@@ -2,6 +2,7 @@
 
 import { createHash } from "node:crypto";
 import { request as httpRequest, type IncomingHttpHeaders } from "node:http";
+import type { ConsistencyTerms } from "../../../../src/model/consistency.ts";
 import type { LimitsSpec, TokenRole } from "../../../../src/model/manifest.ts";
 import type { ShardMap } from "../../../../src/model/shard-map.ts";
 import { createHttpServer, type HttpServerOptions } from "../../../../src/node/http/server.ts";
@@ -47,6 +48,13 @@ export interface RunningServer {
   readonly close: () => Promise<void>;
 }
 
+/** A raft cluster of three copies. */
+export const LEVELS: ConsistencyTerms = {
+  protocol: "raft",
+  copies: 3,
+  defaults: { read: "linearizable", write: "quorum" },
+};
+
 export async function runServer(overrides: Partial<HttpServerOptions> = {}): Promise<RunningServer> {
   const memories = inProcessMemories();
   const admin = adminOfOneNode();
@@ -56,6 +64,7 @@ export async function runServer(overrides: Partial<HttpServerOptions> = {}): Pro
     tokens: [],
     limits: LIMITS,
     dimensions: DIMENSIONS,
+    consistency: LEVELS,
     logger: false,
     onPeerUpgrade: (_request, socket) => socket.destroy(),
     requestTimeoutMs: 10_000,
