@@ -2,10 +2,11 @@
 // the flush. So do vote requests: a candidate that lost its vote and the end of its log in a crash must
 // not profit from answers to what it once claimed.
 
+import { restartCampaignTimer, restartElectionTimer } from "../election-timer.ts";
 import { hasQuorum } from "../quorum-math.ts";
 import type { PreVote, PreVoteResponse, Vote, VoteResponse } from "./messages.ts";
 import { becomeLeader } from "./replication.ts";
-import { becomeFollower, restartCampaignTimer, restartElectionTimer } from "./roles.ts";
+import { becomeFollower } from "./roles.ts";
 import { type Campaign, hasLeaderLease, isPromotable, type RaftState } from "./state.ts";
 
 /** One more tick without a leader's word. */

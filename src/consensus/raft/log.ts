@@ -1,16 +1,9 @@
 // The log in memory: entries base.index + 1 … last. It knows terms, bytes and conflicts; it does not
 // know who leads, what is committed, or what is on disk.
 
-import { invariant } from "./invariant.ts";
+import { entryBytes } from "../inflight-window.ts";
+import { invariant } from "../invariant.ts";
 import type { Entry } from "../seam.ts";
-
-/** What an entry weighs in messages besides its data; keeps floods of empty entries bounded too. */
-const ENTRY_OVERHEAD_BYTES = 32;
-
-/** Bytes by which appends and windows are bounded. */
-export function entryBytes(entry: Entry): number {
-  return entry.data.byteLength + ENTRY_OVERHEAD_BYTES;
-}
 
 export class RaftLog {
   #entries: Entry[];

@@ -3,54 +3,11 @@
 // (nothing is appended until the host's stream ended).
 
 import type { NodeId } from "../../model/ids.ts";
-
-/** Appends sent and not yet acknowledged, oldest first. */
-class Window {
-  #ends: number[] = [];
-  #sizes: number[] = [];
-  #head = 0;
-  #bytes = 0;
-
-  get messages(): number {
-    return this.#ends.length - this.#head;
-  }
-
-  get bytes(): number {
-    return this.#bytes;
-  }
-
-  add(lastIndex: number, bytes: number): void {
-    this.#ends.push(lastIndex);
-    this.#sizes.push(bytes);
-    this.#bytes += bytes;
-  }
-
-  /** Acknowledgements are cumulative: everything that ends at or before `index` arrived. */
-  release(index: number): void {
-    while (this.#head < this.#ends.length && (this.#ends[this.#head] ?? 0) <= index) {
-      this.#bytes -= this.#sizes[this.#head] ?? 0;
-      this.#head += 1;
-    }
-    if (this.#head === this.#ends.length) this.clear();
-    else if (this.#head > 1024) {
-      this.#ends = this.#ends.slice(this.#head);
-      this.#sizes = this.#sizes.slice(this.#head);
-      this.#head = 0;
-    }
-  }
-
-  clear(): void {
-    if (this.#ends.length === 0) return;
-    this.#ends = [];
-    this.#sizes = [];
-    this.#head = 0;
-    this.#bytes = 0;
-  }
-}
+import { InflightWindow } from "../inflight-window.ts";
 
 export class Progress {
   readonly node: NodeId;
-  readonly window = new Window();
+  readonly window = new InflightWindow();
   state: "probing" | "replicating" | "snapshot" = "probing";
   /** The follower's disk holds the leader's log up to here. Only grows (20). */
   match = 0;

@@ -18,7 +18,7 @@ import type {
   SnapshotMeta,
 } from "../seam.ts";
 import { Durability } from "./durability.ts";
-import { EffectsBuilder, EMPTY_EFFECTS } from "./effects.ts";
+import { EffectsBuilder, EMPTY_EFFECTS } from "../effects.ts";
 import {
   answerVote,
   beginPreVote,
@@ -30,7 +30,8 @@ import {
   handleVoteResponse,
   tickElection,
 } from "./election.ts";
-import { invariant } from "./invariant.ts";
+import { restartElectionTimer } from "../election-timer.ts";
+import { invariant } from "../invariant.ts";
 import { RaftLog } from "./log.ts";
 import { MembershipHistory } from "./membership-history.ts";
 import { isRaftMessage, type RaftMessage, type TimeoutNow } from "./messages.ts";
@@ -46,7 +47,7 @@ import {
   handleHeartbeatResponse,
   propose,
 } from "./replication.ts";
-import { becomeFollower, forgetLeader, restartElectionTimer } from "./roles.ts";
+import { becomeFollower, forgetLeader } from "./roles.ts";
 import { compact, install, snapshotSent } from "./snapshots.ts";
 import { hasLeaderLease, isActive, isPromotable, type Leading, type RaftState } from "./state.ts";
 import { advanceTransfer, beginTransfer, resign } from "./transfer.ts";

@@ -2,13 +2,14 @@
 // heartbeats. It knows nothing of how leaders are chosen.
 
 import type { NodeId } from "../../model/ids.ts";
+import { restartElectionTimer } from "../election-timer.ts";
 import { dataVotersOf } from "../membership.ts";
+import { entryBytes } from "../inflight-window.ts";
 import { committedIndex } from "../quorum-math.ts";
 import type { Entry, EntryKind, Proposal } from "../seam.ts";
-import { entryBytes } from "./log.ts";
 import type { Append, AppendAccepted, AppendRejected, Heartbeat, HeartbeatResponse } from "./messages.ts";
 import type { Progress } from "./progress.ts";
-import { becomeFollower, restartElectionTimer } from "./roles.ts";
+import { becomeFollower } from "./roles.ts";
 import { alignProgress, heldBy, isActive, type Leading, type RaftState } from "./state.ts";
 
 const NO_DATA = new Uint8Array(0);

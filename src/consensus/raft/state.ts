@@ -4,10 +4,12 @@
 
 import type { NodeId } from "../../model/ids.ts";
 import { membersOf } from "../membership.ts";
-import type { HardState, Membership, ReplicaOptions } from "../seam.ts";
+import type { ElectionTimer } from "../election-timer.ts";
+import type { HardState, Membership } from "../seam.ts";
 import type { Durability } from "./durability.ts";
-import type { EffectsBuilder } from "./effects.ts";
+import type { EffectsBuilder } from "../effects.ts";
 import type { RaftLog } from "./log.ts";
+import type { RaftMessage } from "./messages.ts";
 import type { MembershipHistory } from "./membership-history.ts";
 import { Progress } from "./progress.ts";
 
@@ -60,13 +62,12 @@ export interface Leading {
   plan: ChangePlan | undefined;
 }
 
-export interface RaftState {
+export interface RaftState extends ElectionTimer {
   readonly id: NodeId;
-  readonly options: ReplicaOptions;
   readonly log: RaftLog;
   readonly memberships: MembershipHistory;
   readonly durability: Durability;
-  readonly effects: EffectsBuilder;
+  readonly effects: EffectsBuilder<RaftMessage>;
   /** Hard state as the newest persist effect carries it. */
   persisted: HardState;
   term: number;
@@ -79,12 +80,6 @@ export interface RaftState {
   campaign: Campaign | undefined;
   /** Ticks since the replica started. */
   tick: number;
-  /** Ticks since a leader was heard, a vote was given or a campaign began. */
-  electionElapsed: number;
-  /** `electionElapsed` at which a follower campaigns. */
-  electionTimeout: number;
-  /** Campaigns begun since a leader was last heard. */
-  campaignsLost: number;
   /** Committed entries up to here were given to the host. */
   handed: number;
   applied: number;

@@ -1,6 +1,6 @@
 // Assertions for bugs: what must hold whatever peers send. Operations that merely fail never come here.
 
-import { Mem0ctlError } from "../../model/errors.ts";
+import { Mem0ctlError } from "../model/errors.ts";
 
 /** @throws Mem0ctlError `consensus-invariant` when `holds` is false */
 export function invariant(holds: boolean, promise: string): asserts holds {

@@ -1,9 +1,16 @@
 // Gathers what one step asks of the host. Nothing is decided here; a step in which nothing happened
 // costs no allocation.
 
-import type { NodeId } from "../../model/ids.ts";
-import type { Effects, Entry, HardState, PersistEffect, RefusalReason, SnapshotMeta } from "../seam.ts";
-import type { RaftMessage } from "./messages.ts";
+import type { NodeId } from "../model/ids.ts";
+import type {
+  Effects,
+  Entry,
+  HardState,
+  Message,
+  PersistEffect,
+  RefusalReason,
+  SnapshotMeta,
+} from "./seam.ts";
 import { invariant } from "./invariant.ts";
 
 const NONE: readonly never[] = Object.freeze([]);
@@ -38,10 +45,10 @@ interface Refusal {
   readonly leader: NodeId;
 }
 
-export class EffectsBuilder {
+export class EffectsBuilder<M extends Message> {
   #touched = false;
-  #send: RaftMessage[] | undefined;
-  #promises: RaftMessage[] | undefined;
+  #send: M[] | undefined;
+  #promises: M[] | undefined;
   #truncateFrom: number | undefined;
   #entries: Entry[] | undefined;
   #snapshot: SnapshotMeta | undefined;
@@ -52,13 +59,13 @@ export class EffectsBuilder {
   #refusedReads: Refusal[] | undefined;
   #snapshotWanted: { readonly to: NodeId; readonly term: number }[] | undefined;
 
-  send(message: RaftMessage): void {
+  send(message: M): void {
     this.#touched = true;
     (this.#send ??= []).push(message);
   }
 
   /** A message that says something about this disk: it leaves after everything made so far is flushed. */
-  promise(message: RaftMessage): void {
+  promise(message: M): void {
     this.#touched = true;
     (this.#promises ??= []).push(message);
   }
