@@ -10,7 +10,7 @@ import type { EmbeddingSpec } from "../model/manifest.ts";
 
 export interface Embedder {
   /**
-   * One vector of `spec.dimensions` per text, in order. `deadlineMs` is in ms since the epoch. Throws
+   * One vector of `spec.dimensions` per text, in order. `deadlineMs` is on the monotonic clock. Throws
    * `embedding-required` (provider none), `embedding-unavailable` (kind `unavailable`: nothing was stored),
    * `embedding-refused` and `embedding-invalid` (kind `failed`: the endpoint and the manifest do not fit).
    */
@@ -86,7 +86,7 @@ function createEndpointEmbedder(spec: EmbeddingSpec, apiKey: string | undefined)
   };
 
   const send = async (texts: readonly string[], deadlineMs: number): Promise<Attempt> => {
-    const leftMs = deadlineMs - Date.now();
+    const leftMs = deadlineMs - performance.now();
     if (leftMs <= 0) return { error: unavailable("the deadline has passed"), retryAfterMs: null };
     const toldLength = isLengthTold;
     const body = JSON.stringify({
@@ -108,7 +108,7 @@ function createEndpointEmbedder(spec: EmbeddingSpec, apiKey: string | undefined)
           ...(apiKey === undefined ? {} : { authorization: `Bearer ${apiKey}` }),
         },
         body,
-        signal: AbortSignal.timeout(leftMs),
+        signal: AbortSignal.timeout(Math.ceil(leftMs)),
       });
       const answer = await readBounded(response.body, texts.length * ANSWER_BYTES_PER_TEXT);
       if (response.statusCode !== 200) {
@@ -136,7 +136,8 @@ function createEndpointEmbedder(spec: EmbeddingSpec, apiKey: string | undefined)
       if ("vectors" in result) return result.vectors;
       const { error, retryAfterMs } = result;
       const waitMs = Math.min((retryAfterMs ?? 0) * attempt, RETRY_DELAY_MS_MAX);
-      if (retryAfterMs === null || attempt >= ATTEMPTS_MAX || Date.now() + waitMs >= deadlineMs) throw error;
+      if (retryAfterMs === null || attempt >= ATTEMPTS_MAX || performance.now() + waitMs >= deadlineMs)
+        throw error;
       await sleep(waitMs);
     }
   };

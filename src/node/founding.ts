@@ -3,22 +3,12 @@
 
 import { request as httpRequest } from "node:http";
 import { request as httpsRequest } from "node:https";
-import { Mem0ctlError } from "../model/errors.ts";
 import type { Manifest, NodeSpec } from "../model/manifest.ts";
 import type { NodeReport } from "../model/node-api.ts";
-import type { ShardMap } from "../model/shard-map.ts";
-import { initialShardMap } from "../topology/shard-map.ts";
-import { foundingClusterId } from "./identity.ts";
+import { beginningAmong, type Beginning } from "./beginning.ts";
 
 const ASK_TIMEOUT_MS = 1000;
 const ANSWER_BYTES_MAX = 16 << 20;
-
-export interface Beginning {
-  readonly clusterId: string;
-  readonly map: ShardMap;
-  /** True: this node makes its replicas itself, as the agreed founding state says. */
-  readonly founder: boolean;
-}
 
 export interface PeerAccess {
   readonly token: string | undefined;
@@ -30,25 +20,8 @@ export interface PeerAccess {
  * has met this node before: an empty data directory would then take back what it has promised.
  */
 export async function beginning(manifest: Manifest, self: NodeSpec, access: PeerAccess): Promise<Beginning> {
-  const clusterId = foundingClusterId(manifest);
   const others = manifest.nodes.filter((node) => node.id !== self.id);
-  const reports = await Promise.all(others.map((node) => askReport(node, access)));
-  const living = reports.filter((report) => report?.cluster === manifest.name);
-  const [elsewhere] = living
-    .filter((report) => report !== undefined && report.clusterId !== clusterId)
-    .toSorted((a, b) => (b?.map.epoch ?? 0) - (a?.map.epoch ?? 0));
-  const cluster = elsewhere?.clusterId ?? clusterId;
-  for (const report of living) {
-    if (report?.clusterId === cluster && report.peers.some(({ id, known }) => id === self.id && known)) {
-      throw new Mem0ctlError("conflict", "data-lost", `${self.id} was here before, and its data is gone`, {
-        why: `${report.id} knows it from earlier, and ${self.dataDir} is empty`,
-        hint: "put its data back; or let a node with a new id join, and this one leave",
-        data: { node: self.id },
-      });
-    }
-  }
-  if (elsewhere !== undefined) return { clusterId: cluster, map: elsewhere.map, founder: false };
-  return { clusterId, map: initialShardMap(manifest), founder: true };
+  return beginningAmong(manifest, self, await Promise.all(others.map((node) => askReport(node, access))));
 }
 
 /** undefined when the node does not answer like a node of ours. */

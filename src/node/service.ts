@@ -30,7 +30,7 @@ export interface ScoredMemory extends StoredMemory {
   readonly score: number;
 }
 
-/** Per call: the deadline in ms since the epoch, the levels of its reads and writes, the request's id for messages. */
+/** Per call: the deadline on the node's monotonic clock, the levels of its reads and writes, the request's id for messages. */
 export interface CallContext {
   readonly deadlineMs: number;
   readonly requestId: string;

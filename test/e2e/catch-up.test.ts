@@ -3,7 +3,9 @@
 
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { MemoryRecord, NodeReport } from "../../src/model/node-api.ts";
+import { openLogFolder } from "../../src/node/storage/log-folder.ts";
 import { LogStore } from "../../src/node/storage/log-store.ts";
+import { systemClock } from "../../src/node/system-clock.ts";
 import { join } from "node:path";
 import { call, importRecords, record, staleExport } from "./support/api.ts";
 import { bringUpCluster, until, type TestCluster } from "./support/cluster.ts";
@@ -46,7 +48,8 @@ async function untilEqual(count: number): Promise<void> {
 /** How often the replica's state was replaced by a snapshot; read from the log of a node that does not run. */
 async function snapshotsInstalled(): Promise<number> {
   const log = new LogStore({
-    folder: join(cluster.dataDir(AWAY), "store"),
+    folder: openLogFolder(join(cluster.dataDir(AWAY), "store")),
+    clock: systemClock,
     onDiskFailure: (reason) => {
       throw new Error(reason);
     },

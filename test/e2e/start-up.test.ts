@@ -9,7 +9,9 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { encodePidFile, PID_FILE, startTimeOfStat } from "../../src/model/pid-file.ts";
 import type { Identity } from "../../src/node/identity.ts";
 import type { NodeReport } from "../../src/model/node-api.ts";
+import { openLogFolder } from "../../src/node/storage/log-folder.ts";
 import { LogStore } from "../../src/node/storage/log-store.ts";
+import { systemClock } from "../../src/node/system-clock.ts";
 import { call, codeOf, importRecords, record, type Answer } from "./support/api.ts";
 import { bringUpCluster, isAlive, makeCluster, until, type TestCluster } from "./support/cluster.ts";
 
@@ -133,7 +135,8 @@ describe("data that a node must not take for its own", () => {
     const file = join(cluster.dataDir("node-2"), "store", "log");
     copyFileSync(file, join(cluster.directory, "log.kept"));
     const log = new LogStore({
-      folder: join(cluster.dataDir("node-2"), "store"),
+      folder: openLogFolder(join(cluster.dataDir("node-2"), "store")),
+      clock: systemClock,
       onDiskFailure: (reason) => {
         throw new Error(reason);
       },

@@ -1,13 +1,13 @@
 // What an admin may do through any node: see its report, hand leadership over, let nodes join and leave.
 // Changes of the cluster go through the shard map in the metadata group; the nodes then follow it.
 
-import { setTimeout as sleep } from "node:timers/promises";
 import { Mem0ctlError } from "../../model/errors.ts";
 import { groupName, META_GROUP, type GroupId, type NodeId } from "../../model/ids.ts";
 import type { NodeReport, TransferRequest, TransferResult } from "../../model/node-api.ts";
 import type { MapNode, ShardMap } from "../../model/shard-map.ts";
 import { mapWithNode, mapWithoutNode, planLeave } from "../../topology/membership.ts";
 import { checkShardMap, shardById } from "../../topology/shard-map.ts";
+import { pause, type Clock } from "../clock.ts";
 import type { Host } from "../host/host.ts";
 import type { AdminService, CallContext } from "../service.ts";
 import type { Network } from "../transport/network.ts";
@@ -23,6 +23,7 @@ export interface AdminOptions {
   readonly self: NodeId;
   readonly host: Host;
   readonly network: Network;
+  readonly clock: Clock;
   readonly router: Router;
   readonly map: () => ShardMap;
   readonly report: () => NodeReport;
@@ -56,7 +57,7 @@ export class Admin implements AdminService {
   }
 
   async transfer(request: TransferRequest, context: CallContext): Promise<TransferResult> {
-    const { self, network, router } = this.options;
+    const { self, network, router, clock } = this.options;
     const { group, to } = request;
     const members = membersOf(this.map(), group);
     if (to !== undefined && !members.includes(to)) {
@@ -72,7 +73,7 @@ export class Admin implements AdminService {
         `${groupName(group)} has no leader to hand over from`,
       );
     }
-    const ttlMs = Math.max(1, context.deadlineMs - Date.now());
+    const ttlMs = Math.max(1, context.deadlineMs - clock.nowMs());
     const call: TransferCall = { group, to: to ?? null, ttlMs };
     const done = (
       leader === self
@@ -86,7 +87,7 @@ export class Admin implements AdminService {
 
   /** Hands a group that this node leads to `to`, or to the replica that is furthest. */
   async transferHere(call: TransferCall): Promise<TransferResult> {
-    const { self, host } = this.options;
+    const { self, host, clock } = this.options;
     const group = host.group(call.group);
     const before = group.replica.status();
     if (before.role !== "leader") {
@@ -106,17 +107,18 @@ export class Admin implements AdminService {
         },
       );
     }
-    const deadlineMs = Date.now() + call.ttlMs;
-    const refusedMs = Math.min(deadlineMs, Date.now() + REFUSED_MS);
-    while (Date.now() < deadlineMs) {
+    const sinceMs = clock.nowMs();
+    const deadlineMs = sinceMs + call.ttlMs;
+    const refusedMs = Math.min(deadlineMs, sinceMs + REFUSED_MS);
+    while (clock.nowMs() < deadlineMs) {
       const status = group.replica.status();
       if (status.leader === target) return { group: call.group, from: self, to: target, term: status.term };
       if (status.role === "leader" && status.transferringTo === "") {
         // A new leader does not know yet how far the others are; what is refused now may be granted soon.
-        if (Date.now() >= refusedMs) throw transferRefused(call.group, target);
+        if (clock.nowMs() >= refusedMs) throw transferRefused(call.group, target);
         group.step({ kind: "transfer", to: target });
       }
-      await sleep(POLL_MS);
+      await pause(clock, POLL_MS);
     }
     throw new Mem0ctlError(
       "unknown-outcome",
@@ -165,12 +167,13 @@ export class Admin implements AdminService {
 
   /** Waits until no group counts the node among its members any more. */
   private async drained(node: NodeId, deadlineMs: number): Promise<void> {
+    const { clock } = this.options;
     const groups = [META_GROUP, ...this.map().shards.map((shard) => shard.id)];
     for (const group of groups) {
       for (;;) {
         const members = await this.members(group, deadlineMs);
         if (members !== undefined && !members.includes(node)) break;
-        if (Date.now() >= deadlineMs) {
+        if (clock.nowMs() >= deadlineMs) {
           throw new Mem0ctlError(
             "unknown-outcome",
             "still-draining",
@@ -182,11 +185,13 @@ export class Admin implements AdminService {
             },
           );
         }
-        await sleep(5 * POLL_MS);
+        await pause(clock, 5 * POLL_MS);
       }
     }
     // Once it is out of the map nobody talks to it any more: while it is there, it gives its replicas up first.
-    while (Date.now() < deadlineMs && (await this.holdsReplicas(node, deadlineMs))) await sleep(5 * POLL_MS);
+    while (clock.nowMs() < deadlineMs && (await this.holdsReplicas(node, deadlineMs))) {
+      await pause(clock, 5 * POLL_MS);
+    }
   }
 
   /** False too for a node that does not answer: it is not waited for. */

@@ -1,7 +1,6 @@
 // The memory operations of the whole cluster, from any of its nodes: which shards a request concerns, one
 // call to each of their leaders, and one answer made of theirs.
 
-import { randomBytes } from "node:crypto";
 import { boundingShardKeys, type Filter } from "../../memory/filter.ts";
 import { newMemoryId, shardHint } from "../../memory/id.ts";
 import {
@@ -24,6 +23,7 @@ import type {
 } from "../../model/node-api.ts";
 import type { ShardMap } from "../../model/shard-map.ts";
 import { shardById, shardOfKey } from "../../topology/shard-map.ts";
+import type { Clock } from "../clock.ts";
 import type { Embedder } from "../embedder.ts";
 import { vectorBytes, type PutItem, type StoredRecord } from "../memories/commands.ts";
 import { memoryNotFound } from "../memories/memory-machine.ts";
@@ -36,7 +36,7 @@ import type {
   ScoredMemory,
   StoredMemory,
 } from "../service.ts";
-import type { Router } from "./router.ts";
+import type { ShardPath } from "./router.ts";
 import { queries, type TypedQuery } from "./shard-queries.ts";
 
 /** Bytes of one command, roughly: a batch is split so that no log entry grows much larger. */
@@ -45,22 +45,24 @@ const COMMAND_BYTES_MAX = 1 << 20;
 const SHARDS_AT_ONCE = 16;
 /** Newest records that one page may reach back to: pages deeper than this are refused. */
 const PAGE_DEPTH_MAX = 100_000;
+const ID_RANDOM_BYTES = 10;
 
 export interface MemoryServiceOptions {
-  readonly router: Router;
+  readonly shards: ShardPath;
+  readonly clock: Clock;
   readonly embedder: Embedder;
   readonly dimensions: number;
   readonly map: () => ShardMap;
 }
 
 export function createMemoryService(options: MemoryServiceOptions): MemoryService {
-  const { router, embedder, dimensions } = options;
+  const { shards: path, clock, embedder, dimensions } = options;
 
   const ask = async <Answer>(
     shard: ShardId,
     query: TypedQuery<Answer>,
     context: CallContext,
-  ): Promise<Answer> => (await router.read(shard, query, context.consistency, context.deadlineMs)) as Answer;
+  ): Promise<Answer> => (await path.read(shard, query, context.consistency, context.deadlineMs)) as Answer;
 
   const askAll = <Answer>(
     shards: readonly ShardId[],
@@ -131,7 +133,7 @@ export function createMemoryService(options: MemoryServiceOptions): MemoryServic
     }
     await writeParts([...byShard], async ([shard, list], onDone) => {
       for (const batch of batches(list)) {
-        await router.write(shard, { t: "put", items: batch }, deadlineMs);
+        await path.write(shard, { t: "put", items: batch }, deadlineMs);
         onDone();
       }
     });
@@ -145,7 +147,7 @@ export function createMemoryService(options: MemoryServiceOptions): MemoryServic
         memories.map((memory) => memory.embedding),
         context.deadlineMs,
       );
-      const nowMs = Date.now();
+      const nowMs = clock.wallMs();
       const at = new Date(nowMs).toISOString();
       const items = memories.map((memory, index) => {
         const scope = scopeOf(memory);
@@ -165,7 +167,7 @@ export function createMemoryService(options: MemoryServiceOptions): MemoryServic
           throw new Mem0ctlError("failed", "embedding-missing", "a vector is missing");
         return {
           shard,
-          id: newMemoryId(nowMs, Number(shard), randomness()),
+          id: newMemoryId(nowMs, Number(shard), clock.randomBytes(ID_RANDOM_BYTES)),
           key,
           record,
           vector: vectorBytes(vector),
@@ -213,9 +215,9 @@ export function createMemoryService(options: MemoryServiceOptions): MemoryServic
         change.text === undefined && change.embedding === undefined
           ? undefined
           : (await embed([change.text ?? ""], [change.embedding], context.deadlineMs))[0];
-      const at = new Date().toISOString();
+      const at = new Date(clock.wallMs()).toISOString();
       const updated = await whereMemoryIs(id, (shard) =>
-        router.write(
+        path.write(
           shard,
           {
             t: "update",
@@ -232,12 +234,12 @@ export function createMemoryService(options: MemoryServiceOptions): MemoryServic
     },
 
     async delete(id, context) {
-      await whereMemoryIs(id, (shard) => router.write(shard, { t: "delete", id }, context.deadlineMs));
+      await whereMemoryIs(id, (shard) => path.write(shard, { t: "delete", id }, context.deadlineMs));
     },
 
     async deleteAll(filter, context) {
       const counts = await writeParts(shardsOf(filter), async (shard, onDone) => {
-        const count = Number(await router.write(shard, { t: "delete-matching", filter }, context.deadlineMs));
+        const count = Number(await path.write(shard, { t: "delete-matching", filter }, context.deadlineMs));
         onDone();
         return count;
       });
@@ -321,18 +323,6 @@ export function createMemoryService(options: MemoryServiceOptions): MemoryServic
       };
     },
   };
-}
-
-const RANDOM_POOL_BYTES = 4000;
-const ID_RANDOM_BYTES = 10;
-let pool = Buffer.alloc(0);
-
-/** Ten random bytes; drawn from the system in larger portions, since each draw is a call of its own. */
-function randomness(): Uint8Array {
-  if (pool.length < ID_RANDOM_BYTES) pool = randomBytes(RANDOM_POOL_BYTES);
-  const bytes = pool.subarray(0, ID_RANDOM_BYTES);
-  pool = pool.subarray(ID_RANDOM_BYTES);
-  return bytes;
 }
 
 function scopeOf({ user_id, agent_id, run_id, app_id }: Scope): Scope {

@@ -6,6 +6,7 @@ import { EMPTY_MEMBERSHIP, sameMembership } from "../../consensus/membership.ts"
 import type { Membership } from "../../consensus/seam.ts";
 import { META_GROUP, type GroupId, type NodeId, type Role } from "../../model/ids.ts";
 import type { ShardMap } from "../../model/shard-map.ts";
+import type { Clock } from "../clock.ts";
 import type { Host } from "../host/host.ts";
 import type { ReplicaGroup } from "../host/replica-group.ts";
 import type { Network } from "../transport/network.ts";
@@ -25,6 +26,7 @@ export interface ReconcilerOptions {
   readonly self: NodeId;
   readonly host: Host;
   readonly network: Network;
+  readonly clock: Clock;
   readonly liveness: Liveness;
   readonly map: () => ShardMap;
   /** Asks a group's leader who its members are; undefined when it cannot be reached. */
@@ -150,12 +152,15 @@ export class Reconciler {
     const mine = leaderRank(map, group.id, self);
     const order = leadershipOrder(map, group.id);
     const candidates = host.writeRefusal === null ? order.slice(0, mine) : order.filter((id) => id !== self);
-    const tried = this.handedOver.get(group.id) ?? { atMs: 0, times: 0 };
+    const tried = this.handedOver.get(group.id);
     if (candidates.length === 0) {
       this.handedOver.delete(group.id);
       return false;
     }
-    if (Date.now() - tried.atMs < Math.min(HANDOVER_MS_MAX, HANDOVER_MS * 2 ** tried.times)) return false;
+    const nowMs = this.options.clock.nowMs();
+    const times = tried?.times ?? 0;
+    if (tried !== undefined && nowMs - tried.atMs < Math.min(HANDOVER_MS_MAX, HANDOVER_MS * 2 ** times))
+      return false;
     const status = group.replica.status();
     if (status.transferringTo !== "") return false;
     for (const candidate of candidates) {
@@ -167,7 +172,7 @@ export class Reconciler {
         network.connected(candidate) &&
         liveness.upForMs(candidate) > STEADY_MS;
       if (!ready) continue;
-      this.handedOver.set(group.id, { atMs: Date.now(), times: tried.times + 1 });
+      this.handedOver.set(group.id, { atMs: nowMs, times: times + 1 });
       group.step({ kind: "transfer", to: candidate });
       return true;
     }

@@ -2,10 +2,10 @@
 // becomes until the deadline. Writes carry a session, so that sending one again is safe; nothing else is
 // ever sent twice after it may have been received.
 
-import { setTimeout as sleep } from "node:timers/promises";
 import type { Consistency } from "../../model/consistency.ts";
 import { Mem0ctlError } from "../../model/errors.ts";
 import { groupName, META_GROUP, type GroupId, type NodeId, type ShardId } from "../../model/ids.ts";
+import { pause, type Clock } from "../clock.ts";
 import type { Host } from "../host/host.ts";
 import type { CommandResult, ShardCommand } from "../memories/commands.ts";
 import type { MapCommand, MapResult } from "../meta/meta-machine.ts";
@@ -22,10 +22,18 @@ export interface Query {
   readonly args: unknown;
 }
 
+/** How commands and reads come to a shard: through its leader here; a protocol without leaders has its own. */
+export interface ShardPath {
+  /** Applies a command to a shard exactly once, or throws: `unknown-outcome` when that cannot be said. */
+  write(shard: ShardId, command: ShardCommand, deadlineMs: number): Promise<unknown>;
+  read(shard: ShardId, query: Query, consistency: Consistency, deadlineMs: number): Promise<unknown>;
+}
+
 export interface RouterOptions {
   readonly self: NodeId;
   readonly host: Host;
   readonly network: Network;
+  readonly clock: Clock;
   readonly liveness: Liveness;
   readonly electionTimeoutMs: number;
   readonly runQuery: (group: GroupId, query: Query) => Promise<unknown>;
@@ -33,7 +41,7 @@ export interface RouterOptions {
   readonly replicasOf: (group: GroupId) => readonly NodeId[];
 }
 
-export class Router {
+export class Router implements ShardPath {
   private readonly options: RouterOptions;
   private readonly sessions = new Map<ShardId, WriteSession>();
   private readonly attemptMs: number;
@@ -43,7 +51,6 @@ export class Router {
     this.attemptMs = Math.max(500, 1.5 * options.electionTimeoutMs);
   }
 
-  /** Applies a command to a shard exactly once, or throws: `unknown-outcome` when that cannot be said. */
   write(shard: ShardId, command: ShardCommand, deadlineMs: number): Promise<unknown> {
     let session = this.sessions.get(shard);
     if (session === undefined) {
@@ -52,7 +59,7 @@ export class Router {
           this.proposeAt(leader, shard, data, attemptMs),
         );
         return { result: value as CommandResult, attempts };
-      });
+      }, this.options.clock);
       this.sessions.set(shard, session);
     }
     return session.execute(command, deadlineMs);
@@ -66,7 +73,7 @@ export class Router {
         : this.options.network.call(
             leader,
             "query",
-            { group, query, consistency, ttlMs: attemptMs - Date.now() },
+            { group, query, consistency, ttlMs: attemptMs - this.options.clock.nowMs() },
             attemptMs,
           ),
     );
@@ -116,7 +123,7 @@ export class Router {
       : this.options.network.call(
           leader,
           "propose",
-          { group, data, ttlMs: deadlineMs - Date.now() },
+          { group, data, ttlMs: deadlineMs - this.options.clock.nowMs() },
           deadlineMs,
         );
   }
@@ -155,13 +162,14 @@ export class Router {
     let unknown: Mem0ctlError | undefined;
     let last: Mem0ctlError | undefined;
     let attempts = 0;
-    while (Date.now() < deadlineMs) {
+    const { clock } = this.options;
+    while (clock.nowMs() < deadlineMs) {
       const leader = hint ?? this.leaderOf(group).leader;
       hint = undefined;
       if (leader !== null && leader !== "") {
         attempts += 1;
         try {
-          const value = await attempt(leader, Math.min(deadlineMs, Date.now() + this.attemptMs));
+          const value = await attempt(leader, Math.min(deadlineMs, clock.nowMs() + this.attemptMs));
           return { value, attempts };
         } catch (error) {
           if (!(error instanceof Mem0ctlError)) throw error;
@@ -180,7 +188,9 @@ export class Router {
           }
         }
       }
-      if (hint === undefined) await sleep(Math.min(RETRY_MS, Math.max(1, deadlineMs - Date.now())));
+      if (hint === undefined) {
+        await pause(clock, Math.min(RETRY_MS, Math.max(1, deadlineMs - clock.nowMs())));
+      }
     }
     if (unknown !== undefined) throw unknown;
     throw last?.kind === "busy" ? last : noLeader(group);

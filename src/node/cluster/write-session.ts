@@ -1,8 +1,8 @@
 // The client side of sessions: one per node and shard, so that a write that was sent again after a lost
 // answer or a change of leader applies once.
 
-import { randomUUID } from "node:crypto";
 import { errorFromBody, Mem0ctlError } from "../../model/errors.ts";
+import type { Clock } from "../clock.ts";
 import { encodeCommand, type CommandResult, type ShardCommand } from "../memories/commands.ts";
 
 /** Brings an encoded command to the shard's leader until it is answered or the deadline is over. */
@@ -19,16 +19,22 @@ interface Session {
   readonly outstanding: Set<number>;
 }
 
-function newSession(): Session {
-  return { id: randomUUID(), opened: undefined, nextSequence: 1, outstanding: new Set() };
+const ID_BYTES = 16;
+
+function newSession(clock: Clock): Session {
+  const id = Buffer.from(clock.randomBytes(ID_BYTES)).toString("hex");
+  return { id, opened: undefined, nextSequence: 1, outstanding: new Set() };
 }
 
 export class WriteSession {
   private readonly deliver: Deliver;
-  private current = newSession();
+  private readonly clock: Clock;
+  private current: Session;
 
-  constructor(deliver: Deliver) {
+  constructor(deliver: Deliver, clock: Clock) {
     this.deliver = deliver;
+    this.clock = clock;
+    this.current = newSession(clock);
   }
 
   /** Resolves with the command's value; throws what the state machine refused it with. */
@@ -51,7 +57,7 @@ export class WriteSession {
         const error = errorFromBody(result.error);
         // Refused at the first attempt, it cannot have been applied by an earlier one: a new session may try.
         if (error.code !== "session-expired" || attempts > 1 || renewed) throw error;
-        if (this.current === session) this.current = newSession();
+        if (this.current === session) this.current = newSession(this.clock);
       } finally {
         session.outstanding.delete(sequence);
       }
@@ -60,7 +66,7 @@ export class WriteSession {
 
   private open(session: Session, deadlineMs: number): Promise<void> {
     session.opened ??= this.register(session, deadlineMs).catch((error: unknown) => {
-      if (this.current === session) this.current = newSession();
+      if (this.current === session) this.current = newSession(this.clock);
       // Opening a session changes no memory: whatever happened to it, the write was not done.
       throw error instanceof Mem0ctlError && error.kind === "unknown-outcome"
         ? new Mem0ctlError("unavailable", "no-leader", error.message, {

@@ -12,6 +12,7 @@ import type {
 } from "../../consensus/seam.ts";
 import { Mem0ctlError } from "../../model/errors.ts";
 import { META_GROUP, type GroupId, type NodeId } from "../../model/ids.ts";
+import type { Clock, Timer } from "../clock.ts";
 import { prefixEnd, type Key } from "../storage/key.ts";
 import type { LogWrite } from "../storage/log-store.ts";
 import { removeRange } from "../storage/store.ts";
@@ -21,31 +22,33 @@ import { LOG_ONLY, type StateMachine } from "./machine.ts";
 import { ReplicaGroup, type Work } from "./replica-group.ts";
 import { SnapshotTransfers } from "./snapshot-transfers.ts";
 
-/** Time and chance, handed in. */
-export interface Clock {
-  nowMs(): number;
-  /** Runs `work` after the inputs at hand have been taken in. */
-  soon(work: () => void): void;
-  later(ms: number, work: () => void): { cancel(): void };
-  /** Uniform in [0, 1). */
-  random(): number;
-}
-
 export interface HostOptions {
   readonly self: NodeId;
   readonly stores: Stores;
   readonly network: Network;
   readonly clock: Clock;
-  readonly createReplica: ReplicaFactory;
+  /** The protocol that a group runs. */
+  readonly protocolOf: (group: GroupId) => ReplicaFactory;
   readonly heartbeatIntervalMs: number;
   readonly electionTimeoutMs: number;
   readonly makeMachine: (group: GroupId, prefix: Key) => StateMachine;
-  /** Log bytes that all groups together keep in memory for followers that lag. */
-  readonly logBudgetBytes: number;
+  readonly limits: HostLimits;
   /** Leader, term or membership of a group changed. */
   readonly onChanged: (group: ReplicaGroup) => void;
   /** A record could not be read or a command could not be applied: the replica cannot go on. */
   readonly onFailure: (error: unknown) => void;
+}
+
+export interface HostLimits {
+  /** Log bytes that all groups together keep in memory for followers that lag … */
+  readonly logBytes: number;
+  /** … and each of them at least. */
+  readonly groupLogBytesMin: number;
+  readonly snapshotChunkBytes: number;
+  readonly appendBytesMax: number;
+  readonly inflightBytesMax: number;
+  readonly inflightMessagesMax: number;
+  readonly uncommittedBytesMax: number;
 }
 
 export interface GroupStart {
@@ -62,7 +65,6 @@ export interface GroupStart {
 const TICKS_PER_HEARTBEAT = 4;
 /** Ticks made up for at once after the process was stopped; a stop must not look like an election timeout twice. */
 const CATCH_UP_TICKS_MAX = TICKS_PER_HEARTBEAT * 2;
-const MIB = 1 << 20;
 
 export class Host {
   readonly groups = new Map<GroupId, ReplicaGroup>();
@@ -71,7 +73,7 @@ export class Host {
   private readonly dirty = new Set<ReplicaGroup>();
   private scheduled = false;
   private stopped = false;
-  private tickTimer: { cancel(): void } | undefined;
+  private tickTimer: Timer | undefined;
   private lastTickMs: number;
   private readonly tickMs: number;
   private lastDurable: Promise<void> = Promise.resolve();
@@ -81,7 +83,13 @@ export class Host {
     this.options = options;
     this.tickMs = options.heartbeatIntervalMs / TICKS_PER_HEARTBEAT;
     this.lastTickMs = options.clock.nowMs();
-    this.snapshots = new SnapshotTransfers({ host: this, stores: options.stores, network: options.network });
+    this.snapshots = new SnapshotTransfers({
+      host: this,
+      stores: options.stores,
+      network: options.network,
+      clock: options.clock,
+      chunkBytes: options.limits.snapshotChunkBytes,
+    });
   }
 
   /** Why writes are refused just now (a full disk), null when they are not. */
@@ -98,7 +106,7 @@ export class Host {
   /** Stops ticking, answers what waits with `unknown-outcome`, and lets what is being written finish. */
   async stop(): Promise<void> {
     this.stopped = true;
-    this.tickTimer?.cancel();
+    this.tickTimer?.close();
     for (const group of this.groups.values()) group.close("the node is stopping");
   }
 
@@ -109,10 +117,10 @@ export class Host {
       present.rank = start.rank;
       return present;
     }
-    const { stores, clock } = this.options;
+    const { stores, clock, limits } = this.options;
     const loaded = DurableGroup.load(start.id, stores) ?? this.create(start);
     const { group: durable, durable: state } = loaded;
-    const replica = this.options.createReplica(
+    const replica = this.options.protocolOf(start.id)(
       {
         id: this.options.self,
         heartbeatTicks: TICKS_PER_HEARTBEAT,
@@ -120,10 +128,10 @@ export class Host {
         priority: start.rank,
         arbiter: start.arbiter,
         random: () => clock.random(),
-        appendBytesMax: MIB,
-        inflightBytesMax: 16 * MIB,
-        inflightMessagesMax: 256,
-        uncommittedBytesMax: 64 * MIB,
+        appendBytesMax: limits.appendBytesMax,
+        inflightBytesMax: limits.inflightBytesMax,
+        inflightMessagesMax: limits.inflightMessagesMax,
+        uncommittedBytesMax: limits.uncommittedBytesMax,
       },
       state,
     );
@@ -133,7 +141,7 @@ export class Host {
       durable,
       machine: start.arbiter ? LOG_ONLY : this.options.makeMachine(start.id, durable.prefix()),
       rank: start.rank,
-      nowMs: () => clock.nowMs(),
+      clock,
       onWork: (dirty) => this.markDirty(dirty),
     });
     this.groups.set(start.id, group);
@@ -319,7 +327,8 @@ export class Host {
   }
 
   private compact(group: ReplicaGroup): void {
-    const budget = Math.max(MIB, this.options.logBudgetBytes / Math.max(1, this.groups.size));
+    const { logBytes, groupLogBytesMin } = this.options.limits;
+    const budget = Math.max(groupLogBytesMin, logBytes / Math.max(1, this.groups.size));
     const status = group.replica.status();
     if (status.logBytes <= budget) return;
     // Only what is on disk as state may leave the log.

@@ -14,6 +14,7 @@ import type {
 } from "../../consensus/seam.ts";
 import { Mem0ctlError } from "../../model/errors.ts";
 import { groupName, type GroupId, type NodeId } from "../../model/ids.ts";
+import type { Clock } from "../clock.ts";
 import type { Key } from "../storage/key.ts";
 import type { LogWrite } from "../storage/log-store.ts";
 import type { StoreWriter } from "../storage/store.ts";
@@ -47,6 +48,7 @@ export class ReplicaGroup {
   readonly lag: LagClock;
   /** Rank of this node among the replicas that may lead, 0 the most preferred. */
   rank: number;
+  private readonly clock: Clock;
   /** Set by the host; called whenever there is something to write or send. */
   private readonly onWork: (group: ReplicaGroup) => void;
   private outgoing: Message[] = [];
@@ -72,7 +74,7 @@ export class ReplicaGroup {
     readonly durable: DurableGroup;
     readonly machine: StateMachine;
     readonly rank: number;
-    readonly nowMs: () => number;
+    readonly clock: Clock;
     readonly onWork: (group: ReplicaGroup) => void;
   }) {
     this.id = parts.id;
@@ -80,11 +82,12 @@ export class ReplicaGroup {
     this.durable = parts.durable;
     this.machine = parts.machine;
     this.rank = parts.rank;
+    this.clock = parts.clock;
     this.onWork = parts.onWork;
     this.appliedIndex = parts.replica.status().applied;
     this.toldApplied = this.appliedIndex;
     this.flushedApplied = this.appliedIndex;
-    this.lag = new LagClock(parts.nowMs);
+    this.lag = new LagClock(() => parts.clock.nowMs());
   }
 
   get applied(): number {
@@ -236,22 +239,20 @@ export class ReplicaGroup {
     start: (context: number) => void,
   ): Promise<unknown> {
     const context = this.nextContext++;
+    const { clock } = this;
     return new Promise((resolve, reject) => {
-      const timer = setTimeout(
-        () => {
-          table.delete(context);
-          this.readyReads = this.readyReads.filter(({ waiting }) => waiting !== entry);
-          reject(timedOut(this.id));
-        },
-        Math.max(1, deadlineMs - Date.now()),
-      );
+      const timer = clock.later(Math.max(1, deadlineMs - clock.nowMs()), () => {
+        table.delete(context);
+        this.readyReads = this.readyReads.filter(({ waiting }) => waiting !== entry);
+        reject(timedOut(this.id));
+      });
       const entry: Waiting = {
         resolve: (result) => {
-          clearTimeout(timer);
+          timer.close();
           resolve(result);
         },
         reject: (error) => {
-          clearTimeout(timer);
+          timer.close();
           reject(error);
         },
       };

@@ -4,6 +4,7 @@
 import type { SnapshotMeta } from "../../consensus/seam.ts";
 import { Mem0ctlError } from "../../model/errors.ts";
 import type { GroupId, NodeId } from "../../model/ids.ts";
+import type { Clock } from "../clock.ts";
 import { extendKey, prefixEnd } from "../storage/key.ts";
 import { removeRange } from "../storage/store.ts";
 import { pack, unpack } from "../transport/frames.ts";
@@ -11,7 +12,6 @@ import type { Network } from "../transport/network.ts";
 import { APPLIED, type Stores } from "./durable-group.ts";
 import type { ReplicaGroup } from "./replica-group.ts";
 
-const CHUNK_BYTES = 512 << 10;
 const CHUNK_DEADLINE_MS = 30_000;
 
 type SnapshotCall =
@@ -40,6 +40,8 @@ export class SnapshotTransfers {
   private readonly host: Groups;
   private readonly stores: Stores;
   private readonly network: Network;
+  private readonly clock: Clock;
+  private readonly chunkBytes: number;
   /** `group/peer` of what is being sent. */
   private readonly outgoing = new Set<string>();
   /** Groups whose staged state is whole and about to become the state: nothing may touch it. */
@@ -48,10 +50,18 @@ export class SnapshotTransfers {
   private readonly staging = new Map<GroupId, string>();
   private sequence = 0;
 
-  constructor(parts: { readonly host: Groups; readonly stores: Stores; readonly network: Network }) {
+  constructor(parts: {
+    readonly host: Groups;
+    readonly stores: Stores;
+    readonly network: Network;
+    readonly clock: Clock;
+    readonly chunkBytes: number;
+  }) {
     this.host = parts.host;
     this.stores = parts.stores;
     this.network = parts.network;
+    this.clock = parts.clock;
+    this.chunkBytes = parts.chunkBytes;
   }
 
   sending(group: GroupId): boolean {
@@ -129,7 +139,7 @@ export class SnapshotTransfers {
       this.sequence += 1;
       const id = `${term}-${index}-${this.sequence}`;
       const call = (body: SnapshotCall): Promise<unknown> =>
-        this.network.call(to, "snapshot", body, Date.now() + CHUNK_DEADLINE_MS);
+        this.network.call(to, "snapshot", body, this.clock.nowMs() + CHUNK_DEADLINE_MS);
       await call({ step: "begin", group: group.id, id });
       // An arbiter keeps no state, only where its log begins.
       if (!meta.membership.arbiters.includes(to)) {
@@ -138,7 +148,7 @@ export class SnapshotTransfers {
         for (const { key, value } of snapshot.range({ start: prefix, end: prefixEnd(prefix) })) {
           items.push([Uint8Array.from(key.subarray(prefix.length)), Uint8Array.from(value)]);
           size += key.length + value.length;
-          if (size < CHUNK_BYTES) continue;
+          if (size < this.chunkBytes) continue;
           await call({ step: "chunk", group: group.id, id, items });
           items = [];
           size = 0;

@@ -171,7 +171,7 @@ function contextOf(request: FastifyRequest, terms: ConsistencyTerms): CallContex
     throw refuse("X-Timeout-Ms", `must be a whole number, 1 to ${TIMEOUT_MS_MAX}`);
   }
   const consistency = consistencyOf(request.headers, terms);
-  return { deadlineMs: Date.now() + timeoutMs, requestId: request.id, consistency };
+  return { deadlineMs: performance.now() + timeoutMs, requestId: request.id, consistency };
 }
 
 /** A request that asks for nothing, which is nearly every one, gets what was made once. */

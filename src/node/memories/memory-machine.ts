@@ -10,6 +10,7 @@ import { matches } from "../../memory/filter.ts";
 import { SCOPE_FIELDS } from "../../memory/record.ts";
 import { errorBody, Mem0ctlError } from "../../model/errors.ts";
 import type { MemoryEvent } from "../../model/node-api.ts";
+import type { Clock } from "../clock.ts";
 import type { StateMachine } from "../host/machine.ts";
 import { decodeKey, extendKey, prefixEnd, type Key } from "../storage/key.ts";
 import type { Store, StoreWriter } from "../storage/store.ts";
@@ -34,6 +35,8 @@ export class MemoryMachine implements StateMachine {
   readonly owner: string;
   readonly store: Store;
   readonly vectors: VectorCache;
+  /** For what is read over several turns. */
+  readonly clock: Clock;
   private statePrefix: Key;
   private readonly sessions: Sessions;
   /** Changed by commands of the transaction at hand. */
@@ -45,13 +48,17 @@ export class MemoryMachine implements StateMachine {
     readonly owner: string;
     readonly store: Store;
     readonly vectors: VectorCache;
+    readonly clock: Clock;
     readonly prefix: Key;
+    /** The same on every replica. */
+    readonly sessionsMax: number;
   }) {
     this.owner = parts.owner;
     this.store = parts.store;
     this.vectors = parts.vectors;
+    this.clock = parts.clock;
     this.statePrefix = parts.prefix;
-    this.sessions = new Sessions(parts.store, parts.prefix);
+    this.sessions = new Sessions(parts.store, parts.prefix, parts.sessionsMax);
     this.readTotals();
   }
 

@@ -7,6 +7,7 @@ import { VectorSet } from "../../memory/vector-set.ts";
 import type { ShardKeyField } from "../../model/ids.ts";
 import { Mem0ctlError } from "../../model/errors.ts";
 import type { ExportPage, MemoryEvent, MemoryRecord } from "../../model/node-api.ts";
+import { giveWay } from "../clock.ts";
 import type { EntityCount, ScoredMemory, StoredMemory } from "../service.ts";
 import { decodeKey, extendKey, prefixEnd, type Key } from "../storage/key.ts";
 import type { StoreReader } from "../storage/store.ts";
@@ -17,8 +18,6 @@ import { addedEvent, memoryNotFound, type EntityRecord, type MemoryMachine } fro
 /** Records looked at before others get their turn. */
 const RECORDS_PER_TURN = 500;
 const EXPORT_BYTES_MAX = 4 << 20;
-
-const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 /** Throws `memory-not-found`. */
 export function getMemory(machine: MemoryMachine, id: string): StoredMemory {
@@ -55,7 +54,7 @@ async function* scan(
   for (const prefix of prefixes) {
     for (const { key: bytes, value } of reader.range({ start: prefix, end: prefixEnd(prefix) })) {
       looked += 1;
-      if (looked % RECORDS_PER_TURN === 0) await turn();
+      if (looked % RECORDS_PER_TURN === 0) await giveWay(machine.clock);
       const [key, id] = decodeKey(bytes, memories.length) as [string, string];
       const record = unpack(value) as StoredRecord;
       if (matches(filter, { id, ...record })) yield { key, id, record };
@@ -115,7 +114,7 @@ export async function searchMemories(
     for (const { id, score } of set.search(query.vector)) {
       if (taken >= query.topK || score < query.threshold) break;
       looked += 1;
-      if (looked % RECORDS_PER_TURN === 0) await turn();
+      if (looked % RECORDS_PER_TURN === 0) await giveWay(machine.clock);
       const record = machine.record(key, id);
       if (record === undefined || !matches(query.filter, { id, ...record })) continue;
       best.push({ id, ...record, score });
@@ -173,7 +172,7 @@ function cosine(a: Float32Array, b: Float32Array): number {
  * filled over several turns would miss it. 10,000 vectors of 384 take some 20 ms, once per scope.
  */
 async function loadVectors(machine: MemoryMachine, key: string, dimensions: number): Promise<VectorSet> {
-  await turn();
+  await giveWay(machine.clock);
   const known = machine.vectors.get(machine.owner, key);
   if (known !== undefined) return known;
   const set = new VectorSet(dimensions);

@@ -6,7 +6,6 @@ import { decodeKey, extendKey, prefixEnd, type Key } from "../storage/key.ts";
 import type { Store, StoreWriter } from "../storage/store.ts";
 import { pack, unpack } from "../transport/frames.ts";
 
-const SESSIONS_MAX = 256;
 interface Session {
   /** Every sequence number below was answered. */
   low: number;
@@ -23,13 +22,15 @@ export type Seen =
 
 export class Sessions {
   private readonly store: Store;
+  private readonly countMax: number;
   private prefix: Key;
   private sessions = new Map<string, Session>();
   /** Changed since the last `write`. */
   private changed = new Set<string>();
 
-  constructor(store: Store, prefix: Key) {
+  constructor(store: Store, prefix: Key, countMax: number) {
     this.store = store;
+    this.countMax = countMax;
     this.prefix = prefix;
     this.reload(prefix);
   }
@@ -50,7 +51,7 @@ export class Sessions {
   }
 
   open(id: string, index: number): void {
-    if (!this.sessions.has(id) && this.sessions.size >= SESSIONS_MAX) this.expireOldest();
+    if (!this.sessions.has(id) && this.sessions.size >= this.countMax) this.expireOldest();
     const session = this.sessions.get(id);
     if (session === undefined) this.sessions.set(id, { low: 1, touched: index, results: new Map() });
     else session.touched = index;

@@ -7,29 +7,13 @@
 // place by a rename. A batch that was cut off by a crash was never acknowledged and is dropped; anything else
 // that does not match its checksum is reported.
 
-import {
-  closeSync,
-  constants,
-  existsSync,
-  fsyncSync,
-  ftruncateSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  write,
-  writeSync,
-} from "node:fs";
-import { join } from "node:path";
-import { promisify } from "node:util";
 import type { Entry, EntryKind, HardState, SnapshotMeta } from "../../consensus/seam.ts";
 import type { GroupId } from "../../model/ids.ts";
+import { pause, type Clock } from "../clock.ts";
 import { pack, unpack } from "../transport/frames.ts";
 import { FRAME_OVERHEAD_BYTES, frameOf, isTorn, readFrame } from "./log-frames.ts";
+import type { LogFile, LogFolder } from "./log-folder.ts";
 import { StoreCorruptError } from "./store.ts";
-
-const writeAsync = promisify(write);
 
 /** What a group keeps besides its entries. */
 export interface GroupRecord {
@@ -56,16 +40,21 @@ export interface GroupLog {
 }
 
 export interface LogStoreOptions {
-  /** Made with mode 0700 when it is not there. */
-  readonly folder: string;
+  readonly folder: LogFolder;
+  readonly clock: Clock;
   /** Called when the disk fails; must not return into the store. */
   readonly onDiskFailure: (reason: string) => void;
   /** Bytes above which the file is rewritten when most of it is no longer needed; default 64 MiB. */
   readonly rewriteBytesMin?: number;
+  /** Written ahead as zeros: a write into them changes no file size, which halves the time of its flush. */
+  readonly aheadBytes?: number;
 }
 
-/** Written ahead as zeros: a write into them changes no file size, which halves the time of its flush. */
+const FILE = "log";
+/** A rewrite makes it, and gives it the other one's name. */
+const NEW_FILE = "log.new";
 const AHEAD_BYTES = 4 << 20;
+const REWRITE_BYTES_MIN = 64 << 20;
 const FULL_RETRY_MS = 250;
 const INLINE_BYTES_MAX = 1 << 18;
 const QUICK_MS = 3;
@@ -87,8 +76,7 @@ export class LogStore {
   readonly groups = new Map<GroupId, GroupLog>();
   readonly facts = new Map<string, unknown>();
   private readonly options: LogStoreOptions;
-  private readonly file: string;
-  private descriptor: number;
+  private file: LogFile;
   private offset = 0;
   /** The file reaches up to here; beyond `offset` it is zeros. */
   private allocated = 0;
@@ -113,17 +101,16 @@ export class LogStore {
   /** Opens or makes the store. Throws StoreCorruptError when something that was acknowledged cannot be read. */
   constructor(options: LogStoreOptions) {
     this.options = options;
-    mkdirSync(options.folder, { recursive: true, mode: 0o700 });
-    this.file = join(options.folder, "log");
+    const { folder } = options;
     // What an unfinished rewrite left.
-    rmSync(`${this.file}.new`, { force: true });
-    const isNew = !existsSync(this.file);
-    if (!isNew) this.offset = this.recover(readFileSync(this.file));
-    this.descriptor = openLog(this.file);
-    ftruncateSync(this.descriptor, this.offset);
-    fsyncSync(this.descriptor);
+    folder.remove(NEW_FILE);
+    const bytes = folder.read(FILE);
+    if (bytes !== undefined) this.offset = this.recover(bytes);
+    this.file = folder.open(FILE);
+    this.file.truncate(this.offset);
+    this.file.sync();
     this.allocated = this.offset;
-    if (isNew) syncFolder(options.folder);
+    if (bytes === undefined) folder.sync();
   }
 
   /** No room on the disk; writes wait until there is. */
@@ -160,8 +147,8 @@ export class LogStore {
     await this.rewriting;
     while (this.flushing !== undefined) await this.flushing;
     // What was written ahead is given back.
-    ftruncateSync(this.descriptor, this.offset);
-    closeSync(this.descriptor);
+    this.file.truncate(this.offset);
+    this.file.close();
   }
 
   private async flushLoop(): Promise<void> {
@@ -203,10 +190,10 @@ export class LogStore {
         }
         this.isFull = true;
         // Part of it may have been written: it must not be taken for a frame.
-        ftruncateSync(this.descriptor, this.offset);
+        this.file.truncate(this.offset);
         this.allocated = this.offset;
         if (this.closing) return false;
-        await new Promise((resolve) => setTimeout(resolve, FULL_RETRY_MS));
+        await pause(this.options.clock, FULL_RETRY_MS);
       }
     }
   }
@@ -217,17 +204,18 @@ export class LogStore {
    * shares the next one; so it does on a disk that was slow, which must not hold up heartbeats.
    */
   private async writeOut(frame: Buffer): Promise<void> {
-    const sinceMs = performance.now();
+    const { clock } = this.options;
+    const sinceMs = clock.nowMs();
     const inPlace = this.isQuick && sinceMs - this.flushedMs > BUSY_MS && frame.length <= INLINE_BYTES_MAX;
-    if (inPlace) writeAllInline(this.descriptor, frame, this.offset);
-    else await writeAll(this.descriptor, frame, this.offset);
-    this.flushedMs = performance.now();
+    if (inPlace) this.file.writeInPlace(frame, this.offset);
+    else await this.file.write(frame, this.offset);
+    this.flushedMs = clock.nowMs();
     this.isQuick = this.flushedMs - sinceMs < QUICK_MS;
   }
 
   private async allocate(bytes: number): Promise<void> {
-    const zeros = Buffer.alloc(Math.max(AHEAD_BYTES, bytes));
-    await writeAll(this.descriptor, zeros, this.offset);
+    const zeros = Buffer.alloc(Math.max(this.options.aheadBytes ?? AHEAD_BYTES, bytes));
+    await this.file.write(zeros, this.offset);
     this.allocated = this.offset + zeros.length;
   }
 
@@ -293,7 +281,7 @@ export class LogStore {
 
   private considerRewrite(): void {
     if (this.rewriting !== undefined || this.closing || this.isFull) return;
-    const bytesMin = this.options.rewriteBytesMin ?? 64 << 20;
+    const bytesMin = this.options.rewriteBytesMin ?? REWRITE_BYTES_MIN;
     if (this.offset < Math.max(bytesMin, this.considerAt)) return;
     // Looking at every entry is not for every batch.
     this.considerAt = this.offset + bytesMin / 8;
@@ -308,24 +296,24 @@ export class LogStore {
 
   /** Writes what is needed to a new file while the old one goes on, then puts it in the old one's place. */
   private async rewrite(): Promise<void> {
-    const path = `${this.file}.new`;
+    const { folder } = this.options;
     // From here on, what is made is in `since`; everything before is in what is needed.
     const payloads = [...chunksOf(this.needed())];
     const since: Buffer[] = [];
     this.sinceRewrite = since;
-    const descriptor = openLog(path);
+    const file = folder.open(NEW_FILE);
     let offset = 0;
     let sequence = 0;
     const add = async (payload: Buffer): Promise<void> => {
       sequence += 1;
       const frame = frameOf(payload, sequence);
-      await writeAll(descriptor, frame, offset);
+      await file.write(frame, offset);
       offset += frame.length;
     };
     try {
       for (const payload of payloads) await add(payload);
     } catch (error) {
-      this.giveUpRewrite(descriptor, path, error);
+      this.giveUpRewrite(file, error);
       return;
     }
     while (this.flushing !== undefined) await this.flushing;
@@ -337,22 +325,22 @@ export class LogStore {
     this.flushing = (async () => {
       try {
         if (since.length > 0) await add(Buffer.concat(since));
-        renameSync(path, this.file);
+        folder.rename(NEW_FILE, FILE);
       } catch (error) {
         this.pending.unshift(...pending);
         this.waiting.unshift(...waiting);
-        this.giveUpRewrite(descriptor, path, error);
+        this.giveUpRewrite(file, error);
         return;
       }
       try {
-        syncFolder(this.options.folder);
+        folder.sync();
       } catch (error) {
         // The old file has no name any more: going on with it would lose what is acknowledged.
         this.options.onDiskFailure(error instanceof Error ? error.message : String(error));
         return;
       }
-      closeSync(this.descriptor);
-      this.descriptor = descriptor;
+      this.file.close();
+      this.file = file;
       this.offset = offset;
       this.allocated = offset;
       this.considerAt = 0;
@@ -364,9 +352,9 @@ export class LogStore {
   }
 
   /** Without room for a second file the first one goes on. */
-  private giveUpRewrite(descriptor: number, path: string, error: unknown): void {
-    closeSync(descriptor);
-    rmSync(path, { force: true });
+  private giveUpRewrite(file: LogFile, error: unknown): void {
+    file.close();
+    this.options.folder.remove(NEW_FILE);
     if (!isNoRoom(error)) this.options.onDiskFailure(error instanceof Error ? error.message : String(error));
   }
 
@@ -445,42 +433,7 @@ function* decode(payload: Buffer): Generator<LogWrite> {
   }
 }
 
-/** Opened so that a write returns when it is on disk (O_DSYNC): one trip for what else takes two. */
-function openLog(file: string): number {
-  return openSync(file, constants.O_RDWR | constants.O_CREAT | constants.O_DSYNC, 0o600);
-}
-
-async function writeAll(descriptor: number, bytes: Buffer, position: number): Promise<void> {
-  for (let done = 0; done < bytes.length;) {
-    const { bytesWritten } = await writeAsync(descriptor, bytes, done, bytes.length - done, position + done);
-    if (bytesWritten === 0) throw nothingWritten();
-    done += bytesWritten;
-  }
-}
-
-function writeAllInline(descriptor: number, bytes: Buffer, position: number): void {
-  for (let done = 0; done < bytes.length;) {
-    const written = writeSync(descriptor, bytes, done, bytes.length - done, position + done);
-    if (written === 0) throw nothingWritten();
-    done += written;
-  }
-}
-
-function nothingWritten(): Error {
-  return Object.assign(new Error("nothing was written"), { code: "ENOSPC" });
-}
-
 function isNoRoom(error: unknown): boolean {
   const code = error instanceof Error && "code" in error ? error.code : undefined;
   return code === "ENOSPC" || code === "EFBIG" || code === "EDQUOT";
-}
-
-/** A new or renamed file is only there after its folder was flushed. */
-function syncFolder(folder: string): void {
-  const descriptor = openSync(folder, "r");
-  try {
-    fsyncSync(descriptor);
-  } finally {
-    closeSync(descriptor);
-  }
 }

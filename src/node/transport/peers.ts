@@ -12,6 +12,7 @@ import { errorBody, errorFromBody, Mem0ctlError, type ErrorBody } from "../../mo
 import type { GroupId, NodeId } from "../../model/ids.ts";
 import type { Message } from "../../consensus/seam.ts";
 import { encodeFrame, FRAME_BYTES_MAX, FrameReader } from "./frames.ts";
+import { refusalOf, type Hello } from "./hello.ts";
 import { PEER_PROTOCOL, type Network, type NetworkHandlers, type NodeBeat } from "./network.ts";
 
 /** Above this many unsent bytes a peer is too slow: its messages are dropped (the protocol repeats them). */
@@ -40,14 +41,6 @@ export interface PeersOptions {
   readonly tls: { readonly cert: Buffer; readonly key: Buffer; readonly ca: Buffer } | undefined;
   readonly handlers: NetworkHandlers;
   readonly onRefused: (peer: NodeId, reason: string) => void;
-}
-
-interface Hello {
-  readonly k: "hello";
-  readonly clusterId: string;
-  readonly from: NodeId;
-  readonly to: NodeId;
-  readonly uid: string;
 }
 
 type Frame = Hello | { readonly k: "refused"; readonly reason: string } | Batch;
@@ -187,7 +180,7 @@ export class Peers implements Network {
           link.calls.delete(id);
           reject(unanswered(to, "no answer in time"));
         },
-        Math.max(1, deadlineMs - Date.now()),
+        Math.max(1, deadlineMs - performance.now()),
       );
       link.calls.set(id, { resolve, reject, timer });
       link.outbox.calls.push([id, method, body]);
@@ -317,7 +310,8 @@ export class Peers implements Network {
         socket.destroy();
         return;
       }
-      const refusal = this.refusal(frame, dialled);
+      const isMember = this.links.has(frame.from);
+      const refusal = refusalOf(frame, this.options, dialled?.address.id, isMember);
       if (refusal !== undefined) {
         const known = this.links.get(frame.from);
         if (known !== undefined) known.error = `refused: ${refusal}`;
@@ -362,21 +356,6 @@ export class Peers implements Network {
       }
     });
     if (head.length > 0) read(head);
-  }
-
-  private refusal(hello: Hello, dialled: Link | undefined): string | undefined {
-    const { self, clusterId, knownUid } = this.options;
-    if (hello.clusterId !== clusterId) return `${hello.from} belongs to another cluster (${hello.clusterId})`;
-    if (hello.to !== self) return `${hello.from} looked for ${hello.to} and reached ${self}`;
-    if (dialled !== undefined && hello.from !== dialled.address.id) {
-      return `${dialled.address.id} was expected at its address and ${hello.from} answered`;
-    }
-    if (!this.links.has(hello.from)) return `${hello.from} is not part of the cluster`;
-    const known = knownUid(hello.from);
-    if (known !== undefined && known !== hello.uid) {
-      return `${hello.from} came back without its data; a node that lost its data joins under a new id`;
-    }
-    return undefined;
   }
 
   /**

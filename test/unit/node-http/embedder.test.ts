@@ -100,7 +100,7 @@ function answerFor(asked: Asked, dimensions = 4): Reply {
   return { body: JSON.stringify({ object: "list", data: data.toReversed(), model: asked.model }) };
 }
 
-const soon = (): number => Date.now() + 5_000;
+const soon = (): number => performance.now() + 5_000;
 
 describe("lexical", () => {
   test("gives the built-in vectors in order", async () => {
@@ -230,11 +230,11 @@ describe("an OpenAI-compatible endpoint", () => {
 
   test("the deadline ends the wait, and a closed port is told apart from a silent one", async () => {
     const silent = await endpoint(() => null);
-    await expect(silent.embedder.embed(["a"], Date.now() + 100)).rejects.toMatchObject({
+    await expect(silent.embedder.embed(["a"], performance.now() + 100)).rejects.toMatchObject({
       code: "embedding-unavailable",
       why: "it did not answer before the deadline",
     });
-    await expect(silent.embedder.embed(["a"], Date.now() - 1)).rejects.toMatchObject({
+    await expect(silent.embedder.embed(["a"], performance.now() - 1)).rejects.toMatchObject({
       why: "the deadline has passed",
     });
     const closed = createEmbedder({ ...SPEC, provider: "openai", url: "http://127.0.0.1:1/v1", model: "m" });

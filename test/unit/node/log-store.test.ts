@@ -4,8 +4,10 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Entry } from "../../../src/consensus/seam.ts";
+import { openLogFolder } from "../../../src/node/storage/log-folder.ts";
 import { LogStore, type GroupRecord, type LogWrite } from "../../../src/node/storage/log-store.ts";
 import { StoreCorruptError } from "../../../src/node/storage/store.ts";
+import { systemClock } from "../../../src/node/system-clock.ts";
 
 let folder: string;
 beforeEach(() => {
@@ -15,7 +17,8 @@ afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
 const open = (rewriteBytesMin?: number): LogStore =>
   new LogStore({
-    folder,
+    folder: openLogFolder(folder),
+    clock: systemClock,
     onDiskFailure: (reason) => {
       throw new Error(reason);
     },

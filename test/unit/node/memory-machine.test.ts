@@ -15,6 +15,7 @@ import { VectorCache } from "../../../src/node/memories/vector-cache.ts";
 import { encodeKey } from "../../../src/node/storage/key.ts";
 import { openLmdbStore } from "../../../src/node/storage/lmdb.ts";
 import type { Store } from "../../../src/node/storage/store.ts";
+import { systemClock } from "../../../src/node/system-clock.ts";
 
 /** As many sessions as a shard keeps. */
 const SESSIONS_MAX = 256;
@@ -29,7 +30,9 @@ const make = (): MemoryMachine =>
     owner: "0",
     store,
     vectors: new VectorCache({ bytesMax: 1 << 20, setsMax: 8 }),
+    clock: systemClock,
     prefix: encodeKey("state", "0", 1),
+    sessionsMax: SESSIONS_MAX,
   });
 
 beforeEach(() => {
@@ -151,11 +154,11 @@ describe("a write session", () => {
       sent.push({ session: id, sequence, answered });
       const result = await new Promise<CommandResult>((resolve) => held.push(resolve));
       return { result, attempts: 1 };
-    });
+    }, systemClock);
     const until = async (count: number): Promise<void> => {
       while (held.length < count) await new Promise((resolve) => setImmediate(resolve));
     };
-    const deadline = Date.now() + 10_000;
+    const deadline = performance.now() + 10_000;
     const slow = session.execute(put("a", "one"), deadline);
     const unlucky = session.execute(put("b", "two"), deadline);
     await until(2);

@@ -1,0 +1,396 @@
+// The node between its stores, its network and its clock: replica groups, routing, liveness, the shard map
+// and what follows from it, the answers to peers, the memory service. All three are handed in, so that a
+// simulator runs this very code. node.ts puts the real ones around it.
+
+import { EMPTY_MEMBERSHIP } from "../consensus/membership.ts";
+import type { Membership } from "../consensus/seam.ts";
+import type { Consistency } from "../model/consistency.ts";
+import { Mem0ctlError } from "../model/errors.ts";
+import { META_GROUP, type GroupId, type NodeId } from "../model/ids.ts";
+import type { Manifest, NodeSpec } from "../model/manifest.ts";
+import type { NodeReport } from "../model/node-api.ts";
+import type { ShardMap } from "../model/shard-map.ts";
+import { VERSION } from "../model/version.ts";
+import { shardById } from "../topology/shard-map.ts";
+import { every, type Clock, type Timer } from "./clock.ts";
+import { Admin, type TransferCall } from "./cluster/admin-service.ts";
+import { Liveness } from "./cluster/liveness.ts";
+import { createMemoryService } from "./cluster/memory-service.ts";
+import { replicaFactoryOf } from "./cluster/protocols.ts";
+import { leaderRank, Reconciler, wantedMembership } from "./cluster/reconcile.ts";
+import { groupReport } from "./cluster/report.ts";
+import { Router, type Query, type ShardPath } from "./cluster/router.ts";
+import { runShardQuery } from "./cluster/shard-queries.ts";
+import type { Embedder } from "./embedder.ts";
+import type { Stores } from "./host/durable-group.ts";
+import { Host, type HostLimits } from "./host/host.ts";
+import { writeIdentity, type Identity } from "./identity.ts";
+import { MemoryMachine } from "./memories/memory-machine.ts";
+import { VectorCache } from "./memories/vector-cache.ts";
+import { MetaMachine } from "./meta/meta-machine.ts";
+import type { MemoryService } from "./service.ts";
+import type { Network, NetworkHandlers } from "./transport/network.ts";
+
+const RECONCILE_MS = 200;
+/** Longest that leadership is handed over before a stop. */
+const HANDOVER_MS_MAX = 1500;
+const ASK_MEMBERS_MS = 2000;
+const MIB = 1 << 20;
+
+export interface CoreLimits extends HostLimits {
+  /** Sessions that a shard keeps; the same on every node. */
+  readonly sessionsMax: number;
+  readonly vectorBytesMax: number;
+  readonly vectorSetsMax: number;
+}
+
+const LIMITS: CoreLimits = {
+  logBytes: 32 * MIB,
+  groupLogBytesMin: MIB,
+  snapshotChunkBytes: MIB / 2,
+  appendBytesMax: MIB,
+  inflightBytesMax: 16 * MIB,
+  inflightMessagesMax: 256,
+  uncommittedBytesMax: 64 * MIB,
+  sessionsMax: 256,
+  vectorBytesMax: 512 * MIB,
+  vectorSetsMax: 512,
+};
+
+export interface CoreOptions {
+  readonly manifest: Manifest;
+  readonly spec: NodeSpec;
+  readonly identity: Identity;
+  readonly stores: Stores;
+  readonly clock: Clock;
+  readonly embedder: Embedder;
+  /** Makes the network that hands everything it receives to `handlers`. */
+  readonly connect: (handlers: NetworkHandlers) => Network;
+  /** Who belongs to the cluster may have changed; also told from time to time when it has not. */
+  readonly onMap: (map: ShardMap) => void;
+  /** An admin asked for a clean stop. */
+  readonly onStopAsked: () => void;
+  /** The disk, or what this node knows, is broken: it can promise nothing more and must end. */
+  readonly onFailure: (reason: string) => void;
+  readonly pid: number;
+  /** Others than the usual ones, for tests in which they are to be reached. */
+  readonly limits?: Partial<CoreLimits>;
+}
+
+export class NodeCore {
+  readonly host: Host;
+  readonly liveness: Liveness;
+  readonly router: Router;
+  readonly admin: Admin;
+  readonly memories: MemoryService;
+  private readonly options: CoreOptions;
+  private readonly limits: CoreLimits;
+  private readonly network: Network;
+  private readonly reconciler: Reconciler;
+  private readonly vectors: VectorCache;
+  private readonly startedMs: number;
+  private meta: MetaMachine | undefined;
+  private initialMap: ShardMap | undefined;
+  private readonly timers: Timer[] = [];
+  private stopping = false;
+
+  constructor(options: CoreOptions) {
+    this.options = options;
+    const { clock, stores, spec, manifest } = options;
+    const { heartbeatIntervalMs, electionTimeoutMs, protocol } = manifest.consensus;
+    const self = spec.id;
+    const map = (): ShardMap => this.map();
+    this.limits = { ...LIMITS, ...options.limits };
+    const { vectorBytesMax, vectorSetsMax } = this.limits;
+    this.vectors = new VectorCache({ bytesMax: vectorBytesMax, setsMax: vectorSetsMax });
+    this.startedMs = clock.nowMs();
+    this.liveness = new Liveness({ nowMs: () => clock.nowMs(), heartbeatIntervalMs, electionTimeoutMs });
+    const { liveness } = this;
+    this.network = options.connect({
+      onMessages: (from, messages) => {
+        liveness.alive(from);
+        for (const [group, message] of messages) this.host.deliver(from, group, message);
+      },
+      onBeat: (from, beat) => liveness.beat(from, beat),
+      onCall: (from, method, body) => this.answer(from, method, body),
+      onGone: (peer) => {
+        liveness.gone(peer);
+        this.host.peerGone(peer);
+      },
+    });
+    const { network } = this;
+    this.host = new Host({
+      self,
+      stores,
+      network,
+      clock,
+      protocolOf: (group) => replicaFactoryOf(protocol, group),
+      heartbeatIntervalMs,
+      electionTimeoutMs,
+      makeMachine: (group, prefix) =>
+        group === META_GROUP
+          ? this.makeMeta(prefix)
+          : new MemoryMachine({
+              owner: group,
+              store: stores.state,
+              vectors: this.vectors,
+              clock,
+              prefix,
+              sessionsMax: this.limits.sessionsMax,
+            }),
+      limits: this.limits,
+      onChanged: (group) => {
+        const { role, term } = group.replica.status();
+        if (role === "leader") liveness.claim(group.id, self, term);
+      },
+      onFailure: (error) => options.onFailure(error instanceof Error ? error.message : String(error)),
+    });
+    const { host } = this;
+    this.router = new Router({
+      self,
+      host,
+      network,
+      clock,
+      liveness,
+      electionTimeoutMs,
+      runQuery: (group, query) => this.runQuery(group, query),
+      replicasOf: (group) => shardById(this.map(), group)?.replicas ?? [],
+    });
+    this.reconciler = new Reconciler({
+      self,
+      host,
+      network,
+      clock,
+      liveness,
+      map,
+      askMembers: (group) => this.askMembers(group),
+    });
+    this.admin = new Admin({
+      self,
+      host,
+      network,
+      clock,
+      router: this.router,
+      map,
+      report: () => this.report(),
+      stop: async () => options.onStopAsked(),
+    });
+    // A protocol without leaders brings commands and reads to its shards by a path of its own.
+    const shards: ShardPath = this.router;
+    const { dimensions } = manifest.embedding;
+    this.memories = createMemoryService({ shards, clock, embedder: options.embedder, dimensions, map });
+  }
+
+  map(): ShardMap {
+    const map = this.meta?.map ?? this.initialMap;
+    if (map === undefined)
+      throw new Mem0ctlError("unavailable", "starting", "this node has no shard map yet");
+    return map;
+  }
+
+  /** Opens every replica of this node. A founder makes those that are not there yet. */
+  async open(map: ShardMap | undefined, founder: boolean): Promise<void> {
+    this.initialMap = map;
+    const { stores, identity, spec } = this.options;
+    const self = spec.id;
+    const genesis = (group: GroupId): Membership =>
+      (founder && map !== undefined ? wantedMembership(map, group) : undefined) ?? EMPTY_MEMBERSHIP;
+    const rank = (group: GroupId): number => (map === undefined ? 0 : leaderRank(map, group, self));
+    this.host.open({ id: META_GROUP, arbiter: false, rank: rank(META_GROUP), genesis: genesis(META_GROUP) });
+    const { meta } = this;
+    if (founder && map !== undefined && meta !== undefined && !meta.hasMap()) {
+      await stores.state.transact((writer) => meta.found(map, writer));
+    }
+    if (founder && map !== undefined) {
+      for (const shard of map.shards) {
+        const arbiter = shard.arbiters.includes(self);
+        if (!arbiter && !shard.replicas.includes(self)) continue;
+        this.host.open({ id: shard.id, arbiter, rank: rank(shard.id), genesis: genesis(shard.id) });
+      }
+    }
+    if (!identity.founded) await writeIdentity(stores.log, { ...identity, founded: true });
+    this.reconciler.look();
+  }
+
+  /** From here on it ticks, beats and follows the map. */
+  run(): void {
+    const { clock, manifest } = this.options;
+    this.options.onMap(this.map());
+    this.host.start();
+    this.timers.push(
+      every(clock, manifest.consensus.heartbeatIntervalMs, () => this.sendBeats()),
+      every(clock, RECONCILE_MS, () => this.follow()),
+    );
+  }
+
+  /** Hands over what it leads; it goes on answering. */
+  async retire(): Promise<void> {
+    this.stopping = true;
+    for (const timer of this.timers) timer.close();
+    await this.handOverAll();
+  }
+
+  /** What still waits is told that its outcome is unknown. The stores are closed by whoever opened them. */
+  async stop(): Promise<void> {
+    await this.host.stop();
+  }
+
+  /** Leaves no group waiting for an election timeout, where another replica can take over at once. */
+  private async handOverAll(): Promise<void> {
+    const led = [...this.host.groups.values()].filter((group) => group.replica.status().role === "leader");
+    await Promise.allSettled(
+      led.map((group) => this.admin.transferHere({ group: group.id, to: null, ttlMs: HANDOVER_MS_MAX })),
+    );
+  }
+
+  private makeMeta(prefix: Buffer): MetaMachine {
+    const { stores, manifest, clock } = this.options;
+    const initial = this.initialMap ?? emptyMap(manifest);
+    this.meta = new MetaMachine({
+      store: stores.state,
+      prefix,
+      initial,
+      // Called inside a transaction: what follows from a new map waits until it is over.
+      onMap: () => clock.soon(() => this.follow()),
+    });
+    return this.meta;
+  }
+
+  private follow(): void {
+    if (this.stopping) return;
+    this.options.onMap(this.map());
+    this.reconciler.look();
+  }
+
+  private sendBeats(): void {
+    const leads: [GroupId, number][] = [];
+    for (const group of this.host.groups.values()) {
+      const status = group.replica.status();
+      if (status.role === "leader") leads.push([group.id, status.term]);
+    }
+    for (const node of this.map().nodes)
+      if (node.id !== this.options.spec.id) this.network.beat(node.id, { leads });
+    this.network.flush();
+  }
+
+  private async answer(from: NodeId, method: string, body: unknown): Promise<unknown> {
+    const { clock } = this.options;
+    switch (method) {
+      case "propose": {
+        const { group, data, ttlMs } = body as { group: GroupId; data: Uint8Array; ttlMs: number };
+        return this.router.proposeHere(group, data, clock.nowMs() + ttlMs);
+      }
+      case "query": {
+        const { group, query, consistency, ttlMs } = body as {
+          group: GroupId;
+          query: Query;
+          consistency: Consistency;
+          ttlMs: number;
+        };
+        if (consistency.read === "stale") return this.runQuery(group, query);
+        return this.router.readHere(group, query, clock.nowMs() + ttlMs);
+      }
+      case "snapshot":
+        return this.host.snapshots.receive(from, body);
+      case "transfer":
+        return this.admin.transferHere(body as TransferCall);
+      case "holds-shards":
+        return this.host.holdsShards();
+      case "members":
+        return this.membersHere((body as { group: GroupId }).group);
+      default:
+        throw new Mem0ctlError(
+          "failed",
+          "call-unknown",
+          "a peer asked for something this version does not know",
+        );
+    }
+  }
+
+  private membersHere(group: GroupId): Membership {
+    const status = this.host.group(group).replica.status();
+    if (status.role !== "leader")
+      throw new Mem0ctlError("unavailable", "not-leader", "this node does not lead the group");
+    // What is appended and not committed may be taken back; a replica that was wiped for it may not.
+    const committed = this.host.group(group).committedMembership();
+    if (committed === undefined) {
+      throw new Mem0ctlError("unavailable", "starting", "the members of the group are not known yet");
+    }
+    return committed;
+  }
+
+  private async askMembers(group: GroupId): Promise<Membership | undefined> {
+    const { leader } = this.liveness.leaderOf(group);
+    if (leader === null || leader === this.options.spec.id) return undefined;
+    const deadlineMs = this.options.clock.nowMs() + ASK_MEMBERS_MS;
+    return (await this.network.call(leader, "members", { group }, deadlineMs)) as Membership;
+  }
+
+  private async runQuery(group: GroupId, query: Query): Promise<unknown> {
+    const { machine } = this.host.group(group);
+    if (!(machine instanceof MemoryMachine)) {
+      throw new Mem0ctlError("unavailable", "not-here", "this node keeps no memories of that shard", {
+        data: { group, leader: "" },
+      });
+    }
+    return runShardQuery(machine, this.map().key, query);
+  }
+
+  private report(): NodeReport {
+    const { manifest, spec, identity, clock, stores } = this.options;
+    const map = this.map();
+    const groups = [...this.host.groups.values()];
+    const names = [META_GROUP, ...map.shards.map((shard) => shard.id)];
+    return {
+      cluster: manifest.name,
+      clusterId: identity.clusterId,
+      id: spec.id,
+      address: spec.address,
+      role: map.nodes.find((node) => node.id === spec.id)?.role ?? spec.role,
+      zone: spec.zone,
+      pid: this.options.pid,
+      version: VERSION,
+      uptimeMs: Math.round(clock.nowMs() - this.startedMs),
+      writeRefusal: this.host.writeRefusal,
+      map,
+      peers: map.nodes
+        .filter((node) => node.id !== spec.id)
+        .map((node) => {
+          const error = this.network.lastError(node.id);
+          return {
+            id: node.id,
+            state: this.liveness.state(node.id),
+            lastHeartbeatMs: this.liveness.lastHeartbeatMs(node.id),
+            known: knownUid(stores, node.id) !== undefined,
+            ...(error === undefined || this.network.connected(node.id) ? {} : { error }),
+          };
+        }),
+      groups: groups.map((group) => groupReport(group, spec.id, this.network)),
+      leaders: Object.fromEntries(names.map((group) => [group, this.router.leaderOf(group)])),
+    };
+  }
+}
+
+/** The uid that a peer showed first. */
+export function knownUid({ log }: Stores, peer: NodeId): string | undefined {
+  const uid = log.facts.get(`peer ${peer}`);
+  return typeof uid === "string" ? uid : undefined;
+}
+
+export function rememberUid({ log }: Stores, peer: NodeId, uid: string): void {
+  // Not written only when the node stops while its disk is full; it then meets the peer again.
+  void log.append([{ kind: "fact", name: `peer ${peer}`, value: uid }]).catch(() => undefined);
+}
+
+/** Until the metadata group has told a joining node the real one. */
+function emptyMap(manifest: Manifest): ShardMap {
+  return {
+    epoch: 0,
+    strategy: manifest.sharding.strategy,
+    key: manifest.sharding.key,
+    directory: {},
+    shards: [],
+    nodes: [],
+    metaVoters: [],
+  };
+}
