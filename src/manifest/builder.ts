@@ -27,6 +27,8 @@ export interface NodeInput {
   readonly id: NodeId;
   /** `host:port`, or `[v6]:port`. */
   readonly address: string;
+  /** Where the process listens when that is not the address (NAT, containers, port forwarding). */
+  readonly listen?: string;
   /** Default: primary. */
   readonly role?: Role;
   readonly zone?: string;

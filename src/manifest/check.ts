@@ -73,7 +73,7 @@ function complete(draft: ManifestDraft, spec: SpecDraft, { baseDir, nodes }: Rul
     name: present(draft.metadata?.name, "name"),
     engine: present(spec.engine, "engine"),
     dataDir,
-    nodes: nodes.map(({ draft: node, address }): NodeSpec => {
+    nodes: nodes.map(({ draft: node, address, listen }): NodeSpec => {
       const id = present(node.id, "node id");
       const { host, port } = present(address, "address");
       return {
@@ -81,6 +81,9 @@ function complete(draft: ManifestDraft, spec: SpecDraft, { baseDir, nodes }: Rul
         address: present(node.address, "address"),
         host,
         port,
+        ...(node.listen === undefined
+          ? {}
+          : { listen: { address: node.listen, ...present(listen, "listen") } }),
         role: present(node.role, "role"),
         zone: node.zone ?? id,
         weight: present(node.weight, "weight"),

@@ -156,8 +156,8 @@ function endOfLine(text: string, offset: number): number {
 
 /** `{ id: node-4, address: "127.0.0.1:7004", role: primary }`, in the order of the fields of a manifest. */
 function flowNode(node: NodeInput): string {
-  const { id, address, role, zone, weight, manage, dataDir } = node;
-  const fields = Object.entries({ id, address, role, zone, weight, manage, dataDir })
+  const { id, address, listen, role, zone, weight, manage, dataDir } = node;
+  const fields = Object.entries({ id, address, listen, role, zone, weight, manage, dataDir })
     .filter(([, value]) => value !== undefined)
     .map(([name, value]) => `${name}: ${typeof value === "string" ? yamlText(value) : String(value)}`);
   return `{ ${fields.join(", ")} }`;

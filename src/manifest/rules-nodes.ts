@@ -15,6 +15,7 @@ export function checkNodes(rules: Rules): void {
   checkUnique(rules, "duplicate-address", "address", ({ address }) =>
     address === undefined ? undefined : `${canonicalHost(address.host)} ${address.port}`,
   );
+  checkListens(rules);
   checkUnspecified(rules);
   checkDataDirs(rules);
 }
@@ -124,6 +125,39 @@ function checkUnique(
   }
 }
 
+/** On one machine no two nodes listen at one port, and none where the others look for another one. */
+function checkListens(rules: Rules): void {
+  const here = rules.nodes.filter(runsHere);
+  for (const [index, node] of here.entries()) {
+    const { listen } = node.draft;
+    if (listen === undefined) continue;
+    const path = [...node.path, "listen"];
+    const isLookedFor = here.find((other) => other !== node && samePlace(node.listen, other.address));
+    const other =
+      isLookedFor ?? here.slice(0, index).find((earlier) => samePlace(node.listen, earlier.listen));
+    if (other === undefined) continue;
+    const theirs = isLookedFor === undefined ? "listen" : "address";
+    rules.report({
+      code: "duplicate-listen",
+      path,
+      message: `nodes[${node.index}]${onLine(rules, path)} cannot listen at ${shown(listen)}: that is the ${theirs} of nodes[${other.index}]${onLine(rules, [...other.path, theirs])}`,
+      hint: "give every node on this machine a port of its own to listen at",
+    });
+  }
+}
+
+function samePlace(one: NodeUnderCheck["listen"], other: NodeUnderCheck["listen"]): boolean {
+  if (one === undefined || other === undefined || one.port !== other.port) return false;
+  const everywhere = isUnspecified(one.host) || isUnspecified(other.host);
+  return everywhere || canonicalHost(one.host) === canonicalHost(other.host);
+}
+
+/** Whether the process of the node is one of this machine. */
+function runsHere({ draft, address }: NodeUnderCheck): boolean {
+  if (draft.manage !== undefined) return draft.manage === "spawn";
+  return address !== undefined && isLoopback(address.host);
+}
+
 function checkUnspecified({ nodes, report }: Rules): void {
   for (const { address, path } of nodes) {
     if (address === undefined || !isUnspecified(address.host)) continue;
@@ -164,12 +198,9 @@ function checkDataDirs(rules: Rules): void {
   // Nodes on different machines may use the same path; nodes on this one may not.
   const placed: { node: NodeUnderCheck; dir: string }[] = [];
   for (const node of nodes) {
-    const { draft, path, address } = node;
+    const { draft, path } = node;
     if (!check(draft.dataDir, [...path, "dataDir"]) || !clusterDirIsSafe) continue;
-    const local =
-      draft.manage === "spawn" ||
-      (draft.manage !== "connect" && address !== undefined && isLoopback(address.host));
-    if (local && draft.id !== undefined) {
+    if (runsHere(node) && draft.id !== undefined) {
       placed.push({ node, dir: nodeDataDir(baseDir, spec.dataDir ?? "", draft.dataDir, draft.id) });
     }
   }

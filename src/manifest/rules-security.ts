@@ -13,11 +13,11 @@ export function checkSecurity(rules: Rules): void {
   checkEmbedding(rules);
 }
 
-/** An address that others can reach needs both: TLS, so that a token is not overheard, and a token. */
+/** Whoever listens where others can reach it needs both: TLS, so that a token is not overheard, and a token. */
 function checkExposure(rules: Rules): void {
   const { nodes, spec, report } = rules;
   if (spec.engine !== "embedded") return; // another engine's servers have their own security
-  const exposed = nodes.filter(({ address }) => address !== undefined && !isLoopback(address.host));
+  const exposed = nodes.filter(({ listen }) => listen !== undefined && !isLoopback(listen.host));
   const [first] = exposed;
   if (first === undefined) return;
   const tls = isGiven(rules, ["spec", "security", "tls"]);
@@ -27,8 +27,8 @@ function checkExposure(rules: Rules): void {
   const missing = [tls ? [] : "TLS", tokens ? [] : "a token"].flat().join(" and ");
   report({
     code: "exposed-without-security",
-    path: [...first.path, "address"],
-    message: `${first.draft.id ?? "the node"}${others} can be reached from other machines (${shown(first.draft.address ?? "")}), but ${missing} ${tls || tokens ? "is" : "are"} not set`,
+    path: [...first.path, first.draft.listen === undefined ? "address" : "listen"],
+    message: `${first.draft.id ?? "the node"}${others} can be reached from other machines (${shown(first.draft.listen ?? first.draft.address ?? "")}), but ${missing} ${tls || tokens ? "is" : "are"} not set`,
     hint: "set spec.security.tls { cert, key, ca } and spec.security.tokens with an admin token, or use 127.0.0.1",
   });
 }

@@ -14,6 +14,8 @@ export interface NodeUnderCheck {
   readonly draft: NodeDraft;
   /** undefined when it is missing or wrong. */
   readonly address: Address | undefined;
+  /** Where it listens: its own `listen`, else the address. */
+  readonly listen: Address | undefined;
 }
 
 export interface Rules {
@@ -38,7 +40,10 @@ export function rulesFor(root: RawNode, spec: SpecDraft, baseDir: string, report
   for (const [index, draft] of (spec.nodes ?? []).entries()) {
     if (draft === undefined) continue;
     const path = ["spec", "nodes", index];
-    nodes.push({ index, path, draft, address: checkedAddress(draft.address, path, report) });
+    const address = checkedAddress(draft.address, [...path, "address"], report);
+    const listen =
+      draft.listen === undefined ? address : checkedAddress(draft.listen, [...path, "listen"], report);
+    nodes.push({ index, path, draft, address, listen });
   }
   const replicas = replicasOf(spec);
   return {
@@ -61,7 +66,7 @@ function checkedAddress(written: string | undefined, path: Path, report: Report)
   if (!("problem" in parsed)) return parsed;
   report({
     code: "invalid-address",
-    path: [...path, "address"],
+    path,
     message: `the address ${shown(written)} is not usable: ${parsed.problem}`,
     hint: 'write host:port, for example "127.0.0.1:7001" or "[::1]:7001"',
   });

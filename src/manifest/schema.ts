@@ -56,7 +56,12 @@ const node = mapping({
     kind: text({ lengthMax: 300 }),
     required: true,
     description:
-      "Where the node listens and is reached: host:port, or [v6]:port. All traffic uses this one port.",
+      "Where the node is reached and, unless `listen` says otherwise, listens: host:port, or [v6]:port. All traffic uses this one port.",
+  },
+  listen: {
+    kind: text({ lengthMax: 300 }),
+    description:
+      "Where the process listens when others reach it elsewhere (NAT, containers, port forwarding): host:port, or [v6]:port; 0.0.0.0 and [::] mean every interface. Default: the address.",
   },
   role: {
     kind: choice(["primary", "secondary", "arbiter"]),

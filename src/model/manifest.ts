@@ -19,6 +19,8 @@ export interface NodeSpec {
   readonly address: string;
   readonly host: string;
   readonly port: number;
+  /** Where the process listens when that is not the address (NAT, containers, port forwarding). */
+  readonly listen?: { readonly address: string; readonly host: string; readonly port: number };
   readonly role: Role;
   /** Failure domain; the node's id when the manifest names none. */
   readonly zone: string;

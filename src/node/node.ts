@@ -47,6 +47,7 @@ export interface RunningNode {
 /** Throws Mem0ctlError for everything that keeps the node from starting; nothing is left running then. */
 export async function startNode(options: NodeOptions): Promise<RunningNode> {
   const { manifest, spec, logger } = options;
+  const place = spec.listen ?? spec;
   const { tokens, adminToken } = await resolveTokens(manifest);
   const tls = await readTls(manifest, spec.id);
   const { apiKey: keyReference } = manifest.embedding;
@@ -54,7 +55,7 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
     keyReference === undefined ? undefined : await resolveSecret(keyReference, "the embedding API key");
 
   mkdirSync(spec.dataDir, { recursive: true, mode: 0o700 });
-  const unlock = lockDataDirectory(spec.dataDir, { node: spec.id, cluster: manifest.name, port: spec.port });
+  const unlock = lockDataDirectory(spec.dataDir, { node: spec.id, cluster: manifest.name, port: place.port });
   const folder = join(spec.dataDir, "store");
   const opened: { close(): Promise<void> }[] = [];
   try {
@@ -94,7 +95,7 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
       },
       requestTimeoutMs: REQUEST_TIMEOUT_MS,
     });
-    const { port } = await http.listen(spec.host, spec.port);
+    const { port } = await http.listen(place.host, place.port);
     node.run(http, async () => {
       await embedder.close();
       unlock();

@@ -22,6 +22,8 @@ export interface Endpoint {
   readonly id: NodeId;
   readonly host: string;
   readonly port: number;
+  /** The host that the certificate names, where another one is dialled. */
+  readonly certifiedHost?: string;
 }
 
 export interface Credentials {
@@ -128,7 +130,7 @@ export class NodeClient {
 
   async #exchange(request: NodeRequest): Promise<RawAnswer> {
     if (this.#closed) throw new Error("the client is closed");
-    this.#transport ??= openTransport(this.#credentials.ca);
+    this.#transport ??= openTransport(this.#credentials.ca, this.endpoint);
     const transport = await this.#transport;
     const body = request.body === undefined ? undefined : JSON.stringify(request.body);
     return new Promise((resolve, reject) => {
@@ -276,13 +278,21 @@ export class NodeClient {
   }
 }
 
-async function openTransport(ca: Buffer | undefined): Promise<Transport> {
+async function openTransport(ca: Buffer | undefined, { certifiedHost }: Endpoint): Promise<Transport> {
   const options = { keepAlive: true, timeout: KEEP_ALIVE_MS };
   if (ca === undefined) {
     return { agent: new Agent(options), connected: "connect", request: httpRequest };
   }
-  const { Agent: SecureAgent, request } = await import("node:https");
-  return { agent: new SecureAgent({ ...options, ca }), connected: "secureConnect", request };
+  const [{ Agent: SecureAgent, request }, { checkServerIdentity }] = await Promise.all([
+    import("node:https"),
+    import("node:tls"),
+  ]);
+  const agent = new SecureAgent({
+    ...options,
+    ca,
+    checkServerIdentity: (dialled, certificate) => checkServerIdentity(certifiedHost ?? dialled, certificate),
+  });
+  return { agent, connected: "secureConnect", request };
 }
 
 function readAnswer(response: IncomingMessage, end: (outcome: RawAnswer | Error) => void): void {

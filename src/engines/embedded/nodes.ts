@@ -9,8 +9,9 @@ import { consistencyTerms, resolveConsistency } from "../../model/consistency.ts
 import type { ConsistencyRequest } from "../../model/consistency.ts";
 import { Mem0ctlError } from "../../model/errors.ts";
 import type { NodeId } from "../../model/ids.ts";
-import type { Manifest } from "../../model/manifest.ts";
+import type { Manifest, NodeSpec } from "../../model/manifest.ts";
 import type { NodeReport } from "../../model/node-api.ts";
+import { isUnspecified } from "../../manifest/address.ts";
 import { resolveSecret } from "../../manifest/secrets.ts";
 import { nodeReport } from "./answers.ts";
 import type { Decoder } from "./decode.ts";
@@ -191,7 +192,8 @@ export class ClusterNodes {
     const credentials = await this.#credentials;
     let client = this.#clients.get(node.id);
     if (client === undefined) {
-      client = new NodeClient(node, credentials);
+      const declared = this.#manifest.nodes.find(({ id }) => id === node.id);
+      client = new NodeClient(declared === undefined ? node : endpointOfSpec(declared), credentials);
       this.#clients.set(node.id, client);
     }
     return client;
@@ -245,6 +247,16 @@ function nothingAnswered(failures: readonly NodeAnswer[]): Mem0ctlError {
     hint: "start the cluster with `mem0ctl up`, or see `mem0ctl status`",
     data: { failures },
   });
+}
+
+/**
+ * A node of this machine is asked where it listens: its address may be one that only others can use, and
+ * whether its process lives is not for a forwarded port to say. Any other is reached by its address.
+ */
+function endpointOfSpec({ id, host, port, manage, listen }: NodeSpec): Endpoint {
+  if (manage === "connect" || listen === undefined) return { id, host, port };
+  const near = isUnspecified(listen.host) ? (listen.host.includes(":") ? "::1" : "127.0.0.1") : listen.host;
+  return { id, host: near, port: listen.port, certifiedHost: host };
 }
 
 /** `host:port` or `[v6]:port` of a node that only the live map names. */

@@ -117,7 +117,8 @@ async function noteSpawned(node: NodeSpec, cluster: string, pid: number): Promis
   if (proof === undefined) return;
   const file = join(node.dataDir, SPAWN_FILE);
   const made = `${file}.${process.pid}`;
-  await writeFile(made, encodePidFile({ pid, ...proof, node: node.id, cluster, port: node.port }), {
+  const { port } = node.listen ?? node;
+  await writeFile(made, encodePidFile({ pid, ...proof, node: node.id, cluster, port }), {
     mode: 0o600,
   });
   await rename(made, file);

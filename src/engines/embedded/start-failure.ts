@@ -63,12 +63,13 @@ export async function portTaken(
   node: NodeSpec,
   data: Readonly<Record<string, unknown>> = {},
 ): Promise<Mem0ctlError> {
-  const holder = await portHolder(node.port);
+  const { address, port } = node.listen ?? node;
+  const holder = await portHolder(port);
   const who = holder === undefined ? "another program" : `${safeLine(holder.name)} (pid ${holder.pid})`;
-  return new Mem0ctlError("failed", "port-taken", `port ${node.port} of ${node.id} is taken by ${who}`, {
-    why: `${node.id} listens on ${node.address}`,
+  return new Mem0ctlError("failed", "port-taken", `port ${port} of ${node.id} is taken by ${who}`, {
+    why: `${node.id} listens on ${address}`,
     hint: "stop that program, or give the node another port in the manifest",
-    data: { ...data, node: node.id, port: node.port, ...(holder === undefined ? {} : { holder }) },
+    data: { ...data, node: node.id, port, ...(holder === undefined ? {} : { holder }) },
   });
 }
 

@@ -106,14 +106,15 @@ async function ask(spec: NodeSpec, context: StartContext): Promise<NodeReport | 
     throw error;
   }
   if (report.cluster === manifest.name && report.id === spec.id) return report;
+  const place = spec.listen ?? spec;
   throw new Mem0ctlError(
     "conflict",
     "wrong-cluster",
-    `${spec.address} is ${report.id} of the cluster ${report.cluster}, not ${spec.id} of ${manifest.name}`,
+    `${place.address} is ${report.id} of the cluster ${report.cluster}, not ${spec.id} of ${manifest.name}`,
     {
       why: `pid ${report.pid} has the port`,
       hint: "stop that cluster, or give this one other ports in the manifest",
-      data: { node: spec.id, port: spec.port, answers: { cluster: report.cluster, node: report.id } },
+      data: { node: spec.id, port: place.port, answers: { cluster: report.cluster, node: report.id } },
     },
   );
 }

@@ -506,6 +506,30 @@ const nodes: readonly Row[] = [
     learns: ["TLS is not set"],
   },
   {
+    title: "a place to listen that is no address",
+    text: withNodes('    - { id: a, address: "127.0.0.1:7001", listen: "127.0.0.1" }\n'),
+    found: ["6:51 invalid-address spec.nodes[0].listen"],
+    learns: ["no port"],
+  },
+  {
+    title: "a node that listens where another listens, or is looked for",
+    text: withNodes(
+      '    - { id: a, address: "127.0.0.1:7001" }\n    - { id: b, address: "127.0.0.1:7002", listen: "localhost:7001" }\n    - { id: c, address: "127.0.0.1:7003", listen: "127.0.0.1:7002" }\n    - { id: d, address: "127.0.0.1:7004", listen: "127.0.0.1:7103" }\n    - { id: e, address: "127.0.0.1:7005", listen: "127.0.0.1:7103" }\n',
+    ),
+    found: [
+      "7:51 duplicate-listen spec.nodes[1].listen",
+      "8:51 duplicate-listen spec.nodes[2].listen",
+      "10:51 duplicate-listen spec.nodes[4].listen",
+    ],
+    learns: ["(line 8)", "address of nodes[1]", "(line 7)", "listen of nodes[3]"],
+  },
+  {
+    title: "a node that listens on every interface, without TLS and a token",
+    text: withNodes('    - { id: a, address: "127.0.0.1:7001", listen: "0.0.0.0:7101" }\n'),
+    found: ["6:51 exposed-without-security spec.nodes[0].listen"],
+    learns: ["0.0.0.0:7101", "TLS and a token"],
+  },
+  {
     title: "nodes that share a data directory",
     text: withNodes(
       '    - { id: a, address: "127.0.0.1:7001", dataDir: data }\n    - { id: b, address: "127.0.0.1:7002", dataDir: ./data/ }\n    - { id: c, address: "127.0.0.1:7003", dataDir: data/c }\n',

@@ -77,6 +77,22 @@ it("refuses what the text would be refused for, with all findings and no lines",
   });
 });
 
+it("takes a place to listen that is not the address, and judges what is listened at", () => {
+  const open = clusterManifest("demo")
+    .withNode({ id: "a", address: "127.0.0.1:7001", listen: "0.0.0.0:7101" })
+    .withReplication(none());
+  expect(open.findings().map(({ code }) => code)).toEqual(["exposed-without-security"]);
+  const near = clusterManifest("demo")
+    .withNode({ id: "a", address: "192.0.2.1:7001", listen: "[::1]:7101" })
+    .withReplication(none());
+  const [node] = near.build().nodes;
+  expect(node).toMatchObject({ host: "192.0.2.1", port: 7001, manage: "connect" });
+  expect(node?.listen).toEqual({ address: "[::1]:7101", host: "::1", port: 7101 });
+  expect(parseManifest(near.toYaml(), { file: "", baseDir: "/srv" }).manifest).toEqual(
+    near.build({ baseDir: "/srv" }),
+  );
+});
+
 it("refuses an address that others can reach without TLS and a token, and accepts it with both", () => {
   const open = clusterManifest("demo")
     .withNode({ id: "a", address: "192.0.2.1:7001" })
