@@ -66,6 +66,8 @@ await Promise.all([
     ...shared,
     entryPoints: { "node/main": "src/node/main.ts" },
     outdir: "dist",
+    // Identifiers stay as they are here, so names do too; keeping them would name every closure when it is made.
+    keepNames: false,
     external: ["lmdb", "fastify", "msgpackr", "pino", "undici"],
   }),
   build({ ...shared, entryPoints: { index: "src/index.ts" }, outdir: "dist", external: ["yaml", "undici"] }),
