@@ -8,19 +8,11 @@
 // until there is room; no promise resolves meanwhile), or a failing disk, after which the page cache
 // cannot be trusted any more and the process must end.
 
-import {
-  closeSync,
-  fsyncSync,
-  ftruncateSync,
-  mkdirSync,
-  openSync,
-  rmSync,
-  statSync,
-  writeSync,
-} from "node:fs";
+import { closeSync, fsyncSync, ftruncateSync, openSync, rmSync, statSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { crc32 } from "node:zlib";
 import { open } from "lmdb";
+import { makeFolder, syncFolder } from "./folders.ts";
 import type { Key } from "./key.ts";
 import {
   StoreCorruptError,
@@ -92,7 +84,7 @@ export interface LmdbOptions {
 
 /** Opens or makes the store in `folder`. Throws what LMDB throws when the file is not its own. */
 export function openLmdbStore(options: LmdbOptions): Store {
-  mkdirSync(options.folder, { recursive: true, mode: 0o700 });
+  makeFolder(options.folder);
   return new LmdbStore(options);
 }
 
@@ -126,6 +118,8 @@ class LmdbStore implements Store {
     } as const;
     this.environment = open<Buffer, Buffer>(settings);
     this.dataFile = join(options.folder, "data.mdb");
+    // LMDB flushes what is in its file, not that there is one.
+    syncFolder(options.folder);
   }
 
   get full(): boolean {

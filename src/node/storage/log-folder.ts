@@ -6,7 +6,6 @@ import {
   constants,
   fsyncSync,
   ftruncateSync,
-  mkdirSync,
   openSync,
   readFileSync,
   renameSync,
@@ -16,6 +15,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
+import { makeFolder, syncFolder } from "./folders.ts";
 
 const writeAsync = promisify(write);
 
@@ -45,7 +45,7 @@ export interface LogFolder {
 
 /** A folder of the file system, made with mode 0700 when it is not there. */
 export function openLogFolder(folder: string): LogFolder {
-  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  makeFolder(folder);
   return {
     read(name) {
       try {
@@ -58,14 +58,7 @@ export function openLogFolder(folder: string): LogFolder {
     open: (name) => new DurableFile(join(folder, name)),
     rename: (from, to) => renameSync(join(folder, from), join(folder, to)),
     remove: (name) => rmSync(join(folder, name), { force: true }),
-    sync() {
-      const descriptor = openSync(folder, "r");
-      try {
-        fsyncSync(descriptor);
-      } finally {
-        closeSync(descriptor);
-      }
-    },
+    sync: () => syncFolder(folder),
   };
 }
 

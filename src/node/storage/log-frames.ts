@@ -61,12 +61,7 @@ export function isTorn(bytes: Buffer, offset: number): boolean {
     if (payloadBytes(bytes, at) !== undefined) return false;
   }
   const length = payloadBytes(bytes, offset);
-  // The head itself was cut off: only zeros, or nothing, behind what there is of it.
-  if (length === undefined) {
-    const head = bytes.subarray(offset, offset + HEAD_BYTES);
-    const present = head.findLastIndex((byte) => byte !== 0) + 1;
-    return present < HEAD_BYTES && isCutHead(head, present) && isZero(bytes.subarray(offset + HEAD_BYTES));
-  }
+  if (length === undefined) return isTornHead(bytes, offset);
   const end = offset + HEAD_BYTES + length;
   if (end >= bytes.length || bytes[end] === 0) return true;
   for (let sector = offset - (offset % SECTOR_BYTES); sector < end; sector += SECTOR_BYTES) {
@@ -74,6 +69,20 @@ export function isTorn(bytes: Buffer, offset: number): boolean {
     if (part.length > 0 && isZero(part)) return true;
   }
   return false;
+}
+
+/** The head itself was cut off, or the sector that it or a part of it lies in never reached the disk. */
+function isTornHead(bytes: Buffer, offset: number): boolean {
+  const head = bytes.subarray(offset, offset + HEAD_BYTES);
+  // Sectors are written in any order: what is in those behind says nothing.
+  const boundary = Math.min(head.length, SECTOR_BYTES - (offset % SECTOR_BYTES));
+  const first = head.subarray(0, boundary);
+  const second = head.subarray(boundary);
+  if (isZero(first)) return true;
+  if (second.length > 0 && isZero(second) && isCutHead(head, boundary)) return true;
+  // Cut off by the end of the file: only zeros, or nothing, behind what there is of it.
+  const present = head.findLastIndex((byte) => byte !== 0) + 1;
+  return present < HEAD_BYTES && isCutHead(head, present) && isZero(bytes.subarray(offset + HEAD_BYTES));
 }
 
 /** The first bytes of a head, cut off, still begin with the magic. */

@@ -139,6 +139,39 @@ describe("the log store", () => {
     await torn.close();
   });
 
+  it("drops a last batch whichever of its sectors reached the disk, but for all of them", async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        // Where in its first sector the batch begins, how long it is, which sectors were written.
+        fc.integer({ min: 0, max: 511 }),
+        fc.integer({ min: 1, max: 3000 }),
+        fc.array(fc.boolean(), { minLength: 8, maxLength: 8 }),
+        async (shift, length, written) => {
+          rmSync(logFile(), { force: true });
+          const store = open();
+          await store.append([{ kind: "group", group: "0", record: record(1) }]);
+          await store.append([{ kind: "entries", group: "0", entries: [entry(2, "s".repeat(shift))] }]);
+          const whole = store.sizeBytes();
+          await store.append([{ kind: "entries", group: "0", entries: [entry(3, "y".repeat(length))] }]);
+          await store.close();
+          const bytes = Buffer.concat([readFileSync(logFile()), Buffer.alloc(4096)]);
+          const end = bytes.length - 4096;
+          let lost = false;
+          for (let sector = whole - (whole % 512), at = 0; sector < end; sector += 512, at += 1) {
+            if (written[at] === true) continue;
+            bytes.fill(0, Math.max(sector, whole), Math.min(sector + 512, end));
+            lost = true;
+          }
+          writeFileSync(logFile(), bytes);
+          const torn = open();
+          expect(torn.groups.get("0")?.entries.map((one) => one.index)).toEqual(lost ? [2] : [2, 3]);
+          await torn.close();
+        },
+      ),
+      { numRuns: 150 },
+    );
+  });
+
   it("reports any flipped bit of what was acknowledged, and never reads it as absent", async () => {
     const store = open();
     await store.append([{ kind: "group", group: "0", record: record(1) }]);
