@@ -21,7 +21,7 @@ __mem0ctl_flags() {
   case "$1" in
     "") echo "--file -f --output -o --version -V" ;;
     "init") echo "--file -f --output -o" ;;
-    "init cluster") echo "--file -f --output -o --name --engine --nodes --zones --arbiters --replication --replicas --sharding --shards --key --ranges --consensus --port --data-dir --out --force" ;;
+    "init cluster") echo "--file -f --output -o --name --engine --nodes --zones --arbiters --replication --replicas --sharding --shards --key --ranges --consensus --read --write --port --data-dir --out --force" ;;
     "validate") echo "--file -f --output -o" ;;
     "up") echo "--file -f --output -o" ;;
     "down") echo "--file -f --output -o" ;;
@@ -82,6 +82,8 @@ __mem0ctl_value() {
     "init cluster:--key") echo "words user agent run app" ;;
     "init cluster:--ranges") echo "none" ;;
     "init cluster:--consensus") echo "words raft paxos quorum" ;;
+    "init cluster:--read") echo "none" ;;
+    "init cluster:--write") echo "none" ;;
     "init cluster:--port") echo "none" ;;
     "init cluster:--data-dir") echo "files" ;;
     "init cluster:--out") echo "files" ;;

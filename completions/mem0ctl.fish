@@ -14,7 +14,7 @@ function __mem0ctl_line
         else if test "$word" = -f
             # Everywhere the manifest, but in `nodes logs` it follows.
             test "$path" = 'nodes logs'; or set skip 1
-        else if contains -- $word --timeout --file --output -o --name --engine --nodes --zones --arbiters --replication --replicas --sharding --shards --key --ranges --consensus --port --data-dir --out --fail-on --max-lag --for --lines -n --to --user -u --agent --run --app --consistency --metadata --text --max-staleness --top-k -k --threshold --filter --page --page-size --from-line --node
+        else if contains -- $word --timeout --file --output -o --name --engine --nodes --zones --arbiters --replication --replicas --sharding --shards --key --ranges --consensus --read --write --port --data-dir --out --fail-on --max-lag --for --lines -n --to --user -u --agent --run --app --consistency --metadata --text --max-staleness --top-k -k --threshold --filter --page --page-size --from-line --node
             set skip 1
         else if string match -q -- '-*' $word
             continue
@@ -86,6 +86,8 @@ complete -c mem0ctl -n '__mem0ctl_at \'init cluster\'' -l shards -d 'how many sh
 complete -c mem0ctl -n '__mem0ctl_at \'init cluster\'' -l key -d 'whose id is the shard key (default: user)' -x -a 'user agent run app'
 complete -c mem0ctl -n '__mem0ctl_at \'init cluster\'' -l ranges -d 'range sharding: split points, as in g,n,t' -x
 complete -c mem0ctl -n '__mem0ctl_at \'init cluster\'' -l consensus -d 'how replicas agree (default: raft)' -x -a 'raft paxos quorum'
+complete -c mem0ctl -n '__mem0ctl_at \'init cluster\'' -l read -d 'consistency of reads (default: linearizable; quorum: quorum)' -x
+complete -c mem0ctl -n '__mem0ctl_at \'init cluster\'' -l write -d 'quorum: copies that have a write before it is done' -x
 complete -c mem0ctl -n '__mem0ctl_at \'init cluster\'' -l port -d 'first port; each node takes the next (default: 7001)' -x
 complete -c mem0ctl -n '__mem0ctl_at \'init cluster\'' -l data-dir -d 'where nodes keep data (default: .mem0ctl/NAME)' -r -F
 complete -c mem0ctl -n '__mem0ctl_at \'init cluster\'' -l out -d 'write here (the same as -f)' -r -F

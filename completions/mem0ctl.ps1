@@ -96,6 +96,8 @@ Register-ArgumentCompleter -Native -CommandName mem0ctl -ScriptBlock {
             , @('--key', 'whose id is the shard key (default: user)', 'words user agent run app')
             , @('--ranges', 'range sharding: split points, as in g,n,t', 'none')
             , @('--consensus', 'how replicas agree (default: raft)', 'words raft paxos quorum')
+            , @('--read', 'consistency of reads (default: linearizable; quorum: quorum)', 'none')
+            , @('--write', 'quorum: copies that have a write before it is done', 'none')
             , @('--port', 'first port; each node takes the next (default: 7001)', 'none')
             , @('--data-dir', 'where nodes keep data (default: .mem0ctl/NAME)', 'files')
             , @('--out', 'write here (the same as -f)', 'files')

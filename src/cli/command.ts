@@ -172,14 +172,21 @@ export function jsonObjectOption(text: string): Readonly<Record<string, unknown>
   return Object.fromEntries(Object.entries(value));
 }
 
+const HELP_COLUMNS = 80;
+
 /** Examples under a command's help: what is typed, and what it is for. */
 export function examples(...lines: readonly (readonly [typed: string, purpose: string])[]): string {
-  const width = Math.max(...lines.map(([typed]) => typed.length));
-  const rows = lines.map(([typed, purpose]) => `  ${typed.padEnd(width)}  ${purpose}`.trimEnd());
+  const longest = Math.max(...lines.map(([, purpose]) => purpose.length));
+  const room = HELP_COLUMNS - longest - 4;
+  const beside = lines.filter(([typed, purpose]) => purpose !== "" && typed.length <= room);
+  const width = Math.max(0, ...beside.map(([typed]) => typed.length));
+  const rows = lines.map(([typed, purpose]) => {
+    // What is too long to have its purpose beside it has it below.
+    if (purpose !== "" && typed.length > width) return `  ${typed}\n      ${purpose}`;
+    return `  ${typed.padEnd(width)}  ${purpose}`.trimEnd();
+  });
   return `\nExamples:\n${rows.join("\n")}`;
 }
-
-const HELP_COLUMNS = 80;
 
 /** Paragraphs under the examples, wrapped; line ends in the text begin new ones. */
 export function notes(text: string): string {

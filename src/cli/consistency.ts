@@ -65,13 +65,13 @@ export function writeLevel({ consistency }: WriteLevelOptions): { consistency?: 
   return consistency === undefined ? {} : { consistency: { write: consistency } };
 }
 
-function readLevelOption(text: string): ReadConsistency {
+export function readLevelOption(text: string): ReadConsistency {
   const level = parseReadLevel(text);
   if (level !== undefined) return level;
   throw new InvalidArgumentError("Levels are linearizable, stale, one, quorum, all or a number of copies.");
 }
 
-function writeLevelOption(text: string): WriteConsistency {
+export function writeLevelOption(text: string): WriteConsistency {
   const level = parseWriteLevel(text);
   if (level !== undefined) return level;
   throw new InvalidArgumentError(

@@ -55,7 +55,12 @@ export interface ShardingInput {
 export interface ConsensusInput {
   readonly heartbeatInterval?: DurationText;
   readonly electionTimeout?: DurationText;
-  readonly consistency?: { readonly read?: ReadConsistency; readonly write?: WriteConsistency };
+  /** raft and paxos: linearizable or stale; quorum: one, quorum, all or a number of copies. */
+  readonly read?: ReadConsistency;
+  /** quorum only. */
+  readonly write?: WriteConsistency;
+  /** With `read: "stale"`. */
+  readonly maxStaleness?: DurationText;
 }
 
 export interface EmbeddingInput {
@@ -121,7 +126,12 @@ interface SpecInput {
   readonly nodes: readonly NodeInput[];
   readonly replication?: ReplicationInput;
   readonly sharding?: ShardingInput;
-  readonly consensus?: ConsensusInput & { readonly protocol: Protocol };
+  readonly consensus?: {
+    readonly protocol: Protocol;
+    readonly heartbeatInterval?: DurationText;
+    readonly electionTimeout?: DurationText;
+    readonly consistency?: Pick<ConsensusInput, "read" | "write" | "maxStaleness">;
+  };
   readonly embedding?: EmbeddingInput;
   readonly limits?: LimitsInput;
   readonly security?: { readonly tokens?: readonly TokenInput[]; readonly tls?: TlsSpec };
@@ -174,8 +184,16 @@ export class ClusterManifestBuilder {
     return this.#with({ sharding });
   }
 
+  /** `withConsensus("raft")`, `withConsensus("quorum", { read: "one", write: "all" })`. */
   withConsensus(protocol: Protocol, options: ConsensusInput = {}): ClusterManifestBuilder {
-    return this.#with({ consensus: { protocol, ...options } });
+    const { read, write, maxStaleness, ...times } = options;
+    const levels = {
+      ...(read === undefined ? {} : { read }),
+      ...(write === undefined ? {} : { write }),
+      ...(maxStaleness === undefined ? {} : { maxStaleness }),
+    };
+    const consistency = Object.keys(levels).length === 0 ? {} : { consistency: levels };
+    return this.#with({ consensus: { protocol, ...times, ...consistency } });
   }
 
   withEmbedding(embedding: EmbeddingInput): ClusterManifestBuilder {

@@ -103,6 +103,7 @@ function complete(draft: ManifestDraft, spec: SpecDraft, { baseDir, nodes }: Rul
       consistency: {
         read: consistency.read ?? (protocol === "quorum" ? "quorum" : "linearizable"),
         write: present(consistency.write, "write consistency"),
+        ...(consistency.maxStaleness === undefined ? {} : { maxStalenessMs: consistency.maxStaleness }),
       },
     },
     embedding: completeEmbedding(spec, baseDir),

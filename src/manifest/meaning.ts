@@ -12,22 +12,49 @@ import { counted, majorityOf, votersOf } from "./rules.ts";
  */
 export function meaningOf(manifest: Manifest): Meaning {
   const copies = manifest.replication.replicas + 1;
-  const leaderless = manifest.consensus.protocol === "quorum";
-  const arbiters = leaderless ? 0 : manifest.nodes.filter((node) => node.role === "arbiter").length;
+  if (manifest.consensus.protocol === "quorum") return meaningOfLevels(manifest, copies);
+  const arbiters = manifest.nodes.filter((node) => node.role === "arbiter").length;
   const voters = votersOf(copies, arbiters);
-  const quorum = leaderless ? slowestLevel(manifest, copies) : majorityOf(voters);
+  const quorum = majorityOf(voters);
   const survivesNodes = voters - quorum;
   const survivesZones = zonesThatCanBeLost(manifest.nodes, copies, voters > copies, survivesNodes);
 
   const what = `${counted(copies, "copy", "copies")}${voters > copies ? " and an arbiter" : ""}`;
-  const sentence = `${what}, quorum ${quorum}, ${survives(manifest, survivesNodes, survivesZones)}`;
+  const sentence = `${what}, quorum ${quorum}, survives ${lossOf(manifest, survivesNodes, survivesZones)}`;
   return { copies, quorum, survivesNodes, survivesZones, sentence };
 }
 
-/** The quorum protocol: as many copies as the more demanding of reads and writes asks for. */
-function slowestLevel({ consensus }: Manifest, copies: number): number {
-  const { read, write } = consensus.consistency;
-  return Math.max(copiesOfLevel(read, copies) ?? copies, copiesOfLevel(write, copies) ?? copies);
+/**
+ * The quorum protocol. R + W > N makes every read meet every write that was finished before it (Gifford
+ * 1979); that is overlap and no more: two reads beside a write may see it in either order.
+ */
+function meaningOfLevels(manifest: Manifest, copies: number): Meaning {
+  const levels = manifest.consensus.consistency;
+  const read = copiesOfLevel(levels.read, copies) ?? copies;
+  const write = copiesOfLevel(levels.write, copies) ?? copies;
+  const overlap = read + write > copies;
+  const lossAt = (level: number): string => {
+    const nodes = copies - level;
+    return lossOf(manifest, nodes, zonesThatCanBeLost(manifest.nodes, copies, false, nodes));
+  };
+  const quorum = Math.max(read, write);
+  const survivesNodes = copies - quorum;
+  const survivesZones = zonesThatCanBeLost(manifest.nodes, copies, false, survivesNodes);
+  const promise = overlap
+    ? `R ${read} + W ${write} > ${copies}: overlap, not linearizability`
+    : `R ${read} + W ${write} <= ${copies}: no overlap, a read may miss finished writes`;
+  const survives =
+    read === write
+      ? `survives ${lossAt(read)}`
+      : `reads survive ${lossAt(read)}, writes survive ${lossAt(write)}`;
+  return {
+    copies,
+    quorum,
+    survivesNodes,
+    survivesZones,
+    levels: { read, write, overlap },
+    sentence: `${counted(copies, "copy", "copies")}, ${promise}; ${survives}`,
+  };
 }
 
 /**
@@ -78,11 +105,11 @@ function evenSpread(nodesByZone: readonly number[], copies: number): number[] {
   return spread.sort((one, other) => other - one);
 }
 
-function survives({ nodes }: Manifest, survivesNodes: number, survivesZones: number): string {
-  if (survivesNodes === 0) return "survives the loss of no node";
-  const lossOf = `survives the loss of ${counted(survivesNodes, "node")}`;
-  if (nodes.every((node) => node.zone === node.id)) return lossOf; // nobody named a zone
+function lossOf({ nodes }: Manifest, survivesNodes: number, survivesZones: number): string {
+  if (survivesNodes === 0) return "the loss of no node";
+  const loss = `the loss of ${counted(survivesNodes, "node")}`;
+  if (nodes.every((node) => node.zone === node.id)) return loss; // nobody named a zone
   return survivesZones === 0
-    ? `${lossOf}, but not of a whole zone`
-    : `${lossOf} or ${counted(survivesZones, "zone")}`;
+    ? `${loss}, but not of a whole zone`
+    : `${loss} or ${counted(survivesZones, "zone")}`;
 }

@@ -17,6 +17,7 @@ export function checkConsensus(rules: Rules): void {
   checkReplicas(rules);
   checkVoters(rules);
   checkTimeouts(rules);
+  checkStaleness(rules);
   if (rules.spec.consensus?.protocol === "quorum") checkQuorumConsistency(rules);
   else checkLogConsistency(rules);
 }
@@ -83,6 +84,19 @@ function checkTimeouts({ spec, report }: Rules): void {
     path: ["spec", "consensus", "electionTimeout"],
     message: `electionTimeout is ${electionTimeout}ms; with a heartbeatInterval of ${heartbeatInterval}ms it must be at least ${neededMs}ms, or one late heartbeat would depose a healthy leader`,
     hint: `raise electionTimeout to ${neededMs}ms or lower heartbeatInterval to ${electionTimeout / HEARTBEATS_PER_ELECTION_TIMEOUT_MIN}ms`,
+  });
+}
+
+/** A bound on staleness is of use to stale reads alone. */
+function checkStaleness({ spec, report }: Rules): void {
+  const { read, maxStaleness } = spec.consensus?.consistency ?? {};
+  if (maxStaleness === undefined || read === "stale") return;
+  report({
+    code: "staleness-without-stale",
+    path: [...CONSISTENCY, "maxStaleness"],
+    message:
+      "maxStaleness bounds stale reads, and the manifest does not ask for them; a single request may bring a bound of its own",
+    hint: "set read: stale (raft, paxos), or remove maxStaleness",
   });
 }
 

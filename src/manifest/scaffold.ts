@@ -1,6 +1,7 @@
 // The manifest that `init cluster` writes: valid, and commented so that each choice explains itself to
 // whoever edits it next. It writes text and touches no file.
 
+import type { ReadConsistency, WriteConsistency } from "../model/consistency.ts";
 import type {
   EngineName,
   Protocol,
@@ -39,6 +40,10 @@ export interface ScaffoldOptions {
   };
   /** Default: raft. */
   readonly protocol?: Protocol;
+  /** Default: linearizable; with the quorum protocol, quorum. */
+  readonly read?: ReadConsistency;
+  /** The quorum protocol's. Default: quorum. */
+  readonly write?: WriteConsistency;
   /** Default: .mem0ctl/ and the name. */
   readonly dataDir?: string;
   /** Path or URL of the JSON Schema for editors; left out unless given. */
@@ -201,19 +206,30 @@ function evenSplitPoints(shards: number): string[] {
   return points;
 }
 
-function consensusLines({ protocol = "raft" }: ScaffoldOptions): string[] {
-  const lines = [
-    "  # How the copies of a shard agree. raft: one leader per shard orders the writes.",
+function consensusLines({ protocol = "raft", read, write = "quorum" }: ScaffoldOptions): string[] {
+  const readLevel = read ?? (protocol === "quorum" ? "quorum" : "linearizable");
+  return [
+    "  # How the copies of a shard agree.",
+    "  # raft: one leader per shard orders the writes; needs a majority of the copies.",
+    "  # paxos: the same promises by Multi-Paxos; the leader is the proposer with the highest ballot.",
+    "  # quorum: no leader; a read asks R and a write waits for W copies, and needs only those.",
     "  # electionTimeout: silence after which a new leader is elected; at least 5 heartbeats.",
     "  consensus:",
     `    protocol: ${protocol}`,
     "    heartbeatInterval: 100ms",
     "    electionTimeout: 1s",
+    ...(protocol === "quorum" ? LEVELS_OF_QUORUM : LEVELS_OF_LOGS),
+    `    consistency: { read: ${readLevel}, write: ${write} }`,
   ];
-  lines.push(
-    protocol === "quorum"
-      ? "    consistency: { read: quorum, write: quorum }"
-      : "    consistency: { read: linearizable, write: quorum } # read: stale is faster and may miss the newest writes",
-  );
-  return lines;
 }
+
+const LEVELS_OF_LOGS = [
+  "    # read: linearizable never misses a finished write; stale asks the nearest copy, which may.",
+  "    # A request may ask for another level: `--consistency stale --max-staleness 2s`.",
+];
+
+const LEVELS_OF_QUORUM = [
+  "    # one, quorum, all, or a number of copies. R + W > N: a read meets every finished write; that is",
+  "    # overlap, not linearizability. Fewer survive more losses and may miss writes; a request may ask",
+  "    # for another level: `--consistency one`.",
+];

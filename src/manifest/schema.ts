@@ -136,7 +136,7 @@ const consensus = mapping({
     kind: choice(["raft", "paxos", "quorum"]),
     fallback: "raft",
     description:
-      "How copies agree. raft and paxos: one leader orders the writes; quorum: leaderless, tunable.",
+      "How copies agree. raft and paxos: one leader per shard orders the writes; quorum: leaderless, tunable.",
   },
   heartbeatInterval: {
     kind: duration({ min: "10ms", max: "1m" }),
@@ -160,9 +160,15 @@ const consensus = mapping({
         fallback: "quorum",
         description: "raft and paxos: quorum; quorum protocol: one, quorum, all, or a number of copies.",
       },
+      maxStaleness: {
+        kind: duration({ min: "1ms", max: "24h" }),
+        description:
+          "Only with read: stale. What answers lacks nothing that was acknowledged longer ago than this.",
+      },
     }),
     fallback: {},
-    description: "How many copies must have answered before a read or a write has.",
+    description:
+      "How many copies must have answered before a read or a write has; a request may ask for another level.",
   },
 });
 

@@ -119,9 +119,17 @@ export interface Manifest {
 /** What the settings mean, for people: `3 copies, quorum 2, survives the loss of 1 node or 1 zone`. */
 export interface Meaning {
   readonly copies: number;
+  /** Votes that a decision needs; the quorum protocol: copies that the more demanding of R and W waits for. */
   readonly quorum: number;
-  /** How many nodes, and how many zones, can be lost with every shard still taking writes. */
+  /** How many nodes, and how many zones, can be lost with every shard still taking reads and writes. */
   readonly survivesNodes: number;
   readonly survivesZones: number;
+  /** The quorum protocol's R and W in copies; absent with the others. */
+  readonly levels?: {
+    readonly read: number;
+    readonly write: number;
+    /** R + W > N: a read meets every write that was finished before it. */
+    readonly overlap: boolean;
+  };
   readonly sentence: string;
 }

@@ -1,12 +1,14 @@
 // The manifest on disk, for every command: reading it, what is wrong with it, what it means, and the
 // text and schema of a new one. Thin over `manifest/`; it opens no engine.
 
+import { ENGINE_CAPABILITIES } from "../manifest/capabilities.ts";
 import { loadManifest } from "../manifest/file.ts";
 import { manifestJsonSchema } from "../manifest/json-schema.ts";
 import { scaffoldManifest } from "../manifest/scaffold.ts";
 import type { ScaffoldOptions } from "../manifest/scaffold.ts";
 import { Mem0ctlError } from "../model/errors.ts";
 import type { Finding } from "../model/findings.ts";
+import type { EngineName, Protocol } from "../model/ids.ts";
 import type { Manifest, Meaning } from "../model/manifest.ts";
 
 export interface ManifestFile {
@@ -67,6 +69,11 @@ function invalidManifest(path: string, findings: readonly Finding[]): Mem0ctlErr
       data: { file: path, findings },
     },
   );
+}
+
+/** The consensus protocols that the engine of this version runs. */
+export function protocolsOf(engine: EngineName): readonly Protocol[] {
+  return ENGINE_CAPABILITIES[engine].protocols;
 }
 
 /** The commented YAML text that `init cluster` writes. */

@@ -8,6 +8,7 @@ import { writeFileAtomically, checkTarget } from "../atomic-file.ts";
 import { examples, integerOption, newCommand, newGroup, usageError } from "../command.ts";
 import type { Action } from "../command.ts";
 import { inDirectory } from "../context.ts";
+import { readLevelOption, writeLevelOption } from "../consistency.ts";
 import type { Context } from "../context.ts";
 import { scaffoldOf } from "../init/choices.ts";
 import type { Choices } from "../init/choices.ts";
@@ -33,6 +34,8 @@ const ANSWERS = [
   "key",
   "ranges",
   "consensus",
+  "read",
+  "write",
   "port",
   "dataDir",
 ] as const;
@@ -83,6 +86,16 @@ export function initCommand(action: Action): Command {
         "quorum",
       ]),
     )
+    .addOption(
+      new Option("--read <level>", "consistency of reads (default: linearizable; quorum: quorum)").argParser(
+        readLevelOption,
+      ),
+    )
+    .addOption(
+      new Option("--write <level>", "quorum: copies that have a write before it is done").argParser(
+        writeLevelOption,
+      ),
+    )
     .option("--port <port>", "first port; each node takes the next (default: 7001)", integerOption(1, 65_535))
     .option("--data-dir <directory>", "where nodes keep data (default: .mem0ctl/NAME)")
     .option("--out <file>", "write here (the same as -f)")
@@ -94,6 +107,7 @@ export function initCommand(action: Action): Command {
         ["mem0ctl init cluster --yes", "three nodes, three copies, 16 shards"],
         ["mem0ctl init cluster --nodes 5 --zones 3 --replicas 2 -f prod.yaml", ""],
         ["mem0ctl init cluster --sharding range --ranges g,n,t", "four shards by name"],
+        ["mem0ctl init cluster --consensus quorum --read one --write all", "leaderless; fast reads"],
       ),
     )
     .action(action<InitOptions>(initCluster));
@@ -126,9 +140,11 @@ async function initCluster(context: Context, options: InitOptions): Promise<unde
   writeFileAtomically(plan, text);
 
   const document = { apiVersion: "mem0ctl/v1", kind: "ManifestWritten", file: path, meaning };
+  const { hang } = await import("../../render/text.ts");
   await context.print(document, (_document, theme) =>
     [
-      `${theme.good(theme.symbols.good)} wrote ${path}: ${meaning.sentence}`,
+      `${theme.good(theme.symbols.good)} wrote ${path}`,
+      hang("  it has ", meaning.sentence, theme.proseWidth),
       `  next: ${theme.accent(path === "cluster.yaml" ? "mem0ctl up" : `mem0ctl up -f ${path}`)}`,
     ].join("\n"),
   );

@@ -2,6 +2,7 @@
 // nodes with three copies, because that is the least that survives the loss of one.
 
 import { basename } from "node:path";
+import type { ReadConsistency, WriteConsistency } from "../../model/consistency.ts";
 import type {
   EngineName,
   Protocol,
@@ -24,6 +25,8 @@ export interface Choices {
   readonly key?: ShardKeyField;
   readonly ranges?: readonly string[];
   readonly consensus?: Protocol;
+  readonly read?: ReadConsistency;
+  readonly write?: WriteConsistency;
   readonly port?: number;
   readonly dataDir?: string;
 }
@@ -46,7 +49,7 @@ export function nameFrom(directory: string): string {
 
 /** What the scaffold is told; the rest it decides itself. */
 export function scaffoldOf(choices: Choices, directory: string): ScaffoldOptions {
-  const { name, engine, nodes = 3, zones, arbiters, port, consensus, dataDir } = choices;
+  const { name, engine, nodes = 3, zones, arbiters, port, consensus, read, write, dataDir } = choices;
   return {
     name: name ?? nameFrom(directory),
     nodes,
@@ -57,6 +60,8 @@ export function scaffoldOf(choices: Choices, directory: string): ScaffoldOptions
     ...(arbiters === undefined ? {} : { arbiters }),
     ...(port === undefined ? {} : { basePort: port }),
     ...(consensus === undefined ? {} : { protocol: consensus }),
+    ...(read === undefined ? {} : { read }),
+    ...(write === undefined ? {} : { write }),
     ...(dataDir === undefined ? {} : { dataDir }),
   };
 }

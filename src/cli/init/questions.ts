@@ -1,7 +1,10 @@
 // The questions of `init cluster`, in the order in which a cluster is thought of: what it is called, how
 // many nodes, how many copies, how it is cut. Every answer has a default that is good for a laptop.
 
+import type { ReadConsistency, WriteConsistency } from "../../model/consistency.ts";
 import { NAME_PATTERN } from "../../model/ids.ts";
+import type { Protocol } from "../../model/ids.ts";
+import { protocolsOf } from "../../operations/manifest-file.ts";
 import type { CliIo } from "../io.ts";
 import { askChoice, askInteger, askText } from "../prompt.ts";
 import { copiesByDefault, nameFrom } from "./choices.ts";
@@ -46,16 +49,21 @@ export async function askChoices(io: CliIo): Promise<Choices> {
     "hash",
   );
   const shards = await askInteger(io, "How many shards?", 16, [1, 16_384]);
+  const runs = protocolsOf(engine);
+  const unless = (protocol: Protocol): { disabled?: string } =>
+    runs.includes(protocol) ? {} : { disabled: NOT_YET };
   const consensus = await askChoice(
     io,
     "How do replicas agree?",
     [
-      { value: "raft", meaning: "a leader for each shard; no acknowledged write is lost" },
-      { value: "paxos", meaning: "any node may propose", disabled: NOT_YET },
-      { value: "quorum", meaning: "leaderless, tunable", disabled: NOT_YET },
+      { value: "raft", meaning: "a leader for each shard orders the writes", ...unless("raft") },
+      { value: "paxos", meaning: "the same promises, by Multi-Paxos", ...unless("paxos") },
+      { value: "quorum", meaning: "no leader: R and W copies, tunable", ...unless("quorum") },
     ],
     "raft",
   );
+  const copies = 1 + (replicas ?? (replication === "single" ? 1 : 0));
+  const levels = consensus === "quorum" && copies > 1 ? await askLevels(io, copies) : {};
   return {
     name,
     engine,
@@ -65,5 +73,35 @@ export async function askChoices(io: CliIo): Promise<Choices> {
     sharding,
     shards,
     consensus,
+    ...levels,
   };
 }
+
+/** R and W: the pairs that people choose, each with what it gives and what it survives. */
+async function askLevels(
+  io: CliIo,
+  copies: number,
+): Promise<{ readonly read: ReadConsistency; readonly write: WriteConsistency }> {
+  const majority = Math.floor(copies / 2) + 1;
+  const lost = (level: number): string => `${copies - level} ${copies - level === 1 ? "node" : "nodes"}`;
+  const answer = await askChoice(
+    io,
+    "How many copies must answer a read (R) and a write (W)?",
+    [
+      { value: "quorum/quorum", meaning: `overlap; both survive ${lost(majority)}` },
+      { value: "one/all", meaning: `overlap; reads survive ${lost(1)}, writes ${lost(copies)}` },
+      { value: "all/one", meaning: `overlap; reads survive ${lost(copies)}, writes ${lost(1)}` },
+      { value: "one/one", meaning: `no overlap, reads may miss writes; both survive ${lost(1)}` },
+    ],
+    "quorum/quorum",
+  );
+  const [read, write] = LEVELS[answer];
+  return { read, write };
+}
+
+const LEVELS = {
+  "quorum/quorum": ["quorum", "quorum"],
+  "one/all": ["one", "all"],
+  "all/one": ["all", "one"],
+  "one/one": ["one", "one"],
+} as const;

@@ -4,6 +4,7 @@
 
 import { resolve } from "node:path";
 
+import { ENGINE_CAPABILITIES } from "../../manifest/capabilities.ts";
 import { Mem0ctlError } from "../../model/errors.ts";
 import { groupName } from "../../model/ids.ts";
 import type { NodeId } from "../../model/ids.ts";
@@ -11,7 +12,7 @@ import type { Manifest, NodeSpec } from "../../model/manifest.ts";
 import { LOG_FILE } from "../../model/pid-file.ts";
 import type { Step } from "../../model/plan.ts";
 import { initialShardMap } from "../../topology/shard-map.ts";
-import type { CallOptions, Capabilities, Engine, NodeAction } from "../engine.ts";
+import type { CallOptions, Engine, NodeAction } from "../engine.ts";
 import { shardMap, transferResult } from "./answers.ts";
 import { memoryOperations } from "./memory-routes.ts";
 import { ClusterNodes } from "./nodes.ts";
@@ -25,15 +26,6 @@ export interface EmbeddedEngineOptions {
   /** The node's program; default: `dist/node/main.js` of this build. */
   readonly program?: string;
 }
-
-/** What this version's nodes run. */
-const CAPABILITIES: Capabilities = {
-  engine: "embedded",
-  sharding: ["hash", "range", "directory"],
-  protocols: ["raft"],
-  replication: ["none", "single", "multiple"],
-  roles: ["primary", "secondary", "arbiter"],
-};
 
 /** Nodes that start or stop at the same time: more would only wait for the same disk and processors. */
 const CONCURRENT_MAX = 8;
@@ -56,7 +48,7 @@ export function createEmbeddedEngine(manifest: Manifest, options: EmbeddedEngine
   };
 
   return {
-    capabilities: CAPABILITIES,
+    capabilities: ENGINE_CAPABILITIES.embedded,
     memories: memoryOperations(nodes),
 
     async up(ids, callOptions) {

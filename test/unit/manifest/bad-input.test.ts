@@ -2,7 +2,9 @@
 // the message and hint must hold.
 
 import { describe, expect, it } from "vitest";
+import { ENGINE_CAPABILITIES } from "../../../src/manifest/capabilities.ts";
 import { parseManifest } from "../../../src/manifest/parse.ts";
+import type { Protocol } from "../../../src/model/ids.ts";
 
 const HEAD = "apiVersion: mem0ctl/v1\nkind: Cluster\nmetadata: { name: demo }\n";
 const NODES = `  nodes:
@@ -378,30 +380,44 @@ const replication: readonly Row[] = [
   },
 ];
 
-/** The quorum protocol has rules of its own, but the embedded engine of this version does not run it. */
-function quorum(
+/** What is said besides where the embedded engine of this version does not run the protocol. */
+function unlessRun(protocol: Protocol): readonly string[] {
+  return ENGINE_CAPABILITIES.embedded.protocols.includes(protocol)
+    ? []
+    : ["10:26 engine-cannot spec.consensus.protocol"];
+}
+
+function withProtocol(
+  protocol: Protocol,
   consistency: string,
   ...found: readonly string[]
 ): { text: string; found: readonly string[] } {
   return {
-    text: withSpec(`  consensus: { protocol: quorum, consistency: ${consistency} }\n`),
-    found: ["10:26 engine-cannot spec.consensus.protocol", ...found],
+    text: withSpec(`  consensus: { protocol: ${protocol}, consistency: ${consistency} }\n`),
+    found: [...unlessRun(protocol), ...found],
   };
+}
+
+function quorum(
+  consistency: string,
+  ...found: readonly string[]
+): { text: string; found: readonly string[] } {
+  return withProtocol("quorum", consistency, ...found);
 }
 
 const consensus: readonly Row[] = [
   {
-    title: "a protocol that this version's engine does not run",
-    text: withSpec("  consensus: { protocol: paxos }\n"),
-    found: ["10:26 engine-cannot spec.consensus.protocol"],
-    learns: ["embedded", "paxos", "raft"],
+    title: "a protocol that nobody knows",
+    text: withSpec("  consensus: { protocol: paxus }\n"),
+    found: ["10:26 unknown-value spec.consensus.protocol"],
+    learns: ["paxos", "raft", "quorum"],
   },
   {
     title: "an arbiter in quorum",
     text: withSpec("  consensus: { protocol: quorum }\n")
       .replace("replicas: 2", "replicas: 1")
       .replace("zone: c", "role: arbiter"),
-    found: ["8:54 arbiter-in-quorum spec.nodes[2].role", "10:26 engine-cannot spec.consensus.protocol"],
+    found: ["8:54 arbiter-in-quorum spec.nodes[2].role", ...unlessRun("quorum")],
     learns: ["no elections"],
   },
   {
@@ -423,6 +439,52 @@ const consensus: readonly Row[] = [
     title: "quorum with linearizable reads",
     ...quorum("{ read: linearizable }", "10:55 quorum-not-linearizable spec.consensus.consistency.read"),
     learns: ["raft or paxos"],
+  },
+  {
+    title: "quorum with stale reads",
+    ...quorum("{ read: stale }", "10:55 consistency-not-in-protocol spec.consensus.consistency.read"),
+    learns: ["raft and paxos", "read: one"],
+  },
+  {
+    title: "a bound on staleness without stale reads",
+    text: withSpec("  consensus: { consistency: { read: linearizable, maxStaleness: 2s } }\n"),
+    found: ["10:65 staleness-without-stale spec.consensus.consistency.maxStaleness"],
+    learns: ["read: stale"],
+  },
+  {
+    title: "a bound on staleness with the quorum protocol",
+    ...quorum(
+      "{ read: one, write: all, maxStaleness: 2s }",
+      "10:86 staleness-without-stale spec.consensus.consistency.maxStaleness",
+    ),
+  },
+  {
+    title: "a bound on staleness without a unit",
+    text: withSpec("  consensus: { consistency: { read: stale, maxStaleness: 2 } }\n"),
+    found: ["10:58 invalid-duration spec.consensus.consistency.maxStaleness"],
+    learns: ["ms, s, m, h"],
+  },
+  {
+    title: "consistency one, all and 2 with paxos",
+    ...withProtocol(
+      "paxos",
+      "{ read: 2, write: all }",
+      "10:54 consistency-not-in-protocol spec.consensus.consistency.read",
+      "10:64 consistency-not-in-protocol spec.consensus.consistency.write",
+    ),
+    learns: ["paxos", "quorum protocol"],
+  },
+  {
+    title: "an election timeout below five heartbeats with paxos",
+    text: withSpec("  consensus: { protocol: paxos, heartbeatInterval: 100ms, electionTimeout: 499ms }\n"),
+    found: [...unlessRun("paxos"), "10:76 election-timeout-too-short spec.consensus.electionTimeout"],
+    learns: ["500ms"],
+  },
+  {
+    title: "two copies with paxos: an even number of votes",
+    text: withReplication("  replication: { strategy: single }\n  consensus: { protocol: paxos }\n"),
+    found: ["9:28 ~even-voters spec.replication.strategy", ...unlessRun("paxos")],
+    learns: ["2 votes", "arbiter"],
   },
   {
     title: "consistency one and all with raft",

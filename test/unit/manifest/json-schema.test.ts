@@ -106,7 +106,7 @@ describe("as a validator of its own", () => {
         .withNode({ id: "a", address: "192.0.2.1:7001" })
         .withReplication(multiple(1))
         .withSharding(directory(4, { acme: 3 }))
-        .withConsensus("quorum", { consistency: { read: 2, write: "one" } })
+        .withConsensus("quorum", { read: 2, write: "one" })
         .withLimits({ body: "4MiB", maxLag: "1.5s" })
         .withToken({ name: "ops", role: "admin", env: "TOKEN" })
         .withTls({ cert: "a", key: "b", ca: "c" })

@@ -101,7 +101,7 @@ spec:
     - { id: d, address: "192.0.2.4:7001", zone: north, role: arbiter }
   replication: { strategy: single }
   sharding: { strategy: directory, shards: 4, key: app, directory: { acme: 3, 7: 0 } }
-  consensus: { heartbeatInterval: 0.2s, electionTimeout: 1s, consistency: { read: stale } }
+  consensus: { heartbeatInterval: 0.2s, electionTimeout: 1s, consistency: { read: stale, maxStaleness: 2s } }
   embedding: { provider: openai, dimensions: 1536, url: "https://example.com/v1", model: m, apiKey: { file: keys/api } }
   limits: { maxLag: 2m, body: 1MiB, batch: 10, connections: 20 }
   security:
@@ -119,7 +119,10 @@ spec:
       { role: "arbiter" },
     ],
     sharding: { shards: 4, key: "app", directory: { acme: "3", "7": "0" } },
-    consensus: { heartbeatIntervalMs: 200, consistency: { read: "stale", write: "quorum" } },
+    consensus: {
+      heartbeatIntervalMs: 200,
+      consistency: { read: "stale", write: "quorum", maxStalenessMs: 2000 },
+    },
     embedding: { dimensions: 1536, apiKey: { file: "/srv/demo/keys/api" } },
     limits: { maxLagMs: 120_000, bodyBytesMax: 1_048_576, batchMax: 10, connectionsMax: 20 },
     security: {

@@ -1,6 +1,7 @@
 // What `init cluster` writes is valid, says what was asked for, and explains itself.
 
 import { describe, expect, it } from "vitest";
+import { ENGINE_CAPABILITIES } from "../../../src/manifest/capabilities.ts";
 import { parseManifest } from "../../../src/manifest/parse.ts";
 import { scaffoldManifest } from "../../../src/manifest/scaffold.ts";
 import type { ScaffoldOptions } from "../../../src/manifest/scaffold.ts";
@@ -22,6 +23,19 @@ it("makes three nodes that survive the loss of one, unless told otherwise", () =
     sharding: { strategy: "hash", shards: 16, key: "user" },
     consensus: { protocol: "raft" },
   });
+});
+
+it.each(ENGINE_CAPABILITIES.embedded.protocols)("explains %s, and asks for what it can do", (protocol) => {
+  const text = scaffoldManifest({ name: "demo", protocol });
+  const { manifest, findings } = parseManifest(text, place);
+  expect(findings).toEqual([]);
+  expect(manifest?.consensus.protocol).toBe(protocol);
+  for (const word of ["# raft:", "# paxos:", "# quorum:", "--consistency"]) expect(text).toContain(word);
+  const isQuorum = protocol === "quorum";
+  expect(text.includes("R + W > N")).toBe(isQuorum);
+  const levels = isQuorum ? ({ read: "one", write: "all" } as const) : ({ read: "stale" } as const);
+  const chosen = parseManifest(scaffoldManifest({ name: "demo", protocol, ...levels }), place);
+  expect(chosen.manifest?.consensus.consistency).toMatchObject(levels);
 });
 
 function* combinations(): Generator<ScaffoldOptions> {
