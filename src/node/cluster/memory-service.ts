@@ -25,7 +25,7 @@ import type { ShardMap } from "../../model/shard-map.ts";
 import { shardById, shardOfKey } from "../../topology/shard-map.ts";
 import type { Clock } from "../clock.ts";
 import type { Embedder } from "../embedder.ts";
-import { vectorBytes, type PutItem, type StoredRecord } from "../memories/commands.ts";
+import { putItem, vectorBytes, type PutItem, type StoredRecord } from "../memories/commands.ts";
 import { memoryNotFound } from "../memories/memory-machine.ts";
 import { bestFirst, newestFirst } from "../memories/queries.ts";
 import type {
@@ -122,11 +122,11 @@ export function createMemoryService(options: MemoryServiceOptions): MemoryServic
 
   /** Puts items shard by shard, each command of bounded size. */
   const put = async (
-    items: readonly (PutItem & { readonly shard: ShardId })[],
+    items: readonly { readonly shard: ShardId; readonly item: PutItem }[],
     deadlineMs: number,
   ): Promise<void> => {
     const byShard = new Map<ShardId, PutItem[]>();
-    for (const { shard, ...item } of items) {
+    for (const { shard, item } of items) {
       const list = byShard.get(shard);
       if (list === undefined) byShard.set(shard, [item]);
       else list.push(item);
@@ -165,16 +165,11 @@ export function createMemoryService(options: MemoryServiceOptions): MemoryServic
         const vector = vectors[index];
         if (vector === undefined)
           throw new Mem0ctlError("failed", "embedding-missing", "a vector is missing");
-        return {
-          shard,
-          id: newMemoryId(nowMs, Number(shard), clock.randomBytes(ID_RANDOM_BYTES)),
-          key,
-          record,
-          vector: vectorBytes(vector),
-        };
+        const id = newMemoryId(nowMs, Number(shard), clock.randomBytes(ID_RANDOM_BYTES));
+        return { shard, record, item: putItem({ id, key, record, vector }) };
       });
       await put(items, context.deadlineMs);
-      return items.map(({ id, record }): StoredMemory => ({ id, ...record }));
+      return items.map(({ item, record }): StoredMemory => ({ id: item.id, ...record }));
     },
 
     async search(request, context) {
@@ -283,14 +278,14 @@ export function createMemoryService(options: MemoryServiceOptions): MemoryServic
         if (vector === undefined)
           throw new Mem0ctlError("failed", "embedding-missing", "a vector is missing");
         const key = shardKeyOf(record, map.key);
-        return {
-          shard: shardOfKey(map, key).id,
+        const item = putItem({
           id,
           key,
           record: { ...rest, hash: textHash(record.memory) },
-          vector: vectorBytes(vector),
+          vector,
           ...(history === undefined ? {} : { history }),
-        };
+        });
+        return { shard: shardOfKey(map, key).id, item };
       });
       await put(items, context.deadlineMs);
       return { imported: items.length, failed };
@@ -347,7 +342,7 @@ function batches(items: readonly PutItem[]): PutItem[][] {
   const all: PutItem[][] = [];
   let bytes = COMMAND_BYTES_MAX;
   for (const item of items) {
-    const size = item.record.memory.length * 2 + item.vector.length + 500;
+    const size = item.value.length + 500;
     if (bytes + size > COMMAND_BYTES_MAX) {
       all.push([]);
       bytes = 0;

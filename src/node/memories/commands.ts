@@ -2,12 +2,12 @@
 // of the node that took the request, so that one that was retried applies once.
 
 import type { Filter } from "../../memory/filter.ts";
-import type { Scope } from "../../memory/record.ts";
+import { SCOPE_FIELDS, type Scope } from "../../memory/record.ts";
 import type { ErrorBody } from "../../model/errors.ts";
 import type { MemoryEvent } from "../../model/node-api.ts";
 import { pack, unpack } from "../transport/frames.ts";
 
-/** A memory as a shard stores it; its id is in the key, its vector and history lie beside it. */
+/** A memory as a shard stores it; its id is in the key, its vector beside it in the same value. */
 export interface StoredRecord extends Scope {
   readonly memory: string;
   readonly metadata?: Readonly<Record<string, unknown>>;
@@ -18,14 +18,63 @@ export interface StoredRecord extends Scope {
   readonly hash: string;
 }
 
+/** What of a record is counted under its entities: the names in the order of SCOPE_FIELDS, and its times. */
+export type Counted = readonly [names: readonly (string | null)[], createdAt: string, updatedAt: string];
+
+/** A memory on its way to its replicas, packed once by the node that took it: they only store it. */
 export interface PutItem {
   readonly id: string;
   readonly key: string;
-  readonly record: StoredRecord;
-  /** Little-endian float32. */
-  readonly vector: Uint8Array;
+  /** Record and vector, as `memoryValue` makes it. */
+  readonly value: Uint8Array;
+  readonly counted: Counted;
   /** Only from an import. */
   readonly history?: readonly MemoryEvent[];
+}
+
+export function putItem(memory: {
+  readonly id: string;
+  readonly key: string;
+  readonly record: StoredRecord;
+  readonly vector: Float32Array;
+  readonly history?: readonly MemoryEvent[];
+}): PutItem {
+  const { id, key, record, vector, history } = memory;
+  return {
+    id,
+    key,
+    value: memoryValue(record, vectorBytes(vector)),
+    counted: countedOf(record),
+    ...(history === undefined ? {} : { history }),
+  };
+}
+
+export function countedOf(record: StoredRecord): Counted {
+  return [SCOPE_FIELDS.map((field) => record[field] ?? null), record.created_at, record.updated_at];
+}
+
+const LENGTH_BYTES = 4;
+
+/**
+ * The value under which a memory is stored: the record's length (4 bytes, big-endian), the record as msgpack,
+ * the vector as little-endian float32. One value and not two: a page of the store holds few of either, and
+ * each is rewritten for every memory that comes to lie on it.
+ */
+export function memoryValue(record: StoredRecord, vector: Uint8Array): Buffer {
+  const packed = pack(record);
+  const value = Buffer.allocUnsafe(LENGTH_BYTES + packed.length + vector.length);
+  value.writeUInt32BE(packed.length, 0);
+  value.set(packed, LENGTH_BYTES);
+  value.set(vector, LENGTH_BYTES + packed.length);
+  return value;
+}
+
+export function recordIn(value: Buffer): StoredRecord {
+  return unpack(value.subarray(LENGTH_BYTES, LENGTH_BYTES + value.readUInt32BE(0))) as StoredRecord;
+}
+
+export function vectorBytesIn(value: Buffer): Buffer {
+  return value.subarray(LENGTH_BYTES + value.readUInt32BE(0));
 }
 
 export type ShardCommand =
@@ -56,14 +105,35 @@ export type CommandResult =
   | { readonly ok: true; readonly value: unknown }
   | { readonly ok: false; readonly error: ErrorBody };
 
-/** An array, not an object: this is in every log entry. */
-export function encodeCommand(envelope: Envelope): Uint8Array {
-  return pack([envelope.session, envelope.sequence, envelope.answered, envelope.command]);
+type PackedItem = [
+  id: string,
+  key: string,
+  value: Uint8Array,
+  counted: Counted,
+  history?: readonly MemoryEvent[],
+];
+
+/** Arrays, not objects: this is in every log entry. */
+export function encodeCommand({ session, sequence, answered, command }: Envelope): Uint8Array {
+  if (command.t !== "put") return pack([session, sequence, answered, command]);
+  const items = command.items.map(({ id, key, value, counted, history }): PackedItem =>
+    history === undefined ? [id, key, value, counted] : [id, key, value, counted, history],
+  );
+  return pack([session, sequence, answered, items]);
 }
 
 export function decodeCommand(bytes: Uint8Array): Envelope {
-  const [session, sequence, answered, command] = unpack(bytes) as [string, number, number, ShardCommand];
-  return { session, sequence, answered, command };
+  const [session, sequence, answered, body] = unpack(bytes) as [
+    string,
+    number,
+    number,
+    PackedItem[] | ShardCommand,
+  ];
+  if (!Array.isArray(body)) return { session, sequence, answered, command: body };
+  const items = body.map(([id, key, value, counted, history]): PutItem =>
+    history === undefined ? { id, key, value, counted } : { id, key, value, counted, history },
+  );
+  return { session, sequence, answered, command: { t: "put", items } };
 }
 
 export function vectorBytes(vector: Float32Array): Uint8Array {

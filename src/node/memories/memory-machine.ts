@@ -1,10 +1,10 @@
 // The state machine of a shard: memories, their vectors, histories and sessions, below one prefix of the
 // store. Deterministic: the same commands give the same bytes on every replica.
 //
-//   memory  <shard key> <id>  -> StoredRecord        vector <shard key> <id> -> float32 little-endian
-//   place   <id>              -> shard key           history <id>            -> MemoryEvent[] (once updated)
+//   memory  <shard key> <id>  -> record and vector   place   <id>   -> shard key
 //   entity  <type> <name>     -> [memories, created_at, updated_at]
-//   session <session>         -> sessions.ts         totals                  -> [memories, bytes]
+//   history <id>              -> MemoryEvent[] (once updated)
+//   session <session>         -> sessions.ts         totals         -> [memories, bytes]
 
 import { matches } from "../../memory/filter.ts";
 import { SCOPE_FIELDS } from "../../memory/record.ts";
@@ -16,9 +16,14 @@ import { decodeKey, extendKey, prefixEnd, type Key } from "../storage/key.ts";
 import type { Store, StoreWriter } from "../storage/store.ts";
 import { pack, unpack } from "../transport/frames.ts";
 import {
+  countedOf,
   decodeCommand,
+  memoryValue,
+  recordIn,
+  vectorBytesIn,
   vectorFrom,
   type CommandResult,
+  type Counted,
   type PutItem,
   type ShardCommand,
   type StoredRecord,
@@ -118,13 +123,21 @@ export class MemoryMachine implements StateMachine {
   }
 
   record(key: string, id: string): StoredRecord | undefined {
-    const bytes = this.store.get(extendKey(this.statePrefix, "memory", key, id));
-    return bytes === undefined ? undefined : (unpack(bytes) as StoredRecord);
+    const value = this.valueOf(key, id);
+    return value === undefined ? undefined : recordIn(value);
   }
 
   vector(key: string, id: string): Float32Array | undefined {
-    const bytes = this.store.get(extendKey(this.statePrefix, "vector", key, id));
-    return bytes === undefined ? undefined : vectorFrom(bytes);
+    const value = this.valueOf(key, id);
+    return value === undefined ? undefined : vectorFrom(vectorBytesIn(value));
+  }
+
+  private valueOf(key: string, id: string): Buffer | undefined {
+    return this.store.get(this.memoryKey(key, id));
+  }
+
+  private memoryKey(key: string, id: string): Key {
+    return extendKey(this.statePrefix, "memory", key, id);
   }
 
   /** Events written since the first update; empty for a memory that was only added. */
@@ -136,7 +149,7 @@ export class MemoryMachine implements StateMachine {
   private execute(command: ShardCommand, writer: StoreWriter): CommandResult {
     switch (command.t) {
       case "put":
-        for (const item of command.items) this.put(item, writer);
+        for (const item of command.items) this.putMemory(item, writer);
         return { ok: true, value: command.items.length };
       case "update":
         return this.update(command, writer);
@@ -151,7 +164,7 @@ export class MemoryMachine implements StateMachine {
         const memories = extendKey(this.statePrefix, "memory");
         for (const { key, value } of this.store.range({ start: memories, end: prefixEnd(memories) })) {
           const [shardKey, id] = decodeKey(key, memories.length) as [string, string];
-          if (matches(command.filter, { id, ...(unpack(value) as StoredRecord) })) found.push([shardKey, id]);
+          if (matches(command.filter, { id, ...recordIn(value) })) found.push([shardKey, id]);
         }
         for (const [shardKey, id] of found) this.remove(shardKey, id, writer);
         return { ok: true, value: found.length };
@@ -161,12 +174,12 @@ export class MemoryMachine implements StateMachine {
     }
   }
 
-  private put(item: PutItem, writer: StoreWriter): void {
+  /** Writes a memory, in place of one with the same id. */
+  private putMemory(item: PutItem, writer: StoreWriter): void {
     const before = this.placeOf(item.id);
     if (before !== undefined) this.remove(before, item.id, writer);
-    const record = pack(item.record);
-    writer.put(extendKey(this.statePrefix, "memory", item.key, item.id), record);
-    writer.put(extendKey(this.statePrefix, "vector", item.key, item.id), item.vector);
+    const value = Buffer.from(item.value.buffer, item.value.byteOffset, item.value.byteLength);
+    writer.put(this.memoryKey(item.key, item.id), value);
     writer.put(extendKey(this.statePrefix, "place", item.id), Buffer.from(item.key));
     if (item.history !== undefined && item.history.length > 0) {
       writer.put(
@@ -175,15 +188,16 @@ export class MemoryMachine implements StateMachine {
       );
     }
     this.memories += 1;
-    this.bytes += record.length + item.vector.length;
-    this.countEntities(item.record, 1);
-    this.cache(item.key, item.id, item.vector);
+    this.bytes += value.length;
+    this.countEntities(item.counted, 1);
+    this.cache(item.key, item.id, value);
   }
 
   private update(command: ShardCommand & { readonly t: "update" }, writer: StoreWriter): CommandResult {
     const key = this.placeOf(command.id);
-    const before = key === undefined ? undefined : this.record(key, command.id);
-    if (key === undefined || before === undefined) return notFound(command.id);
+    const old = key === undefined ? undefined : this.valueOf(key, command.id);
+    if (key === undefined || old === undefined) return notFound(command.id);
+    const before = recordIn(old);
     const after: StoredRecord = {
       ...before,
       ...(command.text === undefined ? {} : { memory: command.text }),
@@ -191,13 +205,10 @@ export class MemoryMachine implements StateMachine {
       ...(command.metadata === undefined ? {} : { metadata: command.metadata }),
       updated_at: command.at,
     };
-    const bytes = pack(after);
-    writer.put(extendKey(this.statePrefix, "memory", key, command.id), bytes);
-    this.bytes += bytes.length - pack(before).length;
-    if (command.vector !== undefined) {
-      writer.put(extendKey(this.statePrefix, "vector", key, command.id), command.vector);
-      this.cache(key, command.id, command.vector);
-    }
+    const value = memoryValue(after, command.vector ?? vectorBytesIn(old));
+    writer.put(this.memoryKey(key, command.id), value);
+    this.bytes += value.length - old.length;
+    if (command.vector !== undefined) this.cache(key, command.id, value);
     const known = this.events(command.id);
     const events = known.length > 0 ? known : [addedEvent(command.id, before)];
     const event: MemoryEvent = {
@@ -211,39 +222,39 @@ export class MemoryMachine implements StateMachine {
       extendKey(this.statePrefix, "history", command.id),
       pack([...events, event].slice(-HISTORY_EVENTS_KEPT)),
     );
-    this.countEntities(after, 0);
+    this.countEntities(countedOf(after), 0);
     return { ok: true, value: { id: command.id, ...after } };
   }
 
   private remove(key: string, id: string, writer: StoreWriter): void {
-    const bytes = this.store.get(extendKey(this.statePrefix, "memory", key, id));
-    const vector = this.store.get(extendKey(this.statePrefix, "vector", key, id));
-    if (bytes === undefined) return;
-    for (const kind of ["memory", "vector"]) writer.remove(extendKey(this.statePrefix, kind, key, id));
+    const value = this.valueOf(key, id);
+    if (value === undefined) return;
+    writer.remove(this.memoryKey(key, id));
     for (const kind of ["place", "history"]) writer.remove(extendKey(this.statePrefix, kind, id));
     this.memories -= 1;
-    this.bytes -= bytes.length + (vector?.length ?? 0);
-    this.countEntities(unpack(bytes) as StoredRecord, -1);
+    this.bytes -= value.length;
+    this.countEntities(countedOf(recordIn(value)), -1);
     this.vectors.peek(this.owner, key)?.delete(id);
   }
 
   /** `change` 1 for an added memory, -1 for a removed one, 0 for one that was updated. */
-  private countEntities(record: StoredRecord, change: -1 | 0 | 1): void {
-    for (const field of SCOPE_FIELDS) {
-      const name = record[field];
-      if (name === undefined) continue;
+  private countEntities([names, createdAt, updatedAt]: Counted, change: -1 | 0 | 1): void {
+    for (const [at, field] of SCOPE_FIELDS.entries()) {
+      const name = names[at];
+      if (name === undefined || name === null) continue;
       const key = extendKey(this.statePrefix, "entity", field, name);
       const id = key.toString("latin1");
-      const [count, created, updated] = this.entities.get(id)?.counts ?? this.entityOf(key, record);
-      const newest = change >= 0 && record.updated_at > updated ? record.updated_at : updated;
-      const oldest = record.created_at < created ? record.created_at : created;
+      const known = this.entities.get(id)?.counts ?? this.entityOf(key);
+      const [count, created, updated] = known ?? [0, createdAt, updatedAt];
+      const newest = change >= 0 && updatedAt > updated ? updatedAt : updated;
+      const oldest = createdAt < created ? createdAt : created;
       this.entities.set(id, { key, counts: [count + change, oldest, newest] });
     }
   }
 
-  private entityOf(key: Key, record: StoredRecord): EntityRecord {
+  private entityOf(key: Key): EntityRecord | undefined {
     const bytes = this.store.get(key);
-    return bytes === undefined ? [0, record.created_at, record.updated_at] : (unpack(bytes) as EntityRecord);
+    return bytes === undefined ? undefined : (unpack(bytes) as EntityRecord);
   }
 
   /** Once per transaction: many memories of one user change one record. */
@@ -256,9 +267,9 @@ export class MemoryMachine implements StateMachine {
   }
 
   /** The cache may forget a scope; it never stops a replica. */
-  private cache(key: string, id: string, vector: Uint8Array): void {
+  private cache(key: string, id: string, value: Buffer): void {
     try {
-      this.vectors.peek(this.owner, key)?.set(id, vectorFrom(vector));
+      this.vectors.peek(this.owner, key)?.set(id, vectorFrom(vectorBytesIn(value)));
     } catch {
       this.vectors.forget(this.owner, key);
     }

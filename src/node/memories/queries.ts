@@ -12,7 +12,7 @@ import type { EntityCount, ScoredMemory, StoredMemory } from "../service.ts";
 import { decodeKey, extendKey, prefixEnd, type Key } from "../storage/key.ts";
 import type { StoreReader } from "../storage/store.ts";
 import { unpack } from "../transport/frames.ts";
-import { vectorFrom, type StoredRecord } from "./commands.ts";
+import { recordIn, vectorBytesIn, vectorFrom, type StoredRecord } from "./commands.ts";
 import { addedEvent, memoryNotFound, type EntityRecord, type MemoryMachine } from "./memory-machine.ts";
 
 /** Records looked at before others get their turn. */
@@ -37,6 +37,8 @@ interface Found {
   readonly key: string;
   readonly id: string;
   readonly record: StoredRecord;
+  /** Record and vector as they are stored. */
+  readonly value: Buffer;
 }
 
 /** Every record of the shard that can match, in key order. */
@@ -56,8 +58,8 @@ async function* scan(
       looked += 1;
       if (looked % RECORDS_PER_TURN === 0) await giveWay(machine.clock);
       const [key, id] = decodeKey(bytes, memories.length) as [string, string];
-      const record = unpack(value) as StoredRecord;
-      if (matches(filter, { id, ...record })) yield { key, id, record };
+      const record = recordIn(value);
+      if (matches(filter, { id, ...record })) yield { key, id, record, value };
     }
   }
 }
@@ -135,14 +137,10 @@ async function searchEverything(
   keyField: ShardKeyField,
 ): Promise<readonly ScoredMemory[]> {
   const snapshot = machine.store.snapshot();
-  // Taken once: a snapshot that is installed meanwhile moves the state elsewhere.
-  const { prefix } = machine;
   try {
     let best: ScoredMemory[] = [];
-    for await (const { key, id, record } of scan(machine, snapshot, query.filter, keyField)) {
-      const bytes = snapshot.get(extendKey(prefix, "vector", key, id));
-      if (bytes === undefined) continue;
-      const score = cosine(query.vector, vectorFrom(bytes));
+    for await (const { id, record, value } of scan(machine, snapshot, query.filter, keyField)) {
+      const score = cosine(query.vector, vectorFrom(vectorBytesIn(value)));
       if (score < query.threshold) continue;
       best.push({ id, ...record, score });
       if (best.length >= 2 * query.topK + 1000) best = best.toSorted(bestFirst).slice(0, query.topK);
@@ -176,9 +174,9 @@ async function loadVectors(machine: MemoryMachine, key: string, dimensions: numb
   const known = machine.vectors.get(machine.owner, key);
   if (known !== undefined) return known;
   const set = new VectorSet(dimensions);
-  const prefix = extendKey(machine.prefix, "vector", key);
+  const prefix = extendKey(machine.prefix, "memory", key);
   for (const { key: bytes, value } of machine.store.range({ start: prefix, end: prefixEnd(prefix) })) {
-    set.set(String(decodeKey(bytes, prefix.length)[0]), vectorFrom(value));
+    set.set(String(decodeKey(bytes, prefix.length)[0]), vectorFrom(vectorBytesIn(value)));
   }
   machine.vectors.add(machine.owner, key, set);
   return set;

@@ -6,7 +6,7 @@ import { WriteSession } from "../../../src/node/cluster/write-session.ts";
 import {
   decodeCommand,
   encodeCommand,
-  vectorBytes,
+  putItem,
   type CommandResult,
   type ShardCommand,
 } from "../../../src/node/memories/commands.ts";
@@ -72,12 +72,12 @@ async function apply(
 const put = (id: string, text: string, user = "ada"): ShardCommand => ({
   t: "put",
   items: [
-    {
+    putItem({
       id,
       key: user,
       record: { memory: text, user_id: user, created_at: AT, updated_at: AT, hash: text },
-      vector: vectorBytes(Float32Array.of(1, 0, 0)),
-    },
+      vector: Float32Array.of(1, 0, 0),
+    }),
   ],
 });
 const update = (id: string, text: string): ShardCommand => ({ t: "update", id, text, hash: text, at: AT });
@@ -91,6 +91,7 @@ describe("the state of a shard", () => {
     machine = make();
     expect(await apply("s", 2, 1, update("a", "two"))).toEqual(first);
     expect(machine.record("ada", "a")?.memory).toBe("three");
+    expect(machine.vector("ada", "a")).toEqual(Float32Array.of(1, 0, 0));
     expect(machine.events("a").map((event) => event.new_memory)).toEqual(["one", "two", "three"]);
   });
 
