@@ -80,8 +80,6 @@ function judge(
     (write) =>
       write.outcome === "ok" &&
       write.value !== value &&
-      // An add changes nothing where something is.
-      (write.kind !== "add" || value === null) &&
       write.invoked > end + skewMax &&
       write.returned < invoked,
   );

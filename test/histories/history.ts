@@ -6,8 +6,8 @@
 export type Outcome = "ok" | "failed" | "unknown";
 
 /**
- * `add` stores where nothing is and changes nothing where something is. `update` and `delete` were told
- * that the key was there; one that was told it is not saw what a read of null sees, and is recorded so.
+ * `add` stores its value whatever was there. `update` and `delete` were told that the key was there; one
+ * that was told it is not saw what a read of null sees, and is recorded so.
  */
 export type OperationKind = "add" | "update" | "delete" | "read";
 

@@ -62,7 +62,7 @@ function apply(state: string | null, { kind, value, outcome }: Operation): strin
     case "read":
       return state === value ? state : undefined;
     case "add":
-      return state ?? value;
+      return value;
     default:
       if (state !== null) return value;
       // Whoever does not know what became of it may have changed nothing.
