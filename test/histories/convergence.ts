@@ -43,7 +43,7 @@ export function checkConvergence(
       if (read.kind !== "read" || read.outcome !== "ok") continue;
       const wrong = judge(read, writes, skewMax);
       if (wrong?.code === "phantom") violations.push({ ...wrong, key });
-      else if (wrong !== undefined && overlap && read.stale !== true) {
+      else if (wrong !== undefined && overlap && read.staleness === undefined) {
         violations.push({ code: "stale", key, message: `${describe(read)}\n  ${wrong.message}` });
       }
     }

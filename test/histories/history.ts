@@ -22,8 +22,8 @@ export interface Operation {
   /** When the answer came; infinite for an unknown outcome, which may take effect at any time or never. */
   readonly returned: number;
   readonly outcome: Outcome;
-  /** A read that did not ask for the newest; absent for one that did. */
-  readonly stale?: boolean;
+  /** How far a read may lag, in the same unit; infinite: any value that ever was. Absent: it asked for the newest. */
+  readonly staleness?: number;
 }
 
 /** Why a history is refused. The codes are what tests assert; the message is for a person. */
@@ -50,9 +50,9 @@ export function byKey(history: readonly Operation[]): ReadonlyMap<string, readon
 }
 
 /** One line for a person: `[12.0, 15.5] client-2 update "b": ok`. */
-export function describe({ client, kind, value, invoked, returned, outcome, stale }: Operation): string {
+export function describe({ client, kind, value, invoked, returned, outcome, staleness }: Operation): string {
   const end = Number.isFinite(returned) ? returned.toFixed(1) : "...";
   const what = value === null ? "nothing" : JSON.stringify(value);
-  const words = kind === "delete" ? kind : `${stale === true ? "stale " : ""}${kind} ${what}`;
+  const words = kind === "delete" ? kind : `${staleness === undefined ? "" : "stale "}${kind} ${what}`;
   return `[${invoked.toFixed(1)}, ${end}] ${client} ${words}: ${outcome}`;
 }

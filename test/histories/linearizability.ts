@@ -4,14 +4,12 @@
 // Wing, 1990). What makes it quick here: a read that fits the present state may be placed at once, since it
 // changes nothing; and an unknown update that nobody saw is left out, since nothing can depend on it.
 //
-// A stale read asks less: its value must have been current at some moment since `stalenessMax` before it
-// was asked for. That is the same question with an earlier invocation.
+// A stale read asks less: its value must have been current at some moment since `staleness` before it was
+// asked for. That is the same question with an earlier invocation.
 
 import { byKey, describe, type Operation, type Violation } from "./history.ts";
 
 export interface LinearizabilityOptions {
-  /** How far a stale read may lag, in the history's unit; infinite: any value that ever was. */
-  readonly stalenessMax?: number;
   /** Configurations looked at per key. A search that needs more is a violation `undecided`, never a pass. */
   readonly stepsMax?: number;
 }
@@ -21,11 +19,11 @@ const STEPS_MAX = 500_000;
 /** Empty when every key's operations can be ordered. */
 export function checkLinearizability(
   history: readonly Operation[],
-  { stalenessMax = Infinity, stepsMax = STEPS_MAX }: LinearizabilityOptions = {},
+  { stepsMax = STEPS_MAX }: LinearizabilityOptions = {},
 ): readonly Violation[] {
   const violations: Violation[] = [];
   for (const [key, operations] of byKey(history)) {
-    const search = new Search(prepare(operations, stalenessMax));
+    const search = new Search(prepare(operations));
     const verdict = search.run(stepsMax);
     if (verdict === "yes") continue;
     violations.push({
@@ -38,7 +36,7 @@ export function checkLinearizability(
 }
 
 /** What the search is about: without what certainly did nothing, stale reads widened, in order of invocation. */
-function prepare(operations: readonly Operation[], stalenessMax: number): readonly Operation[] {
+function prepare(operations: readonly Operation[]): readonly Operation[] {
   const seen = new Set<string | null>();
   for (const { kind, value } of operations) if (kind === "read") seen.add(value);
   return operations
@@ -49,9 +47,7 @@ function prepare(operations: readonly Operation[], stalenessMax: number): readon
     })
     .map((operation) => {
       if (operation.outcome === "unknown") return { ...operation, returned: Infinity };
-      return operation.stale === true
-        ? { ...operation, invoked: operation.invoked - stalenessMax }
-        : operation;
+      return { ...operation, invoked: operation.invoked - (operation.staleness ?? 0) };
     })
     .toSorted((left, right) => left.invoked - right.invoked);
 }

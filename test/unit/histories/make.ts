@@ -41,6 +41,11 @@ export function failed(
   return operation("failed", invoked, returned, "k", kind, value);
 }
 
-export function staleRead(invoked: number, returned: number, value: string | null): Operation {
-  return { ...ok(invoked, returned, "read", value), stale: true };
+export function staleRead(
+  invoked: number,
+  returned: number,
+  value: string | null,
+  staleness = Infinity,
+): Operation {
+  return { ...ok(invoked, returned, "read", value), staleness };
 }
