@@ -7,23 +7,42 @@ const MAGIC = 0x4d306c67;
 const HEAD_BYTES = 24;
 /** The last byte of every frame: a write that was cut off has a zero there. */
 const END_MARK = 0x5a;
-/** Every byte of a payload is combined with it, so that no sector of a whole frame is all zeros. */
-const WHITENING = 0xa5;
+/** Every four bytes of a payload are combined with it, so that no sector of a whole frame is all zeros. */
+const WHITENING = 0xa5a5a5a5;
 const SECTOR_BYTES = 512;
+/** A payload begins so many bytes after its frame. */
+export const FRAME_HEAD_BYTES = HEAD_BYTES;
 /** What a frame takes besides its payload, in bytes. */
 export const FRAME_OVERHEAD_BYTES = HEAD_BYTES + 1;
 
-/** A frame as it is written. */
-export function frameOf(payload: Buffer, sequence: number): Buffer {
-  const frame = Buffer.allocUnsafe(HEAD_BYTES + payload.length + 1);
-  frame.writeUInt32BE(MAGIC, 0);
-  frame.writeUInt32BE(payload.length, 4);
-  frame.writeBigUInt64BE(BigInt(sequence), 8);
-  frame.writeUInt32BE(crc32(payload), 16);
-  frame.writeUInt32BE(crc32(frame.subarray(0, 20)), 20);
-  for (let at = 0; at < payload.length; at += 1) frame[HEAD_BYTES + at] = (payload[at] ?? 0) ^ WHITENING;
-  frame[frame.length - 1] = END_MARK;
-  return frame;
+/**
+ * Makes a frame of the `payloadBytes` that lie behind FRAME_HEAD_BYTES in `room`, which has at least one byte
+ * more and memory of its own. Returns the part of `room` that is the frame; the payload is changed.
+ */
+export function sealFrame(room: Buffer, payloadBytes: number, sequence: number): Buffer {
+  const end = HEAD_BYTES + payloadBytes;
+  const payload = room.subarray(HEAD_BYTES, end);
+  room.writeUInt32BE(MAGIC, 0);
+  room.writeUInt32BE(payloadBytes, 4);
+  room.writeBigUInt64BE(BigInt(sequence), 8);
+  room.writeUInt32BE(crc32(payload), 16);
+  room.writeUInt32BE(crc32(room.subarray(0, 20)), 20);
+  whiten(payload);
+  room[end] = END_MARK;
+  return room.subarray(0, end + 1);
+}
+
+/** Both ways. */
+function whiten(bytes: Buffer): void {
+  const { buffer, byteOffset, length } = bytes;
+  let at = 0;
+  // Four bytes at a time where memory allows it: a quarter of the time.
+  if (byteOffset % 4 === 0) {
+    const words = new Uint32Array(buffer, byteOffset, length >>> 2);
+    for (let word = 0; word < words.length; word += 1) words[word] = (words[word] ?? 0) ^ WHITENING;
+    at = words.length * 4;
+  }
+  for (; at < length; at += 1) bytes[at] = (bytes[at] ?? 0) ^ (WHITENING & 0xff);
 }
 
 /** Bytes of payload that the head at `offset` promises; undefined when there is no whole head there. */
@@ -40,7 +59,7 @@ export function readFrame(bytes: Buffer, offset: number, sequence: number): Buff
   if (length === undefined || start + length >= bytes.length || bytes[start + length] !== END_MARK)
     return undefined;
   const payload = Buffer.from(bytes.subarray(start, start + length));
-  for (let at = 0; at < length; at += 1) payload[at] = (payload[at] ?? 0) ^ WHITENING;
+  whiten(payload);
   const whole =
     crc32(payload) === bytes.readUInt32BE(offset + 16) &&
     bytes.readBigUInt64BE(offset + 8) === BigInt(sequence);

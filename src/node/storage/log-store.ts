@@ -7,12 +7,12 @@
 // place by a rename. A batch that was cut off by a crash was never acknowledged and is dropped; anything else
 // that does not match its checksum is reported.
 
-import type { Entry, EntryKind, HardState, SnapshotMeta } from "../../consensus/seam.ts";
+import type { Entry, HardState, SnapshotMeta } from "../../consensus/seam.ts";
 import type { GroupId } from "../../model/ids.ts";
 import { pause, type Clock } from "../clock.ts";
-import { pack, unpack } from "../transport/frames.ts";
-import { FRAME_OVERHEAD_BYTES, frameOf, isTorn, readFrame } from "./log-frames.ts";
+import { FRAME_OVERHEAD_BYTES, isTorn, readFrame } from "./log-frames.ts";
 import type { LogFile, LogFolder } from "./log-folder.ts";
+import { LogFrame, readRecords } from "./log-records.ts";
 import { StoreCorruptError } from "./store.ts";
 
 /** What a group keeps besides its entries. */
@@ -65,7 +65,6 @@ const REWRITE_CHUNK_BYTES = 1 << 20;
 const REWRITE_RATIO = 4;
 /** … or holds this much that is not needed: the file is read whole at a start, and stays far from 2 GiB. */
 const REWRITE_WASTE_BYTES = 512 << 20;
-const KINDS: readonly EntryKind[] = ["noop", "command", "config"];
 
 interface Waiting {
   readonly resolve: () => void;
@@ -81,7 +80,8 @@ export class LogStore {
   /** The file reaches up to here; beyond `offset` it is zeros. */
   private allocated = 0;
   private sequence = 0;
-  private pending: Buffer[] = [];
+  private pending: LogWrite[] = [];
+  private readonly frame = new LogFrame();
   private waiting: Waiting[] = [];
   private flushing: Promise<void> | undefined;
   private isFull = false;
@@ -95,8 +95,8 @@ export class LogStore {
   /** Set when it was closed with writes that found no room: none after them may be written. */
   private givenUp: Error | undefined;
   private rewriting: Promise<void> | undefined;
-  /** Records made since a rewrite began: the new file needs them too. */
-  private sinceRewrite: Buffer[] | undefined;
+  /** Made since a rewrite began: the new file needs it too. */
+  private sinceRewrite: LogWrite[] | undefined;
 
   /** Opens or makes the store. Throws StoreCorruptError when something that was acknowledged cannot be read. */
   constructor(options: LogStoreOptions) {
@@ -129,9 +129,8 @@ export class LogStore {
   append(writes: readonly LogWrite[]): Promise<void> {
     for (const one of writes) {
       this.see(one);
-      const records = encode(one);
-      this.pending.push(...records);
-      this.sinceRewrite?.push(...records);
+      this.pending.push(one);
+      this.sinceRewrite?.push(one);
     }
     if (this.givenUp !== undefined) return Promise.reject(this.givenUp);
     if (this.pending.length === 0 && this.flushing === undefined) return Promise.resolve();
@@ -153,11 +152,12 @@ export class LogStore {
 
   private async flushLoop(): Promise<void> {
     while (this.pending.length > 0) {
-      const payload = Buffer.concat(this.pending);
-      const { waiting } = this;
+      const { pending, waiting } = this;
       this.pending = [];
       this.waiting = [];
-      if (!(await this.writeFrame(payload))) {
+      this.frame.clear();
+      for (const one of pending) this.frame.add(one);
+      if (!(await this.writeFrame(this.frame.seal(this.sequence + 1)))) {
         // Given up only when the node stops while its disk is full: nobody was promised anything.
         this.flushing = undefined;
         this.givenUp = new Error("the log was closed while its disk was full");
@@ -173,8 +173,7 @@ export class LogStore {
   }
 
   /** False only when the node stops while there is no room. */
-  private async writeFrame(payload: Buffer): Promise<boolean> {
-    const frame = frameOf(payload, this.sequence + 1);
+  private async writeFrame(frame: Buffer): Promise<boolean> {
     for (;;) {
       try {
         if (this.offset + frame.length > this.allocated) await this.allocate(frame.length);
@@ -273,7 +272,7 @@ export class LogStore {
         return offset;
       }
       this.sequence += 1;
-      for (const one of decode(payload)) this.see(one);
+      for (const one of readRecords(payload)) this.see(one);
       offset += payload.length + FRAME_OVERHEAD_BYTES;
     }
     return offset;
@@ -298,20 +297,26 @@ export class LogStore {
   private async rewrite(): Promise<void> {
     const { folder } = this.options;
     // From here on, what is made is in `since`; everything before is in what is needed.
-    const payloads = [...chunksOf(this.needed())];
-    const since: Buffer[] = [];
+    const needed = this.needed();
+    const since: LogWrite[] = [];
     this.sinceRewrite = since;
     const file = folder.open(NEW_FILE);
     let offset = 0;
     let sequence = 0;
-    const add = async (payload: Buffer): Promise<void> => {
-      sequence += 1;
-      const frame = frameOf(payload, sequence);
-      await file.write(frame, offset);
-      offset += frame.length;
+    const frame = new LogFrame();
+    const write = async (writes: readonly LogWrite[]): Promise<void> => {
+      for (const [at, one] of writes.entries()) {
+        frame.add(one);
+        if (frame.payloadBytes < REWRITE_CHUNK_BYTES && at < writes.length - 1) continue;
+        sequence += 1;
+        const bytes = frame.seal(sequence);
+        await file.write(bytes, offset);
+        offset += bytes.length;
+        frame.clear();
+      }
     };
     try {
-      for (const payload of payloads) await add(payload);
+      await write(needed);
     } catch (error) {
       this.giveUpRewrite(file, error);
       return;
@@ -324,7 +329,7 @@ export class LogStore {
     this.sinceRewrite = undefined;
     this.flushing = (async () => {
       try {
-        if (since.length > 0) await add(Buffer.concat(since));
+        await write(since);
         folder.rename(NEW_FILE, FILE);
       } catch (error) {
         this.pending.unshift(...pending);
@@ -363,73 +368,10 @@ export class LogStore {
     const writes: LogWrite[] = [];
     for (const [name, value] of this.facts) writes.push({ kind: "fact", name, value });
     for (const [group, { record, entries }] of this.groups) {
-      writes.push({ kind: "group", group, record }, { kind: "entries", group, entries: [...entries] });
+      writes.push({ kind: "group", group, record });
+      for (const entry of entries) writes.push({ kind: "entries", group, entries: [entry] });
     }
     return writes;
-  }
-}
-
-function* chunksOf(writes: readonly LogWrite[]): Generator<Buffer> {
-  let parts: Buffer[] = [];
-  let bytes = 0;
-  for (const one of writes) {
-    for (const part of encode(one)) {
-      parts.push(part);
-      bytes += part.length;
-      if (bytes < REWRITE_CHUNK_BYTES) continue;
-      yield Buffer.concat(parts);
-      parts = [];
-      bytes = 0;
-    }
-  }
-  if (parts.length > 0) yield Buffer.concat(parts);
-}
-
-/** One or more records: length (4 bytes) and msgpack. */
-function encode(one: LogWrite): Buffer[] {
-  switch (one.kind) {
-    case "group":
-      return [record(["g", one.group, one.record])];
-    case "truncate":
-      return [record(["t", one.group, one.from])];
-    case "remove":
-      return [record(["r", one.group])];
-    case "fact":
-      return [record(["f", one.name, one.value])];
-    case "entries":
-      return one.entries.map(({ index, term, kind, data }) =>
-        record(["e", one.group, index, term, KINDS.indexOf(kind), data]),
-      );
-  }
-}
-
-function record(value: readonly unknown[]): Buffer {
-  const body = pack(value);
-  const bytes = Buffer.allocUnsafe(4 + body.length);
-  bytes.writeUInt32BE(body.length, 0);
-  bytes.set(body, 4);
-  return bytes;
-}
-
-function* decode(payload: Buffer): Generator<LogWrite> {
-  for (let at = 0; at < payload.length;) {
-    const length = payload.readUInt32BE(at);
-    const [kind, name, ...rest] = unpack(payload.subarray(at + 4, at + 4 + length)) as [
-      string,
-      string,
-      ...unknown[],
-    ];
-    at += 4 + length;
-    if (kind === "g") yield { kind: "group", group: name, record: rest[0] as GroupRecord };
-    else if (kind === "t") yield { kind: "truncate", group: name, from: Number(rest[0]) };
-    else if (kind === "r") yield { kind: "remove", group: name };
-    else if (kind === "f") yield { kind: "fact", name, value: rest[0] };
-    else {
-      const [index, term, entryKind, data] = rest as [number, number, number, Uint8Array];
-      // A copy, so that one entry does not keep the whole file in memory.
-      const entry: Entry = { index, term, kind: KINDS[entryKind] ?? "noop", data: Uint8Array.from(data) };
-      yield { kind: "entries", group: name, entries: [entry] };
-    }
   }
 }
 
