@@ -155,6 +155,7 @@ export class NodeCore {
       electionTimeoutMs,
       runQuery: (group, query) => this.runQuery(group, query),
       replicasOf: (group) => shardById(this.map(), group)?.replicas ?? [],
+      zoneOf: (id) => this.map().nodes.find((node) => node.id === id)?.zone,
     });
     this.reconciler = new Reconciler({
       self,
@@ -287,8 +288,11 @@ export class NodeCore {
           consistency: Consistency;
           ttlMs: number;
         };
-        if (consistency.read === "stale") return this.runQuery(group, query);
-        return this.router.readHere(group, query, clock.nowMs() + ttlMs);
+        return this.router.readHere(group, query, consistency, clock.nowMs() + ttlMs);
+      }
+      case "read-index": {
+        const { group, ttlMs } = body as { group: GroupId; ttlMs: number };
+        return this.host.group(group).readIndex(clock.nowMs() + ttlMs);
       }
       case "snapshot":
         return this.host.snapshots.receive(from, body);

@@ -12,9 +12,11 @@ import type { MapCommand, MapResult } from "../meta/meta-machine.ts";
 import { pack } from "../transport/frames.ts";
 import type { Network } from "../transport/network.ts";
 import type { Liveness } from "./liveness.ts";
+import { StaleReads } from "./stale-reads.ts";
 import { WriteSession } from "./write-session.ts";
 
 const RETRY_MS = 20;
+const LINEARIZABLE: Consistency = { read: "linearizable", write: "quorum" };
 
 /** A read of one group, run on a replica: `node/cluster/shard-queries.ts` knows the kinds. */
 export interface Query {
@@ -37,18 +39,27 @@ export interface RouterOptions {
   readonly liveness: Liveness;
   readonly electionTimeoutMs: number;
   readonly runQuery: (group: GroupId, query: Query) => Promise<unknown>;
-  /** Nodes that hold data of the group, nearest first. */
+  /** Nodes that hold data of the group. */
   readonly replicasOf: (group: GroupId) => readonly NodeId[];
+  readonly zoneOf: (node: NodeId) => string | undefined;
 }
 
 export class Router implements ShardPath {
   private readonly options: RouterOptions;
   private readonly sessions = new Map<ShardId, WriteSession>();
   private readonly attemptMs: number;
+  private readonly stale: StaleReads;
 
   constructor(options: RouterOptions) {
     this.options = options;
-    this.attemptMs = Math.max(500, 1.5 * options.electionTimeoutMs);
+    const attemptMs = Math.max(500, 1.5 * options.electionTimeoutMs);
+    this.attemptMs = attemptMs;
+    this.stale = new StaleReads({
+      ...options,
+      attemptMs,
+      leaderOf: (group) => this.leaderOf(group),
+      readAtLeader: (group, query, deadlineMs) => this.readAtLeader(group, query, deadlineMs),
+    });
   }
 
   write(shard: ShardId, command: ShardCommand, deadlineMs: number): Promise<unknown> {
@@ -66,14 +77,18 @@ export class Router implements ShardPath {
   }
 
   async read(group: GroupId, query: Query, consistency: Consistency, deadlineMs: number): Promise<unknown> {
-    if (consistency.read === "stale") return this.readAnywhere(group, query, consistency, deadlineMs);
+    if (consistency.read === "stale") return this.stale.read(group, query, consistency, deadlineMs);
+    return this.readAtLeader(group, query, deadlineMs);
+  }
+
+  private async readAtLeader(group: GroupId, query: Query, deadlineMs: number): Promise<unknown> {
     const { value } = await this.atLeader(group, deadlineMs, async (leader, attemptMs) =>
       leader === this.options.self
-        ? this.readHere(group, query, attemptMs)
+        ? this.readHere(group, query, LINEARIZABLE, attemptMs)
         : this.options.network.call(
             leader,
             "query",
-            { group, query, consistency, ttlMs: attemptMs - this.options.clock.nowMs() },
+            { group, query, consistency: LINEARIZABLE, ttlMs: attemptMs - this.options.clock.nowMs() },
             attemptMs,
           ),
     );
@@ -101,7 +116,14 @@ export class Router implements ShardPath {
     return this.options.host.group(group).propose(data, deadlineMs);
   }
 
-  async readHere(group: GroupId, query: Query, deadlineMs: number): Promise<unknown> {
+  /** A read on this node's replica, or an error that sends it elsewhere; what a peer's call ends in. */
+  async readHere(
+    group: GroupId,
+    query: Query,
+    consistency: Consistency,
+    deadlineMs: number,
+  ): Promise<unknown> {
+    if (consistency.read === "stale") return this.stale.readHere(group, query, consistency, deadlineMs);
     await this.options.host.group(group).readIndex(deadlineMs);
     return this.options.runQuery(group, query);
   }
@@ -126,27 +148,6 @@ export class Router implements ShardPath {
           { group, data, ttlMs: deadlineMs - this.options.clock.nowMs() },
           deadlineMs,
         );
-  }
-
-  private async readAnywhere(
-    group: GroupId,
-    query: Query,
-    consistency: Consistency,
-    deadlineMs: number,
-  ): Promise<unknown> {
-    const { self, host, network, runQuery, replicasOf } = this.options;
-    const replicas = replicasOf(group);
-    if (replicas.includes(self) && host.groups.has(group)) return runQuery(group, query);
-    let last: Error | undefined;
-    for (const node of replicas) {
-      if (!network.connected(node)) continue;
-      try {
-        return await network.call(node, "query", { group, query, consistency, ttlMs: 0 }, deadlineMs);
-      } catch (error) {
-        last = error instanceof Error ? error : new Error(String(error));
-      }
-    }
-    throw last ?? noLeader(group);
   }
 
   /**

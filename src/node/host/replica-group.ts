@@ -118,9 +118,24 @@ export class ReplicaGroup {
     });
   }
 
-  /** Resolves once this replica's state holds everything that was acknowledged before the call. */
-  async readIndex(deadlineMs: number): Promise<void> {
-    await this.wait(this.readContexts, deadlineMs, (context) => this.step({ kind: "read", context }));
+  /**
+   * On the leader: resolves once this replica's state holds everything that was acknowledged before the
+   * call, with an index that covers it.
+   */
+  async readIndex(deadlineMs: number): Promise<number> {
+    return Number(
+      await this.wait(this.readContexts, deadlineMs, (context) => this.step({ kind: "read", context })),
+    );
+  }
+
+  /** Resolves once the state holds everything up to `index`. */
+  async reached(index: number, deadlineMs: number): Promise<void> {
+    await this.wait(this.readContexts, deadlineMs, (context) => {
+      const waiting = this.readContexts.get(context);
+      this.readContexts.delete(context);
+      if (waiting !== undefined) this.readyReads.push({ index, waiting });
+      this.serveReads();
+    });
   }
 
   /** Hands the protocol what was proposed since the last round, in one step: one append to each follower. */
@@ -313,7 +328,7 @@ export class ReplicaGroup {
     if (this.readyReads.length === 0) return;
     const later: typeof this.readyReads = [];
     for (const read of this.readyReads) {
-      if (read.index <= this.appliedIndex) read.waiting.resolve(undefined);
+      if (read.index <= this.appliedIndex) read.waiting.resolve(read.index);
       else later.push(read);
     }
     this.readyReads = later;
