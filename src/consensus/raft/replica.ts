@@ -46,6 +46,7 @@ import {
   handleHeartbeat,
   handleHeartbeatResponse,
   propose,
+  proposedBytes,
 } from "./replication.ts";
 import { becomeFollower, forgetLeader } from "./roles.ts";
 import { compact, install, snapshotSent } from "./snapshots.ts";
@@ -201,7 +202,7 @@ function handOut(state: RaftState): readonly Entry[] {
   const { leading } = state;
   if (leading !== undefined) {
     let bytes = 0;
-    for (const entry of entries) bytes += entry.data.byteLength;
+    for (const entry of entries) bytes += proposedBytes(entry);
     leading.uncommittedBytes = Math.max(0, leading.uncommittedBytes - bytes);
   }
   return entries;

@@ -18,7 +18,8 @@ const NO_DATA = new Uint8Array(0);
 export function becomeLeader(state: RaftState): void {
   let uncommittedBytes = 0;
   for (let index = state.commit + 1; index <= state.log.lastIndex; index += 1) {
-    uncommittedBytes += state.log.entry(index)?.data.byteLength ?? 0;
+    const entry = state.log.entry(index);
+    if (entry !== undefined) uncommittedBytes += proposedBytes(entry);
   }
   const leading: Leading = {
     opening: state.log.lastIndex + 1,
@@ -38,6 +39,11 @@ export function becomeLeader(state: RaftState): void {
   state.campaignsLost = 0;
   alignProgress(state, leading);
   appendOwn(state, leading, "noop", NO_DATA);
+}
+
+/** What an entry counts against the bound on proposals; what leaders add themselves was never refused for it. */
+export function proposedBytes({ kind, data }: Entry): number {
+  return kind === "command" ? data.byteLength : 0;
 }
 
 /** Adds one entry of the leader's own making and sends it. */

@@ -166,6 +166,7 @@ class TranscriptCluster {
       const host = new SimulatedHost(replicaOptions, membership, {
         onSend: (message) => this.#queue.push(message),
         onEffects: (at, _input, effects) => this.#report(at, effects),
+        onReplica: () => undefined,
       });
       this.#hosts.set(id, host);
     });

@@ -5,13 +5,14 @@ import type { Bug } from "../bugs/bug.ts";
 import { BUGS } from "../bugs/table.ts";
 import { bundleWorker, type Place } from "./bundle.ts";
 import type { Streams } from "./command.ts";
-import { BUG_SEEDS_MAX, type Command } from "./options.ts";
+import type { Command } from "./options.ts";
 import type { Outcome, Pool, Task } from "./pool.ts";
 
 /** What a patch gives that does not fit: found so, it would prove nothing. */
 const BROKEN_PATCH = /\b(ReferenceError|SyntaxError|TypeError)\b/;
 const PROGRESS_MS = 10_000;
 
+type BugsCommand = Command & { readonly kind: "find-bugs" };
 type MakePool = (bundle: string, jobs: number | undefined) => Pool;
 
 interface Search {
@@ -27,7 +28,7 @@ export function listBugs({ out }: Streams): void {
 
 /** Prints a row for each. Returns the exit code: 0 only when all are found. */
 export async function searchBugs(
-  command: Command & { readonly kind: "find-bugs" },
+  command: BugsCommand,
   place: Place,
   makePool: MakePool,
   streams: Streams,
@@ -36,7 +37,7 @@ export async function searchBugs(
   const clean = await bundleWorker(place);
   let missed = 0;
   for (const bug of command.bugs) {
-    const { seeds, found, seconds } = await search(bug, place, clean, command.jobs, makePool, streams);
+    const { seeds, found, seconds } = await search(bug, command, place, clean, makePool, streams);
     const head = `${found === undefined ? "MISSED" : "found "}  ${bug.name.padEnd(34)} ${lineName(bug).padEnd(14)}`;
     if (found === undefined) {
       missed += 1;
@@ -53,9 +54,9 @@ export async function searchBugs(
 
 async function search(
   bug: Bug,
+  { seedsMax, jobs }: BugsCommand,
   place: Place,
   clean: string,
-  jobs: number | undefined,
   makePool: MakePool,
   { say }: Streams,
 ): Promise<Search> {
@@ -65,7 +66,7 @@ async function search(
   let seeds = 0;
   let saidMs = started;
   const suspects: Outcome[] = [];
-  await pool.run(tasksOf(bug), (outcome) => {
+  await pool.run(tasksOf(bug, seedsMax), (outcome) => {
     seeds += 1;
     if (outcome.violation !== undefined) suspects.push(outcome);
     if (performance.now() - saidMs > PROGRESS_MS) {
@@ -79,8 +80,8 @@ async function search(
   return { seeds, found: suspect, seconds: (performance.now() - started) / 1000 };
 }
 
-function* tasksOf(bug: Bug): Generator<Task> {
-  for (let seed = 1; seed <= BUG_SEEDS_MAX; seed += 1) {
+function* tasksOf(bug: Bug, seedsMax: number): Generator<Task> {
+  for (let seed = 1; seed <= seedsMax; seed += 1) {
     const protocol = bug.protocols[seed % bug.protocols.length];
     if (protocol !== undefined) yield { protocol, seed, trace: false };
   }

@@ -8,20 +8,27 @@ import type { Bug } from "../bugs/bug.ts";
 const PROTOCOLS: readonly Protocol[] = ["raft"];
 
 /** Seeds within which a deliberate bug must be found. */
-export const BUG_SEEDS_MAX = 5000;
+const BUG_SEEDS_MAX = 5000;
 
 export const USAGE = `npm run sim -- [--protocol ${PROTOCOLS.join("|")}] [--seeds N] [--from S]   runs N seeds from S on, over all protocols without --protocol
 npm run sim -- --protocol P --seed S [--trace]   runs one seed; --trace prints what happened
 npm run sim -- --bugs                            lists the deliberate bugs
-npm run sim -- --bug NAME                        exits with 0 when the simulator finds that bug within ${BUG_SEEDS_MAX} seeds
+npm run sim -- --bug NAME                        exits with 0 when the simulator finds that bug (or several) within ${BUG_SEEDS_MAX} seeds
 npm run sim -- --all-bugs                        does so for all of them
+  --seeds N  with --bug or --all-bugs: within fewer or more seeds
   --jobs N   child processes (default: one for each processor)
 `;
 
 export type Command =
   | { readonly kind: "help" }
   | { readonly kind: "list-bugs" }
-  | { readonly kind: "find-bugs"; readonly bugs: readonly Bug[]; readonly jobs: number | undefined }
+  | {
+      readonly kind: "find-bugs";
+      readonly bugs: readonly Bug[];
+      /** Seeds that each may take. */
+      readonly seedsMax: number;
+      readonly jobs: number | undefined;
+    }
   | {
       readonly kind: "seeds";
       /** Undefined: all of them in turn. */
@@ -44,7 +51,7 @@ const SPEC = {
   seed: { type: "string" },
   trace: { type: "boolean" },
   bugs: { type: "boolean" },
-  bug: { type: "string" },
+  bug: { type: "string", multiple: true },
   "all-bugs": { type: "boolean" },
   jobs: { type: "string" },
 } as const;
@@ -58,11 +65,12 @@ export function parseCommand(args: readonly string[]): Command {
   if (searches.length > 0) {
     const [search, second] = searches;
     if (second !== undefined) throw new UsageError(`--${search} and --${second} exclude each other`);
-    for (const name of ["protocol", "seeds", "from", "seed", "trace"] as const) {
+    for (const name of ["protocol", "from", "seed", "trace"] as const) {
       if (values[name] !== undefined) throw new UsageError(`--${search} takes no --${name}`);
     }
     if (values.bugs === true) return { kind: "list-bugs" };
-    return { kind: "find-bugs", bugs: values.bug === undefined ? BUGS : [named(values.bug)], jobs };
+    const seedsMax = number("seeds", values.seeds, 1) ?? BUG_SEEDS_MAX;
+    return { kind: "find-bugs", bugs: values.bug?.map(named) ?? BUGS, seedsMax, jobs };
   }
   const protocol = protocolOf(values.protocol);
   const trace = values.trace === true;

@@ -18,10 +18,12 @@ import type {
   Message,
   ReplicaStatus,
 } from "../../../src/consensus/seam.ts";
+import { ReplicaWatch } from "../../sim/replica-watch.ts";
 import { digestOf, seededRandom, SimulatedHost, type Snapshot } from "./simulated-host.ts";
 
 const ELECTION_TICKS = 10;
 const HEARTBEAT_TICKS = 2;
+const UNCOMMITTED_BYTES_MAX = 200;
 const encoder = new TextEncoder();
 
 /** Which cluster a seed runs. */
@@ -119,6 +121,10 @@ class RandomCluster {
   readonly #seen = new Map<string, ReplicaStatus & { readonly host: unknown }>();
   readonly #initial: Membership;
   readonly #readFloor = new Map<number, number>();
+  readonly #watch = new ReplicaWatch((invariant, message) => this.#must(false, `${invariant}: ${message}`), {
+    electionTicks: ELECTION_TICKS,
+    uncommittedBytesMax: UNCOMMITTED_BYTES_MAX,
+  });
 
   constructor(seed: number, { membership, spares }: Layout) {
     this.#random = seededRandom(seed);
@@ -139,12 +145,16 @@ class RandomCluster {
           appendBytesMax: 120,
           inflightBytesMax: 400,
           inflightMessagesMax: 4,
-          uncommittedBytesMax: 200,
+          uncommittedBytesMax: UNCOMMITTED_BYTES_MAX,
         },
         membership,
         {
           onSend: (message) => this.#send(message),
           onEffects: (at, input, effects) => this.#observe(at, input, effects),
+          onReplica: (node, replica) => {
+            if (replica === undefined) this.#watch.gone(node);
+            else this.#watch.watch(node, { id: "group", replica }, arbiter);
+          },
         },
       );
       this.#hosts.set(id, host);

@@ -49,6 +49,8 @@ export interface HostEvents {
   readonly onSend: (message: Message) => void;
   /** After every step, before anything of it is done. */
   readonly onEffects: (host: SimulatedHost, input: Input, effects: Effects) => void;
+  /** A replica was made from what is on disk, or is gone. */
+  readonly onReplica: (id: string, replica: Replica | undefined) => void;
 }
 
 const decoder = new TextDecoder();
@@ -83,11 +85,13 @@ export class SimulatedHost {
     const durable: DurableState = { hardState, snapshot, entries: [...entries], applied: applied.index };
     this.state = applied;
     this.replica = createRaftReplica(this.options, durable);
+    this.#events.onReplica(this.id, this.replica);
   }
 
   /** Loses whatever was not flushed. */
   crash(): void {
     this.replica = undefined;
+    this.#events.onReplica(this.id, undefined);
     this.writes = [];
   }
 

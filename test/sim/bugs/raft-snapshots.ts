@@ -1,0 +1,115 @@
+// Raft's checklist, snapshots: lines 24 to 31.
+
+import type { Bug } from "./bug.ts";
+
+const RAFT = { checklist: "raft", protocols: ["raft"] } as const;
+const SNAPSHOTS = "src/consensus/raft/snapshots.ts";
+const TRANSFERS = "src/node/host/snapshot-transfers.ts";
+
+export const RAFT_SNAPSHOT_BUGS: readonly Bug[] = [
+  {
+    ...RAFT,
+    name: "snapshot-not-flushed",
+    lines: [24],
+    what: "the log says that a received snapshot is the state before that is on disk",
+    file: TRANSFERS,
+    find: "      await this.stores.state.flush();\n      group.step(",
+    replace: "      group.step(",
+    and: [
+      {
+        file: TRANSFERS,
+        find: "      });\n      await this.stores.state.flush();\n      return true;",
+        replace: "      });\n      return true;",
+      },
+    ],
+  },
+  {
+    ...RAFT,
+    name: "leftovers-cleaned-while-staging",
+    lines: [24],
+    what: "what an earlier snapshot left is still being deleted where a new one is being staged",
+    file: TRANSFERS,
+    find: "      await this.host.cleaned();\n",
+    replace: "",
+  },
+  {
+    ...RAFT,
+    name: "snapshot-drops-later-entries",
+    lines: [25],
+    what: "a snapshot that the log already agrees with throws away the entries behind it",
+    file: SNAPSHOTS,
+    find: "if (log.term(snapshot.index) === snapshot.term) commitTo(state, snapshot.index);\n    else switchTo",
+    replace: "switchTo",
+  },
+  {
+    ...RAFT,
+    name: "old-snapshot-installed",
+    lines: [26],
+    what: "a snapshot older than what is applied takes its place",
+    file: SNAPSHOTS,
+    find: "  if (snapshot.index > state.commit) {\n",
+    replace:
+      "  if (snapshot.index < state.commit) switchTo(state, snapshot);\n  if (snapshot.index > state.commit) {\n",
+  },
+  {
+    ...RAFT,
+    name: "snapshot-staged-over-another",
+    lines: [27],
+    what: "the begin of a snapshot clears the one that is just being installed",
+    file: TRANSFERS,
+    find: "if (this.installing.has(call.group) || group.isSwitching()) {",
+    replace: "if (this.installing.size < 0) {",
+  },
+  {
+    ...RAFT,
+    name: "snapshot-with-newest-membership",
+    lines: [28],
+    what: "a snapshot carries the newest membership instead of that of its index",
+    file: "src/consensus/raft/membership-history.ts",
+    find: "return (this.#newer.findLast((one) => one.index <= index) ?? this.#oldest).membership;",
+    replace: "return index >= 0 ? this.current : this.#oldest.membership;",
+  },
+  {
+    ...RAFT,
+    name: "snapshot-without-sessions",
+    lines: [28],
+    what: "whoever installs a snapshot keeps the sessions that it had before",
+    file: "src/node/memories/memory-machine.ts",
+    find: "    this.sessions.reload(prefix);\n",
+    replace: "",
+  },
+  {
+    ...RAFT,
+    name: "gap-behind-snapshot",
+    lines: [29],
+    what: "compaction leaves a base on disk that is one entry further than the log behind it",
+    file: "src/node/host/durable-group.ts",
+    find: "record = { ...record, snapshot: effect.compactTo };",
+    replace: "record = { ...record, snapshot: { ...effect.compactTo, index: effect.compactTo.index + 1 } };",
+  },
+  {
+    ...RAFT,
+    name: "compaction-before-flush",
+    lines: [30],
+    what: "the log is cut up to what is applied, though the state may not be on disk so far",
+    file: "src/node/host/host.ts",
+    find: "    let index = group.appliedOnDisk;\n",
+    replace: "    let index = group.applied;\n",
+    and: [
+      {
+        file: "src/node/host/host.ts",
+        find: "    if (group.appliedOnDisk < group.applied) void this.options.stores.state.flush();\n    if (group.appliedOnDisk <= status.first) return;\n",
+        replace: "",
+      },
+    ],
+  },
+  {
+    ...RAFT,
+    name: "lost-state-read-as-empty",
+    lines: [31],
+    what: "a replica whose state is older than its log's beginning starts with what there is",
+    file: "src/node/host/durable-group.ts",
+    find: "if (applied < record.snapshot.index) throw new StoreCorruptError(key);",
+    replace: "",
+  },
+];

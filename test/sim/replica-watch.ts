@@ -1,0 +1,343 @@
+// What a replica may not do, whatever comes of it in the end: held against every step of every replica, so that
+// a broken promise is seen where it is broken. Many of these would otherwise take a rare crash to show. Most
+// are about any protocol behind the seam; those about raft's messages see nothing in others.
+
+import { isVoter, sameMembership } from "../../src/consensus/membership.ts";
+import { isRaftMessage, type RaftMessage } from "../../src/consensus/raft/messages.ts";
+import type { Effects, Entry, Input, Membership, Replica, ReplicaStatus } from "../../src/consensus/seam.ts";
+import { decodeMembership } from "../../src/consensus/membership.ts";
+import type { GroupId, NodeId } from "../../src/model/ids.ts";
+
+export interface WatchLimits {
+  readonly electionTicks: number;
+  readonly uncommittedBytesMax: number;
+}
+
+/** What the watch needs of a replica group of the host. */
+interface WatchedGroup {
+  readonly id: GroupId;
+  readonly replica: Replica;
+}
+
+/** What all replicas of a group have shown together. */
+interface Group {
+  readonly replicas: Map<NodeId, Watched>;
+  commitMax: number;
+  /** Committed memberships by index, in rising order. */
+  readonly memberships: { readonly index: number; readonly membership: Membership }[];
+  /** Whom a voter's delivered vote of a term was for. */
+  readonly votes: Map<string, NodeId>;
+}
+
+/** A running replica. */
+interface Watched {
+  readonly node: NodeId;
+  readonly group: Group;
+  readonly name: string;
+  readonly replica: Replica;
+  readonly isArbiter: boolean;
+  status: ReplicaStatus;
+  ticks: number;
+  /** The tick in which something of a peer came last. */
+  readonly heard: Map<NodeId, number>;
+  leadsSinceTick: number;
+  leaderHeardTick: number;
+  readonly readFloors: Map<number, number>;
+}
+
+export class ReplicaWatch {
+  readonly #violate: (invariant: string, message: string) => void;
+  readonly #limits: WatchLimits;
+  readonly #groups = new Map<GroupId, Group>();
+
+  constructor(violate: (invariant: string, message: string) => void, limits: WatchLimits) {
+    this.#violate = violate;
+    this.#limits = limits;
+  }
+
+  /** Watches the groups that a node's host has and will have. */
+  attach(node: NodeId, groups: Map<GroupId, WatchedGroup>, isArbiter: (group: GroupId) => boolean): void {
+    const set = groups.set.bind(groups);
+    groups.set = (id, group) => {
+      this.watch(node, group, isArbiter(id));
+      return set(id, group);
+    };
+    for (const group of groups.values()) this.watch(node, group, isArbiter(group.id));
+  }
+
+  /** Its process is gone. */
+  gone(node: NodeId): void {
+    for (const group of this.#groups.values()) group.replicas.delete(node);
+  }
+
+  watch(node: NodeId, { id, replica }: WatchedGroup, isArbiter: boolean): void {
+    const group = this.#group(id);
+    const status = replica.status();
+    const watched: Watched = {
+      node,
+      group,
+      name: `${node} in ${id}`,
+      replica,
+      isArbiter,
+      status,
+      ticks: 0,
+      heard: new Map(),
+      leadsSinceTick: 0,
+      leaderHeardTick: Number.NEGATIVE_INFINITY,
+      readFloors: new Map(),
+    };
+    group.replicas.set(node, watched);
+    const base = replica.snapshotAt(status.first - 1);
+    if (base !== undefined && base.membership.voters.length > 0 && group.memberships.length === 0) {
+      group.memberships.push({ index: base.index, membership: base.membership });
+    }
+    const step = replica.step.bind(replica);
+    replica.step = (input) => {
+      const before = watched.status;
+      if (input.kind === "read") watched.readFloors.set(input.context, group.commitMax);
+      this.#hear(watched, input);
+      const effects = step(input);
+      if (group.replicas.get(node) === watched) this.#judge(watched, before, input, effects);
+      return effects;
+    };
+  }
+
+  #group(id: GroupId): Group {
+    let group = this.#groups.get(id);
+    if (group === undefined) {
+      group = { replicas: new Map(), commitMax: 0, memberships: [], votes: new Map() };
+      this.#groups.set(id, group);
+    }
+    return group;
+  }
+
+  #must(holds: boolean, invariant: string, message: () => string): void {
+    if (!holds) this.#violate(invariant, message());
+  }
+
+  #hear(watched: Watched, input: Input): void {
+    if (input.kind === "tick") watched.ticks += 1;
+    if (input.kind !== "message") return;
+    const { message } = input;
+    watched.heard.set(message.from, watched.ticks);
+    if (!isRaftMessage(message) || message.kind !== "vote-response" || !message.granted) return;
+    const key = `${message.from}@${message.term}`;
+    const earlier = watched.group.votes.get(key);
+    watched.group.votes.set(key, watched.node);
+    this.#must(
+      earlier === undefined || earlier === watched.node,
+      "one-vote-per-term",
+      () => `${message.from} voted in term ${message.term} for ${earlier} and for ${watched.name}`,
+    );
+  }
+
+  #judge(watched: Watched, before: ReplicaStatus, input: Input, effects: Effects): void {
+    const after = watched.replica.status();
+    watched.status = after;
+    this.#judgePositions(watched, before, after);
+    this.#judgeRole(watched, before, input);
+    if (effects.accepted.length > 0) this.#judgeBounds(watched, before);
+    this.#judgeReads(watched, effects);
+    this.#judgeLog(watched, before, input, effects);
+    for (const message of effects.send) {
+      if (isRaftMessage(message)) this.#judgeSent(watched, before, message);
+    }
+    for (const entry of effects.committed) this.#noteCommitted(watched.group, entry);
+    watched.group.commitMax = Math.max(watched.group.commitMax, after.commit);
+  }
+
+  #judgePositions({ name }: Watched, before: ReplicaStatus, after: ReplicaStatus): void {
+    const { term, commit, applied, durable, last } = after;
+    this.#must(
+      term >= before.term && commit >= before.commit && applied >= before.applied,
+      "only-grows",
+      () => `${name}: term ${before.term} to ${term}, commit ${before.commit} to ${commit}`,
+    );
+    this.#must(
+      applied <= commit && commit <= last && durable <= last,
+      "applied-commit-last",
+      () => `${name}: applied ${applied}, commit ${commit}, durable ${durable}, last ${last}`,
+    );
+    if (before.term !== term || before.role !== "leader" || after.role !== "leader") return;
+    for (const { node, match } of after.progress) {
+      const known = before.progress.find((one) => one.node === node)?.match ?? 0;
+      this.#must(match >= known, "match-only-grows", () => `${name}: ${node} from ${known} to ${match}`);
+    }
+  }
+
+  #judgeRole(watched: Watched, before: ReplicaStatus, input: Input): void {
+    const { status, name, node, ticks } = watched;
+    const { electionTicks } = this.#limits;
+    if (status.role === "leader" && before.role !== "leader") watched.leadsSinceTick = ticks;
+    const committed = watched.replica.snapshotAt(status.applied)?.membership;
+    if (status.role === "candidate" && before.role !== "candidate") {
+      const votes = isVoter(status.membership, node) || (committed !== undefined && isVoter(committed, node));
+      const applies = status.applied < status.commit;
+      this.#must(votes || applies, "learners-do-not-campaign", () => `${name} campaigns as a learner`);
+    }
+    if (input.kind === "tick" && status.role === "leader") {
+      const since = Math.max(watched.leadsSinceTick, ticks - 3 * electionTicks);
+      const isHeard = (voter: NodeId): boolean => voter === node || (watched.heard.get(voter) ?? -1) >= since;
+      const { voters, outgoing } = status.membership;
+      const heard = [voters, outgoing].every(
+        (half) => half.length === 0 || 2 * half.filter(isHeard).length > half.length,
+      );
+      const isNew = ticks - watched.leadsSinceTick <= 3 * electionTicks;
+      this.#must(heard || isNew, "check-quorum", () => `${name} leads and hears from no majority`);
+      const lostIndex = committed !== undefined && status.applied >= status.commit;
+      const isOut = lostIndex && !isVoter(committed, node) && sameMembership(committed, status.membership);
+      this.#must(!isOut, "removed-leader-resigns", () => `${name} leads a group that has let it go`);
+    }
+    if (input.kind !== "message" || !isRaftMessage(input.message)) return;
+    const { message } = input;
+    if (message.kind === "pre-vote") {
+      this.#must(
+        before.term === status.term && before.vote === status.vote,
+        "pre-vote-changes-nothing",
+        () => `${name}: a pre-vote of ${message.from} moved term ${before.term} to ${status.term}`,
+      );
+    }
+    if (message.kind === "vote" && !message.transfer && status.term > before.term) {
+      const follows =
+        before.leader !== "" && before.leader !== node && ticks - watched.leaderHeardTick < electionTicks;
+      this.#must(
+        !follows && before.role !== "leader",
+        "leader-is-protected",
+        () => `${name} leaves its live leader for a campaign of ${message.from}`,
+      );
+    }
+    const isLeaders = message.kind === "append" || message.kind === "heartbeat";
+    if (isLeaders && status.leader === message.from && message.term === status.term) {
+      watched.leaderHeardTick = ticks;
+    }
+  }
+
+  #judgeBounds({ name, status, replica }: Watched, before: ReplicaStatus): void {
+    const max = this.#limits.uncommittedBytesMax;
+    let bytes = 0;
+    let last = 0;
+    for (let index = status.commit + 1; index <= status.last; index += 1) {
+      const entry = replica.entry(index);
+      if (entry?.kind !== "command") continue;
+      last = entry.data.byteLength;
+      bytes += last;
+    }
+    this.#must(
+      bytes - last <= max || before.role !== "leader",
+      "uncommitted-is-bounded",
+      () => `${name} took proposals with ${bytes} bytes uncommitted; ${max} is the bound`,
+    );
+  }
+
+  #judgeReads(watched: Watched, effects: Effects): void {
+    const { name, readFloors } = watched;
+    for (const { context } of effects.refusedReads) readFloors.delete(context);
+    for (const { context, index } of effects.reads) {
+      const floor = readFloors.get(context) ?? 0;
+      readFloors.delete(context);
+      this.#must(!watched.isArbiter, "arbiter-serves-no-read", () => `${name} confirms a read`);
+      this.#must(
+        index >= floor,
+        "read-index",
+        () => `${name} confirms a read at ${index}; ${floor} was committed when it came`,
+      );
+    }
+  }
+
+  #judgeLog(watched: Watched, before: ReplicaStatus, input: Input, effects: Effects): void {
+    const { name, status, replica, group } = watched;
+    const { persist } = effects;
+    if (persist === undefined) return;
+    const { truncateFrom, entries, compactTo } = persist;
+    if (truncateFrom !== undefined && input.kind === "message" && input.message.kind === "append") {
+      this.#must(
+        entries?.[0]?.index === truncateFrom,
+        "truncates-on-conflict",
+        () => `${name} truncates from ${truncateFrom} without anything in its place`,
+      );
+    }
+    if (truncateFrom !== undefined) {
+      for (let index = status.last; index >= status.first; index -= 1) {
+        const entry = replica.entry(index);
+        if (entry?.kind !== "config") continue;
+        this.#must(
+          sameMembership(status.membership, decodeMembership(entry.data)),
+          "membership-of-the-log",
+          () => `${name} does not use the membership at ${index}, the newest of its log`,
+        );
+        break;
+      }
+    }
+    const isLeader = before.role === "leader" && status.role === "leader" && before.term === status.term;
+    for (const entry of entries ?? []) {
+      if (entry.kind === "config" && isLeader) this.#judgeChange(watched, before, entry);
+    }
+    if (compactTo !== undefined)
+      this.#judgeSnapshotMembership(name, group, compactTo.index, compactTo.membership);
+    if (persist.snapshot !== undefined) {
+      this.#judgeSnapshotMembership(name, group, persist.snapshot.index, persist.snapshot.membership);
+    }
+  }
+
+  /** A leader put a new membership into its log. */
+  #judgeChange({ name, replica, status }: Watched, before: ReplicaStatus, entry: Entry): void {
+    const commit = Math.max(before.commit, status.commit);
+    const committed = replica.entry(commit);
+    this.#must(
+      committed === undefined || committed.term === entry.term,
+      "change-after-own-term",
+      () => `${name} changes members in term ${entry.term} with only term ${committed?.term} committed`,
+    );
+    for (let index = commit + 1; index < entry.index; index += 1) {
+      this.#must(
+        replica.entry(index)?.kind !== "config",
+        "one-change-at-a-time",
+        () => `${name} changes members at ${entry.index} while the change at ${index} is not committed`,
+      );
+    }
+    const { voters, arbiters } = decodeMembership(entry.data);
+    this.#must(
+      voters.some((voter) => !arbiters.includes(voter)),
+      "somebody-votes",
+      () => `${name} leaves nobody who votes and holds data`,
+    );
+  }
+
+  #judgeSnapshotMembership(name: string, group: Group, index: number, membership: Membership): void {
+    if (index > group.commitMax) return;
+    const due = group.memberships.findLast((one) => one.index <= index)?.membership;
+    this.#must(
+      due === undefined || membership.voters.length === 0 || sameMembership(due, membership),
+      "snapshot-membership",
+      () =>
+        `${name}: the snapshot at ${index} names ${membership.voters.join(" ")}, due is ${due?.voters.join(" ")}`,
+    );
+  }
+
+  #judgeSent({ name, group, status, isArbiter }: Watched, before: ReplicaStatus, message: RaftMessage): void {
+    const promises =
+      message.kind === "vote" ||
+      message.kind === "append-accepted" ||
+      (message.kind === "vote-response" && message.granted);
+    this.#must(
+      !promises,
+      "promise-waits-for-flush",
+      () => `${name}: ${message.kind} does not wait for the flush`,
+    );
+    if (message.kind !== "timeout-now" || before.role !== "leader") return;
+    const successor = group.replicas.get(message.to);
+    if (successor === undefined) return;
+    const { last } = successor.status;
+    this.#must(
+      last >= before.last || status.role !== "leader",
+      "transfer-to-one-that-has-everything",
+      () =>
+        `${name} asks ${message.to} to campaign, which has ${last} of ${before.last}${isArbiter ? ", for an arbiter" : ""}`,
+    );
+  }
+
+  #noteCommitted(group: Group, entry: Entry): void {
+    if (entry.kind !== "config" || (group.memberships.at(-1)?.index ?? -1) >= entry.index) return;
+    group.memberships.push({ index: entry.index, membership: decodeMembership(entry.data) });
+  }
+}
