@@ -56,6 +56,18 @@ export interface ReplicaView {
   readonly lagEntries: number | null;
   readonly lagBytes: number | null;
   readonly lagMs: number | null;
+  /** Quorum protocol: writes that other nodes keep for it. */
+  readonly hints?: number;
+  /** Quorum protocol: keys in which it is known to differ from another copy. */
+  readonly divergentKeys?: number;
+  /** Quorum protocol: whether it answers; absent where it did not say. */
+  readonly copy?: "serving" | "filling" | "rebuilding";
+}
+
+/** Unique: rounds are compared first, then the names of the proposers. */
+export interface Ballot {
+  readonly round: number;
+  readonly proposer: NodeId;
 }
 
 export interface ShardView {
@@ -65,6 +77,10 @@ export interface ShardView {
   readonly state: ShardState;
   readonly leader: NodeId | null;
   readonly term: number;
+  /** Set where there is no leader by design (quorum protocol). */
+  readonly leaderless?: true;
+  /** Paxos: the highest ballot that a replica promised; the leader is its proposer once it was elected. */
+  readonly ballot?: Ballot;
   readonly memories: number | null;
   readonly bytes: number | null;
   readonly replicas: readonly ReplicaView[];
@@ -98,6 +114,8 @@ export interface ClusterView {
   readonly totalShards: number;
   /** Data copies each shard should have. */
   readonly copies: number;
+  /** Quorum protocol: how many of them a read asks and a write waits for where a request asks for no other level. */
+  readonly levels?: { readonly read: number; readonly write: number };
   readonly replication: {
     /** Log entries that every live replica of their shard has. */
     readonly totalReplicated: number;
@@ -107,6 +125,9 @@ export interface ClusterView {
     readonly failed: number;
     /** Largest over all replicas. */
     readonly lagMs: number;
+    /** Quorum protocol: writes that nodes keep for copies that missed them, and keys known to differ. */
+    readonly hints?: number;
+    readonly divergentKeys?: number;
   };
   readonly nodes: readonly NodeView[];
   readonly shards: readonly ShardView[];

@@ -4,6 +4,7 @@
 //   nothing-answered       unavailable  no node answered
 //   shard-down             unavailable  no replica of a shard is on a node that answers
 //   shard-leaderless       unavailable  a shard has replicas but no leader: it takes no writes
+//   shard-below-level      unavailable  quorum protocol: fewer copies answer than a read or a write asks for
 //   node-down              degraded     a node does not answer, and no other node heard of it lately
 //   node-suspect           degraded     a node does not answer, but another node heard of it lately
 //   node-refused           degraded     other nodes take no connection from a node: it is not the one they knew
@@ -61,7 +62,8 @@ function nothingAnswered(view: EngineView): Reason {
 }
 
 function* unservedShards(view: EngineView): Generator<Reason> {
-  const down = view.shards.filter((shard) => shard.state === "down");
+  yield* belowLevel(view);
+  const down = view.shards.filter((shard) => shard.state === "down" && answering(shard) === 0);
   if (down.length > 0) {
     yield {
       code: "shard-down",
@@ -77,6 +79,29 @@ function* unservedShards(view: EngineView): Generator<Reason> {
       hint: "an election takes a moment; if it lasts, a majority of the replicas is missing: start their nodes",
     };
   }
+}
+
+/** How many copies of a leaderless shard can be asked; 0 of one with a leader, which needs no counting. */
+function answering({ leaderless, replicas }: ShardView): number {
+  if (leaderless !== true) return 0;
+  return replicas.filter(({ state, copy }) => state !== "down" && copy === "serving").length;
+}
+
+/** Quorum protocol: some copies answer, but fewer than the manifest's R or W. */
+function* belowLevel({ shards, levels, copies }: EngineView): Generator<Reason> {
+  if (levels === undefined) return;
+  const short = shards.filter((shard) => shard.state === "down" && answering(shard) > 0);
+  if (short.length === 0) return;
+  const least = Math.min(...short.map(answering));
+  const missed = [
+    ...(least < levels.read ? [`no reads (R is ${levels.read})`] : []),
+    ...(least < levels.write ? [`no writes (W is ${levels.write})`] : []),
+  ];
+  yield {
+    code: "shard-below-level",
+    message: `${counted(short, "takes", "take")} ${missed.join(" and ")}, ${least} of ${copies} copies ${least === 1 ? "answers" : "answer"}: ${named(short)}`,
+    hint: "start the nodes that are down; until then a request can ask for less: `--consistency one`",
+  };
 }
 
 function* nodeReasons(nodes: readonly NodeView[]): Generator<Reason> {

@@ -6,6 +6,7 @@ import type { CallOptions, Engine, EngineView } from "../engines/engine.ts";
 import { Mem0ctlError } from "../model/errors.ts";
 import { groupName, META_GROUP } from "../model/ids.ts";
 import type { GroupId, NodeId } from "../model/ids.ts";
+import type { Ballot } from "../model/view.ts";
 import { unknownNode } from "./up.ts";
 
 export interface GroupLeader {
@@ -13,6 +14,10 @@ export interface GroupLeader {
   readonly group: GroupId;
   readonly leader: NodeId | null;
   readonly term: number;
+  /** Paxos: the highest ballot that was promised. */
+  readonly ballot?: Ballot;
+  /** Quorum protocol: there is none by design. */
+  readonly leaderless?: true;
 }
 
 export interface LeadersView {
@@ -41,7 +46,13 @@ function leadersOf(view: EngineView): LeadersView {
     cluster: view.cluster,
     groups: [
       { group: META_GROUP, leader: view.leader, term: view.term },
-      ...view.shards.map(({ id, leader, term }) => ({ group: id, leader, term })),
+      ...view.shards.map(({ id, leader, term, ballot, leaderless }) => ({
+        group: id,
+        leader,
+        term,
+        ...(ballot === undefined ? {} : { ballot }),
+        ...(leaderless === undefined ? {} : { leaderless }),
+      })),
     ],
     nodes: view.nodes.map(({ id, leads }) => ({ node: id, leads })),
   };
@@ -49,7 +60,7 @@ function leadersOf(view: EngineView): LeadersView {
 
 /**
  * Hands leadership of one group to `to`, or to its best caught-up replica when `to` is absent.
- * @throws Mem0ctlError `unknown-shard`, `unknown-node`, `not-a-replica`, `no-leader`, and what the node
+ * @throws Mem0ctlError `unknown-shard`, `leaderless-by-design`, `unknown-node`, `not-a-replica`, `no-leader`, and what the node
  *   answers; `transfer-not-seen` (kind unknown-outcome) when the new leader did not show up in time.
  */
 export async function transferLeader(
@@ -87,6 +98,17 @@ function checkTransfer(view: EngineView, group: GroupId, to: NodeId | undefined)
   if (to !== undefined && !nodes.includes(to)) throw unknownNode(to, nodes);
   const found = leaderOf(view, group);
   if (found === undefined) throw unknownShard(group, view.totalShards);
+  if (found.leaderless === true) {
+    throw new Mem0ctlError(
+      "invalid",
+      "leaderless-by-design",
+      `${groupName(group)} has no leader to transfer: it is leaderless by design`,
+      {
+        why: "in the quorum protocol any node coordinates reads and writes; only the metadata group has a leader",
+        hint: "`mem0ctl leader transfer meta` moves the cluster leader",
+      },
+    );
+  }
   const replicas = view.shards.find((shard) => shard.id === group)?.replicas;
   if (to !== undefined && replicas !== undefined) {
     const replica = replicas.find(({ node }) => node === to);

@@ -3,6 +3,7 @@
 
 import type { CallOptions, Engine } from "../engines/engine.ts";
 import type { NodeId, ShardId } from "../model/ids.ts";
+import type { Ballot } from "../model/view.ts";
 import { shardOfKey, sliceLabel } from "../topology/shard-map.ts";
 import { slotOf } from "../topology/slots.ts";
 
@@ -19,6 +20,10 @@ export interface KeyLocation {
   readonly leader: NodeId | null;
   /** null when the cluster did not answer. */
   readonly term: number | null;
+  /** Paxos: the highest ballot that was promised. */
+  readonly ballot?: Ballot;
+  /** Quorum protocol: there is no leader by design. */
+  readonly leaderless?: true;
   /** Data replicas, preferred leader first. */
   readonly replicas: readonly NodeId[];
   readonly arbiters: readonly NodeId[];
@@ -39,6 +44,8 @@ export async function locateKey(engine: Engine, key: string, options: CallOption
     pinned: map.strategy === "directory" && Object.hasOwn(map.directory, key),
     leader: shard?.leader ?? null,
     term: shard?.term ?? null,
+    ...(shard?.ballot === undefined ? {} : { ballot: shard.ballot }),
+    ...(view.protocol === "quorum" ? { leaderless: true } : {}),
     replicas: slice.replicas,
     arbiters: slice.arbiters,
     epoch: map.epoch,

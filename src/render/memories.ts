@@ -38,6 +38,8 @@ export function renderMemories(
     { title: "MEMORY", text: (memory) => memory.memory, widthMin: 28, linesMax: 3 },
   ];
   if (options.wide === true) {
+    // A table that goes on below repeats its first column, which has to say which memory it is.
+    columns.sort((a, b) => Number(b.title === "ID") - Number(a.title === "ID"));
     columns.splice(
       -1,
       0,

@@ -8,25 +8,23 @@ import { safeText } from "./safe.ts";
 import { type Column, renderTable } from "./table.ts";
 import { hang } from "./text.ts";
 import type { Theme } from "./theme.ts";
-import { known, number, stateStyle, stateText } from "./words.ts";
+import { isLeaderless, known, number, stateStyle, stateText } from "./words.ts";
+
+type NodesShown = Pick<ClusterView, "nodes" | "protocol">;
 
 interface NodesOptions {
   readonly wide?: boolean;
 }
 
 /** The table of all nodes; below it, why some are not up. */
-export function renderNodes(
-  view: Pick<ClusterView, "nodes">,
-  theme: Theme,
-  options: NodesOptions = {},
-): string {
-  const table = nodesTable(view.nodes, theme, options);
+export function renderNodes(view: NodesShown, theme: Theme, options: NodesOptions = {}): string {
+  const table = nodesTable(view, theme, options);
   const troubles = view.nodes.flatMap((node) => troubleOf(node, theme));
   return troubles.length === 0 ? `${table}\n` : `${table}\n\n${troubles.join("\n")}\n`;
 }
 
 /** Only the table, without a final line end; `wide` has every column and is never cut. */
-export function nodesTable(nodes: readonly NodeView[], theme: Theme, { wide = false }: NodesOptions): string {
+export function nodesTable(view: NodesShown, theme: Theme, { wide = false }: NodesOptions): string {
   const columns: Column<NodeView>[] = [
     { title: "NODE", text: (node) => node.id, widthMin: 12 },
     {
@@ -37,7 +35,15 @@ export function nodesTable(nodes: readonly NodeView[], theme: Theme, { wide = fa
     { title: "ROLE", text: (node) => node.role },
     { title: "ZONE", text: (node) => node.zone, dropRank: 2, widthMin: 6 },
     { title: "ADDRESS", text: (node) => node.address, dropRank: 3 },
-    { title: "LEADS", text: (node) => number(theme, node.leads), align: "right" },
+    ...(isLeaderless(view)
+      ? []
+      : [
+          {
+            title: view.protocol === "paxos" ? "PROPOSES" : "LEADS",
+            text: (node: NodeView) => number(theme, node.leads),
+            align: "right" as const,
+          },
+        ]),
     { title: "REPLICAS", text: (node) => number(theme, node.replicas), align: "right" },
     { title: "MEMORIES", text: (node) => number(theme, node.memories), align: "right", dropRank: 1 },
   ];
@@ -50,7 +56,7 @@ export function nodesTable(nodes: readonly NodeView[], theme: Theme, { wide = fa
       { title: "VERSION", text: (node) => known(node.version, String) },
     );
   }
-  return renderTable(theme, columns, nodes, { fit: !wide });
+  return renderTable(theme, columns, view.nodes, { fit: !wide });
 }
 
 function troubleOf(node: NodeView, theme: Theme): string[] {

@@ -6,14 +6,16 @@ import type { ClusterView, ReplicaView, ShardView } from "../model/view.ts";
 import { safeText } from "./safe.ts";
 import { type Column, renderTable } from "./table.ts";
 import type { Theme } from "./theme.ts";
-import { UNKNOWN, known, number, stateStyle, stateText } from "./words.ts";
+import { UNKNOWN, amount, isLeaderless, known, number, stateStyle, stateText } from "./words.ts";
+
+type LagShown = Pick<ClusterView, "shards" | "replication" | "protocol">;
 
 interface Row extends ReplicaView {
   readonly shard: ShardView;
 }
 
 export function renderReplicaLag(
-  view: Pick<ClusterView, "shards" | "replication">,
+  view: LagShown,
   theme: Theme,
   { wide = false }: { readonly wide?: boolean } = {},
 ): string {
@@ -24,25 +26,49 @@ export function renderReplicaLag(
   if (rows.length === 0)
     return `${totals(view, all, theme)}\nno replicas besides the leaders: nothing can lag\n`;
   const calm = (row: Row) => (row.lagMs === 0 && row.lagEntries === 0 ? theme.dim : undefined);
+  const inCopies = isLeaderless(view);
   const columns: Column<Row>[] = [
     { title: "SHARD", text: (row) => row.shard.id, align: "right" },
     { title: "REPLICA", text: (row) => row.node, widthMin: 12 },
-    { title: "ROLE", text: (row) => row.role, dropRank: 2 },
+    inCopies
+      ? { title: "COPY", text: (row) => row.copy ?? UNKNOWN, dropRank: 2 }
+      : { title: "ROLE", text: (row) => row.role, dropRank: 2 },
     {
       title: "STATE",
       text: (row) => stateText(theme, row.state),
       style: (row) => stateStyle(theme, row.state),
     },
-    { title: "LEADER", text: (row) => row.shard.leader ?? UNKNOWN, dropRank: 1 },
-    { title: "ENTRIES", text: (row) => number(theme, row.lagEntries), align: "right", style: calm },
-    { title: "BYTES", text: (row) => known(row.lagBytes, formatBytes), align: "right", style: calm },
+    ...(inCopies ? copyColumns(theme, calm) : logColumns(view, theme, calm)),
     { title: "LAG", text: (row) => known(row.lagMs, formatDuration), align: "right", style: calm },
   ];
   return `${totals(view, all, theme)}\n\n${renderTable(theme, columns, rows, { fit: !wide })}\n`;
 }
 
+function logColumns({ protocol }: LagShown, theme: Theme, calm: Column<Row>["style"]): Column<Row>[] {
+  const style = calm === undefined ? {} : { style: calm };
+  return [
+    {
+      title: protocol === "paxos" ? "PROPOSER" : "LEADER",
+      text: (row) => row.shard.leader ?? UNKNOWN,
+      dropRank: 1,
+    },
+    { title: "ENTRIES", text: (row) => number(theme, row.lagEntries), align: "right", ...style },
+    { title: "BYTES", text: (row) => known(row.lagBytes, formatBytes), align: "right", ...style },
+  ];
+}
+
+/** A leaderless copy is behind by what others keep for it, and by what comparing found. */
+function copyColumns(theme: Theme, calm: Column<Row>["style"]): Column<Row>[] {
+  const style = calm === undefined ? {} : { style: calm };
+  return [
+    { title: "WRITES", text: (row) => number(theme, row.lagEntries), align: "right", ...style },
+    { title: "HINTS", text: (row) => number(theme, row.hints ?? null), align: "right", ...style },
+    { title: "DIVERGENT", text: (row) => number(theme, row.divergentKeys ?? null), align: "right", ...style },
+  ];
+}
+
 /** `48 replicas: 46 replicating, 2 down; largest lag 1.2 s: shard 3 on node-3`. */
-function totals(view: Pick<ClusterView, "replication">, rows: readonly Row[], theme: Theme): string {
+function totals(view: LagShown, rows: readonly Row[], theme: Theme): string {
   const states = (["replicating", "probing", "snapshot", "down"] as const)
     .map((state) => ({ state, count: rows.filter((row) => row.state === state).length }))
     .filter(({ count }) => count > 0)
@@ -55,7 +81,10 @@ function totals(view: Pick<ClusterView, "replication">, rows: readonly Row[], th
     worst === undefined
       ? "none is behind"
       : `largest lag ${formatDuration(worst.lagMs ?? 0)}: shard ${safeText(worst.shard.id)} on ${safeText(worst.node)}`;
-  const { totalReplicated, pending, failed } = view.replication;
-  return `${number(theme, rows.length)} ${rows.length === 1 ? "replica" : "replicas"}: ${states.join(", ")}; ${lag}
-${number(theme, totalReplicated)} entries replicated, ${number(theme, pending)} pending, ${number(theme, failed)} failed`;
+  const { totalReplicated, pending, failed, hints, divergentKeys } = view.replication;
+  const counts = isLeaderless(view)
+    ? `${number(theme, totalReplicated)} writes on every copy, ${amount(theme, hints ?? 0, "hint pending", "hints pending")}, ${amount(theme, divergentKeys ?? 0, "key diverges", "keys diverge")}`
+    : `${number(theme, totalReplicated)} entries replicated, ${number(theme, pending)} pending`;
+  return `${amount(theme, rows.length, "replica", "replicas")}: ${states.join(", ")}; ${lag}
+${counts}, ${number(theme, failed)} failed`;
 }

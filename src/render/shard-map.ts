@@ -6,6 +6,7 @@ import type { ClusterView, NodeView, ReplicaView, ShardState, ShardView } from "
 import { safeText } from "./safe.ts";
 import { counted, displayWidth, hang, padEnd, padStart, runs, truncate } from "./text.ts";
 import type { Style, Theme } from "./theme.ts";
+import { isLeaderless } from "./words.ts";
 
 const CELL_SHARDS_MAX = 256;
 const NODE_COLUMNS_MAX = 24;
@@ -15,12 +16,12 @@ const GAP = "  ";
 
 export type ShardMapView = Pick<
   ClusterView,
-  "cluster" | "sharding" | "epoch" | "copies" | "totalShards" | "nodes" | "shards"
+  "cluster" | "protocol" | "sharding" | "epoch" | "copies" | "totalShards" | "nodes" | "shards"
 >;
 
 /** The picture, its legend, and what is wrong with which shards; no line wider than the theme says. */
 export function renderShardMap(view: ShardMapView, theme: Theme): string {
-  const title = `${theme.bold(safeText(view.cluster))}  ${counted(view.totalShards, "shard")} by ${view.sharding}, ${counted(view.copies, "copy", "copies")} each, epoch ${view.epoch}`;
+  const title = `${theme.bold(safeText(view.cluster))}  ${counted(view.totalShards, "shard")} by ${view.sharding}, ${counted(view.copies, "copy", "copies")} each, ${isLeaderless(view) ? "leaderless by design, " : ""}epoch ${view.epoch}`;
   const picture = view.shards.length > CELL_SHARDS_MAX ? drawShares(view, theme) : drawCells(view, theme);
   const troubles = troublesOf(view, theme);
   return `${[title, picture.grid, picture.legend, ...troubles].join("\n\n")}\n`;
@@ -38,11 +39,16 @@ interface Glyph {
   readonly meaning: string;
 }
 
-function glyphs(theme: Theme) {
+/** Copies of a leaderless shard are all alike. */
+function glyphs(theme: Theme, { protocol }: Pick<ShardMapView, "protocol">) {
   const { symbols } = theme;
+  const isPaxos = protocol === "paxos";
   return {
-    leader: { text: symbols.leader, style: theme.good, meaning: "leader" },
-    follower: { text: symbols.follower, style: theme.accent, meaning: "follower" },
+    leader: { text: symbols.leader, style: theme.good, meaning: isPaxos ? "proposer" : "leader" },
+    follower:
+      protocol === "quorum"
+        ? { text: symbols.leader, style: theme.good, meaning: "copy" }
+        : { text: symbols.follower, style: theme.accent, meaning: isPaxos ? "acceptor" : "follower" },
     arbiter: { text: "a", style: theme.accent, meaning: "arbiter" },
     learner: { text: "+", style: theme.warn, meaning: "learner" },
     snapshot: { text: "~", style: theme.warn, meaning: "catching up" },
@@ -58,6 +64,11 @@ const MARKS: Readonly<Record<ShardState, { readonly text: string; readonly meani
   leaderless: { text: "!", meaning: "no leader" },
   down: { text: "!", meaning: "no leader" },
 };
+/** What a mark says; a leaderless shard that is down has fewer copies that answer than R or W. */
+function markMeaning(state: ShardState, view: Pick<ShardMapView, "protocol">): string {
+  return state === "down" && isLeaderless(view) ? "below R or W" : MARKS[state].meaning;
+}
+
 const SEVERITY: readonly ShardState[] = ["ok", "moving", "under-replicated", "leaderless", "down"];
 
 function worstState(shards: readonly ShardView[]): ShardState {
@@ -142,8 +153,12 @@ function layoutOf(view: ShardMapView, theme: Theme): Layout {
 
 function drawCells(view: ShardMapView, theme: Theme): Picture {
   const layout = layoutOf(view, theme);
-  const kinds = glyphs(theme);
-  const used = new Set<Glyph>([kinds.leader, ...(view.copies > 1 ? [kinds.follower] : [])]);
+  const kinds = glyphs(theme, view);
+  const inCopies = isLeaderless(view);
+  const used = new Set<Glyph>([
+    ...(inCopies ? [] : [kinds.leader]),
+    ...(inCopies || view.copies > 1 ? [kinds.follower] : []),
+  ]);
   const members = view.shards.map(
     (shard) => new Map(shard.replicas.map((replica) => [replica.node, replica])),
   );
@@ -169,7 +184,7 @@ function drawCells(view: ShardMapView, theme: Theme): Picture {
     );
   }
   const order = Object.values(kinds).filter((glyph) => used.has(glyph));
-  return { grid: blocks.join("\n\n"), legend: legend(order, view.shards, theme) };
+  return { grid: blocks.join("\n\n"), legend: legend(order, view, theme) };
 }
 
 interface Tally {
@@ -179,12 +194,13 @@ interface Tally {
 
 /** How many shards each node leads and holds, to the right of a picture that leaves room for it. */
 function tallyOf(view: ShardMapView, layout: Layout, theme: Theme): Tally | undefined {
-  const title = `${GAP}leads${GAP}holds`;
+  const inCopies = isLeaderless(view);
+  const title = inCopies ? `${GAP}holds` : `${GAP}leads${GAP}holds`;
   const groups = Math.ceil(view.shards.length / layout.perGroup);
   const width = layout.labels.width + view.shards.length * layout.cellWidth + groups - 1 + title.length;
   if (layout.perBlock < view.shards.length || width > theme.width) return undefined;
   const column = (count: number): string => GAP + String(count).padStart("leads".length);
-  return { title, of: (node) => column(node.leads) + column(node.replicas) };
+  return { title, of: (node) => (inCopies ? "" : column(node.leads)) + column(node.replicas) };
 }
 
 function glyphOf(
@@ -195,7 +211,8 @@ function glyphOf(
   if (replica === undefined) return kinds.absent;
   if (replica.state === "down") return kinds.down;
   if (replica.node === shard.leader) return kinds.leader;
-  if (replica.state === "snapshot") return kinds.snapshot;
+  const isBehind = shard.leaderless === true && replica.state !== "replicating";
+  if (replica.state === "snapshot" || isBehind) return kinds.snapshot;
   return replica.role === "leader" ? kinds.follower : kinds[replica.role];
 }
 
@@ -231,10 +248,13 @@ function header(shards: readonly ShardView[], layout: Layout): string {
     .join(" ");
 }
 
-function legend(order: readonly Glyph[], shards: readonly ShardView[], theme: Theme): string {
+function legend(order: readonly Glyph[], view: ShardMapView, theme: Theme): string {
   const marks = new Map(
-    SEVERITY.filter((state) => state !== "ok" && shards.some((shard) => shard.state === state)).map(
-      (state) => [MARKS[state].meaning, { ...MARKS[state], style: markStyle(theme, state) }],
+    SEVERITY.filter((state) => state !== "ok" && view.shards.some((shard) => shard.state === state)).map(
+      (state) => {
+        const meaning = markMeaning(state, view);
+        return [meaning, { text: MARKS[state].text, meaning, style: markStyle(theme, state) }];
+      },
     ),
   );
   const entries = [
@@ -271,7 +291,8 @@ function drawShares(view: ShardMapView, theme: Theme): Picture {
   for (let start = 0; start < view.shards.length; start += perCell)
     buckets.push(view.shards.slice(start, start + perCell));
 
-  const kinds = glyphs(theme);
+  const kinds = glyphs(theme, view);
+  const inCopies = isLeaderless(view);
   const levels = theme.unicode ? SHARES_UNICODE : SHARES_ASCII;
   const used = new Set<Glyph>();
   const rows = view.nodes.map((node) => {
@@ -279,7 +300,7 @@ function drawShares(view: ShardMapView, theme: Theme): Picture {
       const replicas = shards.flatMap(({ replicas }) =>
         replicas.filter((replica) => replica.node === node.id),
       );
-      const led = shards.filter(({ leader }) => leader === node.id).length;
+      const led = inCopies ? replicas.length : shards.filter(({ leader }) => leader === node.id).length;
       const trouble = replicas.some(({ state }) => state === "down")
         ? kinds.down
         : replicas.some(({ state }) => state === "snapshot")
@@ -310,9 +331,9 @@ function drawShares(view: ShardMapView, theme: Theme): Picture {
   const marked = states.some((state) => state !== "ok")
     ? [indent + row(marks, { labels, perBlock: marks.length, perGroup: marks.length, cellWidth: 1 })]
     : [];
-  const scale = `each cell is ${perCell} shards; ${theme.good(levels.join(""))} the share that the node leads`;
+  const scale = `each cell is ${perCell} shards; ${theme.good(levels.join(""))} the share that the node ${inCopies ? "holds" : "leads"}`;
   const order = Object.values(kinds).filter((glyph) => used.has(glyph));
-  const marksAndGlyphs = legend(order, view.shards, theme);
+  const marksAndGlyphs = legend(order, view, theme);
   return {
     grid: [indent + theme.dim(ticks), ...rows, ...marked].map((line) => line.trimEnd()).join("\n"),
     legend: marksAndGlyphs === "" ? scale : `${scale}\n${marksAndGlyphs}`,
@@ -343,7 +364,10 @@ function troublesOf(view: ShardMapView, theme: Theme): string[] {
       .map(({ id }) => safeText(id));
     if (ids.length === 0) return [];
     const all = ids.length === view.shards.length;
-    const what = TROUBLE_WORDS[state] + (all ? ": " : ` (${counted(ids.length, "shard")}): `);
+    const isBelow = state === "down" && isLeaderless(view);
+    const what =
+      (isBelow ? "fewer copies answer than R or W" : TROUBLE_WORDS[state]) +
+      (all ? ": " : ` (${counted(ids.length, "shard")}): `);
     const style = markStyle(theme, state);
     return [style(hang(what, all ? "every shard" : firstOf(ids, theme), theme.proseWidth))];
   });

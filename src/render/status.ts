@@ -10,7 +10,7 @@ import { shardsTable } from "./shards-list.ts";
 import { type Column, renderTable } from "./table.ts";
 import { displayWidth, hang } from "./text.ts";
 import type { Style, Theme } from "./theme.ts";
-import { healthStyle, healthSymbol, number } from "./words.ts";
+import { amount, healthStyle, healthSymbol, isLeaderless, number } from "./words.ts";
 
 export function renderStatus(
   view: ClusterView,
@@ -22,11 +22,9 @@ export function renderStatus(
     ...(view.reasons.length === 0
       ? []
       : [view.reasons.map((reason) => reasonLines(reason, view, theme)).join("\n")]),
-    nodesTable(view.nodes, theme, options),
+    nodesTable(view, theme, options),
     totals(view, theme),
-    ...(options.wide === true
-      ? [shardsTable(view.shards, theme, options), ...disagreements(view, theme)]
-      : []),
+    ...(options.wide === true ? [shardsTable(view, theme, options), ...disagreements(view, theme)] : []),
   ];
   return `${parts.join("\n\n")}\n`;
 }
@@ -41,7 +39,7 @@ function summary(view: ClusterView, theme: Theme): string {
       [health, healthStyle(theme, view.health)],
       [view.engine],
       [
-        `leader ${view.leader === null ? "none" : safeText(view.leader)}`,
+        `${isLeaderless(view) ? "cluster leader" : "leader"} ${view.leader === null ? "none" : safeText(view.leader)}`,
         view.leader === null ? theme.bad : undefined,
       ],
       [`term ${view.term}`],
@@ -90,6 +88,11 @@ const SHARD_WORDS: Readonly<Record<ShardState, string>> = {
   down: "down",
 };
 
+/** A leaderless shard is down when fewer copies answer than R or W. */
+function shardWord(state: ShardState, view: ClusterView): string {
+  return state === "down" && isLeaderless(view) ? "below R or W" : SHARD_WORDS[state];
+}
+
 function totals(view: ClusterView, theme: Theme): string {
   const states = STATE_ORDER.map((state) => ({
     state,
@@ -98,17 +101,66 @@ function totals(view: ClusterView, theme: Theme): string {
   const shards = [
     `${number(theme, view.totalShards)} by ${view.sharding}`,
     `${view.copies} ${view.copies === 1 ? "copy" : "copies"} each`,
-    view.protocol,
-    ...states.map(({ state, count }) => `${number(theme, count)} ${SHARD_WORDS[state]}`),
-  ].join(", ");
-  const { totalReplicated, pending, failed, lagMs } = view.replication;
-  const replication = [
-    `${number(theme, totalReplicated)} entries replicated`,
-    `${number(theme, pending)} pending`,
+    ...protocolWords(view),
+    ...states.map(({ state, count }) => `${number(theme, count)} ${shardWord(state, view)}`),
+  ];
+  return [
+    listed("shards       ", shards, theme),
+    ...(view.protocol === "paxos" ? [listed("proposers    ", proposers(view), theme)] : []),
+    listed("replication  ", replicationCounts(view, theme), theme),
+  ].join("\n");
+}
+
+/** Parts behind a title, broken between them and never within one. */
+function listed(title: string, parts: readonly string[], theme: Theme): string {
+  const [first = "", ...rest] = parts;
+  const lines = [first];
+  for (const part of rest) {
+    const line = lines.at(-1) ?? "";
+    // The comma that ends a line needs room, too.
+    if (displayWidth(title) + displayWidth(line) + displayWidth(part) + 3 > theme.proseWidth) {
+      lines[lines.length - 1] = `${line},`;
+      lines.push(part);
+    } else {
+      lines[lines.length - 1] = `${line}, ${part}`;
+    }
+  }
+  return title + lines.join(`\n${" ".repeat(displayWidth(title))}`);
+}
+
+/** `raft`; `quorum, R 2 W 2, leaderless by design`. */
+function protocolWords({ protocol, levels }: ClusterView): string[] {
+  if (levels === undefined) return [protocol];
+  return [protocol, `R ${levels.read} W ${levels.write}`, "leaderless by design"];
+}
+
+function replicationCounts(view: ClusterView, theme: Theme): string[] {
+  const { totalReplicated, pending, failed, lagMs, hints, divergentKeys } = view.replication;
+  const inCopies = isLeaderless(view);
+  return [
+    `${number(theme, totalReplicated)} ${inCopies ? "writes on every copy" : "entries replicated"}`,
+    ...(inCopies
+      ? [
+          amount(theme, hints ?? 0, "hint pending", "hints pending"),
+          amount(theme, divergentKeys ?? 0, "key diverges", "keys diverge"),
+        ]
+      : [`${number(theme, pending)} pending`]),
     `${number(theme, failed)} failed`,
     `lag ${formatDuration(lagMs)}`,
-  ].join(", ");
-  return `${hang("shards       ", shards, theme.proseWidth)}\n${hang("replication  ", replication, theme.proseWidth)}`;
+  ];
+}
+
+/** Who proposes how many shards, and in which rounds: `node-1 6 (rounds 2-3), node-2 10 (round 2)`. */
+function proposers({ nodes, shards }: ClusterView): string[] {
+  const found = nodes.flatMap(({ id }) => {
+    const rounds = shards.flatMap(({ leader, term, ballot }) =>
+      leader === id ? [ballot?.round ?? term] : [],
+    );
+    if (rounds.length === 0) return [];
+    const [low, high] = [Math.min(...rounds), Math.max(...rounds)];
+    return [`${safeText(id)} ${rounds.length} (${low === high ? `round ${low}` : `rounds ${low}-${high}`})`];
+  });
+  return found.length === 0 ? ["none"] : found;
 }
 
 /** What each node claims where claims differ. */

@@ -28,7 +28,10 @@ const GAP = "  ";
  */
 const CHUNK_ROWS = 32;
 
-/** Lines without trailing spaces, no final line end. `fit: false` never cuts. Titles alone when there is no row. */
+/**
+ * Lines without trailing spaces, no final line end. `fit: false` never cuts: on a terminal that is too narrow
+ * the table goes on below, each part with the first column. Titles alone when there is no row.
+ */
 export function renderTable<Row>(
   theme: Theme,
   columns: readonly Column<Row>[],
@@ -43,8 +46,42 @@ export function renderTable<Row>(
       column.title.length,
     ),
   }));
+  if (!theme.terminal) return drawn(theme, natural, cells, rows);
+  if (options.fit !== false) return drawn(theme, fit(natural, theme.width), cells, rows);
+  // A text that alone is wider than the terminal is wrapped, all of it.
+  return parts(natural, theme.width)
+    .map((part) => drawn(theme, fit(part, theme.width), cells, rows, Infinity))
+    .join("\n\n");
+}
+
+/** Columns side by side as far as they have room, each part begun by the first one. */
+function parts<Row>(natural: readonly Fitted<Row>[], width: number): readonly (readonly Fitted<Row>[])[] {
+  const [first, ...rest] = natural;
+  if (first === undefined) return [natural];
+  const found: Fitted<Row>[][] = [[first]];
+  let used = first.width;
+  for (const column of rest) {
+    const part = found.at(-1);
+    const needed = GAP.length + column.width;
+    if (part === undefined || (part.length > 1 && used + needed > width)) {
+      found.push([first, column]);
+      used = first.width + needed;
+    } else {
+      part.push(column);
+      used += needed;
+    }
+  }
+  return found;
+}
+
+function drawn<Row>(
+  theme: Theme,
+  fitted: readonly Fitted<Row>[],
+  cells: ReadonlyMap<Column<Row>, readonly string[]>,
+  rows: readonly Row[],
+  linesMin = 1,
+): string {
   const { ellipsis, rule } = theme.symbols;
-  const fitted = theme.terminal && options.fit !== false ? fit(natural, theme.width) : natural;
   const lines = [
     ...layOut([
       fitted.map((each) => aligned(each, truncate(each.column.title, each.width, ellipsis), theme.bold)),
@@ -56,7 +93,7 @@ export function renderTable<Row>(
       fitted.map((each) => {
         const text = cells.get(each.column)?.[start + offset] ?? "";
         const style = each.column.style?.(row);
-        return cellLines(text, each.width, each.column.linesMax ?? 1, ellipsis)
+        return cellLines(text, each.width, Math.max(linesMin, each.column.linesMax ?? 1), ellipsis)
           .map((line) => aligned(each, line, style))
           .join("\n");
       }),

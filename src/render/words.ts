@@ -1,6 +1,6 @@
 // The words, glyphs and styles that several pictures share: health, states, numbers, what is unknown.
 
-import type { Health, NodeState, ReplicaState, ShardState } from "../model/view.ts";
+import type { Ballot, ClusterView, Health, NodeState, ReplicaState, ShardState } from "../model/view.ts";
 import type { Style, Theme } from "./theme.ts";
 
 export const UNKNOWN = "-";
@@ -44,6 +44,21 @@ export function stateStyle(theme: Theme, state: keyof typeof STATE_TONE): Style 
 export function number(theme: Theme, value: number | null): string {
   if (value === null) return UNKNOWN;
   return theme.terminal ? String(value).replaceAll(/\B(?=(\d{3})+$)/g, ",") : String(value);
+}
+
+/** `1 key`, `1,204 keys`. */
+export function amount(theme: Theme, count: number, one: string, many: string): string {
+  return `${number(theme, count)} ${count === 1 ? one : many}`;
+}
+
+/** `3:node-1`: a ballot, its round first, by which ballots are compared. */
+export function ballotText({ round, proposer }: Ballot): string {
+  return proposer === "" ? String(round) : `${round}:${proposer}`;
+}
+
+/** Whether the shards are leaderless by design, so that nothing is said of leaders that are not there. */
+export function isLeaderless({ protocol }: Pick<ClusterView, "protocol">): boolean {
+  return protocol === "quorum";
 }
 
 /** What `format` makes of the value, `-` when it is unknown. */

@@ -80,6 +80,6 @@ function look(context: Context): Promise<ClusterView> {
 }
 
 function documentOf(view: ClusterView, kind: "ShardMap" | "ShardList"): object {
-  const { apiVersion, cluster, sharding, epoch, totalShards, copies, shards } = view;
-  return { apiVersion, kind, cluster, sharding, epoch, totalShards, copies, shards };
+  const { apiVersion, cluster, protocol, sharding, epoch, totalShards, copies, levels, shards } = view;
+  return { apiVersion, kind, cluster, protocol, sharding, epoch, totalShards, copies, levels, shards };
 }

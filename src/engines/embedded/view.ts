@@ -2,6 +2,7 @@
 // no I/O. Nothing is left out: a node of the manifest or of the map that did not answer is in the view,
 // and so is what nodes say differently.
 
+import { copiesOfLevel } from "../../model/consistency.ts";
 import type { Mem0ctlError } from "../../model/errors.ts";
 import { META_GROUP } from "../../model/ids.ts";
 import type { GroupId, NodeId } from "../../model/ids.ts";
@@ -71,10 +72,21 @@ export function buildView(manifest: Manifest, answers: readonly NodeAnswer[]): E
     healthyNodes: nodes.filter(({ state }) => state === "up" || state === "draining").length,
     totalShards: shards.length,
     copies: manifest.replication.replicas + 1,
+    ...levelsOf(manifest),
     replication: replicationOf(shards, reports, leaderOf),
     nodes,
     shards,
     disagreements: disagreementsOf(shown, reports),
+  };
+}
+
+/** R and W of the quorum protocol, in copies. */
+function levelsOf({ consensus, replication }: Manifest): Pick<EngineView, "levels"> {
+  if (consensus.protocol !== "quorum") return {};
+  const copies = replication.replicas + 1;
+  const { read, write } = consensus.consistency;
+  return {
+    levels: { read: copiesOfLevel(read, copies) ?? copies, write: copiesOfLevel(write, copies) ?? copies },
   };
 }
 

@@ -154,7 +154,13 @@ export const pictures: Readonly<Record<string, (request: Request) => string>> = 
         cluster: view.cluster,
         groups: [
           { group: "meta", leader: view.leader, term: view.term },
-          ...view.shards.map(({ id, leader, term }) => ({ group: id, leader, term })),
+          ...view.shards.map(({ id, leader, term, ballot, leaderless }) => ({
+            group: id,
+            leader,
+            term,
+            ...(ballot === undefined ? {} : { ballot }),
+            ...(leaderless === undefined ? {} : { leaderless }),
+          })),
         ],
         nodes: view.nodes.map(({ id, leads }) => ({ node: id, leads })),
       },
@@ -170,23 +176,27 @@ export const pictures: Readonly<Record<string, (request: Request) => string>> = 
       ],
       theme,
     ),
-  locate: ({ theme }) =>
-    renderLocation(
+  locate: ({ view, theme }) => {
+    const [shard] = view.shards;
+    return renderLocation(
       {
         key: "alice",
         slot: 749,
         shard: "0",
         range: "slots 0-1023",
         pinned: false,
-        leader: "node-1",
-        term: 3,
+        leader: shard?.leader ?? null,
+        term: shard?.term ?? null,
+        ...(shard?.ballot === undefined ? {} : { ballot: shard.ballot }),
+        ...(shard?.leaderless === undefined ? {} : { leaderless: shard.leaderless }),
         replicas: ["node-1", "node-2", "node-3"],
         arbiters: [],
         epoch: 7,
         live: true,
       },
       theme,
-    ),
+    );
+  },
   "locate-offline": ({ theme }) =>
     renderLocation(
       {

@@ -1,7 +1,7 @@
 // Pictures as people see them, kept as text: each `> kind words` line of a transcript is followed by what
 // the renderer prints. MEM0CTL_REWRITE=1 writes them anew; a diff is committed only when understood.
 //
-// Words: nodes=3 shards=16 copies=3 down=2,3 arbiter, wide, width=80, pipe (no terminal), ascii.
+// Words: nodes=3 shards=16 copies=3 down=2,3 arbiter, paxos, quorum, wide, width=80, pipe (no terminal), ascii.
 
 import { readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
@@ -52,7 +52,7 @@ function draw(command: string): { readonly text: string; readonly width: number 
     words.find((word) => word.startsWith(`${name}=`))?.slice(name.length + 1);
   const count = (name: string, otherwise: number): number => Number(value(name) ?? otherwise);
   const width = count("width", 80);
-  const cut = !words.includes("pipe") && !words.includes("wide") && !UNCUT.includes(kind);
+  const cut = !words.includes("pipe") && !UNCUT.includes(kind);
   const theme = makeTheme({
     isTty: !words.includes("pipe"),
     env: { LANG: words.includes("ascii") ? "C" : "en_US.UTF-8", TERM: "xterm" },
@@ -65,6 +65,7 @@ function draw(command: string): { readonly text: string; readonly width: number 
     copies: count("copies", 3),
     down: (value("down")?.split(",") ?? []).map(Number),
     arbiter: words.includes("arbiter"),
+    protocol: words.includes("quorum") ? "quorum" : words.includes("paxos") ? "paxos" : "raft",
   });
   const picture = pictures[kind];
   if (picture === undefined) throw new Error(`no picture is called ${kind}`);

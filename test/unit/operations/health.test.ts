@@ -6,6 +6,7 @@ import type { EngineView } from "../../../src/engines/engine.ts";
 import type { NodeView, ReplicaView, ShardView } from "../../../src/model/view.ts";
 import { judge } from "../../../src/operations/health.ts";
 import { clusterStatus, replicationOf } from "../../../src/operations/status.ts";
+import { clusterView } from "../render/views.ts";
 import { allDown, healthy, manifest, oneDown, scriptedEngine, viewOf } from "./support.ts";
 
 const limits = { maxLagMs: 5000 };
@@ -31,6 +32,43 @@ function withNode(id: string, change: Partial<NodeView>): EngineView {
 
 it("a cluster in which all is well is healthy, without reasons", () => {
   expect(judge(healthy, limits)).toEqual({ health: "healthy", reasons: [] });
+});
+
+describe("a quorum cluster, R and W 2 of 3", () => {
+  const shape = { nodes: 3, shards: 4, copies: 3, protocol: "quorum" } as const;
+
+  it("is healthy without any shard leader", () => {
+    expect(codes(clusterView(shape))).toEqual({ health: "healthy", codes: [] });
+  });
+
+  it("is degraded with one node down, for R and W can still be met", () => {
+    expect(codes(clusterView({ ...shape, down: [3] }), 60_000)).toEqual({
+      health: "degraded",
+      codes: ["node-down", "shard-under-replicated"],
+    });
+  });
+
+  it("is unavailable with two down, and says which of R and W cannot be met", () => {
+    const view = clusterView({ ...shape, down: [2, 3] });
+    expect(codes(view, 60_000)).toMatchObject({
+      health: "unavailable",
+      codes: ["shard-below-level", "node-down", "node-down", "no-cluster-leader"],
+    });
+    expect(judge(view, limits).reasons[0]?.message).toContain("no reads (R is 2) and no writes (W is 2)");
+    const onlyWrites = judge({ ...view, levels: { read: 1, write: 3 } }, limits).reasons[0];
+    expect(onlyWrites?.message).toContain("4 shards take no writes (W is 3), 1 of 3 copies answers");
+    expect(onlyWrites?.hint).toContain("--consistency one");
+  });
+
+  it("with no copy of a shard left says so", () => {
+    const view = clusterView(shape);
+    const [first, ...rest] = view.shards;
+    const gone = { ...first, state: "down", replicas: [] } as unknown as ShardView;
+    expect(codes({ ...view, shards: [gone, ...rest] })).toEqual({
+      health: "unavailable",
+      codes: ["shard-down"],
+    });
+  });
 });
 
 describe("degraded", () => {

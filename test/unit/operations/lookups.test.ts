@@ -11,6 +11,7 @@ import { readLog } from "../../../src/operations/logs.ts";
 import { joinNode, leaveNode } from "../../../src/operations/members.ts";
 import { openManifest, validateManifestFile } from "../../../src/operations/manifest-file.ts";
 import { slotOf } from "../../../src/topology/slots.ts";
+import { clusterView } from "../render/views.ts";
 import { allDown, collect, errorOf, healthy, scriptedEngine, viewOf } from "./support.ts";
 
 const options = { timeoutMs: 1000 };
@@ -36,6 +37,43 @@ describe("locate", () => {
     const offline = await locateKey(scriptedEngine({ views: [allDown], live: false }), "ada", options);
     const online = await locateKey(scriptedEngine(), "ada", options);
     expect(offline).toEqual({ ...online, live: false, leader: null, term: null });
+  });
+});
+
+describe("shards that are leaderless by design", () => {
+  const views = [clusterView({ nodes: 3, shards: 4, copies: 3, protocol: "quorum" })];
+
+  it("have no leader to show, while the metadata group has", async () => {
+    const { groups } = await clusterLeaders(scriptedEngine({ views }), options);
+    expect(groups).toEqual([
+      { group: "meta", leader: "node-1", term: 3 },
+      ...["0", "1", "2", "3"].map((group) => ({ group, leader: null, term: 0, leaderless: true })),
+    ]);
+    expect(await locateKey(scriptedEngine({ views }), "ada", options)).toMatchObject({
+      leader: null,
+      leaderless: true,
+    });
+  });
+
+  it("have none to transfer, and say why; the metadata group's is transferred", async () => {
+    const engine = scriptedEngine({ views });
+    const refused = await errorOf(transferLeader(engine, { group: "3", to: "node-2" }, options));
+    expect(refused).toMatchObject({ kind: "invalid", code: "leaderless-by-design" });
+    expect(refused.hint).toContain("mem0ctl leader transfer meta");
+    expect(engine.steps).toEqual([]);
+    const same = await transferLeader(engine, { group: "meta", to: "node-1" }, options);
+    expect(same.changed).toBe(false);
+  });
+});
+
+it("a proposer's ballot is shown with it", async () => {
+  const views = [clusterView({ nodes: 3, shards: 4, copies: 3, protocol: "paxos" })];
+  const { groups } = await clusterLeaders(scriptedEngine({ views }), options);
+  expect(groups[2]).toEqual({
+    group: "1",
+    leader: "node-2",
+    term: 4,
+    ballot: { round: 4, proposer: "node-2" },
   });
 });
 

@@ -1,6 +1,8 @@
 // Cluster views for the render tests, made from a shape: n nodes in zones, leaders taking turns, some
 // nodes down. They are consistent (a lost node's shards are led by another replica, or by none).
 
+import { judge } from "../../../src/operations/health.ts";
+import type { Protocol } from "../../../src/model/ids.ts";
 import type { ClusterView, NodeView, Reason, ReplicaView, ShardView } from "../../../src/model/view.ts";
 
 export interface Shape {
@@ -10,11 +12,81 @@ export interface Shape {
   /** Numbers of nodes, from 1, that are down. */
   readonly down?: readonly number[];
   readonly arbiter?: boolean;
+  /** Default raft. */
+  readonly protocol?: Protocol;
 }
 
 const id = (number: number): string => `node-${number}`;
 
 export function clusterView(shape: Shape): ClusterView {
+  if (shape.protocol === "quorum") return leaderlessView(shape);
+  const view = leaderView(shape);
+  if (shape.protocol !== "paxos") return view;
+  const shards = view.shards.map((shard, index): ShardView => {
+    const proposer = shard.leader ?? shard.replicas[0]?.node ?? "";
+    const round = 3 + (index % 2);
+    return { ...shard, term: round, ballot: { round, proposer } };
+  });
+  return { ...view, shards };
+}
+
+/** R 2 and W 2: what a node that is down misses is kept as hints; one key differs somewhere. */
+function leaderlessView(shape: Shape): ClusterView {
+  const view = leaderView({ ...shape, protocol: "raft" });
+  const shards = view.shards.map((shard, index): ShardView => {
+    const replicas = shard.replicas.map((replica): ReplicaView => {
+      const isDown = replica.state === "down";
+      return {
+        node: replica.node,
+        role: "follower",
+        state: isDown ? "down" : "replicating",
+        lagEntries: isDown ? 3 : 0,
+        lagBytes: null,
+        lagMs: isDown ? 12_300 : 0,
+        hints: isDown ? 3 : 0,
+        divergentKeys: index === 1 ? 1 : 0,
+        ...(isDown ? {} : { copy: "serving" }),
+      };
+    });
+    const alive = replicas.filter(({ state }) => state !== "down").length;
+    return {
+      ...shard,
+      leader: null,
+      term: 0,
+      leaderless: true,
+      state: alive < 2 ? "down" : alive < replicas.length ? "under-replicated" : "ok",
+      memories: 250 + index,
+      bytes: 500_000 + index * 1000,
+      replicas,
+    };
+  });
+  const copiesDown = shards
+    .flatMap(({ replicas }) => replicas)
+    .filter(({ state }) => state === "down").length;
+  const { reasons: _reasons, health: _health, ...rest } = view;
+  const seen = {
+    ...rest,
+    protocol: "quorum" as const,
+    levels: { read: 2, write: 2 },
+    // The metadata group is Raft: a majority of the nodes makes its leader.
+    leader:
+      2 * view.healthyNodes > view.totalNodes
+        ? (view.nodes.find(({ state }) => state === "up")?.id ?? null)
+        : null,
+    replication: {
+      ...view.replication,
+      pending: 3 * copiesDown,
+      failed: copiesDown,
+      hints: 3 * copiesDown,
+      divergentKeys: 1,
+    },
+    nodes: view.nodes.map((node) => ({ ...node, leads: 0 })),
+    shards,
+  };
+  return { ...seen, ...judge(seen, { maxLagMs: 60_000 }) };
+}
+
+function leaderView(shape: Shape): ClusterView {
   const isDown = (node: string): boolean => (shape.down ?? []).some((number) => id(number) === node);
   const shards = Array.from({ length: shape.shards }, (_, index) => shardView(shape, index, isDown));
   const nodes = Array.from({ length: shape.nodes }, (_, index) =>
@@ -45,7 +117,7 @@ export function clusterView(shape: Shape): ClusterView {
     kind: "ClusterStatus",
     cluster: "demo",
     engine: "embedded",
-    protocol: "raft",
+    protocol: shape.protocol ?? "raft",
     sharding: "hash",
     health: lost.length > 0 ? "unavailable" : reasons.length > 0 ? "degraded" : "healthy",
     reasons,
