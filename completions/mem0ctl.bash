@@ -42,7 +42,7 @@ __mem0ctl_flags() {
     "leader transfer") echo "--file -f --output -o --to" ;;
     "memories") echo "--file -f --output -o" ;;
     "memories add") echo "--file -f --output -o --user -u --agent --run --app --consistency --metadata" ;;
-    "memories update") echo "--file -f --output -o --consistency --text --metadata" ;;
+    "memories update") echo "--file -f --output -o --consistency --text --metadata --if-hash" ;;
     "memories delete") echo "--file -f --output -o --user -u --agent --run --app --consistency --all" ;;
     "memories search") echo "--file -f --output -o --user -u --agent --run --app --consistency --max-staleness --top-k -k --threshold --filter" ;;
     "memories get") echo "--file -f --output -o --consistency --max-staleness" ;;
@@ -144,6 +144,7 @@ __mem0ctl_value() {
     "memories update:--consistency") echo "none" ;;
     "memories update:--text") echo "none" ;;
     "memories update:--metadata") echo "none" ;;
+    "memories update:--if-hash") echo "none" ;;
     "memories delete:--file" | "memories delete:-f") echo "files" ;;
     "memories delete:--output" | "memories delete:-o") echo "words table wide json yaml" ;;
     "memories delete:--user" | "memories delete:-u") echo "none" ;;

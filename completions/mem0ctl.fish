@@ -14,7 +14,7 @@ function __mem0ctl_line
         else if test "$word" = -f
             # Everywhere the manifest, but in `nodes logs` it follows.
             test "$path" = 'nodes logs'; or set skip 1
-        else if contains -- $word --timeout --file --output -o --name --engine --nodes --zones --arbiters --replication --replicas --sharding --shards --key --ranges --consensus --read --write --port --data-dir --out --fail-on --max-lag --for --lines -n --to --user -u --agent --run --app --consistency --metadata --text --max-staleness --top-k -k --threshold --filter --page --page-size --from-line --node
+        else if contains -- $word --timeout --file --output -o --name --engine --nodes --zones --arbiters --replication --replicas --sharding --shards --key --ranges --consensus --read --write --port --data-dir --out --fail-on --max-lag --for --lines -n --to --user -u --agent --run --app --consistency --metadata --text --if-hash --max-staleness --top-k -k --threshold --filter --page --page-size --from-line --node
             set skip 1
         else if string match -q -- '-*' $word
             continue
@@ -173,6 +173,7 @@ complete -c mem0ctl -n '__mem0ctl_at \'memories update\'' -s o -l output -d 'how
 complete -c mem0ctl -n '__mem0ctl_at \'memories update\'' -l consistency -d 'quorum protocol: one, quorum, all or a number of copies that have it before it is done' -x
 complete -c mem0ctl -n '__mem0ctl_at \'memories update\'' -l text -d 'its new text; the old one stays in its history' -x
 complete -c mem0ctl -n '__mem0ctl_at \'memories update\'' -l metadata -d 'its new metadata, a JSON object' -x
+complete -c mem0ctl -n '__mem0ctl_at \'memories update\'' -l if-hash -d 'only while its text has this hash (see get); else exit 6' -x
 complete -c mem0ctl -n '__mem0ctl_at \'memories delete\'' -s f -l file -d 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)' -r -F
 complete -c mem0ctl -n '__mem0ctl_at \'memories delete\'' -s o -l output -d 'how results are printed' -x -a 'table wide json yaml'
 complete -c mem0ctl -n '__mem0ctl_at \'memories delete\'' -s u -l user -d 'memories of this user' -x

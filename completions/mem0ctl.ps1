@@ -248,6 +248,7 @@ Register-ArgumentCompleter -Native -CommandName mem0ctl -ScriptBlock {
             , @('--consistency', 'quorum protocol: one, quorum, all or a number of copies that have it before it is done', 'none')
             , @('--text', 'its new text; the old one stays in its history', 'none')
             , @('--metadata', 'its new metadata, a JSON object', 'none')
+            , @('--if-hash', 'only while its text has this hash (see get); else exit 6', 'none')
         )
         'memories delete' = @(
             , @('--file', 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)', 'files')

@@ -15,6 +15,7 @@ import type {
   CallOptions,
   ListRequest,
   Memory,
+  MemoryChange,
   MemoryPage,
   NodeAction,
   Progress,
@@ -61,7 +62,17 @@ export type {
   ReplicaView,
   ShardView,
 } from "./model/view.ts";
-export type { AddRequest, ListRequest, Memory, MemoryPage, NodeAction, Progress, Scope, SearchRequest };
+export type {
+  AddRequest,
+  ListRequest,
+  Memory,
+  MemoryChange,
+  MemoryPage,
+  NodeAction,
+  Progress,
+  Scope,
+  SearchRequest,
+};
 export type {
   ImportSummary,
   KeyLocation,
@@ -146,11 +157,7 @@ export interface ClientMemories {
   get(id: string, limits?: CallLimits): Promise<Memory>;
   /** Oldest first. */
   history(id: string, limits?: CallLimits): Promise<readonly MemoryEvent[]>;
-  update(
-    id: string,
-    change: { readonly text?: string; readonly metadata?: Readonly<Record<string, unknown>> },
-    limits?: CallLimits,
-  ): Promise<Memory>;
+  update(id: string, change: MemoryChange, limits?: CallLimits): Promise<Memory>;
   delete(id: string, limits?: CallLimits): Promise<void>;
   /** Deletes every memory of the scope; resolves to how many. */
   deleteAll(scope: Scope, limits?: CallLimits): Promise<number>;

@@ -107,17 +107,23 @@ export interface MemoryPage {
   readonly results: readonly Memory[];
 }
 
+export interface MemoryChange {
+  readonly text?: string;
+  readonly metadata?: Readonly<Record<string, unknown>>;
+  /**
+   * Only while the memory's text has this hash, else `memory-changed` (kind conflict); linearizable. Refused
+   * by the quorum protocol, which orders no writes.
+   */
+  readonly ifHash?: string;
+}
+
 export interface MemoryOperations {
   add(request: AddRequest, options: CallOptions): Promise<readonly Memory[]>;
   search(request: SearchRequest, options: CallOptions): Promise<readonly Memory[]>;
   list(request: ListRequest, options: CallOptions): Promise<MemoryPage>;
   get(id: string, options: CallOptions): Promise<Memory>;
   history(id: string, options: CallOptions): Promise<readonly MemoryEvent[]>;
-  update(
-    id: string,
-    change: { readonly text?: string; readonly metadata?: Readonly<Record<string, unknown>> },
-    options: CallOptions,
-  ): Promise<Memory>;
+  update(id: string, change: MemoryChange, options: CallOptions): Promise<Memory>;
   delete(id: string, options: CallOptions): Promise<void>;
   /** Deletes every memory of the scope; resolves to how many. */
   deleteAll(scope: Scope, options: CallOptions): Promise<number>;

@@ -83,6 +83,23 @@ export function resolveConsistency(asked: ConsistencyRequest, terms: Consistency
   return read === "stale" && maxStalenessMs !== undefined ? { read, write, maxStalenessMs } : { read, write };
 }
 
+/**
+ * An update on condition is decided where all writes of a memory are in one order.
+ * @throws Mem0ctlError `no-compare-and-set`, kind invalid, where the protocol has no such order.
+ */
+export function checkConditional(protocol: Protocol): void {
+  if (protocol !== "quorum") return;
+  throw new Mem0ctlError(
+    "invalid",
+    "no-compare-and-set",
+    "the quorum protocol cannot update a memory on a condition",
+    {
+      why: "two nodes may each find the condition true at the same time, for nobody orders their writes",
+      hint: "leave the condition out, or build a cluster of protocol raft or paxos",
+    },
+  );
+}
+
 function checkRead(level: ReadConsistency, protocol: Protocol, copies: number): void {
   if (protocol !== "quorum") {
     if (level === "linearizable" || level === "stale") return;

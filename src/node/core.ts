@@ -179,7 +179,14 @@ export class NodeCore {
     // A protocol without leaders brings commands and reads to its shards by a path of its own.
     const shards: ShardPath = this.router;
     const { dimensions } = manifest.embedding;
-    this.memories = createMemoryService({ shards, clock, embedder: options.embedder, dimensions, map });
+    this.memories = createMemoryService({
+      shards,
+      clock,
+      embedder: options.embedder,
+      dimensions,
+      protocol,
+      map,
+    });
   }
 
   map(): ShardMap {

@@ -80,6 +80,8 @@ export interface MemoryService {
       readonly text?: string;
       readonly metadata?: Readonly<Record<string, unknown>>;
       readonly embedding?: Float32Array;
+      /** Only while the memory's text has this hash; else `memory-changed`, kind conflict. */
+      readonly ifHash?: string;
     },
     context: CallContext,
   ): Promise<StoredMemory>;

@@ -10,7 +10,10 @@ import type { Theme } from "./theme.ts";
 import { UNKNOWN, number } from "./words.ts";
 
 /** A memory as a node answers it; search results have a score. */
-export type ShownMemory = Omit<MemoryRecord, "embedding" | "history"> & { readonly score?: number };
+export type ShownMemory = Omit<MemoryRecord, "embedding" | "history"> & {
+  readonly hash?: string;
+  readonly score?: number;
+};
 
 /**
  * A table with the scores when there are any; `wide` adds categories, metadata and times. `count` is how
@@ -65,6 +68,7 @@ export function renderMemory(memory: ShownMemory, theme: Theme): string {
     ["metadata", metadataOf(memory)],
     ["created", memory.created_at],
     ["updated", memory.updated_at],
+    ...(memory.hash === undefined ? [] : [["hash", memory.hash] as const]),
   ];
   return `${renderFields(theme, fields)}\n`;
 }

@@ -47,6 +47,25 @@ describe.each(LOGS)("%s", (protocol) => {
     expect((await get("--consistency", "stale")).code).toBe(0);
   });
 
+  test("of updates on the same condition exactly one is done", async () => {
+    const [host = ""] = cluster.hosts;
+    const seen = await call(host, { path: `/v1/memories/${id}/` });
+    const { hash } = seen.body as { readonly hash: string };
+    const change = async (text: string, at: string): Promise<number> => {
+      const body = { text, if_hash: hash };
+      return (await call(at, { method: "PUT", path: `/v1/memories/${id}/`, body })).status;
+    };
+    const answers = await Promise.all(
+      Array.from({ length: 9 }, async (_, number) =>
+        change(`change ${number}`, cluster.hosts[number % 3] ?? ""),
+      ),
+    );
+    expect(answers.filter((status) => status !== 409)).toEqual([200]);
+    expect((await cluster.mem0ctl("memories", "update", id, "--text", "first")).code).toBe(0);
+    const late = await cluster.mem0ctl("memories", "update", id, "--text", "x", "--if-hash", "0".repeat(32));
+    expect(refusal(late)).toEqual([6, "memory-changed", "says what to do"]);
+  });
+
   test("refuses what belongs to the quorum protocol, and a bound without a stale read", async () => {
     const get = async (...flags: readonly string[]): Promise<readonly [number, string, string]> =>
       refusal(await cluster.mem0ctl("memories", "get", id, ...flags));

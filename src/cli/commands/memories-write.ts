@@ -1,5 +1,6 @@
 // `mem0ctl memories add|update|delete`: one memory, or all of a scope.
 
+import { InvalidArgumentError, Option } from "commander";
 import type { Command } from "commander";
 import { Mem0ctlError } from "../../model/errors.ts";
 import { withCluster } from "../cluster.ts";
@@ -24,6 +25,7 @@ interface AddOptions extends ScopeOptions, WriteLevelOptions {
 interface UpdateOptions extends WriteLevelOptions {
   readonly text?: string;
   readonly metadata?: JsonObject;
+  readonly ifHash?: string;
 }
 
 interface DeleteOptions extends ScopeOptions, WriteLevelOptions {
@@ -46,7 +48,18 @@ export function writingCommands(action: Action): Command[] {
     .argument("<id>", "which memory")
     .option("--text <text>", "its new text; the old one stays in its history")
     .option("--metadata <json>", "its new metadata, a JSON object", jsonObjectOption)
-    .addHelpText("after", examples(['mem0ctl memories update ID --text "Prefers green tea"', ""]))
+    .addOption(
+      new Option("--if-hash <hash>", "only while its text has this hash (see get); else exit 6").argParser(
+        hashOption,
+      ),
+    )
+    .addHelpText(
+      "after",
+      examples(
+        ['mem0ctl memories update ID --text "Prefers green tea"', ""],
+        ['mem0ctl memories update ID --text "Green tea" --if-hash HASH', "unless somebody else was first"],
+      ),
+    )
     .action(action<UpdateOptions>(updateMemory));
   const remove = withWriteLevel(
     withScope(newCommand("delete", "Delete a memory, or all of a user, agent, run or app")),
@@ -68,6 +81,11 @@ export function writingCommands(action: Action): Command[] {
 function callOf(context: Context, options: WriteLevelOptions): MemoryCall {
   const timeoutMs = context.timeoutMs(WRITE_TIMEOUT_MS);
   return { timeoutMs, signal: context.io.signal, ...writeLevel(options) };
+}
+
+function hashOption(text: string): string {
+  if (/^[0-9a-f]{32}$/.test(text)) return text;
+  throw new InvalidArgumentError("A hash is 32 hexadecimal digits, as `mem0ctl memories get ID` shows it.");
 }
 
 async function addMemory(
@@ -108,14 +126,18 @@ async function updateMemory(
   options: UpdateOptions,
   words: readonly string[],
 ): Promise<undefined> {
-  const { text, metadata } = options;
+  const { text, metadata, ifHash } = options;
   if (text === undefined && metadata === undefined) {
     throw usageError(context.command, "nothing-to-change", "nothing to change", "give --text or --metadata");
   }
   await withCluster(context, async ({ engine }) => {
     const memory = await engine.memories.update(
       words[0] ?? "",
-      { ...(text === undefined ? {} : { text }), ...(metadata === undefined ? {} : { metadata }) },
+      {
+        ...(text === undefined ? {} : { text }),
+        ...(metadata === undefined ? {} : { metadata }),
+        ...(ifHash === undefined ? {} : { ifHash }),
+      },
       callOf(context, options),
     );
     await context.print({ apiVersion: "mem0ctl/v1", kind: "Memory", ...memory }, async (_, theme, wide) => {

@@ -1,5 +1,6 @@
 // The memory operations as calls of mem0's routes and of import, export and stats.
 
+import { checkConditional } from "../../model/consistency.ts";
 import type { MemoryOperations } from "../engine.ts";
 import {
   deletion,
@@ -49,8 +50,10 @@ export function memoryOperations(nodes: ClusterNodes): MemoryOperations {
       const path = `${pathOf(id)}history/`;
       return nodes.request({ method: "GET", path, write: false }, memoryEvents, options);
     },
-    update(id, change, options) {
-      return nodes.request({ method: "PUT", path: pathOf(id), body: change, write: true }, memory, options);
+    async update(id, { text, metadata, ifHash }, options) {
+      if (ifHash !== undefined) checkConditional(nodes.protocol);
+      const body = { text, metadata, if_hash: ifHash };
+      return nodes.request({ method: "PUT", path: pathOf(id), body, write: true }, memory, options);
     },
     async delete(id, options) {
       await nodes.request({ method: "DELETE", path: pathOf(id), write: true }, anything, options);

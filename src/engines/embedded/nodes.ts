@@ -8,7 +8,7 @@ import { readFile } from "node:fs/promises";
 import { consistencyTerms, resolveConsistency } from "../../model/consistency.ts";
 import type { ConsistencyRequest } from "../../model/consistency.ts";
 import { Mem0ctlError } from "../../model/errors.ts";
-import type { NodeId } from "../../model/ids.ts";
+import type { NodeId, Protocol } from "../../model/ids.ts";
 import type { Manifest, NodeSpec } from "../../model/manifest.ts";
 import type { NodeReport } from "../../model/node-api.ts";
 import { isUnspecified } from "../../manifest/address.ts";
@@ -44,6 +44,10 @@ export class ClusterNodes {
   constructor(manifest: Manifest, token: string | undefined) {
     this.#manifest = manifest;
     this.#tokenGiven = token;
+  }
+
+  get protocol(): Protocol {
+    return this.#manifest.consensus.protocol;
   }
 
   /**

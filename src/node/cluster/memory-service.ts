@@ -11,8 +11,9 @@ import {
   textHash,
   type Scope,
 } from "../../memory/record.ts";
+import { checkConditional } from "../../model/consistency.ts";
 import { Mem0ctlError } from "../../model/errors.ts";
-import type { ShardId } from "../../model/ids.ts";
+import type { Protocol, ShardId } from "../../model/ids.ts";
 import type {
   ExportPage,
   ImportRequest,
@@ -52,6 +53,7 @@ export interface MemoryServiceOptions {
   readonly clock: Clock;
   readonly embedder: Embedder;
   readonly dimensions: number;
+  readonly protocol: Protocol;
   readonly map: () => ShardMap;
 }
 
@@ -206,6 +208,7 @@ export function createMemoryService(options: MemoryServiceOptions): MemoryServic
       whereMemoryIs(id, (shard) => ask(shard, queries.history(id), context)),
 
     async update(id, change, context) {
+      if (change.ifHash !== undefined) checkConditional(options.protocol);
       const vector =
         change.text === undefined && change.embedding === undefined
           ? undefined
@@ -220,6 +223,7 @@ export function createMemoryService(options: MemoryServiceOptions): MemoryServic
             ...(change.text === undefined ? {} : { text: change.text, hash: textHash(change.text) }),
             ...(change.metadata === undefined ? {} : { metadata: change.metadata }),
             ...(vector === undefined ? {} : { vector: vectorBytes(vector) }),
+            ...(change.ifHash === undefined ? {} : { ifHash: change.ifHash }),
             at,
           },
           context.deadlineMs,

@@ -27,6 +27,7 @@ import {
   refuse,
   scopeName,
   text,
+  textHash,
   vector,
   type Bounds,
 } from "./shapes.ts";
@@ -275,7 +276,18 @@ const updateRoute = route({
   summary: "Replaces the text, the metadata, or both.",
   params: byId,
   body: object(
-    { text: optional(memoryText), metadata: optional(metadata), embedding: optional(vector) },
+    {
+      text: optional(memoryText),
+      metadata: optional(metadata),
+      embedding: optional(vector),
+      if_hash: optional(
+        described(
+          "Only while the memory's text has this hash, decided in the order of the shard's log; else 409. " +
+            "Not with the quorum protocol.",
+          textHash,
+        ),
+      ),
+    },
     IGNORED_EVERYWHERE,
   ),
   answer: named("Memory"),
@@ -286,7 +298,12 @@ const updateRoute = route({
     if (body.embedding !== undefined && body.text === undefined) {
       throw refuse("embedding", "is taken only together with text");
     }
-    return services.memories.update(params.id, body, context);
+    const { if_hash: ifHash, ...change } = body;
+    return services.memories.update(
+      params.id,
+      ifHash === undefined ? change : { ...change, ifHash },
+      context,
+    );
   },
 });
 

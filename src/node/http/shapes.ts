@@ -231,6 +231,11 @@ export const memoryId = required(
   { type: "string", pattern: "^[A-Za-z0-9_-]+$", maxLength: ID_CHARACTERS_MAX },
   checkId,
 );
+/** As a memory's `hash` gives it. */
+export const textHash = required({ type: "string", pattern: "^[0-9a-f]{32}$" }, (value, field) => {
+  if (typeof value === "string" && /^[0-9a-f]{32}$/.test(value)) return value;
+  throw refuse(field, "must be the hash of a memory's text: 32 lower-case hexadecimal digits");
+});
 /** Whether it is a name at all is checkScope's to say. */
 export const scopeName = anything({ type: "string", minLength: 1, maxLength: SCOPE_CHARACTERS_MAX });
 export const vector = required(

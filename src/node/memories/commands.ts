@@ -86,6 +86,8 @@ export type ShardCommand =
       readonly hash?: string;
       readonly vector?: Uint8Array;
       readonly metadata?: Readonly<Record<string, unknown>>;
+      /** Only while this is the hash of its text. */
+      readonly ifHash?: string;
       readonly at: string;
     }
   | { readonly t: "delete"; readonly id: string }

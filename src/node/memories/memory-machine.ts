@@ -198,6 +198,7 @@ export class MemoryMachine implements StateMachine {
     const old = key === undefined ? undefined : this.valueOf(key, command.id);
     if (key === undefined || old === undefined) return notFound(command.id);
     const before = recordIn(old);
+    if (command.ifHash !== undefined && before.hash !== command.ifHash) return changed(command.id, before);
     const after: StoredRecord = {
       ...before,
       ...(command.text === undefined ? {} : { memory: command.text }),
@@ -300,6 +301,15 @@ function eventId(memory: string, number: number): string {
 function eventNumber(events: readonly MemoryEvent[]): number {
   const last = /-e(\d{1,9})$/.exec(events.at(-1)?.id ?? "")?.[1];
   return last === undefined ? events.length : Number(last);
+}
+
+function changed(id: string, { hash, updated_at: at }: StoredRecord): CommandResult {
+  const error = new Mem0ctlError("conflict", "memory-changed", `memory ${id} is not what it was`, {
+    why: `the hash of its text is ${hash}; it was updated at ${at}`,
+    hint: `read it again with \`mem0ctl memories get ${id}\`, and decide anew`,
+    data: { id, hash, updated_at: at },
+  });
+  return { ok: false, error: errorBody(error) };
 }
 
 function notFound(id: string): CommandResult {

@@ -70,6 +70,16 @@ describe("one memory", () => {
     expect(history.stdout).toContain("Prefers green tea");
   });
 
+  it("is updated on a condition, and not once it has changed", async () => {
+    const hash = String(at((await run(["get", id, "-o", "json"])).stdout, "hash"));
+    expect((await run(["get", id])).stdout).toContain(hash);
+    expect((await run(["update", id, "--text", "White tea", "--if-hash", hash])).exit).toBe(0);
+    const late = await run(["update", id, "--text", "Black tea", "--if-hash", hash]);
+    expect(late.exit).toBe(6);
+    expect(late.stderr).toContain("error[memory-changed]");
+    expect((await run(["update", id, "--text", "Tea", "--if-hash", "abc"])).exit).toBe(2);
+  });
+
   it("is read at the level that is asked for, and told which levels there are", async () => {
     expect((await run(["get", id, "--consistency", "stale", "--max-staleness", "2s"])).exit).toBe(0);
     expect((await run(["update", id, "--text", "Tea", "--consistency", "quorum"])).exit).toBe(0);

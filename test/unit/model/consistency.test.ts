@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import {
+  checkConditional,
   consistencyTerms,
   copiesOfLevel,
   parseReadLevel,
@@ -29,6 +30,12 @@ function outcome(protocol: Protocol, asked: ConsistencyRequest, defaults?: Consi
     return error.code;
   }
 }
+
+test("an update on a condition needs an order of writes", () => {
+  checkConditional("raft");
+  checkConditional("paxos");
+  expect(() => checkConditional("quorum")).toThrow("cannot update a memory on a condition");
+});
 
 describe("levels as text", () => {
   test("words and numbers of copies, nothing else", () => {

@@ -331,6 +331,18 @@ describe("listing, changing, deleting", () => {
     expect(server.memories.size()).toBe(1);
   });
 
+  test("an update on a condition is a conflict where the text is another by now", async () => {
+    const [id = ""] = await add({ messages: "likes tea", user_id: "ada" });
+    const { json } = await server.send("GET", `/v1/memories/${id}/`);
+    const hash = at(json, "hash");
+    const change = (text: string, condition: unknown): Promise<Answer> =>
+      server.send("PUT", `/v1/memories/${id}/`, { text, if_hash: condition });
+    expect((await change("likes coffee", hash)).status).toBe(200);
+    const late = await change("likes cocoa", hash);
+    expect([late.status, at(late.json, "error", "code")]).toEqual([409, "memory-changed"]);
+    expect((await change("likes cocoa", "not a hash")).status).toBe(400);
+  });
+
   test("a batch updates and deletes, and says which of it failed", async () => {
     const [first = ""] = await add({ messages: "one", user_id: "ada" });
     const [second = ""] = await add({ messages: "two", user_id: "ada" });

@@ -80,7 +80,13 @@ const put = (id: string, text: string, user = "ada"): ShardCommand => ({
     }),
   ],
 });
-const update = (id: string, text: string): ShardCommand => ({ t: "update", id, text, hash: text, at: AT });
+const update = (id: string, text: string): ShardCommand & { readonly t: "update" } => ({
+  t: "update",
+  id,
+  text,
+  hash: text,
+  at: AT,
+});
 
 describe("the state of a shard", () => {
   it("applies a command that was sent twice once, also over a restart and a reload", async () => {
@@ -93,6 +99,21 @@ describe("the state of a shard", () => {
     expect(machine.record("ada", "a")?.memory).toBe("three");
     expect(machine.vector("ada", "a")).toEqual(Float32Array.of(1, 0, 0));
     expect(machine.events("a").map((event) => event.new_memory)).toEqual(["one", "two", "three"]);
+  });
+
+  it("updates on a condition only while the text has that hash", async () => {
+    await apply("s", 0, 0, { t: "open-session" });
+    await apply("s", 1, 1, put("a", "one"));
+    const first = await apply("s", 2, 1, { ...update("a", "two"), ifHash: "one" });
+    expect(first.ok).toBe(true);
+    const second = await apply("s", 3, 1, { ...update("a", "three"), ifHash: "one" });
+    expect(second).toMatchObject({
+      ok: false,
+      error: { error: { kind: "conflict", code: "memory-changed" } },
+    });
+    expect(machine.record("ada", "a")?.memory).toBe("two");
+    // Sent again after a lost answer it is answered as before, and not judged by what it did itself.
+    expect(await apply("s", 2, 1, { ...update("a", "two"), ifHash: "one" })).toEqual(first);
   });
 
   it("refuses a sequence number that was answered, and a session that it does not know", async () => {

@@ -81,6 +81,8 @@ export function inProcessMemories(): InProcessMemories {
     history: async (id) => find(id).history,
     update: async (id, change) => {
       const item = find(id);
+      if (change.ifHash !== undefined && change.ifHash !== item.record.hash)
+        throw new Mem0ctlError("conflict", "memory-changed", `memory ${id} is not what it was`);
       const at = now();
       const text = change.text ?? item.record.memory;
       item.history.push({
