@@ -49,6 +49,8 @@ export interface GroupReport {
   readonly lastIndex: number;
   readonly memories: number;
   readonly bytes: number;
+  /** Why its state here is damaged; absent while nothing is known against it. */
+  readonly damage?: string;
   /** On the leader only: every other member. */
   readonly progress?: readonly ProgressReport[];
 }

@@ -35,6 +35,8 @@ export interface NodeView {
   readonly bytes: number | null;
   /** Why it is not up: `connection refused`, `no answer within 2 s`, `HTTP 401`. */
   readonly error?: string;
+  /** Replicas of it whose state is damaged, and why; absent when there are none. */
+  readonly damaged?: readonly { readonly group: string; readonly why: string }[];
   /** Why it takes no writes although it is up: a full disk, say. */
   readonly writeRefusal?: string;
   /** Set while other nodes take no connection from it: it is not the node that they know under this id. */

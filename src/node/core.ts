@@ -24,11 +24,13 @@ import { runShardQuery } from "./cluster/shard-queries.ts";
 import type { Embedder } from "./embedder.ts";
 import type { Stores } from "./host/durable-group.ts";
 import { Host, type HostLimits } from "./host/host.ts";
+import { replicaDamaged, type StateCall } from "./host/state-repair.ts";
 import { writeIdentity, type Identity } from "./identity.ts";
 import { MemoryMachine } from "./memories/memory-machine.ts";
 import { VectorCache } from "./memories/vector-cache.ts";
 import { MetaMachine } from "./meta/meta-machine.ts";
 import type { MemoryService } from "./service.ts";
+import { StoreCorruptError } from "./storage/store.ts";
 import type { Network, NetworkHandlers } from "./transport/network.ts";
 
 const RECONCILE_MS = 200;
@@ -48,6 +50,7 @@ const LIMITS: CoreLimits = {
   logBytes: 32 * MIB,
   groupLogBytesMin: MIB,
   snapshotChunkBytes: MIB / 2,
+  scrubBytesPerSecond: MIB,
   appendBytesMax: MIB,
   inflightBytesMax: 16 * MIB,
   inflightMessagesMax: 256,
@@ -70,6 +73,9 @@ export interface CoreOptions {
   readonly onMap: (map: ShardMap) => void;
   /** An admin asked for a clean stop. */
   readonly onStopAsked: () => void;
+  /** A replica's state cannot be read; it is repaired from another one where there is one. */
+  readonly onDamage: (group: GroupId, why: string) => void;
+  readonly onRepaired: (group: GroupId, from: NodeId) => void;
   /** The disk, or what this node knows, is broken: it can promise nothing more and must end. */
   readonly onFailure: (reason: string) => void;
   readonly pid: number;
@@ -143,6 +149,8 @@ export class NodeCore {
         const { role, term } = group.replica.status();
         if (role === "leader") liveness.claim(group.id, self, term);
       },
+      onDamage: (group, why) => options.onDamage(group, why),
+      onRepaired: (group, from) => options.onRepaired(group, from),
       onFailure: (error) => options.onFailure(error instanceof Error ? error.message : String(error)),
     });
     const { host } = this;
@@ -303,6 +311,8 @@ export class NodeCore {
       }
       case "snapshot":
         return this.host.snapshots.receive(from, body);
+      case "state":
+        return this.host.snapshots.sendState(from, body as StateCall);
       case "transfer":
         return this.admin.transferHere(body as TransferCall);
       case "holds-shards":
@@ -344,7 +354,16 @@ export class NodeCore {
         data: { group, leader: "" },
       });
     }
-    return runShardQuery(machine, this.map().key, query);
+    const replica = this.host.group(group);
+    const { id: self } = this.options.spec;
+    if (replica.halted) throw replicaDamaged(replica, self);
+    try {
+      return await runShardQuery(machine, this.map().key, query);
+    } catch (error) {
+      if (!(error instanceof StoreCorruptError)) throw error;
+      this.host.damaged(replica, error);
+      throw replicaDamaged(replica, self);
+    }
   }
 
   private report(): NodeReport {
@@ -393,7 +412,10 @@ export function rememberUid({ log }: Stores, peer: NodeId, uid: string): void {
   void log.append([{ kind: "fact", name: `peer ${peer}`, value: uid }]).catch(() => undefined);
 }
 
-/** Until the metadata group has told a joining node the real one. */
+/**
+ * While this node does not know the real one: its state was damaged, and is to be had from the nodes of the
+ * manifest. Nothing is decided by it.
+ */
 function emptyMap(manifest: Manifest): ShardMap {
   return {
     epoch: 0,
@@ -401,7 +423,14 @@ function emptyMap(manifest: Manifest): ShardMap {
     key: manifest.sharding.key,
     directory: {},
     shards: [],
-    nodes: [],
+    nodes: manifest.nodes.map(({ id, address, role, zone, weight }) => ({
+      id,
+      address,
+      role,
+      zone,
+      weight,
+      draining: false,
+    })),
     metaVoters: [],
   };
 }

@@ -168,6 +168,8 @@ class EmbeddedNode {
         })),
       onMap: (map) => peers?.setPeers(addressesIn(map, spec.id)),
       onStopAsked: () => void setImmediate(() => void this.stop()),
+      onDamage: (group, why) => parts.logger.error({ group, why }, "replica damaged"),
+      onRepaired: (group, from) => parts.logger.info({ group, from }, "replica repaired"),
       onFailure: parts.onDiskFailure,
       pid: process.pid,
     });

@@ -9,6 +9,7 @@
 //   node-suspect           degraded     a node does not answer, but another node heard of it lately
 //   node-refused           degraded     other nodes take no connection from a node: it is not the one they knew
 //   write-refused          degraded     a node refuses writes (its disk is full, say)
+//   replica-damaged        degraded     a record of a replica's state does not match its checksum
 //   shard-under-replicated degraded     a replica is missing, or is still catching up
 //   shard-moving           (no reason)  a move is under way; the shard serves meanwhile
 //   lag-above-limit        degraded     a replica is further behind than `limits.maxLag`
@@ -137,6 +138,13 @@ function* nodeReasons(nodes: readonly NodeView[]): Generator<Reason> {
         code: "write-refused",
         message: `${node.id} refuses writes: ${node.writeRefusal}`,
         hint: "free space on its disk; it takes writes again by itself",
+      };
+    }
+    for (const { group, why } of node.damaged ?? []) {
+      yield {
+        code: "replica-damaged",
+        message: `${groupName(group)} on ${node.id} is damaged: ${why}`,
+        hint: "it is rebuilt from another replica by itself; where there is none, import what was lost from an export, and look at the disk",
       };
     }
   }

@@ -1,7 +1,7 @@
 // Nodes as a table, and what `up` and `down` did with each. A node that does not answer is a row like any
 // other, and says why below the table.
 
-import type { NodeId } from "../model/ids.ts";
+import { groupName, type NodeId } from "../model/ids.ts";
 import { formatBytes, formatDuration } from "../model/units.ts";
 import type { ClusterView, NodeView } from "../model/view.ts";
 import { safeText } from "./safe.ts";
@@ -66,6 +66,7 @@ function troubleOf(node: NodeView, theme: Theme): string[] {
       : `last heard of ${formatDuration(node.lastHeartbeatMs)} ago`;
   const lines: string[] = [];
   if (node.state === "down" || node.state === "suspect") lines.push(`${node.error ?? "no answer"}; ${heard}`);
+  for (const { group, why } of node.damaged ?? []) lines.push(`${groupName(group)} is damaged: ${why}`);
   if (node.writeRefusal !== undefined) lines.push(`refuses writes: ${node.writeRefusal}`);
   return lines.map((line) => hang(`${safeText(node.id)}: `, safeText(line), theme.proseWidth));
 }

@@ -79,7 +79,7 @@ const group = object<GroupReport>(
     memories: number,
     bytes: number,
   },
-  { progress: list(progress) },
+  { progress: list(progress), damage: text },
 );
 
 export const nodeReport: Decoder<NodeReport> = object<NodeReport>({

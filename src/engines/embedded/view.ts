@@ -360,7 +360,15 @@ function nodeView(
     bytes: held?.reduce((sum, group) => sum + group.bytes, 0) ?? null,
     ...(report === undefined ? { error: errors.get(id) ?? "was not asked" } : {}),
     ...(report === undefined || report.writeRefusal === null ? {} : { writeRefusal: report.writeRefusal }),
+    ...damagedOf(report),
   };
+}
+
+function damagedOf(report: NodeReport | undefined): Pick<NodeView, "damaged"> {
+  const damaged = report?.groups.flatMap(({ id, damage }) =>
+    damage === undefined ? [] : [{ group: id, why: damage }],
+  );
+  return damaged === undefined || damaged.length === 0 ? {} : { damaged };
 }
 
 function newestHeartbeat(node: NodeId, reports: Reports): number | null {

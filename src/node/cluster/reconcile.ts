@@ -72,6 +72,8 @@ export class Reconciler {
 
   look(): void {
     const map = this.options.map();
+    // It is not known yet: nothing follows from it.
+    if (map.epoch === 0) return;
     this.openReplicas(map);
     this.leaveReplicas(map);
     let handovers = 0;
@@ -131,7 +133,7 @@ export class Reconciler {
     const present = voters.filter((id) => id === self || network.connected(id));
     if (2 * present.length <= voters.length) return;
     const first = present.toSorted((a, b) => leaderRank(map, group.id, a) - leaderRank(map, group.id, b))[0];
-    if (first === self) group.step({ kind: "campaign" });
+    if (first === self && group.damage === undefined) group.step({ kind: "campaign" });
   }
 
   /** True when the group is, or should be, changing its members. */
@@ -144,14 +146,15 @@ export class Reconciler {
   }
 
   /**
-   * Hands the group to a replica that the map prefers, or, while writes are refused here, to any other, when
-   * that one is steady and up to date. Attempts that change nothing get rarer.
+   * Hands the group to a replica that the map prefers, or, while writes are refused here or the state is
+   * damaged, to any other, when that one is steady and up to date. Attempts that change nothing get rarer.
    */
   private handOver(group: ReplicaGroup, map: ShardMap): boolean {
     const { self, host, liveness, network } = this.options;
     const mine = leaderRank(map, group.id, self);
     const order = leadershipOrder(map, group.id);
-    const candidates = host.writeRefusal === null ? order.slice(0, mine) : order.filter((id) => id !== self);
+    const isFit = host.writeRefusal === null && group.damage === undefined;
+    const candidates = isFit ? order.slice(0, mine) : order.filter((id) => id !== self);
     const tried = this.handedOver.get(group.id);
     if (candidates.length === 0) {
       this.handedOver.delete(group.id);

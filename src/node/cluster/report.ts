@@ -24,6 +24,7 @@ export function groupReport(group: ReplicaGroup, self: NodeId, network: Network)
     lastIndex: status.last,
     memories: size.memories,
     bytes: size.bytes,
+    ...(group.damage === undefined ? {} : { damage: group.damage }),
     ...(isLeader ? { progress: progressReports(group, status, network) } : {}),
   };
 }

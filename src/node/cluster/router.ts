@@ -7,6 +7,7 @@ import { Mem0ctlError } from "../../model/errors.ts";
 import { groupName, META_GROUP, type GroupId, type NodeId, type ShardId } from "../../model/ids.ts";
 import { pause, type Clock } from "../clock.ts";
 import type { Host } from "../host/host.ts";
+import { replicaDamaged } from "../host/state-repair.ts";
 import type { CommandResult, ShardCommand } from "../memories/commands.ts";
 import type { MapCommand, MapResult } from "../meta/meta-machine.ts";
 import { pack } from "../transport/frames.ts";
@@ -17,6 +18,8 @@ import { WriteSession } from "./write-session.ts";
 
 const RETRY_MS = 20;
 const LINEARIZABLE: Consistency = { read: "linearizable", write: "quorum" };
+/** Certainly not done there; somebody else leads soon, or does already. */
+const ELSEWHERE: ReadonlySet<string> = new Set(["peer-unreachable", "not-here", "replica-damaged"]);
 
 /** A read of one group, run on a replica: `node/cluster/shard-queries.ts` knows the kinds. */
 export interface Query {
@@ -113,7 +116,9 @@ export class Router implements ShardPath {
         }),
       );
     }
-    return this.options.host.group(group).propose(data, deadlineMs);
+    const replica = this.options.host.group(group);
+    if (replica.halted) return Promise.reject(replicaDamaged(replica, this.options.self));
+    return replica.propose(data, deadlineMs);
   }
 
   /** A read on this node's replica, or an error that sends it elsewhere; what a peer's call ends in. */
@@ -124,7 +129,9 @@ export class Router implements ShardPath {
     deadlineMs: number,
   ): Promise<unknown> {
     if (consistency.read === "stale") return this.stale.readHere(group, query, consistency, deadlineMs);
-    await this.options.host.group(group).readIndex(deadlineMs);
+    const replica = this.options.host.group(group);
+    if (replica.halted) throw replicaDamaged(replica, this.options.self);
+    await replica.readIndex(deadlineMs);
     return this.options.runQuery(group, query);
   }
 
@@ -181,7 +188,7 @@ export class Router implements ShardPath {
             const named = error.data?.["leader"];
             if (typeof named === "string" && named !== "" && named !== leader) hint = named;
             attempts -= 1;
-          } else if (error.code === "peer-unreachable" || error.code === "not-here") {
+          } else if (ELSEWHERE.has(error.code)) {
             attempts -= 1;
           } else if (error.kind !== "busy") {
             // An earlier attempt may have been done; a full disk says nothing of that one.

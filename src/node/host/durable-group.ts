@@ -19,6 +19,13 @@ export interface Stores {
 /** Name of the record that says up to where the state was applied. */
 export const APPLIED = "applied";
 
+export interface LoadedGroup {
+  readonly group: DurableGroup;
+  readonly durable: DurableState;
+  /** Why the state cannot be used; `durable.applied` is then where the log begins. */
+  readonly damage: StoreCorruptError | undefined;
+}
+
 export class DurableGroup {
   readonly id: GroupId;
   private record: GroupRecord;
@@ -35,26 +42,45 @@ export class DurableGroup {
     return { group, write: { kind: "group", group: id, record: group.record } };
   }
 
-  /** Reads what is on disk. Throws StoreCorruptError when the state is older than the log's beginning. */
-  static load(id: GroupId, stores: Stores): { group: DurableGroup; durable: DurableState } | undefined {
+  /** Reads what is on disk; a state that cannot be read, or is older than the log's beginning, is damaged. */
+  static load(id: GroupId, stores: Stores): LoadedGroup | undefined {
     const log = stores.log.groups.get(id);
     if (log === undefined) return undefined;
     const { record } = log;
     const group = new DurableGroup(id, record);
-    const key = extendKey(group.prefix(), APPLIED);
-    const bytes = stores.state.get(key);
-    // Nothing applied has reached the disk yet: a founded group begins at its founding entry.
-    const applied = bytes === undefined ? Math.min(1, record.snapshot.index) : Number(unpack(bytes));
-    if (applied < record.snapshot.index) throw new StoreCorruptError(key);
-    return {
-      group,
-      durable: { hardState: record.hardState, snapshot: record.snapshot, entries: [...log.entries], applied },
-    };
+    const { hardState, snapshot } = record;
+    const durable = { hardState, snapshot, entries: [...log.entries], applied: snapshot.index };
+    try {
+      const key = extendKey(group.prefix(), APPLIED);
+      const bytes = stores.state.get(key);
+      // Nothing applied has reached the disk yet: a founded group begins at its founding entry.
+      const applied = bytes === undefined ? Math.min(1, snapshot.index) : Number(unpack(bytes));
+      if (applied < snapshot.index) throw new StoreCorruptError(key);
+      return { group, durable: { ...durable, applied }, damage: undefined };
+    } catch (error) {
+      if (!(error instanceof StoreCorruptError)) throw error;
+      return { group, durable, damage: error };
+    }
+  }
+
+  /** Counts the states that the group has had here. */
+  get generation(): number {
+    return this.record.generation;
+  }
+
+  /** The log holds the entries after it. */
+  get logBase(): number {
+    return this.record.snapshot.index;
   }
 
   /** Where the state lies now. */
   prefix(): Key {
     return encodeKey("state", this.id, this.record.generation);
+  }
+
+  /** Where no state ever lies: what a machine begins with whose own cannot be read. */
+  emptyPrefix(): Key {
+    return encodeKey("state", this.id, 0);
   }
 
   /** Where a snapshot that is being received is staged. */
@@ -87,6 +113,14 @@ export class DurableGroup {
     if (effect.entries !== undefined && effect.entries.length > 0) {
       writes.push({ kind: "entries", group: this.id, entries: effect.entries });
     }
+    return replaced;
+  }
+
+  /** Makes the staged state the state; log and promises stay. Returns the prefix of the state before it. */
+  switchState(writes: LogWrite[]): Key {
+    const replaced = this.prefix();
+    this.record = { ...this.record, generation: this.record.generation + 1 };
+    writes.push({ kind: "group", group: this.id, record: this.record });
     return replaced;
   }
 

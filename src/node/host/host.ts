@@ -15,12 +15,14 @@ import { META_GROUP, type GroupId, type NodeId } from "../../model/ids.ts";
 import type { Clock, Timer } from "../clock.ts";
 import { prefixEnd, type Key } from "../storage/key.ts";
 import type { LogWrite } from "../storage/log-store.ts";
-import { removeRange } from "../storage/store.ts";
+import { removeRange, StoreCorruptError, type StoreWriter } from "../storage/store.ts";
 import type { Network } from "../transport/network.ts";
-import { DurableGroup, type Stores } from "./durable-group.ts";
+import { DurableGroup, type LoadedGroup, type Stores } from "./durable-group.ts";
 import { LOG_ONLY, type StateMachine } from "./machine.ts";
-import { ReplicaGroup, type Work } from "./replica-group.ts";
+import { ReplicaGroup, type Answer, type Work } from "./replica-group.ts";
+import { Scrub } from "./scrub.ts";
 import { SnapshotTransfers } from "./snapshot-transfers.ts";
+import { StateRepair } from "./state-repair.ts";
 
 export interface HostOptions {
   readonly self: NodeId;
@@ -35,7 +37,11 @@ export interface HostOptions {
   readonly limits: HostLimits;
   /** Leader, term or membership of a group changed. */
   readonly onChanged: (group: ReplicaGroup) => void;
-  /** A record could not be read or a command could not be applied: the replica cannot go on. */
+  /** A record of a replica's state cannot be read; it is rebuilt from another replica, where there is one. */
+  readonly onDamage: (group: GroupId, why: string) => void;
+  /** A replica whose state was damaged has another one's in its place. */
+  readonly onRepaired: (group: GroupId, from: NodeId) => void;
+  /** A command could not be applied, or a promise cannot be kept: the node cannot go on. */
   readonly onFailure: (error: unknown) => void;
 }
 
@@ -45,6 +51,8 @@ export interface HostLimits {
   /** … and each of them at least. */
   readonly groupLogBytesMin: number;
   readonly snapshotChunkBytes: number;
+  /** Bytes of state that are read per second to see whether they can be. */
+  readonly scrubBytesPerSecond: number;
   readonly appendBytesMax: number;
   readonly inflightBytesMax: number;
   readonly inflightMessagesMax: number;
@@ -69,6 +77,8 @@ const CATCH_UP_TICKS_MAX = TICKS_PER_HEARTBEAT * 2;
 export class Host {
   readonly groups = new Map<GroupId, ReplicaGroup>();
   readonly snapshots: SnapshotTransfers;
+  private readonly repair: StateRepair;
+  private readonly scrub: Scrub;
   private readonly options: HostOptions;
   private readonly dirty = new Set<ReplicaGroup>();
   private scheduled = false;
@@ -90,6 +100,19 @@ export class Host {
       clock: options.clock,
       chunkBytes: options.limits.snapshotChunkBytes,
     });
+    this.repair = new StateRepair({
+      self: options.self,
+      host: this,
+      network: options.network,
+      clock: options.clock,
+      onRepaired: options.onRepaired,
+    });
+    this.scrub = new Scrub({
+      host: this,
+      store: options.stores.state,
+      clock: options.clock,
+      bytesPerSecond: options.limits.scrubBytesPerSecond,
+    });
   }
 
   /** Why writes are refused just now (a full disk), null when they are not. */
@@ -101,25 +124,27 @@ export class Host {
   start(): void {
     this.lastTickMs = this.options.clock.nowMs();
     this.scheduleTick();
+    this.scrub.start();
   }
 
   /** Stops ticking, answers what waits with `unknown-outcome`, and lets what is being written finish. */
   async stop(): Promise<void> {
     this.stopped = true;
     this.tickTimer?.close();
+    this.scrub.stop();
+    this.repair.stop();
     for (const group of this.groups.values()) group.close("the node is stopping");
   }
 
-  /** Starts a group from disk, or anew. Throws StoreCorruptError when what is on disk cannot be trusted. */
+  /** Starts a group from disk, or anew. One whose state cannot be read is rebuilt from another replica. */
   open(start: GroupStart): ReplicaGroup {
     const present = this.groups.get(start.id);
     if (present !== undefined) {
       present.rank = start.rank;
       return present;
     }
-    const { stores, clock, limits } = this.options;
-    const loaded = DurableGroup.load(start.id, stores) ?? this.create(start);
-    const { group: durable, durable: state } = loaded;
+    const { clock, limits } = this.options;
+    const { durable, state, machine, damage } = this.load(start);
     const replica = this.options.protocolOf(start.id)(
       {
         id: this.options.self,
@@ -139,14 +164,56 @@ export class Host {
       id: start.id,
       replica,
       durable,
-      machine: start.arbiter ? LOG_ONLY : this.options.makeMachine(start.id, durable.prefix()),
+      machine,
       rank: start.rank,
       clock,
+      damage: damage?.message,
       onWork: (dirty) => this.markDirty(dirty),
     });
     this.groups.set(start.id, group);
     for (const { start: from, end } of durable.leftovers()) this.clean(from, end);
+    if (damage !== undefined) this.noteDamage(group, damage.message);
     return group;
+  }
+
+  /**
+   * A record of the group's state does not match its checksum: told, and repaired from another replica where
+   * there is one. `halt` when a command could not be applied because of it.
+   */
+  damaged(group: ReplicaGroup, error: StoreCorruptError, halt = false): void {
+    if (this.groups.get(group.id) !== group || this.stopped) return;
+    const isNews = group.damage === undefined;
+    group.damaged(error.message, halt);
+    if (isNews) this.noteDamage(group, error.message);
+  }
+
+  private noteDamage(group: ReplicaGroup, why: string): void {
+    this.options.onDamage(group.id, why);
+    this.repair.begin(group);
+  }
+
+  /** What a group begins with: its disk, or its genesis; an empty machine where the state cannot be read. */
+  private load(start: GroupStart): {
+    readonly durable: DurableGroup;
+    readonly state: DurableState;
+    readonly machine: StateMachine;
+    readonly damage: StoreCorruptError | undefined;
+  } {
+    const { group, durable, damage } = DurableGroup.load(start.id, this.options.stores) ?? this.create(start);
+    // An arbiter has no state: where its log begins is all that it needs.
+    if (start.arbiter) return { durable: group, state: durable, machine: LOG_ONLY, damage: undefined };
+    const { makeMachine } = this.options;
+    if (damage === undefined) {
+      try {
+        const machine = makeMachine(start.id, group.prefix());
+        return { durable: group, state: durable, machine, damage };
+      } catch (error) {
+        if (!(error instanceof StoreCorruptError)) throw error;
+        const state = { ...durable, applied: durable.snapshot.index };
+        return { durable: group, state, machine: makeMachine(start.id, group.emptyPrefix()), damage: error };
+      }
+    }
+    return { durable: group, state: durable, machine: makeMachine(start.id, group.emptyPrefix()), damage };
   }
 
   /** Forgets a replica that the cluster has taken away from this node. */
@@ -219,7 +286,7 @@ export class Host {
     this.cleaning.add(work);
   }
 
-  private create(start: GroupStart): { group: DurableGroup; durable: DurableState } {
+  private create(start: GroupStart): LoadedGroup {
     const founder = start.genesis.voters.length > 0;
     // A founding replica begins after an agreed first entry: a later replica, which has nothing, must then
     // be sent a snapshot, and so gets the state that the group was founded with.
@@ -231,7 +298,7 @@ export class Host {
     const { group, write } = DurableGroup.create(start.id, durable);
     // Durable before the first vote at the latest: writes reach the disk in order.
     this.lastDurable = this.options.stores.log.append([write]);
-    return { group, durable };
+    return { group, durable, damage: undefined };
   }
 
   private scheduleTick(): void {
@@ -263,6 +330,7 @@ export class Host {
     this.options.network.flush();
     const writing = groups.filter((group) => group.hasUnwritten());
     if (writing.length > 0) this.write(writing);
+    for (const group of groups) if (group.canSwitchState()) this.switchState(group);
     for (const group of groups) {
       if (group.changed) {
         group.changed = false;
@@ -305,18 +373,43 @@ export class Host {
   }
 
   private apply(works: readonly Work[]): void {
-    if (works.length === 0) return;
-    const answers: (() => void)[] = [];
+    for (const work of works) this.applyTo(work.group, (writer) => work.group.apply(work, writer));
+  }
+
+  /** One transaction of one group: a record that cannot be read stops this group and no other. */
+  private applyTo(group: ReplicaGroup, work: (writer: StoreWriter) => readonly Answer[]): void {
+    let answers: readonly Answer[] = [];
+    let damage: StoreCorruptError | undefined;
     const flushed = this.options.stores.state.transact((writer) => {
-      for (const work of works) answers.push(...work.group.apply(work, writer));
+      try {
+        answers = work(writer);
+      } catch (error) {
+        if (error instanceof StoreCorruptError) damage = error;
+        throw error;
+      }
     });
-    for (const answer of answers) answer();
-    for (const { group } of works) group.visible();
-    const reached = works.map(({ group }) => ({ group, index: group.applied }));
+    for (const { give } of answers) give();
+    const { applied, durable } = group;
+    const { generation } = durable;
+    if (damage === undefined) group.visible();
+    else this.damaged(group, damage, true);
     flushed.then(
-      () => {
-        for (const { group, index } of reached) group.stateFlushed(index);
+      () => group.stateFlushed(applied, generation),
+      (error: unknown) => {
+        // What could not be read was told above, and nothing of the transaction was written.
+        if (!(error instanceof StoreCorruptError)) this.failed(error);
       },
+    );
+  }
+
+  /** A state from a peer takes the place of a damaged one: one small write to the log, then what came after it. */
+  private switchState(group: ReplicaGroup): void {
+    const writes: LogWrite[] = [];
+    const replaced = group.durable.switchState(writes);
+    this.lastDurable = this.options.stores.log.append(writes);
+    this.applyTo(group, (writer) => group.switchState(writer));
+    this.lastDurable.then(
+      () => this.clean(replaced, prefixEnd(replaced)),
       (error: unknown) => this.failed(error),
     );
   }
@@ -327,6 +420,8 @@ export class Host {
   }
 
   private compact(group: ReplicaGroup): void {
+    // What comes after the state that a peer sends is taken from this log.
+    if (group.damage !== undefined) return;
     const { logBytes, groupLogBytesMin } = this.options.limits;
     const budget = Math.max(groupLogBytesMin, logBytes / Math.max(1, this.groups.size));
     const status = group.replica.status();

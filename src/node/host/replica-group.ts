@@ -34,6 +34,12 @@ interface Waiting {
   readonly reject: (error: Error) => void;
 }
 
+/** An answer that is due once what it rests on is visible. */
+export interface Answer {
+  readonly waiting: Waiting;
+  readonly give: () => void;
+}
+
 /** What one round of the host writes for a group. */
 export interface Work {
   readonly group: ReplicaGroup;
@@ -67,6 +73,13 @@ export class ReplicaGroup {
   logWritesInFlight = 0;
   /** Something of leader, term or membership changed since the host last looked. */
   changed = true;
+  private known: string | undefined;
+  /** Applying met a record that cannot be read, or the state was never opened. */
+  private isHalted: boolean;
+  /** Committed entries up to here were handed out, whether or not they were applied. */
+  private committedSeen: number;
+  /** Index at which a state from a peer is staged, whole and flushed, in place of the damaged one. */
+  private rebuiltAt: number | undefined;
 
   constructor(parts: {
     readonly id: GroupId;
@@ -75,6 +88,8 @@ export class ReplicaGroup {
     readonly machine: StateMachine;
     readonly rank: number;
     readonly clock: Clock;
+    /** Why its state cannot be used, where it could not even be opened. */
+    readonly damage: string | undefined;
     readonly onWork: (group: ReplicaGroup) => void;
   }) {
     this.id = parts.id;
@@ -87,6 +102,9 @@ export class ReplicaGroup {
     this.appliedIndex = parts.replica.status().applied;
     this.toldApplied = this.appliedIndex;
     this.flushedApplied = this.appliedIndex;
+    this.committedSeen = this.appliedIndex;
+    this.known = parts.damage;
+    this.isHalted = parts.damage !== undefined;
     this.lag = new LagClock(() => parts.clock.nowMs());
   }
 
@@ -102,6 +120,71 @@ export class ReplicaGroup {
   /** Applied, and on disk as state. */
   get appliedOnDisk(): number {
     return this.flushedApplied;
+  }
+
+  /** What is known against its state, for people; undefined while nothing is. */
+  get damage(): string | undefined {
+    return this.known;
+  }
+
+  /** Commands are no longer applied here: what is proposed would never be answered. */
+  get halted(): boolean {
+    return this.isHalted;
+  }
+
+  /** A record of the state cannot be read. What is not applied because of it is answered by another replica. */
+  damaged(why: string, halt: boolean): void {
+    this.known ??= why;
+    if (!halt) return;
+    this.isHalted = true;
+    const error = new Mem0ctlError("unknown-outcome", "replica-damaged", why, {
+      why: "this replica cannot apply the command; another one may have",
+      hint: "read the memory back, or repeat the request with the same id",
+      data: { group: this.id, leader: "" },
+    });
+    this.abandon(error);
+  }
+
+  /** A peer's state at `index` lies staged: it takes the place of this one as soon as it can. */
+  rebuilt(index: number): void {
+    this.rebuiltAt = index;
+    this.onWork(this);
+  }
+
+  /** What was staged as a new state is being written over by a snapshot. */
+  forgetRebuilt(): void {
+    this.rebuiltAt = undefined;
+  }
+
+  get isRebuilt(): boolean {
+    return this.rebuiltAt !== undefined;
+  }
+
+  /** Whether the staged state can take over: what comes after it in the log is known to be committed. */
+  canSwitchState(): boolean {
+    return this.rebuiltAt !== undefined && this.rebuiltAt <= Math.max(this.committedSeen, this.appliedIndex);
+  }
+
+  /** The staged state is the state: what was committed after it is applied to it again, all at once. */
+  switchState(writer: StoreWriter): Answer[] {
+    const index = this.rebuiltAt ?? 0;
+    const end = Math.max(this.committedSeen, this.appliedIndex);
+    const committed: Entry[] = [];
+    for (let at = index + 1; at <= end; at += 1) {
+      const entry = this.replica.entry(at);
+      if (entry === undefined) throw new Error(`entry ${at} of ${this.id} is missing`);
+      committed.push(entry);
+    }
+    this.rebuiltAt = undefined;
+    this.known = undefined;
+    this.isHalted = false;
+    this.appliedIndex = index;
+    this.flushedApplied = index;
+    this.machine.reload(this.durable.prefix());
+    return this.apply(
+      { group: this, effects: [{ persist: undefined, sendAfterPersist: [], committed }] },
+      writer,
+    );
   }
 
   step(input: Input): void {
@@ -185,44 +268,66 @@ export class ReplicaGroup {
 
   /**
    * Applies what was committed. Returns the answers to give once the transaction is visible; they rest on
-   * the quorum's flushed logs, not on this state being flushed.
+   * the quorum's flushed logs, not on this state being flushed. Throws StoreCorruptError when a record that
+   * it needs cannot be read; the transaction must then not happen, and none of it counts as applied.
    */
-  apply(work: Work, writer: StoreWriter): (() => void)[] {
-    const answers: (() => void)[] = [];
-    const before = this.appliedIndex;
-    for (const { persist, committed } of work.effects) {
-      if (persist?.snapshot !== undefined) {
-        this.appliedIndex = persist.snapshot.index;
-        this.machine.reload(this.durable.prefix());
-        for (const index of this.accepted.keys()) if (index <= this.appliedIndex) this.accepted.delete(index);
+  apply(work: Work, writer: StoreWriter): Answer[] {
+    const answers: Answer[] = [];
+    let before = this.appliedIndex;
+    try {
+      for (const { persist, committed } of work.effects) {
+        if (persist?.snapshot !== undefined) {
+          before = persist.snapshot.index;
+          this.takeSnapshot(before);
+        }
+        for (const entry of committed) {
+          this.committedSeen = Math.max(this.committedSeen, entry.index);
+          if (this.isHalted || entry.index <= this.appliedIndex) continue;
+          const result =
+            entry.kind === "command" ? this.machine.apply(entry.data, entry.index, writer) : undefined;
+          this.appliedIndex = entry.index;
+          const answer = this.answerFor(entry, result);
+          if (answer !== undefined) answers.push(answer);
+        }
       }
-      for (const entry of committed) {
-        if (entry.index <= this.appliedIndex) continue;
-        const result =
-          entry.kind === "command" ? this.machine.apply(entry.data, entry.index, writer) : undefined;
-        this.appliedIndex = entry.index;
-        const answer = this.answerFor(entry, result);
-        if (answer !== undefined) answers.push(answer);
+      if (this.appliedIndex !== before) {
+        this.machine.finish(writer);
+        this.durable.writeApplied(writer, this.appliedIndex);
       }
+      return answers;
+    } catch (error) {
+      this.appliedIndex = before;
+      for (const { committed } of work.effects) {
+        this.committedSeen = Math.max(this.committedSeen, committed.at(-1)?.index ?? 0);
+      }
+      for (const { waiting } of answers) waiting.reject(timedOut(this.id));
+      throw error;
     }
-    if (this.appliedIndex !== before) {
-      this.machine.finish(writer);
-      this.durable.writeApplied(writer, this.appliedIndex);
-    }
-    return answers;
+  }
+
+  /** The protocol's own snapshot replaced state and log, and with them whatever was wrong. */
+  private takeSnapshot(index: number): void {
+    this.known = undefined;
+    this.isHalted = false;
+    this.rebuiltAt = undefined;
+    this.appliedIndex = index;
+    this.committedSeen = Math.max(this.committedSeen, index);
+    this.machine.reload(this.durable.prefix());
+    for (const accepted of this.accepted.keys()) if (accepted <= index) this.accepted.delete(accepted);
   }
 
   /** What was applied is visible: reads that waited for it are served. */
   visible(): void {
-    if (this.appliedIndex !== this.toldApplied) {
+    if (this.appliedIndex > this.toldApplied) {
       this.toldApplied = this.appliedIndex;
       this.step({ kind: "applied", index: this.appliedIndex });
     }
     this.serveReads();
   }
 
-  /** The state up to `index` is on disk: the log before it can go. */
-  stateFlushed(index: number): void {
+  /** The state of a generation up to `index` is on disk: the log before it can go. */
+  stateFlushed(index: number, generation: number): void {
+    if (generation !== this.durable.generation) return;
     this.flushedApplied = Math.max(this.flushedApplied, index);
   }
 
@@ -240,12 +345,16 @@ export class ReplicaGroup {
       why: "the node stopped before it could answer",
       hint: "read the memory back, or repeat the request with the same id",
     });
+    this.abandon(error);
+    this.machine.close();
+  }
+
+  private abandon(error: Mem0ctlError): void {
     for (const waiting of [...this.proposals.values(), ...this.readContexts.values()]) waiting.reject(error);
     for (const { waiting } of this.readyReads) waiting.reject(error);
     this.proposals.clear();
     this.readContexts.clear();
     this.readyReads = [];
-    this.machine.close();
   }
 
   private wait(
@@ -334,16 +443,17 @@ export class ReplicaGroup {
     this.readyReads = later;
   }
 
-  private answerFor(entry: Entry, result: unknown): (() => void) | undefined {
+  private answerFor(entry: Entry, result: unknown): Answer | undefined {
     const place = this.accepted.get(entry.index);
     if (place === undefined) return undefined;
     this.accepted.delete(entry.index);
     const waiting = this.proposals.get(place.context);
     this.proposals.delete(place.context);
     if (waiting === undefined) return undefined;
-    if (place.term === entry.term) return () => waiting.resolve(result);
+    if (place.term === entry.term) return { waiting, give: () => waiting.resolve(result) };
     // Another leader's entry took the place: this proposal can never commit.
-    return () => waiting.reject(refusal(this.id, "not-leader", this.replica.status().leader));
+    const refused = (): void => waiting.reject(refusal(this.id, "not-leader", this.replica.status().leader));
+    return { waiting, give: refused };
   }
 
   private refuse(table: Map<number, Waiting>, context: number, reason: RefusalReason, leader: NodeId): void {

@@ -1,16 +1,19 @@
-// Snapshots between nodes: the leader streams a consistent state of a group in chunks, the receiver
-// stages it under the next generation, and only a whole one is installed. One at a time per group and peer.
+// Snapshots between nodes: a replica streams a consistent state of a group in chunks, the receiver stages it
+// under the next generation, and only a whole one is installed: by the protocol, when a leader sends it to a
+// follower that lags, or in place of a damaged state, when the receiver asked for it. One at a time per group
+// and peer.
 
 import type { SnapshotMeta } from "../../consensus/seam.ts";
 import { Mem0ctlError } from "../../model/errors.ts";
 import type { GroupId, NodeId } from "../../model/ids.ts";
 import type { Clock } from "../clock.ts";
 import { extendKey, prefixEnd } from "../storage/key.ts";
-import { removeRange } from "../storage/store.ts";
+import { removeRange, StoreCorruptError } from "../storage/store.ts";
 import { pack, unpack } from "../transport/frames.ts";
 import type { Network } from "../transport/network.ts";
 import { APPLIED, type Stores } from "./durable-group.ts";
 import type { ReplicaGroup } from "./replica-group.ts";
+import type { StateCall } from "./state-repair.ts";
 
 const CHUNK_DEADLINE_MS = 30_000;
 
@@ -27,13 +30,15 @@ type SnapshotCall =
       readonly group: GroupId;
       readonly id: string;
       readonly meta: SnapshotMeta;
-      readonly term: number;
+      /** The sender's as leader; absent when the receiver asked for the state alone. */
+      readonly term?: number;
     };
 
 interface Groups {
   readonly groups: ReadonlyMap<GroupId, ReplicaGroup>;
   /** Resolves once nothing of a former state or staging is being deleted any more. */
   cleaned(): Promise<void>;
+  damaged(group: ReplicaGroup, error: StoreCorruptError): void;
 }
 
 export class SnapshotTransfers {
@@ -76,7 +81,7 @@ export class SnapshotTransfers {
     this.outgoing.add(key);
     // A step later, so that what is visible in the store and what the protocol knows as applied agree.
     Promise.resolve()
-      .then(() => this.stream(group, to, term))
+      .then(() => this.stream(group, to, { term, indexMin: 0 }))
       .then(
         (index) => {
           this.outgoing.delete(key);
@@ -89,6 +94,22 @@ export class SnapshotTransfers {
       );
   }
 
+  /** Streams the group's state to a peer whose own is damaged. Throws Mem0ctlError when that cannot be. */
+  async sendState(to: NodeId, { group: id, indexMin }: StateCall): Promise<true> {
+    const group = this.host.groups.get(id);
+    const key = `${id}/${to}`;
+    if (group === undefined || group.damage !== undefined || this.outgoing.has(key)) {
+      throw snapshotError("this replica has no state to give away just now");
+    }
+    this.outgoing.add(key);
+    try {
+      await this.stream(group, to, { term: undefined, indexMin });
+      return true;
+    } finally {
+      this.outgoing.delete(key);
+    }
+  }
+
   /** Handles a peer's call. Throws Mem0ctlError when the snapshot cannot be taken. */
   async receive(from: NodeId, body: unknown): Promise<boolean> {
     const call = body as SnapshotCall;
@@ -99,6 +120,8 @@ export class SnapshotTransfers {
       if (this.installing.has(call.group) || group.isSwitching()) {
         throw snapshotError("another snapshot is being installed");
       }
+      // A leader's snapshot helps as well; a second state that was asked for does not.
+      group.forgetRebuilt();
       // What a crash left in the very place where this one is staged may still be going.
       await this.host.cleaned();
       this.staging.set(call.group, call.id);
@@ -121,14 +144,28 @@ export class SnapshotTransfers {
         writer.put(extendKey(prefix, APPLIED), pack(call.meta.index)),
       );
       await this.stores.state.flush();
-      group.step({ kind: "install", snapshot: call.meta, from, term: call.term });
+      if (call.term !== undefined) {
+        group.step({ kind: "install", snapshot: call.meta, from, term: call.term });
+      } else if (group.damage !== undefined && call.meta.index >= group.durable.logBase) {
+        group.rebuilt(call.meta.index);
+      }
     } finally {
       this.installing.delete(call.group);
     }
     return true;
   }
 
-  private async stream(group: ReplicaGroup, to: NodeId, term: number): Promise<number> {
+  private async stream(group: ReplicaGroup, to: NodeId, what: Wanted): Promise<number> {
+    try {
+      return await this.streamState(group, to, what);
+    } catch (error) {
+      // What cannot be read here must not be given to anybody.
+      if (error instanceof StoreCorruptError) this.host.damaged(group, error);
+      throw error;
+    }
+  }
+
+  private async streamState(group: ReplicaGroup, to: NodeId, { term, indexMin }: Wanted): Promise<number> {
     const snapshot = this.stores.state.snapshot();
     try {
       const prefix = group.durable.prefix();
@@ -136,8 +173,9 @@ export class SnapshotTransfers {
       const index = bytes === undefined ? group.applied : Number(unpack(bytes));
       const meta = group.replica.snapshotAt(index);
       if (meta === undefined) throw snapshotError(`there is no snapshot at index ${index}`);
+      if (index < indexMin) throw snapshotError(`this replica has applied no more than ${index}`);
       this.sequence += 1;
-      const id = `${term}-${index}-${this.sequence}`;
+      const id = `${term ?? "state"}-${index}-${this.sequence}`;
       const call = (body: SnapshotCall): Promise<unknown> =>
         this.network.call(to, "snapshot", body, this.clock.nowMs() + CHUNK_DEADLINE_MS);
       await call({ step: "begin", group: group.id, id });
@@ -155,12 +193,18 @@ export class SnapshotTransfers {
         }
         if (items.length > 0) await call({ step: "chunk", group: group.id, id, items });
       }
-      await call({ step: "end", group: group.id, id, meta, term });
+      await call({ step: "end", group: group.id, id, meta, ...(term === undefined ? {} : { term }) });
       return index;
     } finally {
       snapshot.close();
     }
   }
+}
+
+interface Wanted {
+  /** As whose leader it is sent; undefined for a state that the receiver asked for. */
+  readonly term: number | undefined;
+  readonly indexMin: number;
 }
 
 function snapshotError(why: string): Mem0ctlError {

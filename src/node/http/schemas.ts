@@ -165,6 +165,10 @@ export const ANSWERS = {
           lastIndex: integer,
           memories: integer,
           bytes: integer,
+          damage: {
+            ...string,
+            description: "Why its state is damaged; absent while nothing is known against it.",
+          },
           progress: list(
             answer({
               node: string,
@@ -176,7 +180,7 @@ export const ANSWERS = {
             }),
           ),
         },
-        ["progress"],
+        ["damage", "progress"],
       ),
     ),
     leaders: mapOf(answer({ leader: nullable("string"), term: integer })),

@@ -234,8 +234,9 @@ export class LogStore {
           return;
         }
         const dropped = one.record.snapshot.index - log.record.snapshot.index;
-        // A snapshot of another generation replaces the log, a compaction only shortens it.
-        if (one.record.generation !== log.record.generation) log.entries = [];
+        // A snapshot of another generation replaces the log, a compaction only shortens it, and a state that
+        // was rebuilt in place of a damaged one leaves it as it is.
+        if (one.record.generation !== log.record.generation && dropped !== 0) log.entries = [];
         else if (dropped > 0) log.entries.splice(0, dropped);
         log.record = one.record;
         return;

@@ -13,8 +13,8 @@ export const RAFT_SNAPSHOT_BUGS: readonly Bug[] = [
     lines: [24],
     what: "the log says that a received snapshot is the state before that is on disk",
     file: TRANSFERS,
-    find: "      await this.stores.state.flush();\n      group.step(",
-    replace: "      group.step(",
+    find: "      await this.stores.state.flush();\n      if (call.term",
+    replace: "      if (call.term",
     and: [
       {
         file: TRANSFERS,
@@ -109,7 +109,7 @@ export const RAFT_SNAPSHOT_BUGS: readonly Bug[] = [
     lines: [31],
     what: "a replica whose state is older than its log's beginning starts with what there is",
     file: "src/node/host/durable-group.ts",
-    find: "if (applied < record.snapshot.index) throw new StoreCorruptError(key);",
+    find: "if (applied < snapshot.index) throw new StoreCorruptError(key);",
     replace: "",
   },
 ];

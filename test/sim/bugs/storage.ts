@@ -78,8 +78,8 @@ export const STORAGE_BUGS: readonly Bug[] = [
     lines: [9],
     what: "the host sends votes and acknowledgements when they are written, not when they are flushed",
     file: "src/node/host/host.ts",
-    find: "    this.lastDurable.then(\n",
+    find: "to it before.\n    this.lastDurable.then(\n",
     replace:
-      "    this.lastDurable.catch((error: unknown) => this.failed(error));\n    Promise.resolve().then(\n",
+      "to it before.\n    this.lastDurable.catch((error: unknown) => this.failed(error));\n    Promise.resolve().then(\n",
   },
 ];
