@@ -143,8 +143,13 @@ function globalOptions(shape: CommandShape): Option[] {
 /** Parses `30s` for an option or argument; ms. */
 export function durationOption(text: string): number {
   const ms = parseDuration(text);
-  if (ms === undefined) throw new InvalidArgumentError("A duration has a unit: 500ms, 30s, 2m, 1h.");
-  return ms;
+  if (ms !== undefined) return ms;
+  if (/^-\d/.test(text)) throw new InvalidArgumentError("A duration is not negative: 500ms, 30s, 2m, 1h.");
+  throw new InvalidArgumentError(
+    /^\d+(?:\.\d+)?(?:ms|s|m|h)$/.test(text)
+      ? "A duration is at most 24h."
+      : "A duration is a number and its unit: 500ms, 30s, 2m, 1h.",
+  );
 }
 
 /** A parser of whole numbers within `[min, max]`. */

@@ -13,7 +13,7 @@
 //   GET  /openapi.json, GET /v1/ping/    unauthenticated on loopback only for ping
 // plus mem0's own routes (see node/http/memories.ts). Errors are ErrorBody (model/errors.ts).
 
-import type { GroupId, NodeId, Role, ShardId } from "./ids.ts";
+import type { GroupId, NodeId, Protocol, Role, ShardId } from "./ids.ts";
 import type { ShardMap } from "./shard-map.ts";
 import type { ReplicaRole, ReplicaState } from "./view.ts";
 
@@ -64,6 +64,8 @@ export interface NodeReport {
   readonly zone: string;
   readonly pid: number;
   readonly version: string;
+  /** What its shards run. */
+  readonly protocol: Protocol;
   readonly uptimeMs: number;
   /** Set while the disk is full or writes are refused for another reason. */
   readonly writeRefusal: string | null;

@@ -27,6 +27,17 @@ export function beginningAmong(
     .filter((report) => report !== undefined && report.clusterId !== clusterId)
     .toSorted((a, b) => (b?.map.epoch ?? 0) - (a?.map.epoch ?? 0));
   const cluster = elsewhere?.clusterId ?? clusterId;
+  if (elsewhere !== undefined && elsewhere.protocol !== manifest.consensus.protocol) {
+    throw new Mem0ctlError(
+      "conflict",
+      "protocol-changed",
+      `the cluster ${manifest.name} runs ${elsewhere.protocol}, and the manifest says ${manifest.consensus.protocol}`,
+      {
+        why: `${elsewhere.id} says so; nodes of two protocols cannot be one cluster`,
+        hint: `set spec.consensus.protocol to ${elsewhere.protocol}`,
+      },
+    );
+  }
   for (const report of living) {
     if (report?.clusterId === cluster && report.peers.some(({ id, known }) => id === self.id && known)) {
       throw new Mem0ctlError("conflict", "data-lost", `${self.id} was here before, and its data is gone`, {

@@ -380,6 +380,7 @@ export class NodeCore {
       zone: spec.zone,
       pid: this.options.pid,
       version: VERSION,
+      protocol: manifest.consensus.protocol,
       uptimeMs: Math.round(clock.nowMs() - this.startedMs),
       writeRefusal: this.host.writeRefusal,
       map,

@@ -68,7 +68,8 @@ function parseReport(body: Buffer): NodeReport | undefined {
       Array.isArray(report.peers) &&
       Array.isArray(report.map.shards) &&
       Array.isArray(report.map.nodes);
-    return valid ? (report as NodeReport) : undefined;
+    // Before nodes said what they run, they all ran raft.
+    return valid ? ({ protocol: "raft", ...report } as NodeReport) : undefined;
   } catch {
     return undefined;
   }

@@ -3,7 +3,7 @@
 
 import { createHash, randomUUID } from "node:crypto";
 import { Mem0ctlError } from "../model/errors.ts";
-import type { NodeId } from "../model/ids.ts";
+import type { NodeId, Protocol, ShardingStrategy, ShardKeyField } from "../model/ids.ts";
 import type { Manifest } from "../model/manifest.ts";
 import type { LogStore } from "./storage/log-store.ts";
 
@@ -15,10 +15,25 @@ export interface Identity {
   readonly cluster: string;
   readonly clusterId: string;
   readonly node: NodeId;
+  /** What the data was written under, and what it cannot change to; data of before this was kept has none. */
+  readonly settings?: FoundingSettings;
   /** Made with the data directory: a node that lost its data comes back with another. */
   readonly uid: string;
   /** True once every replica that this node founded is on disk. */
   readonly founded: boolean;
+}
+
+/** Settings that decide how data lies on disk, and in which shard. */
+export interface FoundingSettings {
+  readonly protocol: Protocol;
+  readonly sharding: ShardingStrategy;
+  readonly shards: number;
+  readonly key: ShardKeyField;
+}
+
+function settingsOf({ consensus, sharding }: Manifest): FoundingSettings {
+  const { strategy, shards, key } = sharding;
+  return { protocol: consensus.protocol, sharding: strategy, shards, key };
 }
 
 const IDENTITY = "identity";
@@ -32,10 +47,21 @@ export function writeIdentity(log: LogStore, identity: Identity): Promise<void> 
 }
 
 export function newIdentity(manifest: Manifest, node: NodeId, clusterId: string): Identity {
-  return { format: DATA_FORMAT, cluster: manifest.name, clusterId, node, uid: randomUUID(), founded: false };
+  return {
+    format: DATA_FORMAT,
+    cluster: manifest.name,
+    clusterId,
+    node,
+    settings: settingsOf(manifest),
+    uid: randomUUID(),
+    founded: false,
+  };
 }
 
-/** Throws `data-newer-format`, `data-of-other-cluster`, `data-of-other-node`. */
+/**
+ * Throws `data-newer-format`, `data-of-other-cluster`, `data-of-other-node`; `protocol-changed` and
+ * `sharding-changed` where the manifest now asks for what this data cannot become.
+ */
 export function checkIdentity(identity: Identity, manifest: Manifest, node: NodeId, folder: string): void {
   if (identity.format > DATA_FORMAT) {
     throw new Mem0ctlError(
@@ -53,7 +79,10 @@ export function checkIdentity(identity: Identity, manifest: Manifest, node: Node
       "conflict",
       "data-of-other-cluster",
       `the data in ${folder} belongs to the cluster ${identity.cluster}, not to ${manifest.name}`,
-      { hint: "give this cluster another dataDir, or move the old data away" },
+      {
+        why: "a data directory is one node's of one cluster",
+        hint: "give this cluster another dataDir, or move the old data away",
+      },
     );
   }
   if (identity.node !== node) {
@@ -61,9 +90,43 @@ export function checkIdentity(identity: Identity, manifest: Manifest, node: Node
       "conflict",
       "data-of-other-node",
       `the data in ${folder} belongs to ${identity.node}, not to ${node}`,
-      { hint: "give each node a dataDir of its own" },
+      {
+        why: "a data directory is one node's of one cluster",
+        hint: "give each node a dataDir of its own",
+      },
     );
   }
+  // Kept first when there were no others.
+  checkSettings(identity.settings ?? { ...settingsOf(manifest), protocol: "raft" }, manifest, folder);
+}
+
+/** One protocol cannot read another's log, and a key would be looked for in a shard that does not have it. */
+function checkSettings(written: FoundingSettings, manifest: Manifest, folder: string): void {
+  const asked = settingsOf(manifest);
+  if (written.protocol !== asked.protocol) {
+    throw settingChanged(
+      "protocol-changed",
+      `protocol ${written.protocol}`,
+      `protocol ${asked.protocol}`,
+      folder,
+    );
+  }
+  const { sharding, shards, key } = written;
+  if (sharding === asked.sharding && shards === asked.shards && key === asked.key) return;
+  const text = (one: FoundingSettings): string => `${one.shards} shards by ${one.sharding} of ${one.key}`;
+  throw settingChanged("sharding-changed", text(written), text(asked), folder);
+}
+
+function settingChanged(code: string, before: string, now: string, folder: string): Mem0ctlError {
+  return new Mem0ctlError(
+    "conflict",
+    code,
+    `the data in ${folder} was written with ${before}, and the manifest says ${now}`,
+    {
+      why: "a running cluster cannot change this; its memories have to be moved into a new one",
+      hint: "undo the change; to migrate: `mem0ctl memories export --out all.jsonl`, `mem0ctl down`, change the manifest and its dataDir, `mem0ctl up`, `mem0ctl memories import all.jsonl`",
+    },
+  );
 }
 
 /** The same on every node that founds the cluster from the same settings, so founding needs no talk. */

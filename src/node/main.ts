@@ -46,7 +46,8 @@ async function start(argv: readonly string[]): Promise<RunningNode> {
   const spec = manifest.nodes.find((node) => node.id === values.node);
   if (spec === undefined) {
     throw new Mem0ctlError("invalid", "node-unknown", `the manifest has no node ${values.node}`, {
-      hint: `it has ${manifest.nodes.map((node) => node.id).join(", ")}`,
+      why: `it has ${manifest.nodes.map((node) => node.id).join(", ")}`,
+      hint: "name one of these with --node, or add it to spec.nodes",
     });
   }
   return startNode({

@@ -175,7 +175,8 @@ function withNewLeaders(
 function requireNode(map: ShardMap, id: NodeId): void {
   if (map.nodes.some((node) => node.id === id)) return;
   throw new Mem0ctlError("not-found", "node-unknown", `${id} is not a node of this cluster`, {
-    hint: `its nodes are ${map.nodes.map((node) => node.id).join(", ")}`,
+    why: `its nodes are ${map.nodes.map((node) => node.id).join(", ")}`,
+    hint: "see them with `mem0ctl nodes list`",
   });
 }
 

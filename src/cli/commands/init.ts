@@ -117,7 +117,13 @@ export function initCommand(action: Action): Command {
 async function initCluster(context: Context, options: InitOptions): Promise<undefined> {
   const { io, globals } = context;
   if (options.out !== undefined && globals.file !== undefined && options.out !== globals.file) {
-    throw usageError(context.command, "conflicting-option", "--out and --file name different files");
+    throw usageError(
+      context.command,
+      "conflicting-option",
+      "--out and --file name different files",
+      "give one of them",
+      "both say where the manifest is written",
+    );
   }
   const path = options.out === undefined ? context.file : inDirectory(io.cwd, options.out);
   const plan = { path, overwrite: options.force === true, mode: 0o644 };

@@ -3,12 +3,12 @@
 import { InvalidArgumentError, Option } from "commander";
 import type { Command } from "commander";
 import { LOOK_TIMEOUT_MS, withCluster } from "../cluster.ts";
-import { examples, integerOption, jsonObjectOption, newCommand } from "../command.ts";
+import { examples, integerOption, jsonObjectOption, newCommand, usageError } from "../command.ts";
 import type { Action } from "../command.ts";
 import type { Context } from "../context.ts";
 import { readLevel, withReadLevel } from "../consistency.ts";
 import type { MemoryCall, ReadLevelOptions } from "../consistency.ts";
-import { filtersOf, withScope } from "../scope.ts";
+import { filtersOf, scopeOf, withScope } from "../scope.ts";
 import type { ScopeOptions } from "../scope.ts";
 
 type JsonObject = Readonly<Record<string, unknown>>;
@@ -57,7 +57,7 @@ export function readingCommands(action: Action): Command[] {
       "after",
       examples(
         ["mem0ctl memories list --user alice", ""],
-        ['mem0ctl memories list --user alice --filter \'{"created_at":{"gte":"2025-01-01"}}\'', ""],
+        ['mem0ctl memories list --filter \'{"created_at":{"gte":"2025-01-01"}}\'', ""],
       ),
     )
     .action(action<ListOptions>(listMemories));
@@ -90,6 +90,15 @@ async function searchMemories(
   options: SearchOptions,
   words: readonly string[],
 ): Promise<undefined> {
+  if (Object.keys(scopeOf(options)).length === 0 && options.filter === undefined) {
+    throw usageError(
+      context.command,
+      "scope-missing",
+      "whose memories are searched?",
+      'give --user, --agent, --run or --app; --user "*" searches those of all users',
+      "a search without one would go through the memories of everybody",
+    );
+  }
   await withCluster(context, async ({ engine }) => {
     const { topK, threshold } = options;
     const results = await engine.memories.search(

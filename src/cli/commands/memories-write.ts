@@ -98,8 +98,9 @@ async function addMemory(
     throw usageError(
       context.command,
       "scope-missing",
-      "a memory belongs to somebody",
+      "whose memory is it?",
       "give --user, --agent, --run or --app",
+      "a memory belongs to a user, an agent, a run or an app",
     );
   }
   const [word = ""] = words;
@@ -128,7 +129,13 @@ async function updateMemory(
 ): Promise<undefined> {
   const { text, metadata, ifHash } = options;
   if (text === undefined && metadata === undefined) {
-    throw usageError(context.command, "nothing-to-change", "nothing to change", "give --text or --metadata");
+    throw usageError(
+      context.command,
+      "nothing-to-change",
+      "nothing to change",
+      "give --text or --metadata",
+      "an update replaces the text, the metadata, or both",
+    );
   }
   await withCluster(context, async ({ engine }) => {
     const memory = await engine.memories.update(
@@ -162,6 +169,7 @@ async function deleteMemories(
       "conflicting-option",
       "an id and a scope exclude each other",
       "give the id of one memory, or --all with --user, --agent, --run or --app",
+      "the id names one memory, the scope all of somebody",
     );
   }
   if (id !== undefined) return deleteOne(context, options, id);
@@ -171,6 +179,7 @@ async function deleteMemories(
       "missing-argument",
       scoped ? "deleting a whole scope needs --all" : "nothing to delete was named",
       "give the id of one memory, or --all with --user, --agent, --run or --app",
+      "what is deleted cannot be brought back",
     );
   }
   return deleteScope(context, options);

@@ -91,6 +91,7 @@ export const nodeReport: Decoder<NodeReport> = object<NodeReport>({
   zone: text,
   pid: number,
   version: text,
+  protocol: oneOf(["raft", "paxos", "quorum"]),
   uptimeMs: number,
   writeRefusal: nullable(text),
   map: shardMap,

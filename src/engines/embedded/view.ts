@@ -5,7 +5,7 @@
 import { copiesOfLevel } from "../../model/consistency.ts";
 import type { Mem0ctlError } from "../../model/errors.ts";
 import { META_GROUP } from "../../model/ids.ts";
-import type { GroupId, NodeId } from "../../model/ids.ts";
+import type { GroupId, NodeId, Protocol } from "../../model/ids.ts";
 import type { Manifest } from "../../model/manifest.ts";
 import type { GroupReport, NodeReport, ProgressReport } from "../../model/node-api.ts";
 import type { MapNode, ShardMap, ShardSlice } from "../../model/shard-map.ts";
@@ -63,7 +63,7 @@ export function buildView(manifest: Manifest, answers: readonly NodeAnswer[]): E
     kind: "ClusterStatus",
     cluster: manifest.name,
     engine: manifest.engine,
-    protocol: manifest.consensus.protocol,
+    protocol: protocolOf(manifest, reports),
     sharding: shown.strategy,
     leader: meta.leader,
     term: meta.term,
@@ -78,6 +78,12 @@ export function buildView(manifest: Manifest, answers: readonly NodeAnswer[]): E
     shards,
     disagreements: disagreementsOf(shown, reports),
   };
+}
+
+/** What the nodes run; a manifest that was edited since says what they will not become. */
+function protocolOf(manifest: Manifest, reports: Reports): Protocol {
+  for (const { protocol } of reports.values()) return protocol;
+  return manifest.consensus.protocol;
 }
 
 /** R and W of the quorum protocol, in copies. */

@@ -265,7 +265,8 @@ function membersOf(map: ShardMap, group: GroupId): readonly NodeId[] {
   const shard = shardById(map, group);
   if (shard === undefined) {
     throw new Mem0ctlError("not-found", "shard-unknown", `there is no shard ${group}`, {
-      hint: `shards are 0 to ${map.shards.length - 1}, and meta`,
+      why: `the cluster has shards 0 to ${map.shards.length - 1}, and the metadata group is called meta`,
+      hint: "see them with `mem0ctl shards list`",
     });
   }
   return shard.replicas;

@@ -190,7 +190,8 @@ export function createMemoryService(options: MemoryServiceOptions): MemoryServic
           "page-too-deep",
           `page: pages reach back ${PAGE_DEPTH_MAX} memories`,
           {
-            hint: "narrow the filter, or use the export",
+            why: "every page looks again at all that is newer",
+            hint: "narrow the filter, or use `mem0ctl memories export`",
           },
         );
       }
@@ -298,7 +299,8 @@ export function createMemoryService(options: MemoryServiceOptions): MemoryServic
     async export(shard, cursor, limit, context): Promise<ExportPage> {
       if (shardById(options.map(), shard) === undefined) {
         throw new Mem0ctlError("not-found", "shard-unknown", `there is no shard ${shard}`, {
-          hint: `shards are 0 to ${options.map().shards.length - 1}`,
+          why: `the cluster has shards 0 to ${options.map().shards.length - 1}`,
+          hint: "see them with `mem0ctl shards list`",
         });
       }
       return ask(shard, queries.export(cursor, limit), context);

@@ -112,6 +112,7 @@ export class Router implements ShardPath {
     if (this.options.host.writeRefusal !== null) {
       return Promise.reject(
         new Mem0ctlError("full", "disk-full", `the disk of ${this.options.self} is full`, {
+          why: "what a write promises has to be on disk first",
           hint: "free some space below its data directory; writes go on by themselves",
         }),
       );

@@ -56,6 +56,7 @@ export function createGate(tokens: readonly TokenDigest[]): Gate {
       const needed = access === "ping" ? "read" : access;
       if (rank < RANK[needed]) {
         throw new Mem0ctlError("denied", "role-too-small", `this needs a token of role ${needed}`, {
+          why: "the token that was sent has a lesser role",
           hint: "use a token whose role in the manifest allows it",
         });
       }

@@ -146,6 +146,7 @@ const searchRoute = route({
   run: async ({ body, services, context }) => {
     if (!namesScope(body.filters)) {
       throw new Mem0ctlError("invalid", "scope-missing", "filters: must name a scope to search in", {
+        why: "a search without one would go through the memories of everybody",
         hint: 'add user_id, agent_id, run_id or app_id to filters; {"user_id": "*"} searches those of all users',
         data: { field: "filters" },
       });

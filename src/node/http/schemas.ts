@@ -139,6 +139,7 @@ export const ANSWERS = {
     pid: integer,
     version: string,
     uptimeMs: { type: "number" },
+    protocol: { type: "string", enum: ["raft", "paxos", "quorum"] },
     writeRefusal: nullable("string"),
     map: { $ref: "#/components/schemas/ShardMap" },
     peers: list(

@@ -317,5 +317,8 @@ function notFound(id: string): CommandResult {
 }
 
 export function memoryNotFound(id: string): Mem0ctlError {
-  return new Mem0ctlError("not-found", "memory-not-found", `there is no memory ${id}`);
+  return new Mem0ctlError("not-found", "memory-not-found", `there is no memory ${id}`, {
+    why: "it was never added, or it was deleted",
+    hint: "see what is there with `mem0ctl memories list --user ID`",
+  });
 }

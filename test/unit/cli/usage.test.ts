@@ -62,7 +62,10 @@ describe("a mistake on the line is explained on stderr, with exit 2", () => {
     ["too many arguments", ["status", "now"], "excess-arguments", "too many arguments"],
     ["a flag without its value", ["status", "-f"], "option-missing-argument", "argument missing"],
     ["a value that is not offered", ["status", "-o", "xml"], "invalid-argument", "table, wide, json, yaml"],
-    ["a duration without unit", ["wait", "--timeout", "10"], "invalid-argument", "A duration has a unit"],
+    ["a duration without unit", ["wait", "--timeout", "10"], "invalid-argument", "a number and its unit"],
+    ["a negative duration", ["wait", "--timeout", "-5s"], "invalid-argument", "not negative"],
+    ["a duration above a day", ["wait", "--timeout", "48h"], "invalid-argument", "at most 24h"],
+    ["a search without a scope", ["memories", "search", "tea"], "scope-missing", "--user"],
     ["a number out of range", ["memories", "search", "tea", "-k", "0"], "invalid-argument", "from 1 to 1000"],
     [
       "an id and a scope at once",

@@ -118,6 +118,7 @@ export function reportsOf(manifest: Manifest, scene: Scene = {}): NodeReport[] {
       pid: 1000 + index,
       version: "0.1.0",
       uptimeMs: 60_000,
+      protocol: manifest.consensus.protocol,
       writeRefusal: null,
       map,
       peers: map.nodes

@@ -170,6 +170,7 @@ function adminOfOneNode(): AdminService & { readonly calls: readonly string[] } 
       pid: 1,
       version: "0.1.0",
       uptimeMs: 5,
+      protocol: "raft",
       writeRefusal: null,
       map: MAP,
       peers: [{ id: "node-2", state: "down", lastHeartbeatMs: null, error: "connection refused" }],
