@@ -28,6 +28,8 @@ import { Peers, type PeerAddress } from "./transport/peers.ts";
 /** What was applied may be lost in a crash for this long; it is then applied again from the log. */
 const STATE_FLUSH_DELAY_MS = 2000;
 const REQUEST_TIMEOUT_MS = 65_000;
+/** A connection that carries nothing for less than this may still be that of a busy machine. */
+const SILENCE_MS_MIN = 3000;
 
 export interface NodeOptions {
   readonly manifest: Manifest;
@@ -42,6 +44,11 @@ export interface RunningNode {
   /** Resolves when the node has stopped, whoever asked for it. */
   readonly stopped: Promise<void>;
   stop(): Promise<void>;
+}
+
+/** Twice the silence after which a peer counts as down, and never so little that a busy machine reaches it. */
+function silentBeatsMax({ consensus: { electionTimeoutMs, heartbeatIntervalMs } }: Manifest): number {
+  return Math.ceil(Math.max(4 * electionTimeoutMs, SILENCE_MS_MIN) / heartbeatIntervalMs);
 }
 
 /** Throws Mem0ctlError for everything that keeps the node from starting; nothing is left running then. */
@@ -163,6 +170,7 @@ class EmbeddedNode {
           rememberUid: (peer, uid) => rememberUid(stores, peer, uid),
           adminToken: parts.adminToken,
           tls: parts.tls,
+          silentBeatsMax: silentBeatsMax(parts.manifest),
           onRefused: (peer, reason) => this.noteRefusal(peer, reason),
           handlers,
         })),

@@ -39,6 +39,8 @@ export interface PeersOptions {
   readonly rememberUid: (peer: NodeId, uid: string) => void;
   readonly adminToken: string | undefined;
   readonly tls: { readonly cert: Buffer; readonly key: Buffer; readonly ca: Buffer } | undefined;
+  /** So many beats are sent without a word from the peer; then the connection is given up and made anew. */
+  readonly silentBeatsMax: number;
   readonly handlers: NetworkHandlers;
   readonly onRefused: (peer: NodeId, reason: string) => void;
 }
@@ -84,6 +86,8 @@ function isEmpty({ messages, calls, answers, failures, beat }: Outbox): boolean 
 interface Link {
   address: PeerAddress;
   socket: Duplex | undefined;
+  /** Beats sent since the peer was last heard on this connection. */
+  silentBeats: number;
   outbox: Outbox;
   calls: Map<number, PendingCall>;
   error: string | undefined;
@@ -120,6 +124,7 @@ export class Peers implements Network {
       const link: Link = {
         address,
         socket: undefined,
+        silentBeats: 0,
         outbox: emptyOutbox(),
         calls: new Map(),
         error: "not connected yet",
@@ -139,7 +144,15 @@ export class Peers implements Network {
 
   beat(to: NodeId, beat: NodeBeat): void {
     const link = this.links.get(to);
-    if (link?.socket !== undefined) link.outbox.beat = beat;
+    if (link?.socket === undefined) return;
+    link.outbox.beat = beat;
+    // Whoever lies between may have forgotten the connection (NAT, a firewall, a machine without power): then
+    // nobody ends it, and it never carries anything again. Counted in beats and not in time, so that a
+    // process that was stopped does not blame its peers for the time that it missed.
+    link.silentBeats += 1;
+    if (link.silentBeats <= this.options.silentBeatsMax) return;
+    link.error = "the connection is open, and nothing comes";
+    link.socket.destroy();
   }
 
   flush(): void {
@@ -330,10 +343,13 @@ export class Peers implements Network {
       if (this.options.knownUid(frame.from) === undefined) this.options.rememberUid(frame.from, frame.uid);
       if (link.socket !== undefined) this.drop(link, "it connected anew");
       link.socket = socket;
+      link.silentBeats = 0;
       link.error = undefined;
       link.retryMs = RETRY_MS_MIN;
     };
     const read = (chunk: Buffer): void => {
+      // Bytes and not frames: a large frame takes its time on a slow link.
+      if (link?.socket === socket) link.silentBeats = 0;
       try {
         reader.push(chunk, (value) => onFrame(parseFrame(value)));
       } catch (error) {

@@ -39,8 +39,8 @@ export interface TestCluster {
   readonly status: () => Promise<{ readonly code: number; readonly view: ClusterView }>;
   /** Signals the node's process; after SIGKILL it resolves when the process is gone. */
   readonly signal: (node: string, signal: NodeJS.Signals) => Promise<void>;
-  /** Takes it down and removes its directory. Throws where a process had to be killed. */
-  readonly end: () => Promise<void>;
+  /** Takes it down and removes its directory, unless told to keep it. Throws where a process had to be killed. */
+  readonly end: (options?: { readonly keep: boolean }) => Promise<void>;
 }
 
 export interface ClusterOptions {
@@ -80,13 +80,13 @@ export async function makeCluster(options: ClusterOptions = {}): Promise<TestClu
     runMem0ctl([...args, "-f", file], directory, env);
   const pidOf = (node: string): number | undefined =>
     runningNodes(directory).find((running) => running.node === node)?.pid;
-  const end = async (): Promise<void> => {
+  const end = async ({ keep } = { keep: false }): Promise<void> => {
     // A stopped process would not see the signal that `down` sends.
     for (const { pid } of runningNodes(directory)) process.kill(pid, "SIGCONT");
     const down = await mem0ctl("down").catch((error: unknown) => error);
     const left = runningNodes(directory);
     for (const { pid } of left) process.kill(pid, "SIGKILL");
-    await rm(directory, { recursive: true, force: true, maxRetries: 5 });
+    if (!keep) await rm(directory, { recursive: true, force: true, maxRetries: 5 });
     if (left.length > 0) throw new Error(`down left ${left.length} nodes running: ${JSON.stringify(down)}`);
   };
   const cluster: TestCluster = {

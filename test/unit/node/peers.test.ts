@@ -1,5 +1,5 @@
 import { createServer, type Server } from "node:http";
-import type { AddressInfo } from "node:net";
+import { connect, createServer as createRelay, type AddressInfo, type Socket } from "node:net";
 import { afterEach, expect, it } from "vitest";
 import { Mem0ctlError } from "../../../src/model/errors.ts";
 import type { NetworkHandlers } from "../../../src/node/transport/network.ts";
@@ -41,6 +41,7 @@ async function side(
     rememberUid: (peer, uid) => known.set(peer, uid),
     adminToken: undefined,
     tls: undefined,
+    silentBeatsMax: 10,
     onRefused: (_peer, reason) => refused.push(reason),
     handlers: {
       onMessages: () => undefined,
@@ -128,4 +129,65 @@ it("refuses a node of another cluster, and one that came back without its data",
   await until(() => d.refused.length > 0);
   expect(c.peers.connected("d")).toBe(false);
   expect(c.refused[0]).toContain("without its data");
+});
+
+/** Stands before a node's port; what is frozen loses all that comes and ends nothing. */
+async function relayTo(port: number): Promise<{ port: number; freeze: () => void; close: () => void }> {
+  const open: Socket[] = [];
+  const relay = createRelay((near) => {
+    const far = connect({ host: "127.0.0.1", port });
+    for (const [from, to] of [
+      [near, far],
+      [far, near],
+    ] as const) {
+      open.push(from);
+      from.on("data", (chunk: Buffer) => to.write(chunk));
+      from.on("error", () => undefined);
+      from.on("close", () => to.destroy());
+    }
+  });
+  await new Promise<void>((resolve) => relay.listen(0, "127.0.0.1", resolve));
+  return {
+    port: (relay.address() as AddressInfo).port,
+    freeze: () => {
+      for (const socket of open.splice(0))
+        socket.removeAllListeners("data").removeAllListeners("close").resume();
+    },
+    close: () => {
+      relay.close();
+      for (const socket of open) socket.destroy();
+    },
+  };
+}
+
+it("a connection that was forgotten on its way is given up after so many beats without a word, and made anew", async () => {
+  const a = await side("a");
+  const b = await side("b");
+  const relay = await relayTo(b.address.port);
+  const beats = setInterval(() => {
+    for (const [{ peers }, to] of [
+      [a, "b"],
+      [b, "a"],
+    ] as const) {
+      peers.beat(to, { leads: [] });
+      peers.flush();
+    }
+  }, 10);
+  try {
+    a.peers.setPeers([{ ...b.address, port: relay.port }]);
+    b.peers.setPeers([a.address]);
+    await until(() => a.peers.connected("b") && b.peers.connected("a"));
+    // A peer that says something now and then is not given up.
+    await new Promise((resolve) => setTimeout(resolve, 400));
+    expect(a.peers.connected("b") && b.peers.connected("a")).toBe(true);
+    relay.freeze();
+    const lost = a.peers.call("b", "x", "lost", later()).catch((error: unknown) => error);
+    expect(await lost).toMatchObject({ kind: "unknown-outcome" });
+    await until(() => a.peers.connected("b") && b.peers.connected("a"));
+    expect(await a.peers.call("b", "x", "there", later())).toBe("there");
+    expect(await b.peers.call("a", "x", "back", later())).toBe("back");
+  } finally {
+    clearInterval(beats);
+    relay.close();
+  }
 });
