@@ -6,13 +6,44 @@ import type { Manifest, NodeSpec } from "../model/manifest.ts";
 import type { NodeReport } from "../model/node-api.ts";
 import type { ShardMap } from "../model/shard-map.ts";
 import { initialShardMap } from "../topology/shard-map.ts";
-import { foundingClusterId } from "./identity.ts";
+import type { Clock } from "./clock.ts";
+import {
+  checkIdentity,
+  foundingClusterId,
+  newIdentity,
+  readIdentity,
+  writeIdentity,
+  type Identity,
+} from "./identity.ts";
+import type { LogStore } from "./storage/log-store.ts";
 
 export interface Beginning {
   readonly clusterId: string;
   readonly map: ShardMap;
   /** True: this node makes its replicas itself, as the agreed founding state says. */
   readonly founder: boolean;
+}
+
+/**
+ * Whose the data directory is, made out when it is new. `start` is how the node begins, undefined when it
+ * has begun before; `ask` is called where the others have to say so. Throws what `checkIdentity` and `ask` throw.
+ */
+export async function establish(parts: {
+  readonly manifest: Manifest;
+  readonly spec: NodeSpec;
+  readonly log: LogStore;
+  readonly clock: Clock;
+  /** For messages. */
+  readonly folder: string;
+  readonly ask: () => Promise<Beginning>;
+}): Promise<{ readonly identity: Identity; readonly start: Beginning | undefined }> {
+  const { manifest, spec, log, clock, folder, ask } = parts;
+  const known = readIdentity(log);
+  if (known !== undefined) checkIdentity(known, manifest, spec.id, folder);
+  const start = known?.founded === true ? undefined : await ask();
+  const identity = known ?? newIdentity(manifest, spec.id, start?.clusterId ?? "", clock);
+  if (known === undefined) await writeIdentity(log, identity);
+  return { identity, start };
 }
 
 /** What `beginning` decides from the answers; undefined stands for a node that did not answer. */

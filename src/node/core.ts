@@ -193,7 +193,7 @@ export class NodeCore {
       embedder: options.embedder,
       dimensions,
       protocol,
-      map,
+      map: () => this.servingMap(),
     });
   }
 
@@ -201,6 +201,17 @@ export class NodeCore {
     const map = this.meta?.map ?? this.initialMap;
     if (map === undefined)
       throw new Mem0ctlError("unavailable", "starting", "this node has no shard map yet");
+    return map;
+  }
+
+  /** A map to answer clients by: with none yet, no memory could be found, which is not that there is none. */
+  private servingMap(): ShardMap {
+    const map = this.map();
+    if (map.shards.length === 0) {
+      throw new Mem0ctlError("unavailable", "starting", "this node has not been told the shard map yet", {
+        why: "it has not joined the cluster, or cannot reach it",
+      });
+    }
     return map;
   }
 
@@ -223,6 +234,12 @@ export class NodeCore {
         if (!arbiter && !shard.replicas.includes(self)) continue;
         this.host.open({ id: shard.id, arbiter, rank: rank(shard.id), genesis: genesis(shard.id) });
       }
+    }
+    // What this node holds of groups that the map has moved elsewhere: they may need its vote until they have
+    // let it go, and a restart must not leave them without it.
+    for (const id of stores.log.groups.keys()) {
+      const arbiter = spec.role === "arbiter" && id !== META_GROUP;
+      this.host.open({ id, arbiter, rank: leaderRank(this.map(), id, self), genesis: EMPTY_MEMBERSHIP });
     }
     if (!identity.founded) await writeIdentity(stores.log, { ...identity, founded: true });
     this.reconciler.look();

@@ -1,10 +1,11 @@
 // What a data directory is: whose it is, of which cluster and which format. Written once, checked at each
 // start, so that data of another cluster or a newer format is refused before anything is touched.
 
-import { createHash, randomUUID } from "node:crypto";
+import { createHash } from "node:crypto";
 import { Mem0ctlError } from "../model/errors.ts";
 import type { NodeId, Protocol, ShardingStrategy, ShardKeyField } from "../model/ids.ts";
 import type { Manifest } from "../model/manifest.ts";
+import type { Clock } from "./clock.ts";
 import type { LogStore } from "./storage/log-store.ts";
 
 /** Raised when an older version could not read what this one writes. */
@@ -37,6 +38,7 @@ function settingsOf({ consensus, sharding }: Manifest): FoundingSettings {
 }
 
 const IDENTITY = "identity";
+const UID_BYTES = 16;
 
 export function readIdentity(log: LogStore): Identity | undefined {
   return log.facts.get(IDENTITY) as Identity | undefined;
@@ -46,14 +48,14 @@ export function writeIdentity(log: LogStore, identity: Identity): Promise<void> 
   return log.append([{ kind: "fact", name: IDENTITY, value: identity }]);
 }
 
-export function newIdentity(manifest: Manifest, node: NodeId, clusterId: string): Identity {
+export function newIdentity(manifest: Manifest, node: NodeId, clusterId: string, clock: Clock): Identity {
   return {
     format: DATA_FORMAT,
     cluster: manifest.name,
     clusterId,
     node,
     settings: settingsOf(manifest),
-    uid: randomUUID(),
+    uid: Buffer.from(clock.randomBytes(UID_BYTES)).toString("hex"),
     founded: false,
   };
 }

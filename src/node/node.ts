@@ -14,10 +14,11 @@ import type { ShardMap } from "../model/shard-map.ts";
 import { VERSION } from "../model/version.ts";
 import { knownUid, NodeCore, rememberUid } from "./core.ts";
 import { createEmbedder, type Embedder } from "./embedder.ts";
+import { establish } from "./beginning.ts";
 import { beginning } from "./founding.ts";
 import type { Stores } from "./host/durable-group.ts";
 import { createHttpServer, type HttpServer } from "./http/server.ts";
-import { checkIdentity, newIdentity, readIdentity, writeIdentity, type Identity } from "./identity.ts";
+import type { Identity } from "./identity.ts";
 import { lockDataDirectory } from "./pid-lock.ts";
 import { openLogFolder } from "./storage/log-folder.ts";
 import { LogStore } from "./storage/log-store.ts";
@@ -78,12 +79,14 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
     });
     opened.push(state);
     const stores: Stores = { log, state };
-    const known = readIdentity(log);
-    if (known !== undefined) checkIdentity(known, manifest, spec.id, folder);
-    const start =
-      known?.founded === true ? undefined : await beginning(manifest, spec, { token: adminToken, tls });
-    const identity = known ?? newIdentity(manifest, spec.id, start?.clusterId ?? "");
-    if (known === undefined) await writeIdentity(log, identity);
+    const { identity, start } = await establish({
+      manifest,
+      spec,
+      log,
+      clock: systemClock,
+      folder,
+      ask: () => beginning(manifest, spec, { token: adminToken, tls }),
+    });
     const embedder = createEmbedder(manifest.embedding, apiKey);
     const node = new EmbeddedNode({ ...options, stores, identity, embedder, adminToken, tls });
     await node.core.open(start?.map, start?.founder === true);

@@ -1,21 +1,305 @@
-// One seed of the simulator: the pure raft replicas of test/unit/consensus/random-cluster.ts under a storm.
+// One seed: a cluster of real node cores under virtual time, clients, faults; invariants in every step; then the
+// faults end, and the cluster must be whole again. Safety and liveness are judged apart: what a fault may
+// delay is only demanded after the last one.
 
-import { createHash } from "node:crypto";
-import { runSeed } from "../unit/consensus/random-cluster.ts";
-import type { Answer, Task } from "./runner/pool.ts";
+import { META_GROUP, type GroupId, type NodeId, type Protocol } from "../../src/model/ids.ts";
+import type { NodeSpec } from "../../src/model/manifest.ts";
+import { checkLinearizability } from "../histories/linearizability.ts";
+import { Faults } from "./faults.ts";
+import { Invariants } from "./invariants.ts";
+import { clockHabitsOf, diskHabitsOf, DIMENSIONS, layoutOf, type Layout } from "./layout.ts";
+import { Machine, Process, ProcessEnded } from "./machine.ts";
+import { SimulatedNetwork } from "./network.ts";
+import { Workload } from "./workload.ts";
+import { World, type SimulationViolation } from "./world.ts";
 
-/** The storm of the random cluster in rounds, and what one round is worth. */
-const ROUNDS = 260;
-const ROUND_MS = 25;
+export interface SimulationOptions {
+  readonly protocol: Protocol;
+  readonly seed: number;
+  /** Keep what happened as lines of text. */
+  readonly trace?: boolean;
+}
 
-/** The same seed gives the same answer. Never rejects because of what it simulates. */
-export async function simulate({ seed }: Task): Promise<Answer> {
+export interface SimulationResult {
+  readonly events: number;
+  readonly simulatedMs: number;
+  /** Equal for two runs of a seed. */
+  readonly traceHash: string;
+  readonly violation: SimulationViolation | undefined;
+  readonly trace?: readonly string[];
+}
+
+const LOG_BYTES_MAX = 64 << 10;
+const ELECTIONS_TO_HEAL = 10;
+const LOOK_MS = 50;
+/** A run that comes to no end by itself. */
+const END_MS = 120_000;
+
+/** Runs one seed to its end, or to its first violation. */
+export async function simulate({
+  protocol,
+  seed,
+  trace = false,
+}: SimulationOptions): Promise<SimulationResult> {
+  const world = new World(seed, trace);
+  const onRejection = (error: unknown): void => {
+    if (error instanceof ProcessEnded) return;
+    const why = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    world.violate("no-unhandled-rejection", why);
+  };
+  process.on("unhandledRejection", onRejection);
   try {
-    const tally = runSeed(seed);
-    const traceHash = createHash("sha256").update(JSON.stringify(tally)).digest("hex");
-    return { events: tally.steps, simulatedMs: ROUNDS * ROUND_MS, traceHash, violation: undefined };
-  } catch (error) {
-    const message = error instanceof Error ? error.message : String(error);
-    return { events: 0, simulatedMs: 0, traceHash: message, violation: { invariant: "storm", message } };
+    await new Run(world, protocol).run();
+  } finally {
+    process.off("unhandledRejection", onRejection);
   }
+  return {
+    events: world.timeline.events,
+    simulatedMs: world.nowMs,
+    traceHash: world.traceHash,
+    violation: world.violation,
+    ...(world.lines === undefined ? {} : { trace: world.lines }),
+  };
+}
+
+class Run {
+  readonly #world: World;
+  readonly #layout: Layout;
+  readonly #network: SimulatedNetwork;
+  readonly #invariants: Invariants;
+  readonly #machines = new Map<NodeId, Machine>();
+  readonly #workload: Workload;
+  readonly #faults: Faults;
+  #isOver = false;
+
+  constructor(world: World, protocol: Protocol) {
+    this.#world = world;
+    this.#layout = layoutOf(world.chance.fork("layout"), protocol);
+    const { manifest, spares, name } = this.#layout;
+    world.say("cluster", `${protocol}: ${name}, election timeout ${manifest.consensus.electionTimeoutMs} ms`);
+    this.#invariants = new Invariants(world, this.#machines, { logBytesMax: LOG_BYTES_MAX });
+    this.#network = new SimulatedNetwork(world, world.chance.fork("network"), (from, to, group, message) => {
+      this.#invariants.onSend(from, to, group, message);
+    });
+    for (const spec of manifest.nodes) this.#machines.set(spec.id, this.#machine(spec, manifest.nodes));
+    for (const spec of spares) {
+      // It is started from a manifest that names it: that of the cluster has changed since.
+      this.#machines.set(spec.id, this.#machine(spec, [...manifest.nodes, spec]));
+    }
+    this.#workload = new Workload(world, this.#machines, 1 + world.chance.below(3));
+    this.#faults = new Faults({
+      world,
+      network: this.#network,
+      machines: this.#machines,
+      spares: spares.flatMap(({ id }) => this.#machines.get(id) ?? []),
+      layout: this.#layout,
+    });
+  }
+
+  async run(): Promise<void> {
+    const world = this.#world;
+    const { timeline, chance } = world;
+    for (const { id } of this.#layout.manifest.nodes) {
+      timeline.plan(chance.between(0, 300), () => this.#machines.get(id)?.start());
+    }
+    timeline.plan(500, () => this.#workload.start(1 + chance.below(4)));
+    timeline.plan(chance.pick([0, 1500]), () => this.#faults.start());
+    timeline.plan(chance.between(6000, 12_000), () => this.#heal());
+    await timeline.run({
+      onSettled: (owner) => {
+        if (owner instanceof Process && owner.isAlive) this.#invariants.look(owner);
+      },
+      isOver: () => this.#isOver || world.violation !== undefined || world.nowMs > END_MS,
+      onThrow: (error, owner) => {
+        if (error instanceof ProcessEnded) return;
+        const why = error instanceof Error ? (error.stack ?? error.message) : String(error);
+        world.violate("no-uncaught-exception", `${owner?.name ?? "the simulator"}: ${why}`);
+      },
+      onLeak: (source) => world.violate("no-real-time", `simulated code used ${source}`),
+    });
+    world.must(this.#isOver || world.violation !== undefined, "run-ends", () => "no event is left");
+    if (world.violation === undefined) this.#judge();
+  }
+
+  #heal(): void {
+    this.#workload.isOver = true;
+    this.#faults.heal();
+    const electionMs = this.#layout.manifest.consensus.electionTimeoutMs;
+    this.#await(
+      "leader-after-heal",
+      ELECTIONS_TO_HEAL * electionMs,
+      () => this.#leaderless(),
+      () => {
+        this.#await(
+          "requests-end",
+          5000,
+          () => (this.#workload.open === 0 ? [] : ["some requests"]),
+          () => {
+            this.#useEveryNode();
+          },
+        );
+      },
+    );
+  }
+
+  /** Every node serves every key again. */
+  #useEveryNode(): void {
+    let open = 0;
+    const workload = this.#workload;
+    for (const machine of this.#serving()) {
+      for (const request of [
+        workload.put([world0(workload)]),
+        ...workload.keys.map((key) => workload.read(key)),
+      ]) {
+        open += 1;
+        workload.ask(`final-${machine.id}`, machine, request, 5000, (outcome, error) => {
+          open -= 1;
+          const isMissing = error instanceof Error && Reflect.get(error, "code") === "memory-not-found";
+          this.#world.must(
+            outcome === "ok" || isMissing,
+            "works-after-heal",
+            () => `${machine.id} ${request.words}: ${error instanceof Error ? error.message : outcome}`,
+          );
+        });
+      }
+    }
+    const electionMs = this.#layout.manifest.consensus.electionTimeoutMs;
+    this.#await(
+      "requests-end",
+      7000,
+      () => (open === 0 ? [] : [`${open} requests`]),
+      () => {
+        this.#await(
+          "replicas-converge",
+          ELECTIONS_TO_HEAL * electionMs,
+          () => this.#behind(),
+          () => {
+            this.#isOver = true;
+          },
+        );
+      },
+    );
+  }
+
+  /** Asks again and again until nothing is missing; what is missing at the end of the time is a violation. */
+  #await(invariant: string, withinMs: number, missing: () => readonly string[], then: () => void): void {
+    const endMs = this.#world.nowMs + withinMs;
+    const look = (): void => {
+      const left = missing();
+      if (left.length === 0) {
+        then();
+        return;
+      }
+      if (this.#world.nowMs >= endMs) {
+        this.#world.violate(invariant, `after ${Math.round(withinMs)} ms without faults: ${left.join("; ")}`);
+        return;
+      }
+      this.#world.timeline.plan(LOOK_MS, look);
+    };
+    look();
+  }
+
+  #serving(): Machine[] {
+    return [...this.#machines.values()].filter(
+      (machine) => machine.loss === undefined && !machine.hasLeft && this.#isMember(machine.id),
+    );
+  }
+
+  /** By the newest map that anybody has. */
+  #isMember(id: NodeId): boolean {
+    return this.#map()?.nodes.some((node) => node.id === id) === true;
+  }
+
+  #map() {
+    return [...this.#machines.values()]
+      .flatMap((machine) => (machine.loss === undefined ? (machine.core?.map() ?? []) : []))
+      .toSorted((a, b) => b.epoch - a.epoch)[0];
+  }
+
+  #groups(): GroupId[] {
+    return [META_GROUP, ...(this.#map()?.shards.map((shard) => shard.id) ?? [])];
+  }
+
+  #leaderless(): string[] {
+    const down = this.#serving().filter((machine) => machine.core === undefined);
+    if (down.length > 0) return down.map((machine) => `${machine.id} does not run`);
+    const refusing = this.#serving().filter((machine) => machine.core?.host.writeRefusal !== null);
+    if (refusing.length > 0) return refusing.map((machine) => `${machine.id} refuses writes`);
+    return this.#groups()
+      .filter((group) => {
+        const leaders = this.#serving().filter(
+          (machine) => machine.core?.host.groups.get(group)?.replica.status().role === "leader",
+        );
+        return leaders.length === 0;
+      })
+      .map((group) => `${group} has no leader (${this.#wordsOf(group)})`);
+  }
+
+  /** How each of its replicas sees a group. */
+  #wordsOf(group: GroupId): string {
+    return [...this.#machines.values()]
+      .flatMap((machine) => {
+        const status = machine.core?.host.groups.get(group)?.replica.status();
+        if (status === undefined) return [];
+        const { role, term, commit, last, membership } = status;
+        const members = [membership.voters, membership.outgoing, membership.learners]
+          .map((ids) => ids.join(","))
+          .join(" | ");
+        return [`${machine.id} ${role} term ${term} commit ${commit} last ${last} of ${members}`];
+      })
+      .join("; ");
+  }
+
+  /** Replicas that have not applied what is committed. */
+  #behind(): string[] {
+    const missing: string[] = [];
+    for (const machine of this.#serving()) {
+      const groups = machine.core?.host.groups;
+      if (groups === undefined) missing.push(`${machine.id} does not run`);
+      for (const group of groups?.values() ?? []) {
+        const committed = this.#invariants.committedTo(group.id);
+        if (group.applied < committed) {
+          missing.push(`${machine.id} has applied ${group.applied} of ${committed} of ${group.id}`);
+        }
+      }
+    }
+    return missing;
+  }
+
+  #judge(): void {
+    const [violation] = checkLinearizability(this.#workload.history);
+    if (violation !== undefined) {
+      this.#world.violate(`history-${violation.code}`, `key ${violation.key}: ${violation.message}`);
+    }
+  }
+
+  #machine(spec: NodeSpec, nodes: readonly NodeSpec[]): Machine {
+    const chance = this.#world.chance.fork(spec.id);
+    return new Machine({
+      world: this.#world,
+      network: this.#network,
+      manifest: { ...this.#layout.manifest, nodes },
+      spec,
+      clockHabits: clockHabitsOf(chance),
+      diskHabits: diskHabitsOf(chance),
+      nodeHabits: this.#layout.nodeHabits,
+      embedder: {
+        embed: (texts) => Promise.resolve(texts.map(() => new Float32Array(DIMENSIONS).fill(1))),
+        close: () => Promise.resolve(),
+      },
+      chance,
+      diskWatch: this.#invariants.diskWatch(spec.id),
+      reports: (asker, others) =>
+        others.map((id) =>
+          this.#network.isReachable(asker, id) ? this.#machines.get(id)?.core?.admin.report() : undefined,
+        ),
+      onStarted: (started, log) => this.#invariants.onStarted(started, log),
+    });
+  }
+}
+
+function world0(workload: Workload) {
+  const [first] = workload.keys;
+  if (first === undefined) throw new Error("there are keys");
+  return first;
 }

@@ -91,19 +91,22 @@ export function createMemoryService(options: MemoryServiceOptions): MemoryServic
   ): Promise<Answer> => {
     const hint = shardHint(id);
     const hinted = hint === undefined ? undefined : shardById(options.map(), String(hint))?.id;
-    const missing = (error: unknown): undefined => {
-      if (error instanceof Mem0ctlError && error.code === "memory-not-found") return undefined;
-      throw error;
-    };
+    const isMissing = (error: unknown): boolean =>
+      error instanceof Mem0ctlError && error.code === "memory-not-found";
     if (hinted !== undefined) {
-      const found = await attempt(hinted).then((answer) => ({ answer }), missing);
-      if (found !== undefined) return found.answer;
+      try {
+        return await attempt(hinted);
+      } catch (error) {
+        if (!isMissing(error)) throw error;
+      }
     }
     const others = allShards().filter((shard) => shard !== hinted);
-    const answers = await inTurn(others, (shard) => attempt(shard).then((answer) => ({ answer }), missing));
-    const found = answers.find((answer) => answer !== undefined);
-    if (found === undefined) throw memoryNotFound(id);
-    return found.answer;
+    // All of them are waited for: what one shard refuses says nothing of what another is still doing.
+    const ends = await inTurn(others, (shard) => settled(attempt(shard)));
+    for (const end of ends) if ("value" in end) return end.value;
+    const errors = ends.flatMap((end) => ("error" in end && !isMissing(end.error) ? [end.error] : []));
+    const [first] = errors;
+    throw errors.find(isUnknown) ?? first ?? memoryNotFound(id);
   };
 
   const embed = async (
@@ -359,6 +362,20 @@ function batches(items: readonly PutItem[]): PutItem[][] {
   return all;
 }
 
+type End<Value> = { readonly value: Value } | { readonly error: Error };
+
+async function settled<Value>(work: Promise<Value>): Promise<End<Value>> {
+  try {
+    return { value: await work };
+  } catch (error) {
+    return { error: error instanceof Error ? error : new Error(String(error)) };
+  }
+}
+
+function isUnknown(error: Error): boolean {
+  return error instanceof Mem0ctlError && error.kind === "unknown-outcome";
+}
+
 /**
  * Writes to several shards. When some part was done (`onDone`) and another was not, or may not have been,
  * the outcome of the whole is unknown, and is called so.
@@ -380,10 +397,7 @@ async function writeParts<Item, Result>(
   );
   const [first] = failures;
   if (first === undefined) return results;
-  const isKnown = !failures.some(
-    (error) => error instanceof Mem0ctlError && error.kind === "unknown-outcome",
-  );
-  if (done === 0 && isKnown) throw first;
+  if (done === 0 && !failures.some(isUnknown)) throw first;
   throw new Mem0ctlError("unknown-outcome", "partly-done", "only part of the request is known to be done", {
     why: first.message,
     hint: "read back what is there; repeating an import with the same ids is safe",

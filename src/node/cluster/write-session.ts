@@ -13,7 +13,8 @@ export type Deliver = (
 
 interface Session {
   readonly id: string;
-  opened: Promise<void> | undefined;
+  isOpen: boolean;
+  opening: Promise<void> | undefined;
   nextSequence: number;
   /** In rising order, as they were given out. */
   readonly outstanding: Set<number>;
@@ -23,7 +24,7 @@ const ID_BYTES = 16;
 
 function newSession(clock: Clock): Session {
   const id = Buffer.from(clock.randomBytes(ID_BYTES)).toString("hex");
-  return { id, opened: undefined, nextSequence: 1, outstanding: new Set() };
+  return { id, isOpen: false, opening: undefined, nextSequence: 1, outstanding: new Set() };
 }
 
 export class WriteSession {
@@ -41,8 +42,7 @@ export class WriteSession {
   async execute(command: ShardCommand, deadlineMs: number): Promise<unknown> {
     for (let renewed = false; ; renewed = true) {
       // A write belongs to the session it began with, whatever others do to the current one meanwhile.
-      const session = this.current;
-      await this.open(session, deadlineMs);
+      const session = this.current.isOpen ? this.current : await this.open(deadlineMs);
       const sequence = session.nextSequence++;
       session.outstanding.add(sequence);
       try {
@@ -64,23 +64,53 @@ export class WriteSession {
     }
   }
 
-  private open(session: Session, deadlineMs: number): Promise<void> {
-    session.opened ??= this.register(session, deadlineMs).catch((error: unknown) => {
-      if (this.current === session) this.current = newSession(this.clock);
-      // Opening a session changes no memory: whatever happened to it, the write was not done.
-      throw error instanceof Mem0ctlError && error.kind === "unknown-outcome"
-        ? new Mem0ctlError("unavailable", "no-leader", error.message, {
-            why: "no quorum of the shard's replicas acknowledged in time",
-            hint: "nothing was written; `mem0ctl status` says which nodes are missing",
-          })
-        : error;
+  /**
+   * The current session, once it is open. Writes that come together open one session; each waits for it no
+   * longer than its own deadline, and tries again where another's deadline ended the attempt.
+   */
+  private async open(deadlineMs: number): Promise<Session> {
+    for (;;) {
+      const session = this.current;
+      if (session.isOpen) return session;
+      const isMine = session.opening === undefined;
+      session.opening ??= this.register(session, deadlineMs);
+      try {
+        await this.within(session.opening, deadlineMs);
+      } catch (error) {
+        if (!isMine && this.clock.nowMs() < deadlineMs) continue;
+        // Opening a session changes no memory: whatever happened to it, the write was not done.
+        throw error instanceof Mem0ctlError && error.kind === "unknown-outcome"
+          ? new Mem0ctlError("unavailable", "no-leader", error.message, {
+              why: "no quorum of the shard's replicas acknowledged in time",
+              hint: "nothing was written; `mem0ctl status` says which nodes are missing",
+            })
+          : error;
+      }
+    }
+  }
+
+  private within(work: Promise<void>, deadlineMs: number): Promise<void> {
+    const { clock } = this;
+    return new Promise((resolve, reject) => {
+      const timer = clock.later(Math.max(1, deadlineMs - clock.nowMs()), () => {
+        reject(new Mem0ctlError("unknown-outcome", "timed-out", "the shard did not answer in time"));
+      });
+      work.finally(() => timer.close()).then(resolve, reject);
     });
-    return session.opened;
   }
 
   private async register(session: Session, deadlineMs: number): Promise<void> {
     const command: ShardCommand = { t: "open-session" };
-    await this.deliver(encodeCommand({ session: session.id, sequence: 0, answered: 0, command }), deadlineMs);
+    try {
+      await this.deliver(
+        encodeCommand({ session: session.id, sequence: 0, answered: 0, command }),
+        deadlineMs,
+      );
+      session.isOpen = true;
+    } catch (error) {
+      if (this.current === session) this.current = newSession(this.clock);
+      throw error;
+    }
   }
 }
 

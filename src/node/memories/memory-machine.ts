@@ -246,7 +246,10 @@ export class MemoryMachine implements StateMachine {
       const key = extendKey(this.statePrefix, "entity", field, name);
       const id = key.toString("latin1");
       const known = this.entities.get(id)?.counts ?? this.entityOf(key);
-      const [count, created, updated] = known ?? [0, createdAt, updatedAt];
+      // One whose last memory went is gone, whether a transaction ended in between or not: replicas group
+      // commands into transactions as they come.
+      const [count, created, updated] =
+        known !== undefined && known[0] > 0 ? known : [0, createdAt, updatedAt];
       const newest = change >= 0 && updatedAt > updated ? updatedAt : updated;
       const oldest = createdAt < created ? createdAt : created;
       this.entities.set(id, { key, counts: [count + change, oldest, newest] });

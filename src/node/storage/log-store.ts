@@ -354,7 +354,10 @@ export class LogStore {
       for (const { resolve } of waiting) resolve();
     })();
     await this.flushing;
-    this.flushing = this.pending.length > 0 || this.waiting.length > 0 ? this.flushLoop() : undefined;
+    this.flushing = undefined;
+    // Without anything to write the loop would end before it is assigned, and look as if it went on for ever.
+    if (this.pending.length > 0) this.flushing = this.flushLoop();
+    else for (const { resolve } of this.waiting.splice(0)) resolve();
   }
 
   /** Without room for a second file the first one goes on. */

@@ -7,13 +7,14 @@ import type { Manifest } from "../../../src/model/manifest.ts";
 import type { NodeReport } from "../../../src/model/node-api.ts";
 import { beginningAmong } from "../../../src/node/beginning.ts";
 import { checkIdentity, newIdentity, type Identity } from "../../../src/node/identity.ts";
+import { systemClock } from "../../../src/node/system-clock.ts";
 
 const manifest = clusterManifest("demo")
   .withNodes([1, 2, 3].map((number) => ({ id: `node-${number}`, address: `127.0.0.1:700${number}` })))
   .withReplication(multiple(2))
   .withSharding(hash(8))
   .build();
-const own = newIdentity(manifest, "node-1", "id");
+const own = newIdentity(manifest, "node-1", "id", systemClock);
 
 function withProtocol(protocol: Manifest["consensus"]["protocol"]): Manifest {
   return { ...manifest, consensus: { ...manifest.consensus, protocol } };

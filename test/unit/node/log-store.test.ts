@@ -222,6 +222,61 @@ describe("the log store", () => {
     await again.close();
   });
 
+  it("goes on after a rewrite during whose last step somebody waited for earlier writes alone", async () => {
+    const real = openLogFolder(folder);
+    const steps = { during: (): void => undefined, last: (): void => undefined };
+    const store = new LogStore({
+      folder: {
+        ...real,
+        open: (name) => {
+          const file = real.open(name);
+          if (name === "log") return file;
+          const write = (bytes: Buffer, position: number): Promise<void> => {
+            steps.during();
+            return file.write(bytes, position);
+          };
+          return {
+            write,
+            writeInPlace: (bytes, position) => file.writeInPlace(bytes, position),
+            truncate: (bytes) => file.truncate(bytes),
+            sync: () => file.sync(),
+            close: () => file.close(),
+          };
+        },
+        rename: (from, to) => {
+          steps.last();
+          real.rename(from, to);
+        },
+      },
+      clock: systemClock,
+      onDiskFailure: (reason) => {
+        throw new Error(reason);
+      },
+      rewriteBytesMin: 500,
+    });
+    const waited: Promise<void>[] = [];
+    steps.during = () => {
+      steps.during = () => undefined;
+      waited.push(store.append([{ kind: "fact", name: "during", value: 1 }]));
+    };
+    const renamed = new Promise<void>((resolve) => {
+      steps.last = () => {
+        waited.push(store.append([]));
+        resolve();
+      };
+    });
+    for (let count = 0; count < 20; count += 1) {
+      await store.append([{ kind: "fact", name: "a", value: "x".repeat(100) }]);
+    }
+    await renamed;
+    await Promise.all(waited);
+    await store.append([{ kind: "fact", name: "after", value: 2 }]);
+    await store.close();
+    const again = open();
+    expect([...again.facts.keys()]).toEqual(["a", "during", "after"]);
+    await again.close();
+  });
+
   it("gives back any history of writes", async () => {
     const step = fc.oneof(
       fc.record({ kind: fc.constant("append" as const), count: fc.integer({ min: 1, max: 5 }) }),

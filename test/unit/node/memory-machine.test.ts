@@ -14,6 +14,7 @@ import { MemoryMachine } from "../../../src/node/memories/memory-machine.ts";
 import { VectorCache } from "../../../src/node/memories/vector-cache.ts";
 import { encodeKey } from "../../../src/node/storage/key.ts";
 import { openLmdbStore } from "../../../src/node/storage/lmdb.ts";
+import { unpack } from "../../../src/node/transport/frames.ts";
 import type { Store } from "../../../src/node/storage/store.ts";
 import { systemClock } from "../../../src/node/system-clock.ts";
 
@@ -114,6 +115,34 @@ describe("the state of a shard", () => {
     expect(machine.record("ada", "a")?.memory).toBe("two");
     // Sent again after a lost answer it is answered as before, and not judged by what it did itself.
     expect(await apply("s", 2, 1, { ...update("a", "two"), ifHash: "one" })).toEqual(first);
+  });
+
+  it("is the same whether commands are applied in one transaction or in several", async () => {
+    const commands: readonly ShardCommand[] = [
+      { t: "open-session" },
+      put("a", "one"),
+      { ...update("a", "two"), at: "2026-02-01T00:00:00.000Z" },
+      { t: "delete", id: "a" },
+      put("b", "three"),
+    ];
+    const entities = (): unknown[] =>
+      [...store.range({ start: encodeKey("state"), end: encodeKey("states") })]
+        .filter(({ key }) => key.includes("entity"))
+        .map(({ value }) => unpack(value));
+    for (const [sequence, command] of commands.entries()) await apply("s", sequence, 1, command);
+    const apart = entities();
+    await store.transact((writer) => {
+      for (const { key } of store.range({ start: encodeKey("state"), end: encodeKey("states") }))
+        writer.remove(Buffer.from(key));
+    });
+    machine = make();
+    await store.transact((writer) => {
+      for (const [sequence, command] of commands.entries()) {
+        machine.apply(encodeCommand({ session: "s", sequence, answered: 1, command }), sequence + 2, writer);
+      }
+      machine.finish(writer);
+    });
+    expect(entities()).toEqual(apart);
   });
 
   it("refuses a sequence number that was answered, and a session that it does not know", async () => {

@@ -1,0 +1,373 @@
+// What goes wrong, and when. Each seed draws which kinds of faults it has and how often: one that has all of
+// them never shows what a single one does. Faults end by themselves, and all of them end when the run heals.
+
+import { META_GROUP, type NodeId } from "../../src/model/ids.ts";
+import type { CallContext } from "../../src/node/service.ts";
+import type { Chance } from "./chance.ts";
+import type { Layout } from "./layout.ts";
+import type { Machine } from "./machine.ts";
+import { CALM, type SimulatedNetwork } from "./network.ts";
+import type { World } from "./world.ts";
+
+const HOUR_MS = 3_600_000;
+const ADMIN_TIMEOUT_MS = 6000;
+
+type Fault = () => void;
+
+export class Faults {
+  readonly #world: World;
+  readonly #chance: Chance;
+  readonly #network: SimulatedNetwork;
+  readonly #machines: ReadonlyMap<NodeId, Machine>;
+  readonly #layout: Layout;
+  readonly #kinds: readonly Fault[];
+  readonly #spares: Machine[];
+  readonly #pauseMsMean: number;
+  #isOver = false;
+  #hasLost = false;
+
+  constructor(parts: {
+    readonly world: World;
+    readonly network: SimulatedNetwork;
+    readonly machines: ReadonlyMap<NodeId, Machine>;
+    readonly spares: readonly Machine[];
+    readonly layout: Layout;
+  }) {
+    this.#world = parts.world;
+    this.#chance = parts.world.chance.fork("faults");
+    this.#network = parts.network;
+    this.#machines = parts.machines;
+    this.#layout = parts.layout;
+    this.#spares = [...parts.spares];
+    const chance = this.#chance;
+    const all: readonly (readonly [string, Fault])[] = [
+      ["crash", () => this.#crash()],
+      ["crash", () => this.#crash()],
+      ["power", () => this.#powerCut()],
+      ["pause", () => this.#pause()],
+      ["isolate", () => this.#isolate()],
+      ["one-way", () => this.#oneWay()],
+      ["split", () => this.#split()],
+      ["bridge", () => this.#bridge()],
+      ["ring", () => this.#ring()],
+      ["clog", () => this.#clog()],
+      ["reset", () => this.#reset()],
+      ["weather", () => this.#changeWeather()],
+      ["full", () => this.#fillDisk()],
+      ["eio", () => this.#failDisk()],
+      ["clock", () => this.#jump()],
+      ["transfer", () => this.#transfer()],
+      ["members", () => this.#changeMembers()],
+      ["loss", () => this.#lose()],
+    ];
+    const chosen = all.filter(() => chance.hits(0.45));
+    this.#kinds = chosen.map(([, fault]) => fault);
+    this.#pauseMsMean = chance.pick([150, 400, 1200]);
+    const names = [...new Set(chosen.map(([name]) => name))];
+    this.#world.say(
+      "faults",
+      names.length === 0 ? "none" : `${names.join(", ")}, every ${this.#pauseMsMean} ms`,
+    );
+  }
+
+  start(): void {
+    if (this.#kinds.length > 0) this.#next();
+  }
+
+  /** Ends every fault, and brings back what can come back. */
+  heal(): void {
+    this.#isOver = true;
+    this.#world.say("faults", "all faults end");
+    this.#network.healAll();
+    for (const machine of this.#machines.values()) {
+      machine.disk.isFull = false;
+      machine.disk.isFailing = false;
+      machine.disk.misdirects = false;
+      machine.resume();
+      if (!machine.isUp && machine.loss === undefined && !machine.hasLeft) machine.start();
+    }
+  }
+
+  #next(): void {
+    this.#world.timeline.plan(this.#chance.between(0, 2 * this.#pauseMsMean), () => {
+      if (this.#isOver) return;
+      this.#chance.pick(this.#kinds)();
+      this.#next();
+    });
+  }
+
+  /** Does something later, unless everything was healed meanwhile. */
+  #after(ms: number, work: () => void): void {
+    this.#world.timeline.plan(ms, () => {
+      if (!this.#isOver) work();
+    });
+  }
+
+  #up(): Machine[] {
+    return [...this.#machines.values()].filter((machine) => machine.isUp);
+  }
+
+  #anyUp(): Machine | undefined {
+    const up = this.#up();
+    return up.length === 0 ? undefined : this.#chance.pick(up);
+  }
+
+  #crash(): void {
+    const machine = this.#anyUp();
+    if (machine !== undefined) this.#crashAndRestart(machine, "killed");
+  }
+
+  #crashAndRestart(machine: Machine, why: string): void {
+    machine.crash(why);
+    this.#after(this.#chance.between(20, this.#chance.pick([100, 1000, 4000])), () => {
+      machine.disk.isFailing = false;
+      if (machine.loss === undefined && !machine.hasLeft) machine.start();
+    });
+  }
+
+  #powerCut(): void {
+    for (const machine of this.#up()) this.#crashAndRestart(machine, "power cut");
+  }
+
+  #pause(): void {
+    this.#anyUp()?.pause(this.#chance.between(50, this.#chance.pick([300, 2000, 5000])));
+  }
+
+  #ids(): NodeId[] {
+    return [...this.#machines.keys()];
+  }
+
+  /** Blocks paths for a while. */
+  #block(words: string, paths: readonly (readonly [NodeId, NodeId])[]): void {
+    const chance = this.#chance;
+    this.#world.say("faults", words);
+    for (const [from, to] of paths) this.#network.block(from, to);
+    if (chance.hits(0.3)) for (const [from, to] of paths) this.#network.breakLink(from, to);
+    this.#after(chance.between(100, chance.pick([500, 2000, 5000])), () => {
+      this.#world.say("faults", `${words}: over`);
+      for (const [from, to] of paths) this.#network.unblock(from, to);
+    });
+  }
+
+  #isolate(): void {
+    const id = this.#chance.pick(this.#ids());
+    const others = this.#ids().filter((other) => other !== id);
+    this.#block(
+      `${id} is cut off`,
+      others.flatMap((other) => [[id, other] as const, [other, id] as const]),
+    );
+  }
+
+  #oneWay(): void {
+    const [from = "", to = ""] = this.#chance.shuffled(this.#ids());
+    if (this.#chance.hits(0.5)) {
+      this.#block(`nothing gets from ${from} to ${to}`, [[from, to]]);
+      return;
+    }
+    const others = this.#ids().filter((other) => other !== from);
+    const isDeaf = this.#chance.hits(0.5);
+    this.#block(
+      isDeaf ? `${from} hears nobody` : `nobody hears ${from}`,
+      others.map((other) => (isDeaf ? [other, from] : [from, other])),
+    );
+  }
+
+  #split(): void {
+    const ids = this.#chance.shuffled(this.#ids());
+    const one = ids.slice(0, 1 + this.#chance.below(ids.length - 1));
+    const other = ids.filter((id) => !one.includes(id));
+    this.#block(`${one.join(",")} and ${other.join(",")} are apart`, between(one, other));
+  }
+
+  /** Two halves that only one node sees both of. */
+  #bridge(): void {
+    const [middle = "", ...rest] = this.#chance.shuffled(this.#ids());
+    const half = Math.floor(rest.length / 2);
+    this.#block(`only ${middle} sees both sides`, between(rest.slice(0, half), rest.slice(half)));
+  }
+
+  /** Each node sees its two neighbours only. */
+  #ring(): void {
+    const ids = this.#chance.shuffled(this.#ids());
+    const paths: (readonly [NodeId, NodeId])[] = [];
+    ids.forEach((a, at) =>
+      ids.forEach((b, other) => {
+        const distance = Math.abs(at - other);
+        if (distance > 1 && distance < ids.length - 1) paths.push([a, b]);
+      }),
+    );
+    this.#block(`a ring: ${ids.join(" ")}`, paths);
+  }
+
+  #clog(): void {
+    const [from = "", to = ""] = this.#chance.shuffled(this.#ids());
+    const ms = this.#chance.between(20, this.#chance.pick([100, 1000]));
+    this.#world.say("faults", `from ${from} to ${to} takes ${Math.round(ms)} ms more`);
+    this.#network.path(from, to).clogMs = ms;
+    this.#after(this.#chance.between(200, 3000), () => {
+      this.#network.path(from, to).clogMs = 0;
+    });
+  }
+
+  #reset(): void {
+    const [a = "", b = ""] = this.#chance.shuffled(this.#ids());
+    this.#world.say("faults", `${a} and ${b} lose their connection`);
+    this.#network.breakLink(a, b);
+  }
+
+  #changeWeather(): void {
+    const chance = this.#chance;
+    if (chance.hits(0.3)) {
+      this.#network.weather = { ...CALM };
+      return;
+    }
+    const weather = {
+      loss: chance.hits(0.5) ? chance.between(0, 0.3) : 0,
+      duplication: chance.hits(0.5) ? chance.between(0, 0.5) : 0,
+      delayMsMin: 0.2,
+      delayMsMax: chance.pick([1, 10, 60]),
+      straggling: chance.hits(0.5) ? chance.between(0, 0.2) : 0,
+    };
+    this.#network.weather = weather;
+    const percent = (part: number): string => `${Math.round(part * 100)} %`;
+    this.#world.say(
+      "faults",
+      `weather: ${percent(weather.loss)} lost, ${percent(weather.duplication)} twice, up to ${weather.delayMsMax} ms, ${percent(weather.straggling)} much later`,
+    );
+  }
+
+  #fillDisk(): void {
+    const machine = this.#chance.pick([...this.#machines.values()]);
+    machine.disk.isFull = true;
+    this.#world.say(machine.id, "disk is full");
+    this.#after(this.#chance.between(100, 4000), () => {
+      machine.disk.isFull = false;
+      this.#world.say(machine.id, "disk has room again");
+    });
+  }
+
+  #failDisk(): void {
+    const machine = this.#anyUp();
+    if (machine === undefined) return;
+    machine.disk.isFailing = true;
+    this.#world.say(machine.id, "disk fails");
+    this.#after(this.#chance.between(300, 2000), () => {
+      machine.disk.isFailing = false;
+      if (!machine.isUp && machine.loss === undefined && !machine.hasLeft) machine.start();
+    });
+  }
+
+  #jump(): void {
+    const machine = this.#chance.pick([...this.#machines.values()]);
+    machine.clockHabits.wallOffsetMs += this.#chance.pick([-HOUR_MS, HOUR_MS, -1000, 1000]);
+    this.#world.say(machine.id, "its wall clock is set");
+  }
+
+  #context(machine: Machine): CallContext {
+    return {
+      deadlineMs: (machine.process?.clock.nowMs() ?? 0) + ADMIN_TIMEOUT_MS,
+      requestId: "admin",
+      consistency: { read: "linearizable", write: "quorum" },
+    };
+  }
+
+  #asked(
+    machine: Machine,
+    words: string,
+    work: Promise<unknown>,
+    onDone: () => void = () => undefined,
+  ): void {
+    const { process } = machine;
+    this.#world.say(machine.id, `is asked: ${words}`);
+    work.then(
+      () => {
+        if (process?.isAlive !== true) return;
+        this.#world.say(machine.id, `${words}: done`);
+        onDone();
+      },
+      (error: unknown) => {
+        if (process?.isAlive !== true) return;
+        this.#world.say(machine.id, `${words}: ${error instanceof Error ? error.message : String(error)}`);
+      },
+    );
+  }
+
+  #transfer(): void {
+    const machine = this.#anyUp();
+    const core = machine?.core;
+    if (machine === undefined || core === undefined) return;
+    const map = core.map();
+    if (map.nodes.length === 0) return;
+    const group = this.#chance.pick([META_GROUP, ...map.shards.map((shard) => shard.id)]);
+    const members =
+      group === META_GROUP ? map.metaVoters : (map.shards.find(({ id }) => id === group)?.replicas ?? []);
+    const to = this.#chance.hits(0.5) && members.length > 0 ? this.#chance.pick(members) : undefined;
+    const work = core.admin.transfer({ group, ...(to === undefined ? {} : { to }) }, this.#context(machine));
+    this.#asked(machine, `hand ${group} over${to === undefined ? "" : ` to ${to}`}`, work);
+  }
+
+  #changeMembers(): void {
+    const machine = this.#anyUp();
+    const core = machine?.core;
+    if (machine === undefined || core === undefined) return;
+    const spare = this.#spares[0];
+    if (spare !== undefined && !spare.isUp && this.#network.isReachable(spare.id, machine.id)) {
+      spare.start();
+      const { id, address, role, zone, weight } = spare.spec;
+      const work = core.admin.join(
+        { id, address, role, zone, weight, draining: false },
+        this.#context(machine),
+      );
+      this.#asked(machine, `let ${id} join`, work, () => void this.#spares.shift());
+      return;
+    }
+    const map = core.map();
+    // It has not been told yet who is in the cluster.
+    if (map.nodes.length === 0) return;
+    const leaving = this.#chance.pick(map.nodes);
+    // Whoever is down for good goes first.
+    const lost = map.nodes.find(({ id }) => this.#machines.get(id)?.loss !== undefined) ?? leaving;
+    const work = core.admin.leave(lost.id, this.#context(machine));
+    this.#asked(machine, `let ${lost.id} leave`, work, () => {
+      const gone = this.#machines.get(lost.id);
+      if (gone === undefined) return;
+      gone.hasLeft = true;
+      gone.crash("it left");
+    });
+  }
+
+  /** One machine loses its data, or some of it, for good. */
+  #lose(): void {
+    if (this.#hasLost || !this.#layout.canLoseOne) return;
+    const machine = this.#anyUp();
+    // Peers must have met it, or they could not know that it lost its data.
+    const everybodyMet = this.#up().length === this.#machines.size && this.#world.nowMs > 3000;
+    if (machine === undefined || !everybodyMet) return;
+    this.#hasLost = true;
+    const choice = this.#chance.next();
+    if (choice < 0.4) {
+      machine.wipe();
+    } else if (choice < 0.75) {
+      machine.crash("a bit of its log flips");
+      if (!machine.disk.flipBit()) return;
+      machine.loss = "damaged";
+    } else {
+      machine.disk.misdirects = true;
+      this.#after(500, () => {
+        if (machine.disk.misdirects) {
+          machine.disk.misdirects = false;
+          return;
+        }
+        machine.loss = "damaged";
+        machine.crash("after a misdirected write");
+      });
+      return;
+    }
+    // It tries to come back, and must not.
+    this.#after(this.#chance.between(50, 2000), () => machine.start());
+  }
+}
+
+function between(one: readonly NodeId[], other: readonly NodeId[]): (readonly [NodeId, NodeId])[] {
+  return one.flatMap((a) => other.flatMap((b) => [[a, b] as const, [b, a] as const]));
+}

@@ -1,0 +1,446 @@
+// What must hold in every step of every run, whatever the faults. Replicas are looked at from outside: through
+// their status, their logs in memory, the bytes that reached their disks, the messages that they send. Each
+// invariant has a name that a violation reports; RELIABILITY's numbers are in the comments.
+
+import { hasQuorum } from "../../src/consensus/quorum-math.ts";
+import { decodeMembership, sameNodes } from "../../src/consensus/membership.ts";
+import type { Entry, Membership, Message, ReplicaStatus } from "../../src/consensus/seam.ts";
+import { META_GROUP, type GroupId, type NodeId } from "../../src/model/ids.ts";
+import type { ShardMap } from "../../src/model/shard-map.ts";
+import type { NodeCore } from "../../src/node/core.ts";
+import type { GroupRecord, LogStore } from "../../src/node/storage/log-store.ts";
+import { checkShardMap } from "../../src/topology/shard-map.ts";
+import type { DiskWatch } from "./disk.ts";
+import type { Machine, Process } from "./machine.ts";
+import { digestOf, type Mirror } from "./mirror.ts";
+import type { World } from "./world.ts";
+
+interface Fact {
+  readonly term: number;
+  readonly digest: number;
+}
+
+/** What was ever true of a group. */
+class GroupHistory {
+  /** Entries by index and term. */
+  readonly entries = new Map<string, { readonly digest: number; readonly prevTerm: number | undefined }>();
+  readonly committed = new Map<number, Fact>();
+  readonly leaders = new Map<number, NodeId>();
+  readonly votes = new Map<string, NodeId>();
+  /** State digest by applied index. */
+  readonly states = new Map<number, number>();
+  committedTo = 0;
+  membership: { readonly index: number; readonly value: Membership } | undefined;
+}
+
+/** What a process's replica showed last. */
+interface Sight {
+  readonly status: ReplicaStatus;
+}
+
+export interface InvariantLimits {
+  readonly logBytesMax: number;
+}
+
+export class Invariants {
+  readonly #world: World;
+  readonly #machines: ReadonlyMap<NodeId, Machine>;
+  readonly #limits: InvariantLimits;
+  readonly #groups = new Map<GroupId, GroupHistory>();
+  readonly #sights = new WeakMap<Process, Map<GroupId, Sight>>();
+  readonly #maps = new Map<number, string>();
+  readonly #mapSeen = new WeakMap<Process, ShardMap>();
+
+  constructor(world: World, machines: ReadonlyMap<NodeId, Machine>, limits: InvariantLimits) {
+    this.#world = world;
+    this.#machines = machines;
+    this.#limits = limits;
+  }
+
+  /** What a machine's disk tells. */
+  diskWatch(name: NodeId): DiskWatch {
+    return {
+      name,
+      onRecord: (group, record) => this.#onRecord(name, group, record),
+      onEntry: (group, entry, prevTerm) => this.#onEntry(name, group, entry, prevTerm),
+      onState: (group, generation, applied, digest) => {
+        // A snapshot that is being staged is the state of nothing yet.
+        const record = this.#machines.get(name)?.process?.log?.groups.get(group)?.record;
+        if (record?.generation === generation) this.#onState(name, group, applied, digest);
+      },
+    };
+  }
+
+  /** A started process has everything that its disk had for certain. */
+  onStarted(process: Process, log: LogStore): void {
+    const machine = this.#machines.get(process.name);
+    const mirror = machine?.disk.mirror;
+    if (mirror === undefined) return;
+    for (const [group, held] of mirror.groups) {
+      const found = log.groups.get(group);
+      const last = found === undefined ? -1 : found.record.snapshot.index + found.entries.length;
+      this.#world.must(
+        last >= held.record.snapshot.index + held.entries.length &&
+          (found?.record.hardState.term ?? -1) >= held.record.hardState.term,
+        "recovery-complete",
+        () => `${process.name} started without part of what was on its disk of group ${group}`,
+      );
+    }
+  }
+
+  /** Looks at a process after one of its events. */
+  look(process: Process): void {
+    const core = process.running;
+    if (core === undefined) return;
+    this.#lookAtMap(process, core);
+    let sights = this.#sights.get(process);
+    if (sights === undefined) {
+      sights = new Map();
+      this.#sights.set(process, sights);
+    }
+    for (const group of core.host.groups.values()) {
+      const status = group.replica.status();
+      const before = sights.get(group.id)?.status;
+      sights.set(group.id, { status });
+      this.#lookAtReplica(process, core, group.id, status, before);
+    }
+    if (sights.size > core.host.groups.size) {
+      for (const id of sights.keys()) if (!core.host.groups.has(id)) sights.delete(id);
+    }
+  }
+
+  /** A message that leaves: promises about the disk must be true by now (Raft 1, 14, 15). */
+  onSend(from: NodeId, to: NodeId, group: GroupId, message: Message): void {
+    if (this.#world.isTraced && !QUIET.has(message.kind)) {
+      this.#world.note(from, `  to ${to}, ${group}: ${wordsOfMessage(message)}`);
+    }
+    const mirror = this.#machines.get(from)?.disk.mirror;
+    switch (message.kind) {
+      case "vote-response": {
+        if (Reflect.get(message, "granted") !== true) return;
+        const hard = mirror?.groups.get(group)?.record.hardState;
+        this.#world.must(
+          hard !== undefined &&
+            (hard.term > message.term || (hard.term === message.term && hard.vote === to)),
+          "vote-on-disk",
+          () => `${from} votes for ${to} in term ${message.term} of ${group} and has not flushed it`,
+        );
+        return;
+      }
+      case "append-accepted": {
+        const index = Number(Reflect.get(message, "index"));
+        this.#world.must(
+          (mirror?.lastOf(group) ?? -1) >= index,
+          "append-on-disk",
+          () =>
+            `${from} acknowledges ${index} of ${group} to ${to}; ${mirror?.lastOf(group) ?? "nothing"} is on disk`,
+        );
+        return;
+      }
+      default:
+    }
+  }
+
+  /** Indexes up to which each group is committed, as anybody has seen. */
+  committedTo(group: GroupId): number {
+    return this.#historyOf(group).committedTo;
+  }
+
+  #historyOf(group: GroupId): GroupHistory {
+    let history = this.#groups.get(group);
+    if (history === undefined) {
+      history = new GroupHistory();
+      this.#groups.set(group, history);
+    }
+    return history;
+  }
+
+  /** One vote per term, across restarts (Raft 2). */
+  #onRecord(name: NodeId, group: GroupId, { hardState }: GroupRecord): void {
+    const { term, vote } = hardState;
+    if (vote === "" || this.#machines.get(name)?.loss === "wiped") return;
+    const { votes } = this.#historyOf(group);
+    const known = votes.get(`${name} ${term}`);
+    this.#world.must(
+      known === undefined || known === vote,
+      "one-vote-per-term",
+      () => `${name} voted for ${known ?? ""} and ${vote} in term ${term} of ${group}`,
+    );
+    votes.set(`${name} ${term}`, vote);
+  }
+
+  /** Logs match (2). */
+  #onEntry(name: NodeId, group: GroupId, entry: Entry, prevTerm: number | undefined): void {
+    const { entries } = this.#historyOf(group);
+    const place = `${entry.index}/${entry.term}`;
+    const digest = digestOf(entry);
+    const known = entries.get(place);
+    if (known === undefined) {
+      entries.set(place, { digest, prevTerm });
+      return;
+    }
+    this.#world.must(
+      known.digest === digest &&
+        (known.prevTerm === prevTerm || known.prevTerm === undefined || prevTerm === undefined),
+      "logs-match",
+      () => `${name} has another entry or another prefix at index/term ${place} of ${group}`,
+    );
+  }
+
+  /** Same applied index, same state (6). */
+  #onState(name: NodeId, group: GroupId, applied: number, digest: number): void {
+    // An arbiter keeps the logs of shards, and no state.
+    if (group !== META_GROUP && this.#machines.get(name)?.spec.role === "arbiter") return;
+    const { states } = this.#historyOf(group);
+    const known = states.get(applied);
+    if (known === undefined) states.set(applied, digest);
+    this.#world.must(
+      known === undefined || known === digest,
+      "same-state",
+      () => `${name} has another state of ${group} at applied index ${applied}`,
+    );
+  }
+
+  /** Each key has one owner per epoch, maps have neither gap nor overlap (10). */
+  #lookAtMap(process: Process, core: NodeCore): void {
+    const map = core.map();
+    const before = this.#mapSeen.get(process);
+    if (map === before) return;
+    this.#mapSeen.set(process, map);
+    if (map.epoch === 0) return;
+    this.#world.must(
+      before === undefined || map.epoch >= before.epoch,
+      "epoch-grows",
+      () => `${process.name} went from epoch ${before?.epoch ?? 0} back to ${map.epoch}`,
+    );
+    const text = JSON.stringify(map);
+    const known = this.#maps.get(map.epoch);
+    if (known === undefined) {
+      this.#maps.set(map.epoch, text);
+      const problems = checkShardMap(map);
+      this.#world.must(problems.length === 0, "map-sound", () => problems.join("; "));
+    }
+    this.#world.must(
+      known === undefined || known === text,
+      "one-map-per-epoch",
+      () => `${process.name} has another map of epoch ${map.epoch}`,
+    );
+  }
+
+  #lookAtReplica(
+    process: Process,
+    core: NodeCore,
+    group: GroupId,
+    status: ReplicaStatus,
+    before: ReplicaStatus | undefined,
+  ): void {
+    const { name } = process;
+    const history = this.#historyOf(group);
+    const world = this.#world;
+    const say = (): string => `${name}, group ${group}`;
+    if (before === undefined) {
+      const held = this.#mirrorOf(name)?.groups.get(group)?.record.hardState;
+      world.must(
+        held === undefined || status.term >= held.term,
+        "term-grows",
+        () => `${say()}: restarted in term ${status.term}, had promised ${held?.term ?? 0}`,
+      );
+    } else if (
+      status.term === before.term &&
+      status.commit === before.commit &&
+      status.applied === before.applied &&
+      status.role === before.role &&
+      status.last === before.last
+    ) {
+      return;
+    } else {
+      world.must(
+        status.term >= before.term,
+        "term-grows",
+        () => `${say()}: ${before.term} to ${status.term}`,
+      );
+      world.must(
+        status.commit >= before.commit,
+        "commit-grows",
+        () => `${say()}: ${before.commit} to ${status.commit}`,
+      );
+      world.must(
+        status.applied >= before.applied,
+        "applied-grows",
+        () => `${say()}: ${before.applied} to ${status.applied}`,
+      );
+    }
+    world.must(
+      status.applied <= status.commit && status.commit <= status.last,
+      "applied-commit-order",
+      () => `${say()}: applied ${status.applied}, commit ${status.commit}, last ${status.last}`,
+    );
+    world.must(
+      status.logBytes <= this.#limits.logBytesMax,
+      "log-bounded",
+      () => `${say()}: ${status.logBytes} bytes of entries in memory`,
+    );
+    if (status.role === "leader" && (before?.role !== "leader" || before.term !== status.term)) {
+      world.say(name, `leads ${group} in term ${status.term}`);
+      this.#onElected(process, core, group, status, history);
+    } else if (before?.role === "leader" && status.role !== "leader") {
+      world.say(name, `leads ${group} no more (term ${status.term})`);
+    }
+    if (before === undefined || status.commit > before.commit) {
+      this.#onCommit(process, core, group, status, before, history);
+    }
+  }
+
+  /** One leader per term (1), which has everything that is committed (3). */
+  #onElected(
+    process: Process,
+    core: NodeCore,
+    group: GroupId,
+    status: ReplicaStatus,
+    history: GroupHistory,
+  ): void {
+    const { name } = process;
+    const known = history.leaders.get(status.term);
+    this.#world.must(
+      known === undefined || known === name,
+      "one-leader-per-term",
+      () => `${known ?? ""} and ${name} both lead ${group} in term ${status.term}`,
+    );
+    history.leaders.set(status.term, name);
+    const replica = core.host.groups.get(group)?.replica;
+    this.#world.must(
+      status.last >= history.committedTo,
+      "leader-complete",
+      () => `${name} leads ${group} up to ${status.last}, and ${history.committedTo} is committed`,
+    );
+    for (let index = status.first; index <= history.committedTo; index += 1) {
+      const entry = replica?.entry(index);
+      const fact = history.committed.get(index);
+      if (fact === undefined || entry?.term === fact.term) continue;
+      this.#world.violate(
+        "leader-complete",
+        `${name} leads ${group} in term ${status.term} without the committed entry ${index} of term ${fact.term}`,
+      );
+      return;
+    }
+  }
+
+  /** A committed entry never changes, and is on disk at a quorum (4). */
+  #onCommit(
+    process: Process,
+    core: NodeCore,
+    group: GroupId,
+    status: ReplicaStatus,
+    before: ReplicaStatus | undefined,
+    history: GroupHistory,
+  ): void {
+    const replica = core.host.groups.get(group)?.replica;
+    if (replica === undefined) return;
+    const from = Math.max(status.first, (before?.commit ?? 0) + 1);
+    let isNew = false;
+    for (let index = from; index <= status.commit; index += 1) {
+      const entry = replica.entry(index);
+      if (entry === undefined) continue;
+      const fact = { term: entry.term, digest: digestOf(entry) };
+      const known = history.committed.get(index);
+      if (known !== undefined) {
+        this.#world.must(
+          known.term === fact.term && known.digest === fact.digest,
+          "committed-stays",
+          () =>
+            `${process.name} has another entry committed at ${index} of ${group} (term ${fact.term}, not ${known.term})`,
+        );
+        continue;
+      }
+      isNew = true;
+      history.committed.set(index, fact);
+      history.committedTo = Math.max(history.committedTo, index);
+      if (entry.kind === "config") this.#onMembership(group, index, decodeMembership(entry.data), history);
+    }
+    if (!isNew) return;
+    if (this.#world.isTraced) {
+      this.#world.note(process.name, `commits ${group} up to ${status.commit} (term ${status.term})`);
+    }
+    const last = replica.entry(status.commit);
+    if (last !== undefined) this.#mustBeHeld(process, group, last, status, before);
+    for (const other of this.#machines.values()) {
+      const leading = other.core?.host.groups.get(group)?.replica;
+      if (leading === undefined || leading === replica || last === undefined) continue;
+      const theirs = leading.status();
+      if (theirs.role !== "leader" || theirs.term <= last.term || theirs.first > last.index) continue;
+      this.#world.must(
+        leading.entry(last.index)?.term === last.term,
+        "leader-complete",
+        () => `${other.id} leads ${group} in term ${theirs.term} without ${last.index}, committed meanwhile`,
+      );
+    }
+  }
+
+  #mustBeHeld(
+    process: Process,
+    group: GroupId,
+    entry: Entry,
+    status: ReplicaStatus,
+    before: ReplicaStatus | undefined,
+  ): void {
+    const holds = (node: NodeId): boolean => {
+      const machine = this.#machines.get(node);
+      // What a lost disk had promised counted while it was there.
+      if (machine === undefined || machine.loss !== undefined) return true;
+      return machine.disk.mirror?.holds(group, entry.index, entry.term) === true;
+    };
+    // The step that committed may have changed the membership as well.
+    this.#world.must(
+      hasQuorum(status.membership, holds) || (before !== undefined && hasQuorum(before.membership, holds)),
+      "committed-at-quorum",
+      () => `${process.name}: ${group} ${entry.index} is committed and on disk at no quorum`,
+    );
+  }
+
+  /** Quorums of consecutive configurations intersect (11). */
+  #onMembership(group: GroupId, index: number, value: Membership, history: GroupHistory): void {
+    const before = history.membership;
+    history.membership = { index, value };
+    this.#world.say("", `${group} members at ${index}: ${wordsOf(value)}`);
+    if (before === undefined || before.index > index) return;
+    this.#world.must(
+      quorumsIntersect(before.value, value),
+      "quorums-intersect",
+      () => `${group}: ${wordsOf(before.value)}, then ${wordsOf(value)}`,
+    );
+  }
+
+  #mirrorOf(name: NodeId): Mirror | undefined {
+    return this.#machines.get(name)?.disk.mirror;
+  }
+}
+
+/** What says nothing but "I am here", again and again. */
+const QUIET: ReadonlySet<string> = new Set(["heartbeat", "heartbeat-response"]);
+
+/** `append term 3 prevIndex 7 entries 2`. */
+function wordsOfMessage(message: Message): string {
+  const parts = [message.kind];
+  for (const [name, value] of Object.entries(message)) {
+    if (name === "kind" || name === "from" || name === "to") continue;
+    if (Array.isArray(value)) parts.push(`${name} ${value.length}`);
+    else if (typeof value !== "object") parts.push(`${name} ${String(value)}`);
+  }
+  return parts.join(" ");
+}
+
+function wordsOf({ voters, outgoing, learners }: Membership): string {
+  const old = outgoing.length === 0 ? "" : ` and of before ${outgoing.join(",")}`;
+  return `${voters.join(",")}${old}${learners.length === 0 ? "" : `, learners ${learners.join(",")}`}`;
+}
+
+/** By trying every set of nodes: a set and its complement must not both be quorums. */
+function quorumsIntersect(a: Membership, b: Membership): boolean {
+  if (sameNodes(a.voters, b.voters) && sameNodes(a.outgoing, b.outgoing)) return true;
+  const nodes = [...new Set([...a.voters, ...a.outgoing, ...b.voters, ...b.outgoing])];
+  for (let set = 0; set < 1 << nodes.length; set += 1) {
+    const isIn = (node: NodeId): boolean => ((set >> nodes.indexOf(node)) & 1) === 1;
+    if (hasQuorum(a, isIn) && hasQuorum(b, (node) => !isIn(node))) return false;
+  }
+  return true;
+}

@@ -1,0 +1,132 @@
+// Which cluster a seed runs: how many nodes of which roles, how many copies and shards, how its disks, clocks and
+// limits are. All of it small, so that a few seconds reach what takes a real cluster days.
+
+import type { Role } from "../../src/model/ids.ts";
+import type { Protocol } from "../../src/model/ids.ts";
+import type { Manifest, NodeSpec } from "../../src/model/manifest.ts";
+import type { CoreLimits } from "../../src/node/core.ts";
+import type { Chance } from "./chance.ts";
+import type { DiskHabits } from "./disk.ts";
+import type { ClockHabits, NodeHabits } from "./machine.ts";
+
+export const DIMENSIONS = 2;
+const HEARTBEAT_MS = 100;
+
+interface Shape {
+  readonly name: string;
+  readonly roles: readonly Role[];
+  readonly copies: number;
+  readonly shardsMax: number;
+}
+
+const P: Role = "primary";
+const S: Role = "secondary";
+const A: Role = "arbiter";
+
+/** The usual ones more than once: chance takes one of the list. */
+const SHAPES: readonly Shape[] = [
+  { name: "three nodes", roles: [P, S, S], copies: 3, shardsMax: 2 },
+  { name: "three primaries", roles: [P, P, P], copies: 3, shardsMax: 3 },
+  { name: "two copies and an arbiter", roles: [P, S, A], copies: 2, shardsMax: 2 },
+  { name: "five nodes, three copies", roles: [P, P, P, S, S], copies: 3, shardsMax: 3 },
+  { name: "five nodes, five copies", roles: [P, P, S, S, S], copies: 5, shardsMax: 1 },
+  { name: "three nodes, two copies", roles: [P, P, S], copies: 2, shardsMax: 2 },
+  { name: "four copies and an arbiter", roles: [P, P, S, S, A], copies: 4, shardsMax: 1 },
+  { name: "six nodes", roles: [P, P, P, S, S, S], copies: 3, shardsMax: 2 },
+  { name: "one copy", roles: [P, P, P], copies: 1, shardsMax: 3 },
+];
+const OFTEN = [0, 0, 0, 1, 1, 2, 2, 3, 3, 4, 5, 6, 7, 8];
+
+export interface Layout {
+  readonly name: string;
+  readonly manifest: Manifest;
+  /** Not of the cluster; may join it. */
+  readonly spares: readonly NodeSpec[];
+  readonly nodeHabits: NodeHabits;
+  /** A replica can be lost for good, and every group keeps a quorum and a copy. */
+  readonly canLoseOne: boolean;
+}
+
+export function layoutOf(chance: Chance, protocol: Protocol): Layout {
+  const shape = SHAPES[chance.pick(OFTEN)] ?? SHAPES[0];
+  if (shape === undefined) throw new Error("there are shapes");
+  const shards = 1 + chance.below(shape.shardsMax);
+  const nodes = shape.roles.map((role, index) => nodeOf(index, role));
+  const spares = chance.hits(0.4) ? [nodeOf(nodes.length, S)] : [];
+  const limits: Partial<CoreLimits> = {
+    logBytes: 4096,
+    groupLogBytesMin: chance.pick([1024, 2048, 6000]),
+    snapshotChunkBytes: chance.pick([300, 1000, 4000]),
+    appendBytesMax: chance.pick([500, 2000]),
+    inflightBytesMax: chance.pick([1500, 8000]),
+    inflightMessagesMax: chance.pick([2, 8]),
+    uncommittedBytesMax: chance.pick([4000, 16_000]),
+    sessionsMax: chance.pick([6, 12, 40]),
+  };
+  const manifest: Manifest = {
+    apiVersion: "mem0ctl/v1",
+    kind: "Cluster",
+    name: "sim",
+    engine: "embedded",
+    dataDir: "/sim",
+    nodes,
+    replication: { strategy: "multiple", replicas: shape.copies - 1 },
+    sharding: { strategy: "hash", shards, key: "user", ranges: [], directory: {} },
+    consensus: {
+      protocol,
+      heartbeatIntervalMs: HEARTBEAT_MS,
+      electionTimeoutMs: chance.pick([500, 1000]),
+      consistency: { read: "linearizable", write: "quorum" },
+    },
+    embedding: {
+      provider: "none",
+      dimensions: DIMENSIONS,
+      url: undefined,
+      model: undefined,
+      apiKey: undefined,
+    },
+    limits: { maxLagMs: 5000, bodyBytesMax: 1 << 20, batchMax: 100, connectionsMax: 100 },
+    security: { tokens: [], tls: undefined },
+  };
+  const arbiters = shape.roles.filter((role) => role === "arbiter").length;
+  return {
+    name: `${shape.name}, ${shards} ${shards === 1 ? "shard" : "shards"}`,
+    manifest,
+    spares,
+    nodeHabits: {
+      limits,
+      rewriteBytesMin: chance.pick([4096, 16_384, 1 << 20]),
+      aheadBytes: chance.pick([1024, 8192]),
+    },
+    canLoseOne: shape.copies + arbiters >= 3 && shape.copies >= 2,
+  };
+}
+
+function nodeOf(index: number, role: Role): NodeSpec {
+  const id = `node-${index + 1}`;
+  return {
+    id,
+    address: `127.0.0.1:${7001 + index}`,
+    host: "127.0.0.1",
+    port: 7001 + index,
+    role,
+    zone: id,
+    weight: 1,
+    manage: "spawn",
+    dataDir: `/sim/${id}`,
+  };
+}
+
+export function diskHabitsOf(chance: Chance): DiskHabits {
+  const isSlow = chance.hits(0.3);
+  return {
+    writeMsMin: isSlow ? 2 : 0.05,
+    writeMsMax: isSlow ? 25 : chance.pick([0.5, 2, 8]),
+    stateFlushMs: chance.pick([20, 200, 1000]),
+  };
+}
+
+/** Seconds that differ by up to 10 %. */
+export function clockHabitsOf(chance: Chance): ClockHabits {
+  return { rate: chance.hits(0.5) ? 1 : chance.between(0.95, 1.05), wallOffsetMs: 0 };
+}

@@ -1,0 +1,257 @@
+// One computer of a simulated cluster: its disk, its clock, and one process after another. The process is the
+// node's own core between a simulated disk, network and clock; it starts as a real node starts.
+
+import { establish, beginningAmong } from "../../src/node/beginning.ts";
+import { pause, type Clock } from "../../src/node/clock.ts";
+import { knownUid, NodeCore, rememberUid, type CoreLimits } from "../../src/node/core.ts";
+import type { Embedder } from "../../src/node/embedder.ts";
+import { LogStore } from "../../src/node/storage/log-store.ts";
+import { StoreCorruptError } from "../../src/node/storage/store.ts";
+import { Mem0ctlError } from "../../src/model/errors.ts";
+import type { NodeId } from "../../src/model/ids.ts";
+import type { Manifest, NodeSpec } from "../../src/model/manifest.ts";
+import type { NodeReport } from "../../src/model/node-api.ts";
+import type { Chance } from "./chance.ts";
+import { SimulatedDisk, SimulatedStore, type DiskHabits, type DiskWatch } from "./disk.ts";
+import type { Port, SimulatedNetwork } from "./network.ts";
+import type { Owner, Planned } from "./timeline.ts";
+import type { World } from "./world.ts";
+
+/** How a computer's clocks run. */
+export interface ClockHabits {
+  /** Its seconds to a true one. */
+  readonly rate: number;
+  wallOffsetMs: number;
+}
+
+/** Small, so that a run of some seconds reaches every limit. */
+export interface NodeHabits {
+  readonly limits: Partial<CoreLimits>;
+  readonly rewriteBytesMin: number;
+  readonly aheadBytes: number;
+}
+
+const ASK_MS = 20;
+const WALL_START_MS = Date.UTC(2026, 0, 1);
+
+export class Process implements Owner {
+  readonly name: NodeId;
+  readonly clock: Clock;
+  isAlive = true;
+  pausedUntilMs = 0;
+  deferred: Planned[] = [];
+  core: NodeCore | undefined;
+  port: Port | undefined;
+  log: LogStore | undefined;
+
+  constructor(name: NodeId, clock: (owner: Owner) => Clock) {
+    this.name = name;
+    this.clock = clock(this);
+  }
+
+  /** It has started and runs. */
+  get running(): NodeCore | undefined {
+    return this.isAlive ? this.core : undefined;
+  }
+}
+
+/** Thrown where a real process would be gone: nothing after it happens. */
+export class ProcessEnded extends Error {
+  override readonly name = "ProcessEnded";
+}
+
+export interface MachineOptions {
+  readonly world: World;
+  readonly network: SimulatedNetwork;
+  readonly manifest: Manifest;
+  readonly spec: NodeSpec;
+  readonly clockHabits: ClockHabits;
+  readonly diskHabits: DiskHabits;
+  readonly nodeHabits: NodeHabits;
+  readonly embedder: Embedder;
+  readonly chance: Chance;
+  readonly diskWatch: DiskWatch;
+  /** What the nodes of its manifest that it can reach say of themselves. */
+  readonly reports: (asker: NodeId, others: readonly NodeId[]) => readonly (NodeReport | undefined)[];
+  readonly onStarted: (process: Process, log: LogStore) => void;
+}
+
+export class Machine {
+  readonly id: NodeId;
+  readonly spec: NodeSpec;
+  readonly disk: SimulatedDisk;
+  readonly clockHabits: ClockHabits;
+  process: Process | undefined;
+  /** Its data is gone or damaged: it may never come back under its id. */
+  loss: "wiped" | "damaged" | undefined;
+  /** It left the cluster. */
+  hasLeft = false;
+  readonly #options: MachineOptions;
+  readonly #chance: Chance;
+
+  constructor(options: MachineOptions) {
+    const { world, chance, diskHabits, diskWatch } = options;
+    this.id = options.spec.id;
+    this.spec = options.spec;
+    this.#options = options;
+    this.#chance = chance;
+    this.clockHabits = options.clockHabits;
+    this.disk = new SimulatedDisk(world, chance.fork("disk"), diskHabits, diskWatch);
+  }
+
+  get isUp(): boolean {
+    return this.process?.isAlive === true;
+  }
+
+  get core(): NodeCore | undefined {
+    return this.process?.running;
+  }
+
+  start(): void {
+    if (this.isUp) return;
+    const { world } = this.#options;
+    const process = new Process(this.id, (owner) => this.#clockFor(owner));
+    this.process = process;
+    world.say(this.id, "starts");
+    world.timeline.plan(
+      0,
+      () => {
+        this.#boot(process).catch((error: unknown) => this.#startFailed(process, error));
+      },
+      process,
+    );
+  }
+
+  /** Killed, or without power. */
+  crash(why: string): void {
+    const { world, network } = this.#options;
+    if (this.process === undefined || !this.isUp) return;
+    this.process.isAlive = false;
+    this.disk.cut();
+    network.ended(this.id);
+    world.say(this.id, `crashes (${why})`);
+  }
+
+  pause(ms: number): void {
+    const { world } = this.#options;
+    if (this.process === undefined || !this.isUp) return;
+    world.timeline.pause(this.process, ms);
+    world.say(this.id, `is stopped for ${Math.round(ms)} ms`);
+  }
+
+  resume(): void {
+    if (this.process !== undefined) this.#options.world.timeline.resume(this.process);
+  }
+
+  wipe(): void {
+    this.crash("its disk is gone");
+    this.disk.wipe();
+    this.loss = "wiped";
+  }
+
+  async #boot(process: Process): Promise<void> {
+    const { manifest, spec, nodeHabits, embedder, network, world, reports } = this.#options;
+    const { clock } = process;
+    const onDiskFailure = (reason: string): never => this.#failed(process, reason);
+    const log = new LogStore({
+      folder: this.disk.folder(process),
+      clock,
+      onDiskFailure,
+      rewriteBytesMin: nodeHabits.rewriteBytesMin,
+      aheadBytes: nodeHabits.aheadBytes,
+    });
+    process.log = log;
+    const state = new SimulatedStore({
+      disk: this.disk,
+      owner: process,
+      clock,
+      beforeFlush: () => log.append([]),
+      onDiskFailure,
+    });
+    const stores = { log, state };
+    const others = manifest.nodes.filter((node) => node.id !== this.id).map((node) => node.id);
+    const { identity, start } = await establish({
+      manifest,
+      spec,
+      log,
+      clock,
+      folder: this.id,
+      ask: async () => {
+        await pause(clock, ASK_MS);
+        return beginningAmong(manifest, spec, reports(this.id, others));
+      },
+    });
+    const core = new NodeCore({
+      manifest,
+      spec,
+      identity,
+      stores,
+      clock,
+      embedder,
+      connect: (handlers) => {
+        const introduction = {
+          id: this.id,
+          clusterId: identity.clusterId,
+          uid: identity.uid,
+          knownUid: (peer: NodeId) => knownUid(stores, peer),
+          rememberUid: (peer: NodeId, uid: string) => rememberUid(stores, peer, uid),
+        };
+        process.port = network.attach(process, introduction, clock, handlers);
+        return process.port;
+      },
+      onMap: (map) => process.port?.setPeers(map.nodes.map((node) => node.id).filter((id) => id !== this.id)),
+      onStopAsked: () => this.crash("asked to stop"),
+      onFailure: onDiskFailure,
+      onDamage: (group, why) => world.say(this.id, `state of ${group} is damaged: ${why}`),
+      onRepaired: (group, from) => world.say(this.id, `state of ${group} is repaired from ${from}`),
+      pid: 1,
+      limits: nodeHabits.limits,
+    });
+    await core.open(start?.map, start?.founder === true);
+    if (!process.isAlive) return;
+    process.core = core;
+    core.run();
+    process.port?.open();
+    world.say(this.id, "runs");
+    this.#options.onStarted(process, log);
+  }
+
+  /** A node that must not start says why; any other reason is a defect. */
+  #startFailed(process: Process, error: unknown): void {
+    const { world } = this.#options;
+    if (!process.isAlive || error instanceof ProcessEnded) return;
+    this.crash("it could not start");
+    const expected =
+      (this.loss === "damaged" && error instanceof StoreCorruptError) ||
+      (this.loss === "wiped" && error instanceof Mem0ctlError && error.code === "data-lost");
+    const why = error instanceof Error ? error.message : String(error);
+    if (expected) world.say(this.id, `refuses to start: ${why}`);
+    else world.violate("node-starts", `${this.id} does not start: ${why}`);
+  }
+
+  /** The product gives up the process: right on a failing disk, a defect anywhere else. */
+  #failed(process: Process, reason: string): never {
+    const { world } = this.#options;
+    if (process.isAlive) {
+      if (!this.disk.isFailing) world.violate("node-lives", `${this.id} gave up: ${reason}`);
+      this.crash(reason);
+    }
+    throw new ProcessEnded(reason);
+  }
+
+  #clockFor(owner: Owner): Clock {
+    const { timeline } = this.#options.world;
+    const habits = this.clockHabits;
+    const chance = this.#chance.fork("clock");
+    const bornMs = timeline.nowMs;
+    const offsetMs = chance.between(0, 1e6);
+    return {
+      nowMs: () => offsetMs + (timeline.nowMs - bornMs) * habits.rate,
+      wallMs: () => Math.floor(WALL_START_MS + timeline.nowMs * habits.rate + habits.wallOffsetMs),
+      soon: (work) => void timeline.plan(0, work, owner),
+      later: (ms, work) => timeline.plan(ms / habits.rate, work, owner),
+      random: () => chance.next(),
+      randomBytes: (count) => chance.bytes(count),
+    };
+  }
+}

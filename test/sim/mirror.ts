@@ -1,0 +1,95 @@
+// What is on a simulated disk for certain, read from the bytes that reached it: the judge of every promise. It
+// knows the format of the log and nothing of the code that promises.
+
+import { crc32 } from "node:zlib";
+import type { Entry } from "../../src/consensus/seam.ts";
+import type { GroupId } from "../../src/model/ids.ts";
+import { readFrame } from "../../src/node/storage/log-frames.ts";
+import { readRecords } from "../../src/node/storage/log-records.ts";
+import type { GroupRecord } from "../../src/node/storage/log-store.ts";
+
+const KINDS: readonly Entry["kind"][] = ["noop", "command", "config"];
+
+/** One number for all that an entry says besides its place. */
+export function digestOf({ kind, data }: Entry): number {
+  return crc32(data, KINDS.indexOf(kind));
+}
+
+interface HeldEntry {
+  readonly term: number;
+  readonly digest: number;
+}
+
+interface HeldGroup {
+  record: GroupRecord;
+  /** record.snapshot.index + 1 … */
+  readonly entries: HeldEntry[];
+}
+
+export interface MirrorWatch {
+  onRecord(group: GroupId, record: GroupRecord): void;
+  /** `prevTerm` is undefined where the entry before it is not known. */
+  onEntry(group: GroupId, entry: Entry, prevTerm: number | undefined): void;
+}
+
+export class Mirror {
+  readonly groups = new Map<GroupId, HeldGroup>();
+
+  /** Takes in what a finished write brought, when it is a frame. Returns whether it was. */
+  take(bytes: Buffer, watch: MirrorWatch): boolean {
+    if (bytes.length < 24 || bytes[0] === 0) return false;
+    const payload = readFrame(bytes, 0, Number(bytes.readBigUInt64BE(8)));
+    if (payload === undefined) return false;
+    for (const one of readRecords(payload)) {
+      switch (one.kind) {
+        case "fact":
+          break;
+        case "remove":
+          this.groups.delete(one.group);
+          break;
+        case "group": {
+          watch.onRecord(one.group, one.record);
+          const held = this.groups.get(one.group);
+          if (held === undefined) {
+            this.groups.set(one.group, { record: one.record, entries: [] });
+            break;
+          }
+          const dropped = one.record.snapshot.index - held.record.snapshot.index;
+          const isReplaced = one.record.generation !== held.record.generation;
+          if (isReplaced || dropped > 0) held.entries.splice(0, isReplaced ? Infinity : dropped);
+          held.record = one.record;
+          break;
+        }
+        case "truncate": {
+          const held = this.groups.get(one.group);
+          held?.entries.splice(Math.max(0, one.from - 1 - held.record.snapshot.index));
+          break;
+        }
+        case "entries": {
+          const held = this.groups.get(one.group);
+          if (held === undefined) break;
+          for (const entry of one.entries) {
+            const prevTerm = held.entries.at(-1)?.term ?? held.record.snapshot.term;
+            watch.onEntry(one.group, entry, prevTerm);
+            held.entries.push({ term: entry.term, digest: digestOf(entry) });
+          }
+        }
+      }
+    }
+    return true;
+  }
+
+  /** Last index of the group's log or snapshot; -1 without the group. */
+  lastOf(group: GroupId): number {
+    const held = this.groups.get(group);
+    return held === undefined ? -1 : held.record.snapshot.index + held.entries.length;
+  }
+
+  /** Whether the entry of that index and term, or a snapshot beyond it, is here. */
+  holds(group: GroupId, index: number, term: number): boolean {
+    const held = this.groups.get(group);
+    if (held === undefined) return false;
+    if (index <= held.record.snapshot.index) return true;
+    return held.entries[index - held.record.snapshot.index - 1]?.term === term;
+  }
+}

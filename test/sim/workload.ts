@@ -1,0 +1,284 @@
+// Clients that write and read through any node, and the history of what they were told. A key is a memory's id;
+// every value is written once. What a client knows of the end of a request is all that the history says.
+
+import { Mem0ctlError } from "../../src/model/errors.ts";
+import type { Consistency } from "../../src/model/consistency.ts";
+import { scopeFilter } from "../../src/memory/filter.ts";
+import type { NodeCore } from "../../src/node/core.ts";
+import type { CallContext } from "../../src/node/service.ts";
+import type { Operation, OperationKind, Outcome } from "../histories/history.ts";
+import type { Chance } from "./chance.ts";
+import { DIMENSIONS } from "./layout.ts";
+import { ProcessEnded, type Machine } from "./machine.ts";
+import type { World } from "./world.ts";
+
+const LINEARIZABLE: Consistency = { read: "linearizable", write: "quorum" };
+const KEYS_PER_USER = 3;
+/** Longer than any deadline takes to be noticed. */
+const GRACE_MS = 700;
+/** A clock that is slower than another makes a bound last longer. */
+const DRIFT = 1.25;
+
+export interface Key {
+  readonly id: string;
+  readonly user: string;
+}
+
+/** One request: what it does at a node, and what it means for the keys that it is about. */
+interface Request {
+  readonly words: string;
+  readonly run: (core: NodeCore, context: CallContext) => Promise<unknown>;
+  readonly consistency?: Consistency;
+  readonly about: readonly {
+    readonly key: string;
+    readonly kind: OperationKind;
+    readonly value: string | null;
+  }[];
+  /** What a read saw, key by key; undefined for a write. */
+  readonly seen?: (answer: unknown) => ReadonlyMap<string, string | null>;
+  readonly staleness?: number;
+}
+
+export class Workload {
+  readonly history: Operation[] = [];
+  readonly keys: readonly Key[];
+  isOver = false;
+  #open = 0;
+  #nextValue = 1;
+  readonly #world: World;
+  readonly #chance: Chance;
+  readonly #machines: ReadonlyMap<string, Machine>;
+
+  constructor(world: World, machines: ReadonlyMap<string, Machine>, users: number) {
+    this.#world = world;
+    this.#chance = world.chance.fork("clients");
+    this.#machines = machines;
+    this.keys = Array.from({ length: users * KEYS_PER_USER }, (_, index) => ({
+      id: `k${index}`,
+      user: `u${index % users}`,
+    }));
+  }
+
+  /** Requests whose end nobody knows yet. */
+  get open(): number {
+    return this.#open;
+  }
+
+  start(clients: number): void {
+    for (let index = 0; index < clients; index += 1) this.#think(`client-${index + 1}`);
+  }
+
+  #think(client: string): void {
+    const pauseMs = this.#chance.hits(0.2) ? this.#chance.between(0, 400) : this.#chance.between(0, 60);
+    this.#world.timeline.plan(pauseMs, () => {
+      if (this.isOver) return;
+      const up = [...this.#machines.values()].filter((machine) => machine.core !== undefined);
+      if (up.length === 0) {
+        this.#think(client);
+        return;
+      }
+      const timeoutMs = this.#chance.pick([300, 1000, 3000]);
+      this.ask(client, this.#chance.pick(up), this.#request(), timeoutMs, () => this.#think(client));
+    });
+  }
+
+  #request(): Request {
+    const chance = this.#chance;
+    const key = chance.pick(this.keys);
+    const choice = chance.next();
+    if (choice < 0.3) return this.put(choice < 0.06 ? [key, this.#other(key)] : [key]);
+    if (choice < 0.5) return this.update(key);
+    if (choice < 0.6) return this.remove(key);
+    if (choice < 0.85) return this.read(key);
+    if (choice < 0.93) return this.readStale(key, chance.pick([Infinity, 300, 2000]));
+    return this.list(key.user);
+  }
+
+  #other(key: Key): Key {
+    return this.#chance.pick(this.keys.filter((one) => one !== key));
+  }
+
+  #value(): string {
+    return `v${this.#nextValue++}`;
+  }
+
+  put(keys: readonly Key[]): Request {
+    const values = keys.map(() => this.#value());
+    const records = keys.map(({ id, user }, at) => ({
+      id,
+      memory: values[at] ?? "",
+      user_id: user,
+      created_at: "2026-01-01T00:00:00.000Z",
+      updated_at: "2026-01-01T00:00:00.000Z",
+      embedding: Array.from({ length: DIMENSIONS }, () => 1),
+    }));
+    return {
+      words: `puts ${keys.map(({ id }, at) => `${id}=${values[at] ?? ""}`).join(" ")}`,
+      run: (core, context) => core.memories.import({ records }, context),
+      about: keys.map(({ id }, at) => ({ key: id, kind: "add", value: values[at] ?? "" })),
+    };
+  }
+
+  update({ id }: Key): Request {
+    const value = this.#value();
+    const embedding = Float32Array.of(1, 0);
+    return {
+      words: `updates ${id}=${value}`,
+      run: (core, context) => core.memories.update(id, { text: value, embedding }, context),
+      about: [{ key: id, kind: "update", value }],
+    };
+  }
+
+  remove({ id }: Key): Request {
+    return {
+      words: `deletes ${id}`,
+      run: (core, context) => core.memories.delete(id, context),
+      about: [{ key: id, kind: "delete", value: null }],
+    };
+  }
+
+  read({ id }: Key): Request {
+    return {
+      words: `reads ${id}`,
+      run: (core, context) => core.memories.get(id, context),
+      about: [{ key: id, kind: "read", value: null }],
+      seen: (answer) => new Map([[id, textOf(answer)]]),
+    };
+  }
+
+  readStale(key: Key, boundMs: number): Request {
+    return {
+      ...this.read(key),
+      words: `reads ${key.id}, ${boundMs === Infinity ? "as stale as it comes" : `at most ${boundMs} ms stale`}`,
+      consistency: {
+        read: "stale",
+        write: "quorum",
+        ...(boundMs === Infinity ? {} : { maxStalenessMs: boundMs }),
+      },
+      staleness: boundMs * DRIFT,
+    };
+  }
+
+  list(user: string): Request {
+    const keys = this.keys.filter((key) => key.user === user).map(({ id }) => id);
+    return {
+      words: `lists ${user}`,
+      run: (core, context) =>
+        core.memories.list({ filter: scopeFilter({ user_id: user }), page: 1, pageSize: 100 }, context),
+      about: keys.map((key) => ({ key, kind: "read", value: null })),
+      seen: (answer) => {
+        const { results } = answer as { results: readonly { id: string; memory: string }[] };
+        const found = new Map(results.map(({ id, memory }) => [id, memory]));
+        return new Map(keys.map((key) => [key, found.get(key) ?? null]));
+      },
+    };
+  }
+
+  /** Sends a request to a machine and records what becomes of it; `onEnd` is told the outcome. */
+  ask(
+    client: string,
+    machine: Machine,
+    request: Request,
+    timeoutMs: number,
+    onEnd: (outcome: Outcome, error: unknown) => void,
+  ): void {
+    const world = this.#world;
+    const invoked = world.nowMs;
+    const { process } = machine;
+    let isOpen = true;
+    this.#open += 1;
+    if (world.isTraced) world.note(client, `${request.words} at ${machine.id}`);
+    const end = (outcome: Outcome, answer: unknown, error?: unknown): void => {
+      if (!isOpen) return;
+      isOpen = false;
+      this.#open -= 1;
+      this.#record(client, request, invoked, outcome, answer, error);
+      onEnd(outcome, error);
+    };
+    const delayMs = (): number => this.#chance.between(0.05, 0.5);
+    const answerLater = (outcome: Outcome, answer: unknown, error?: unknown): void => {
+      if (process?.isAlive !== true) return;
+      world.timeline.plan(delayMs(), () => end(outcome, answer, error));
+    };
+    world.timeline.plan(
+      delayMs(),
+      () => {
+        const core = process?.running;
+        if (core === undefined || process === undefined) {
+          end("failed", undefined);
+          return;
+        }
+        const context: CallContext = {
+          deadlineMs: process.clock.nowMs() + timeoutMs,
+          requestId: client,
+          consistency: request.consistency ?? LINEARIZABLE,
+        };
+        request.run(core, context).then(
+          (answer) => answerLater("ok", answer),
+          (error: unknown) => {
+            if (error instanceof ProcessEnded || process.isAlive !== true) return;
+            answerLater(this.#outcomeOf(error, machine), undefined, error);
+          },
+        );
+      },
+      process,
+    );
+    world.timeline.plan(timeoutMs + GRACE_MS, () => {
+      const wasStopped = process === undefined || !process.isAlive || process.pausedUntilMs > invoked;
+      world.must(
+        !isOpen || wasStopped,
+        "answered-in-time",
+        () => `${machine.id} has not answered ${client}, who ${request.words}, within ${timeoutMs} ms`,
+      );
+      end("unknown", undefined);
+    });
+  }
+
+  #outcomeOf(error: unknown, machine: Machine): Outcome {
+    if (!(error instanceof Mem0ctlError) || error.kind === "failed") {
+      const why = error instanceof Error ? (error.stack ?? error.message) : String(error);
+      this.#world.violate("request-refused-soundly", `${machine.id} answered with a defect: ${why}`);
+      return "unknown";
+    }
+    return error.kind === "unknown-outcome" ? "unknown" : "failed";
+  }
+
+  #record(
+    client: string,
+    request: Request,
+    invoked: number,
+    outcome: Outcome,
+    answer: unknown,
+    error: unknown,
+  ): void {
+    const world = this.#world;
+    const isMissing = error instanceof Mem0ctlError && error.code === "memory-not-found";
+    if (world.isTraced) world.note(client, `${request.words}: ${wordsOf(outcome, answer, error, request)}`);
+    world.mix(outcome);
+    const seen = outcome === "ok" ? request.seen?.(answer) : undefined;
+    for (const { key, kind, value } of request.about) {
+      if (kind === "read" && outcome !== "ok" && !isMissing) continue;
+      const base = {
+        client,
+        key,
+        invoked,
+        returned: outcome === "unknown" ? Infinity : world.nowMs,
+        ...(request.staleness === undefined ? {} : { staleness: request.staleness }),
+      };
+      // Whoever is told that nothing is there has read it.
+      if (isMissing) this.history.push({ ...base, kind: "read", value: null, outcome: "ok" });
+      else if (kind === "read") this.history.push({ ...base, kind, value: seen?.get(key) ?? null, outcome });
+      else this.history.push({ ...base, kind, value, outcome });
+    }
+  }
+}
+
+function textOf(answer: unknown): string {
+  return (answer as { memory: string }).memory;
+}
+
+function wordsOf(outcome: Outcome, answer: unknown, error: unknown, request: Request): string {
+  if (error instanceof Mem0ctlError) return `${outcome} (${error.code})`;
+  if (outcome !== "ok" || request.seen === undefined) return outcome;
+  return [...request.seen(answer)].map(([key, value]) => `${key}=${value ?? "nothing"}`).join(" ");
+}
