@@ -38,6 +38,35 @@ export interface ProgressReport {
   readonly lagMs: number;
 }
 
+/** What one copy of a leaderless shard is to another, as the other sees it (quorum protocol). */
+export interface CopyPeerReport {
+  readonly node: NodeId;
+  readonly state: ReplicaState;
+  /** Writes noted for it that it has not got yet. */
+  readonly hints: number;
+  /** Keys found to differ and not made equal yet. */
+  readonly divergentKeys: number;
+  /** Hints, and writes that this node coordinates and it has not acknowledged. */
+  readonly lagEntries: number;
+  /** Age of the oldest of them; 0 when none. */
+  readonly lagMs: number;
+  /** Age of the last comparison that ended; null when none did since this node started. */
+  readonly comparedMs: number | null;
+}
+
+/** One copy of a leaderless shard: it has peers, and no leader by design. */
+export interface CopyReport {
+  /** serving; filling: a new member reads the shard; rebuilding: it lost something, and answers no reads. */
+  readonly state: "serving" | "filling" | "rebuilding";
+  readonly hints: number;
+  readonly hintBytes: number;
+  /** Deletions that are kept until every copy surely knows of them. */
+  readonly tombstones: number;
+  readonly divergentKeys: number;
+  /** Every other copy of the shard, also those that are on their way out. */
+  readonly peers: readonly CopyPeerReport[];
+}
+
 /** One replica group as one of its members sees it. */
 export interface GroupReport {
   readonly id: GroupId;
@@ -53,6 +82,11 @@ export interface GroupReport {
   readonly damage?: string;
   /** On the leader only: every other member. */
   readonly progress?: readonly ProgressReport[];
+  /**
+   * Only of the quorum protocol's shards: `leader` is then null and `term` 0 by design, and the indexes
+   * count the writes that this copy has seen.
+   */
+  readonly copy?: CopyReport;
 }
 
 export interface NodeReport {

@@ -30,6 +30,14 @@ export interface ShardSlice {
   readonly replicas: readonly NodeId[];
   /** Log-only voters of this group. */
   readonly arbiters: readonly NodeId[];
+  /** Quorum protocol, while the replicas change: those before, which are asked as well until it is over. */
+  readonly outgoing?: OutgoingReplicas;
+}
+
+export interface OutgoingReplicas {
+  readonly replicas: readonly NodeId[];
+  /** Epoch of the map in which the change began. */
+  readonly since: number;
 }
 
 export interface ShardMap {

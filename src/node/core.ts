@@ -30,6 +30,10 @@ import { MemoryMachine } from "./memories/memory-machine.ts";
 import { VectorCache } from "./memories/vector-cache.ts";
 import { MetaMachine } from "./meta/meta-machine.ts";
 import type { MemoryService } from "./service.ts";
+import { isCopyCall, type CallBody, type CopyCall } from "./quorum/calls.ts";
+import { Changeover } from "./quorum/changeover.ts";
+import { LEADERLESS_LIMITS, LeaderlessShards, type LeaderlessLimits } from "./quorum/leaderless-shards.ts";
+import { LeaderlessPath, type ForwardedRead, type ForwardedWrite } from "./quorum/path.ts";
 import { StoreCorruptError } from "./storage/store.ts";
 import type { Network, NetworkHandlers } from "./transport/network.ts";
 
@@ -44,6 +48,8 @@ export interface CoreLimits extends HostLimits {
   readonly sessionsMax: number;
   readonly vectorBytesMax: number;
   readonly vectorSetsMax: number;
+  /** Of the quorum protocol's shards. */
+  readonly leaderless: LeaderlessLimits;
 }
 
 const LIMITS: CoreLimits = {
@@ -58,6 +64,7 @@ const LIMITS: CoreLimits = {
   sessionsMax: 256,
   vectorBytesMax: 512 * MIB,
   vectorSetsMax: 512,
+  leaderless: LEADERLESS_LIMITS,
 };
 
 export interface CoreOptions {
@@ -93,6 +100,8 @@ export class NodeCore {
   private readonly limits: CoreLimits;
   private readonly network: Network;
   private readonly reconciler: Reconciler;
+  /** Only where the protocol is quorum. */
+  private readonly leaderless: Leaderless | undefined;
   private readonly vectors: VectorCache;
   private readonly startedMs: number;
   private meta: MetaMachine | undefined;
@@ -172,6 +181,7 @@ export class NodeCore {
       clock,
       liveness,
       map,
+      hasShardGroups: protocol !== "quorum",
       askMembers: (group) => this.askMembers(group),
     });
     this.admin = new Admin({
@@ -181,11 +191,14 @@ export class NodeCore {
       clock,
       router: this.router,
       map,
+      leaderless: protocol === "quorum",
+      holdsShards: () => this.holdsShards(),
       report: () => this.report(),
       stop: async () => options.onStopAsked(),
     });
+    this.leaderless = protocol === "quorum" ? this.makeLeaderless() : undefined;
     // A protocol without leaders brings commands and reads to its shards by a path of its own.
-    const shards: ShardPath = this.router;
+    const shards: ShardPath = this.leaderless?.path ?? this.router;
     const { dimensions } = manifest.embedding;
     this.memories = createMemoryService({
       shards,
@@ -228,7 +241,9 @@ export class NodeCore {
     if (founder && map !== undefined && meta !== undefined && !meta.hasMap()) {
       await stores.state.transact((writer) => meta.found(map, writer));
     }
-    if (founder && map !== undefined) {
+    if (founder && map !== undefined && this.leaderless !== undefined) {
+      await this.leaderless.shards.found(map);
+    } else if (founder && map !== undefined) {
       for (const shard of map.shards) {
         const arbiter = shard.arbiters.includes(self);
         if (!arbiter && !shard.replicas.includes(self)) continue;
@@ -243,6 +258,7 @@ export class NodeCore {
     }
     if (!identity.founded) await writeIdentity(stores.log, { ...identity, founded: true });
     this.reconciler.look();
+    this.leaderless?.shards.follow();
   }
 
   /** From here on it ticks, beats and follows the map. */
@@ -250,6 +266,7 @@ export class NodeCore {
     const { clock, manifest } = this.options;
     this.options.onMap(this.map());
     this.host.start();
+    this.leaderless?.shards.start();
     this.timers.push(
       every(clock, manifest.consensus.heartbeatIntervalMs, () => this.sendBeats()),
       every(clock, RECONCILE_MS, () => this.follow()),
@@ -265,6 +282,7 @@ export class NodeCore {
 
   /** What still waits is told that its outcome is unknown. The stores are closed by whoever opened them. */
   async stop(): Promise<void> {
+    this.leaderless?.shards.stop();
     await this.host.stop();
   }
 
@@ -293,6 +311,8 @@ export class NodeCore {
     if (this.stopping) return;
     this.options.onMap(this.map());
     this.reconciler.look();
+    this.leaderless?.shards.follow();
+    this.leaderless?.changeover.look();
   }
 
   private sendBeats(): void {
@@ -308,6 +328,8 @@ export class NodeCore {
 
   private async answer(from: NodeId, method: string, body: unknown): Promise<unknown> {
     const { clock } = this.options;
+    const ofCopy = this.answerCopy(from, method, body);
+    if (ofCopy !== undefined) return ofCopy;
     switch (method) {
       case "propose": {
         const { group, data, ttlMs } = body as { group: GroupId; data: Uint8Array; ttlMs: number };
@@ -333,7 +355,7 @@ export class NodeCore {
       case "transfer":
         return this.admin.transferHere(body as TransferCall);
       case "holds-shards":
-        return this.host.holdsShards();
+        return this.holdsShards();
       case "members":
         return this.membersHere((body as { group: GroupId }).group);
       default:
@@ -343,6 +365,45 @@ export class NodeCore {
           "a peer asked for something this version does not know",
         );
     }
+  }
+
+  private holdsShards(): boolean {
+    return this.host.holdsShards() || this.leaderless?.shards.holdsAny() === true;
+  }
+
+  private makeLeaderless(): Leaderless {
+    const { clock, stores, spec, manifest, onFailure, onDamage } = this.options;
+    const { host, router, network, vectors } = this;
+    const map = (): ShardMap => this.map();
+    const self = spec.id;
+    const shards = new LeaderlessShards({
+      self,
+      store: stores.state,
+      network,
+      clock,
+      vectors,
+      map,
+      consistency: manifest.consensus.consistency,
+      limits: this.limits.leaderless,
+      onDamage,
+      onFailure: (error) => onFailure(error instanceof Error ? error.message : String(error)),
+    });
+    const attemptMs = Math.max(500, 1.5 * manifest.consensus.electionTimeoutMs);
+    return {
+      shards,
+      path: new LeaderlessPath({ self, shards, network, clock, map, attemptMs }),
+      changeover: new Changeover({ host, router, clock, shards, map }),
+    };
+  }
+
+  /** What copies of leaderless shards ask each other; undefined for calls of another kind. */
+  private answerCopy(from: NodeId, method: string, body: unknown): Promise<unknown> | undefined {
+    const { leaderless } = this;
+    if (leaderless === undefined) return undefined;
+    if (method === "quorum-write") return leaderless.path.writeHere(body as ForwardedWrite);
+    if (method === "quorum-read") return leaderless.path.readHere(body as ForwardedRead);
+    if (!isCopyCall(method)) return undefined;
+    return leaderless.shards.answer(from, method, body as CallBody<CopyCall>);
   }
 
   private membersHere(group: GroupId): Membership {
@@ -413,10 +474,19 @@ export class NodeCore {
             ...(error === undefined || this.network.connected(node.id) ? {} : { error }),
           };
         }),
-      groups: groups.map((group) => groupReport(group, spec.id, this.network)),
+      groups: [
+        ...groups.map((group) => groupReport(group, spec.id, this.network)),
+        ...(this.leaderless?.shards.reports() ?? []),
+      ],
       leaders: Object.fromEntries(names.map((group) => [group, this.router.leaderOf(group)])),
     };
   }
+}
+
+interface Leaderless {
+  readonly shards: LeaderlessShards;
+  readonly path: LeaderlessPath;
+  readonly changeover: Changeover;
 }
 
 /** The uid that a peer showed first. */

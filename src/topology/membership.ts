@@ -153,6 +153,50 @@ export function mapWithoutNode(
   };
 }
 
+/**
+ * The quorum protocol's way from one set of replicas to the next: where `after` has others than `before`, those
+ * before stay beside them until the new ones hold everything. Throws `shard-moving` (conflict) when the
+ * replicas of such a shard are still on their way from an earlier change.
+ */
+export function withOutgoing(before: ShardMap, after: ShardMap): ShardMap {
+  const known = new Map(before.shards.map((shard) => [shard.id, shard]));
+  const shards = after.shards.map((shard): ShardSlice => {
+    const old = known.get(shard.id);
+    const same =
+      old === undefined ||
+      (old.replicas.length === shard.replicas.length &&
+        old.replicas.every((id) => shard.replicas.includes(id)));
+    if (same) return shard;
+    if (old.outgoing !== undefined) {
+      throw new Mem0ctlError(
+        "conflict",
+        "shard-moving",
+        `the replicas of shard ${shard.id} are still moving`,
+        {
+          why: "one change at a time keeps every two quorums in touch",
+          hint: "wait until `mem0ctl status` shows no shard that moves, then try again",
+          data: { shard: shard.id },
+        },
+      );
+    }
+    return { ...shard, outgoing: { replicas: old.replicas, since: after.epoch } };
+  });
+  return { ...after, shards };
+}
+
+/** The map once the new replicas of these shards hold everything. */
+export function withoutOutgoing(map: ShardMap, shards: readonly ShardId[]): ShardMap {
+  return {
+    ...map,
+    epoch: map.epoch + 1,
+    shards: map.shards.map((shard) => {
+      if (!shards.includes(shard.id)) return shard;
+      const { outgoing: _, ...rest } = shard;
+      return rest;
+    }),
+  };
+}
+
 function withNewLeaders(
   shards: readonly ShardSlice[],
   nodes: readonly MapNode[],

@@ -14,8 +14,12 @@ const ENCODER = new TextEncoder();
  * The map of a new cluster: epoch 1, the same on every node that has the same manifest. Throws
  * `too-few-nodes` when there are fewer data nodes than copies.
  */
-export function initialShardMap(manifest: Pick<Manifest, "nodes" | "replication" | "sharding">): ShardMap {
+export function initialShardMap(
+  manifest: Pick<Manifest, "nodes" | "replication" | "sharding"> & Partial<Pick<Manifest, "consensus">>,
+): ShardMap {
   const { nodes, replication, sharding } = manifest;
+  // An arbiter breaks a tie between votes, and the quorum protocol has none: copies count.
+  const hasVotes = manifest.consensus?.protocol !== "quorum";
   const placements = placeReplicas({ nodes, shards: sharding.shards, copies: replication.replicas + 1 });
   const shards = placements.map((placement, index): ShardSlice => {
     const range = sharding.strategy === "range";
@@ -25,7 +29,7 @@ export function initialShardMap(manifest: Pick<Manifest, "nodes" | "replication"
       start: range && index > 0 ? (sharding.ranges[index - 1] ?? "") : "",
       end: range ? (sharding.ranges[index] ?? null) : null,
       replicas: placement.replicas,
-      arbiters: placement.arbiters,
+      arbiters: hasVotes ? placement.arbiters : [],
     };
   });
   return {
@@ -168,7 +172,9 @@ function checkGroups(map: ShardMap): string[] {
     const members = [...shard.replicas, ...shard.arbiters];
     if (shard.replicas.length === 0) problems.push(`shard ${shard.id} has no replica`);
     if (new Set(members).size !== members.length) problems.push(`shard ${shard.id} has a node twice`);
-    for (const id of members.filter((member) => !roles.has(member))) {
+    for (const id of [...members, ...(shard.outgoing?.replicas ?? [])].filter(
+      (member) => !roles.has(member),
+    )) {
       problems.push(`shard ${shard.id} is on ${id}, which is not a node`);
     }
     for (const id of shard.replicas.filter((member) => roles.get(member) === "arbiter")) {

@@ -3,6 +3,8 @@
 import type { ErrorBody, ErrorKind } from "../../model/errors.ts";
 import { HTTP_STATUS } from "../../model/errors.ts";
 import type {
+  CopyPeerReport,
+  CopyReport,
   ExportPage,
   GroupReport,
   ImportResult,
@@ -14,7 +16,7 @@ import type {
   ProgressReport,
   TransferResult,
 } from "../../model/node-api.ts";
-import type { MapNode, ShardMap, ShardSlice, SlotRange } from "../../model/shard-map.ts";
+import type { MapNode, OutgoingReplicas, ShardMap, ShardSlice, SlotRange } from "../../model/shard-map.ts";
 import type { Memory, MemoryPage } from "../engine.ts";
 import { anything, list, mapping, nullable, number, object, oneOf, text, truth } from "./decode.ts";
 import type { Decoder } from "./decode.ts";
@@ -25,14 +27,17 @@ const replicaState = oneOf(["replicating", "probing", "snapshot", "down"]);
 
 const slotRange = object<SlotRange>({ from: number, to: number });
 
-const slice = object<ShardSlice>({
-  id: text,
-  slots: list(slotRange),
-  start: text,
-  end: nullable(text),
-  replicas: list(text),
-  arbiters: list(text),
-});
+const slice = object<ShardSlice>(
+  {
+    id: text,
+    slots: list(slotRange),
+    start: text,
+    end: nullable(text),
+    replicas: list(text),
+    arbiters: list(text),
+  },
+  { outgoing: object<OutgoingReplicas>({ replicas: list(text), since: number }) },
+);
 
 const mapNode = object<MapNode>({
   id: text,
@@ -67,6 +72,25 @@ const progress = object<ProgressReport>({
   lagMs: number,
 });
 
+const copyPeer = object<CopyPeerReport>({
+  node: text,
+  state: replicaState,
+  hints: number,
+  divergentKeys: number,
+  lagEntries: number,
+  lagMs: number,
+  comparedMs: nullable(number),
+});
+
+const copy = object<CopyReport>({
+  state: oneOf(["serving", "filling", "rebuilding"]),
+  hints: number,
+  hintBytes: number,
+  tombstones: number,
+  divergentKeys: number,
+  peers: list(copyPeer),
+});
+
 const group = object<GroupReport>(
   {
     id: text,
@@ -79,7 +103,7 @@ const group = object<GroupReport>(
     memories: number,
     bytes: number,
   },
-  { progress: list(progress), damage: text },
+  { progress: list(progress), damage: text, copy },
 );
 
 export const nodeReport: Decoder<NodeReport> = object<NodeReport>({

@@ -19,6 +19,7 @@ import type {
 } from "../../model/view.ts";
 import { initialShardMap, sliceLabel } from "../../topology/shard-map.ts";
 import type { EngineView } from "../engine.ts";
+import { leaderlessShard, type CopyAnswer } from "./leaderless-view.ts";
 
 /**
  * What one node answered, or in a few words why it did not: `connection refused`, `no answer within 2 s`.
@@ -49,8 +50,15 @@ export function buildView(manifest: Manifest, answers: readonly NodeAnswer[]): E
   const members = membersOf(manifest, shown);
   const states = new Map(members.map((node) => [node.id, stateOf(node, manifest, reports)]));
   const leaderOf = (group: GroupId): Leadership => findLeader(group, reports, states, errors);
+  const hasLeaders = protocolOf(manifest, reports) !== "quorum";
   const shards = shown.shards.map((slice) =>
-    shardView(slice, shown, leaderOf(slice.id), reports, states, errors),
+    hasLeaders
+      ? shardView(slice, shown, leaderOf(slice.id), reports, states, errors)
+      : leaderlessShard(slice, sliceLabel(slice, shown.strategy), {
+          answers: copyAnswers(slice.id, reports),
+          isGone: (node) => isGone(node, states, errors),
+          isUp: (node) => isUp(states.get(node)),
+        }),
   );
   const meta = leaderOf(META_GROUP);
   const refusals = refusalsOf(reports, errors, strangers);
@@ -283,6 +291,13 @@ function shardView(
   };
 }
 
+function copyAnswers(shard: GroupId, reports: Reports): CopyAnswer[] {
+  return [...reports].flatMap(([node, answer]) => {
+    const report = groupOf(answer, shard);
+    return report?.copy === undefined ? [] : [{ node, report, copy: report.copy }];
+  });
+}
+
 function isGone(
   node: NodeId,
   states: ReadonlyMap<NodeId, NodeState>,
@@ -406,6 +421,8 @@ function replicationOf(
         ({ node }) => groupOf(reports.get(node), shard.id)?.commitIndex ?? [],
       );
       if (committed.length > 0) totalReplicated += Math.min(...committed);
+      if (shard.leaderless)
+        pending += shard.replicas.reduce((sum, { lagEntries }) => sum + (lagEntries ?? 0), 0);
       continue;
     }
     totalReplicated += report.lastIndex - Math.max(0, ...live.map((replica) => replica.lagEntries ?? 0));

@@ -5,7 +5,7 @@ import { Mem0ctlError } from "../../model/errors.ts";
 import { groupName, META_GROUP, type GroupId, type NodeId } from "../../model/ids.ts";
 import type { NodeReport, TransferRequest, TransferResult } from "../../model/node-api.ts";
 import type { MapNode, ShardMap } from "../../model/shard-map.ts";
-import { mapWithNode, mapWithoutNode, planLeave } from "../../topology/membership.ts";
+import { mapWithNode, mapWithoutNode, planLeave, withOutgoing } from "../../topology/membership.ts";
 import { checkShardMap, shardById } from "../../topology/shard-map.ts";
 import { pause, type Clock } from "../clock.ts";
 import type { Host } from "../host/host.ts";
@@ -26,6 +26,10 @@ export interface AdminOptions {
   readonly clock: Clock;
   readonly router: Router;
   readonly map: () => ShardMap;
+  /** Whether shards have no leaders: their members are what the map says. */
+  readonly leaderless: boolean;
+  /** Whether this node still keeps anything of a shard. */
+  readonly holdsShards: () => boolean;
   readonly report: () => NodeReport;
   readonly stop: () => Promise<void>;
 }
@@ -65,6 +69,7 @@ export class Admin implements AdminService {
         hint: `it can go to ${members.join(", ")}`,
       });
     }
+    if (this.options.leaderless && group !== META_GROUP) throw leaderlessByDesign(group);
     const { leader } = router.leaderOf(group);
     if (leader === null) {
       throw new Mem0ctlError(
@@ -151,7 +156,7 @@ export class Admin implements AdminService {
       const moved = mapWithoutNode(map, node, planLeave(map, node));
       // It stays a member until its replicas have moved: they are copied from it.
       return {
-        ...moved,
+        ...(this.options.leaderless ? withOutgoing(map, moved) : moved),
         nodes: map.nodes.map((other) => (other.id === node ? { ...other, draining: true } : other)),
       };
     }, context.deadlineMs);
@@ -196,14 +201,18 @@ export class Admin implements AdminService {
 
   /** False too for a node that does not answer: it is not waited for. */
   private async holdsReplicas(node: NodeId, deadlineMs: number): Promise<boolean> {
-    const { self, host, network } = this.options;
-    if (node === self) return host.holdsShards();
+    const { self, holdsShards, network } = this.options;
+    if (node === self) return holdsShards();
     if (!network.connected(node)) return false;
     return (await network.call(node, "holds-shards", {}, deadlineMs).catch(() => false)) === true;
   }
 
   private async members(group: GroupId, deadlineMs: number): Promise<readonly NodeId[] | undefined> {
     const { self, host, network, router } = this.options;
+    if (this.options.leaderless && group !== META_GROUP) {
+      const shard = shardById(this.map(), group);
+      return [...(shard?.replicas ?? []), ...(shard?.outgoing?.replicas ?? [])];
+    }
     const { leader } = router.leaderOf(group);
     if (leader === null) return undefined;
     if (leader === self) {
@@ -250,6 +259,14 @@ export class Admin implements AdminService {
     return able.toSorted((a, b) => b.match - a.match || order.indexOf(a.node) - order.indexOf(b.node))[0]
       ?.node;
   }
+}
+
+function leaderlessByDesign(group: GroupId): Mem0ctlError {
+  return new Mem0ctlError("invalid", "leaderless-by-design", `${groupName(group)} has no leader`, {
+    why: "the shards of a cluster of protocol quorum are leaderless by design: any copy coordinates",
+    hint: "only the metadata group has one: `mem0ctl leader transfer meta`",
+    data: { group },
+  });
 }
 
 function transferRefused(group: GroupId, target: NodeId): Mem0ctlError {

@@ -26,7 +26,13 @@ import type { ShardMap } from "../../model/shard-map.ts";
 import { shardById, shardOfKey } from "../../topology/shard-map.ts";
 import type { Clock } from "../clock.ts";
 import type { Embedder } from "../embedder.ts";
-import { putItem, vectorBytes, type PutItem, type StoredRecord } from "../memories/commands.ts";
+import {
+  putItem,
+  vectorBytes,
+  type PutItem,
+  type ShardCommand,
+  type StoredRecord,
+} from "../memories/commands.ts";
 import { memoryNotFound } from "../memories/memory-machine.ts";
 import { bestFirst, newestFirst } from "../memories/queries.ts";
 import type {
@@ -65,6 +71,9 @@ export function createMemoryService(options: MemoryServiceOptions): MemoryServic
     query: TypedQuery<Answer>,
     context: CallContext,
   ): Promise<Answer> => (await path.read(shard, query, context.consistency, context.deadlineMs)) as Answer;
+
+  const write = (shard: ShardId, command: ShardCommand, context: CallContext): Promise<unknown> =>
+    path.write(shard, command, context.consistency, context.deadlineMs);
 
   const askAll = <Answer>(
     shards: readonly ShardId[],
@@ -128,7 +137,9 @@ export function createMemoryService(options: MemoryServiceOptions): MemoryServic
   /** Puts items shard by shard, each command of bounded size. */
   const put = async (
     items: readonly { readonly shard: ShardId; readonly item: PutItem }[],
-    deadlineMs: number,
+    context: CallContext,
+    /** Whether the ids were just made. */
+    areFresh: boolean,
   ): Promise<void> => {
     const byShard = new Map<ShardId, PutItem[]>();
     for (const { shard, item } of items) {
@@ -138,7 +149,10 @@ export function createMemoryService(options: MemoryServiceOptions): MemoryServic
     }
     await writeParts([...byShard], async ([shard, list], onDone) => {
       for (const batch of batches(list)) {
-        await path.write(shard, { t: "put", items: batch }, deadlineMs);
+        const command: ShardCommand = areFresh
+          ? { t: "put", items: batch, fresh: true }
+          : { t: "put", items: batch };
+        await write(shard, command, context);
         onDone();
       }
     });
@@ -173,7 +187,7 @@ export function createMemoryService(options: MemoryServiceOptions): MemoryServic
         const id = newMemoryId(nowMs, Number(shard), clock.randomBytes(ID_RANDOM_BYTES));
         return { shard, record, item: putItem({ id, key, record, vector }) };
       });
-      await put(items, context.deadlineMs);
+      await put(items, context, true);
       return items.map(({ item, record }): StoredMemory => ({ id: item.id, ...record }));
     },
 
@@ -219,7 +233,7 @@ export function createMemoryService(options: MemoryServiceOptions): MemoryServic
           : (await embed([change.text ?? ""], [change.embedding], context.deadlineMs))[0];
       const at = new Date(clock.wallMs()).toISOString();
       const updated = await whereMemoryIs(id, (shard) =>
-        path.write(
+        write(
           shard,
           {
             t: "update",
@@ -230,19 +244,19 @@ export function createMemoryService(options: MemoryServiceOptions): MemoryServic
             ...(change.ifHash === undefined ? {} : { ifHash: change.ifHash }),
             at,
           },
-          context.deadlineMs,
+          context,
         ),
       );
       return updated as StoredMemory;
     },
 
     async delete(id, context) {
-      await whereMemoryIs(id, (shard) => path.write(shard, { t: "delete", id }, context.deadlineMs));
+      await whereMemoryIs(id, (shard) => write(shard, { t: "delete", id }, context));
     },
 
     async deleteAll(filter, context) {
       const counts = await writeParts(shardsOf(filter), async (shard, onDone) => {
-        const count = Number(await path.write(shard, { t: "delete-matching", filter }, context.deadlineMs));
+        const count = Number(await write(shard, { t: "delete-matching", filter }, context));
         onDone();
         return count;
       });
@@ -295,7 +309,7 @@ export function createMemoryService(options: MemoryServiceOptions): MemoryServic
         });
         return { shard: shardOfKey(map, key).id, item };
       });
-      await put(items, context.deadlineMs);
+      await put(items, context, false);
       return { imported: items.length, failed };
     },
 

@@ -29,6 +29,8 @@ export interface ReconcilerOptions {
   readonly clock: Clock;
   readonly liveness: Liveness;
   readonly map: () => ShardMap;
+  /** Whether shards are groups over a log; the copies of leaderless ones follow the map by themselves. */
+  readonly hasShardGroups: boolean;
   /** Asks a group's leader who its members are; undefined when it cannot be reached. */
   readonly askMembers: (group: GroupId) => Promise<Membership | undefined>;
 }
@@ -87,8 +89,8 @@ export class Reconciler {
   }
 
   private openReplicas(map: ShardMap): void {
-    const { self, host } = this.options;
-    for (const shard of map.shards) {
+    const { self, host, hasShardGroups } = this.options;
+    for (const shard of hasShardGroups ? map.shards : []) {
       const arbiter = shard.arbiters.includes(self);
       if (!arbiter && !shard.replicas.includes(self)) continue;
       host.open({

@@ -30,7 +30,12 @@ export interface Query {
 /** How commands and reads come to a shard: through its leader here; a protocol without leaders has its own. */
 export interface ShardPath {
   /** Applies a command to a shard exactly once, or throws: `unknown-outcome` when that cannot be said. */
-  write(shard: ShardId, command: ShardCommand, deadlineMs: number): Promise<unknown>;
+  write(
+    shard: ShardId,
+    command: ShardCommand,
+    consistency: Consistency,
+    deadlineMs: number,
+  ): Promise<unknown>;
   read(shard: ShardId, query: Query, consistency: Consistency, deadlineMs: number): Promise<unknown>;
 }
 
@@ -65,7 +70,7 @@ export class Router implements ShardPath {
     });
   }
 
-  write(shard: ShardId, command: ShardCommand, deadlineMs: number): Promise<unknown> {
+  write(shard: ShardId, command: ShardCommand, _: Consistency, deadlineMs: number): Promise<unknown> {
     let session = this.sessions.get(shard);
     if (session === undefined) {
       session = new WriteSession(async (data, until) => {

@@ -78,7 +78,12 @@ export function vectorBytesIn(value: Buffer): Buffer {
 }
 
 export type ShardCommand =
-  | { readonly t: "put"; readonly items: readonly PutItem[] }
+  | {
+      readonly t: "put";
+      readonly items: readonly PutItem[];
+      /** The ids were just made: nothing can be there. */
+      readonly fresh?: true;
+    }
   | {
       readonly t: "update";
       readonly id: string;

@@ -132,7 +132,8 @@ export class MemoryMachine implements StateMachine {
     return value === undefined ? undefined : vectorFrom(vectorBytesIn(value));
   }
 
-  private valueOf(key: string, id: string): Buffer | undefined {
+  /** Record and vector as they are stored. */
+  valueOf(key: string, id: string): Buffer | undefined {
     return this.store.get(this.memoryKey(key, id));
   }
 
@@ -175,9 +176,8 @@ export class MemoryMachine implements StateMachine {
   }
 
   /** Writes a memory, in place of one with the same id. */
-  private putMemory(item: PutItem, writer: StoreWriter): void {
-    const before = this.placeOf(item.id);
-    if (before !== undefined) this.remove(before, item.id, writer);
+  putMemory(item: PutItem, writer: StoreWriter): void {
+    this.removeMemory(item.id, writer);
     const value = Buffer.from(item.value.buffer, item.value.byteOffset, item.value.byteLength);
     writer.put(this.memoryKey(item.key, item.id), value);
     writer.put(extendKey(this.statePrefix, "place", item.id), Buffer.from(item.key));
@@ -199,32 +199,37 @@ export class MemoryMachine implements StateMachine {
     if (key === undefined || old === undefined) return notFound(command.id);
     const before = recordIn(old);
     if (command.ifHash !== undefined && before.hash !== command.ifHash) return changed(command.id, before);
-    const after: StoredRecord = {
-      ...before,
-      ...(command.text === undefined ? {} : { memory: command.text }),
-      ...(command.hash === undefined ? {} : { hash: command.hash }),
-      ...(command.metadata === undefined ? {} : { metadata: command.metadata }),
-      updated_at: command.at,
-    };
+    const { after, events } = updated(command, before, this.events(command.id));
     const value = memoryValue(after, command.vector ?? vectorBytesIn(old));
     writer.put(this.memoryKey(key, command.id), value);
     this.bytes += value.length - old.length;
     if (command.vector !== undefined) this.cache(key, command.id, value);
-    const known = this.events(command.id);
-    const events = known.length > 0 ? known : [addedEvent(command.id, before)];
-    const event: MemoryEvent = {
-      id: eventId(command.id, eventNumber(events) + 1),
-      event: "UPDATE",
-      old_memory: before.memory,
-      new_memory: after.memory,
-      created_at: command.at,
-    };
-    writer.put(
-      extendKey(this.statePrefix, "history", command.id),
-      pack([...events, event].slice(-HISTORY_EVENTS_KEPT)),
-    );
+    writer.put(extendKey(this.statePrefix, "history", command.id), pack(events));
     this.countEntities(countedOf(after), 0);
     return { ok: true, value: { id: command.id, ...after } };
+  }
+
+  /** Removes a memory where there is one. */
+  removeMemory(id: string, writer: StoreWriter): void {
+    const key = this.placeOf(id);
+    if (key !== undefined) this.remove(key, id, writer);
+  }
+
+  /** Counts memories and entities anew, after records were lost. */
+  recount(writer: StoreWriter): void {
+    this.memories = 0;
+    this.bytes = 0;
+    this.entities.clear();
+    this.vectors.drop(this.owner);
+    const entities = extendKey(this.statePrefix, "entity");
+    const counted = [...this.store.keys({ start: entities, end: prefixEnd(entities) })];
+    for (const key of counted) writer.remove(key);
+    const memories = extendKey(this.statePrefix, "memory");
+    for (const { value } of this.store.range({ start: memories, end: prefixEnd(memories) })) {
+      this.memories += 1;
+      this.bytes += value.length;
+      this.countEntities(countedOf(recordIn(value)), 1);
+    }
   }
 
   private remove(key: string, id: string, writer: StoreWriter): void {
@@ -283,6 +288,30 @@ export class MemoryMachine implements StateMachine {
     const bytes = this.store.get(extendKey(this.statePrefix, "totals"));
     [this.memories, this.bytes] = bytes === undefined ? [0, 0] : (unpack(bytes) as [number, number]);
   }
+}
+
+/** A memory after an update, and its history with the event of it. */
+export function updated(
+  change: ShardCommand & { readonly t: "update" },
+  before: StoredRecord,
+  history: readonly MemoryEvent[],
+): { readonly after: StoredRecord; readonly events: readonly MemoryEvent[] } {
+  const after: StoredRecord = {
+    ...before,
+    ...(change.text === undefined ? {} : { memory: change.text }),
+    ...(change.hash === undefined ? {} : { hash: change.hash }),
+    ...(change.metadata === undefined ? {} : { metadata: change.metadata }),
+    updated_at: change.at,
+  };
+  const known = history.length > 0 ? history : [addedEvent(change.id, before)];
+  const event: MemoryEvent = {
+    id: eventId(change.id, eventNumber(known) + 1),
+    event: "UPDATE",
+    old_memory: before.memory,
+    new_memory: after.memory,
+    created_at: change.at,
+  };
+  return { after, events: [...known, event].slice(-HISTORY_EVENTS_KEPT) };
 }
 
 /** The event that a memory's history begins with; not stored before there is a second one. */

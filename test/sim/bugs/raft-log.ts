@@ -144,7 +144,7 @@ export const RAFT_LOG_BUGS: readonly Bug[] = [
     lines: [23],
     what: "an update is dated by the clock of the replica that applies it",
     file: "src/node/memories/memory-machine.ts",
-    find: "      updated_at: command.at,\n",
-    replace: "      updated_at: new Date(this.clock.nowMs()).toISOString(),\n",
+    find: "updated(command, before,",
+    replace: "updated({ ...command, at: new Date(this.clock.nowMs()).toISOString() }, before,",
   },
 ];

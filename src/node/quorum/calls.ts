@@ -1,0 +1,141 @@
+// What copies of a shard ask each other, as typed calls over the network. Every call names the sets of
+// copies that its sender goes by, and the epoch of its map. A copy that knows a newer map in which the sets
+// are others refuses: what an outdated set acknowledges the current one might not meet (12).
+
+import type { CopySets } from "../../consensus/quorum/levels.ts";
+import type { Digest } from "../../consensus/quorum/digest-tree.ts";
+import type { Listed, Opening } from "../../consensus/quorum/exchange.ts";
+import type { VersionVector } from "../../consensus/quorum/vectors.ts";
+import { Mem0ctlError } from "../../model/errors.ts";
+import type { NodeId, ShardId } from "../../model/ids.ts";
+import type { ShardMap } from "../../model/shard-map.ts";
+import { shardById } from "../../topology/shard-map.ts";
+import type { Network } from "../transport/network.ts";
+import type { CopyState } from "./records.ts";
+import type { Change } from "./shard-copy.ts";
+
+/** Which sets the sender goes by. */
+export interface Standing extends CopySets {
+  readonly epoch: number;
+}
+
+export interface CopyCalls {
+  /** `reading`: a client waits for it, so only a copy that may answer reads does. */
+  "quorum-digests": { ask: { ids: readonly string[] }; answer: readonly Digest[] };
+  "quorum-items": { ask: { ids: readonly string[]; reading: boolean }; answer: ItemsAnswer };
+  "quorum-store": { ask: { changes: readonly Change[]; floor: VersionVector }; answer: StoreAnswer };
+  "quorum-open": { ask: { opening: Opening; reading: boolean }; answer: OpenAnswer };
+  "quorum-leaves": { ask: { ranges: readonly number[] }; answer: LeavesAnswer };
+  "quorum-keys": { ask: { leaves: readonly number[] }; answer: KeysAnswer };
+  "quorum-done": { ask: { floor: VersionVector; generation: string }; answer: null };
+  "quorum-filled": { ask: { since: number }; answer: FilledAnswer };
+}
+
+export type CopyCall = keyof CopyCalls;
+
+const CALLS: readonly string[] = [
+  "quorum-digests",
+  "quorum-items",
+  "quorum-store",
+  "quorum-open",
+  "quorum-leaves",
+  "quorum-keys",
+  "quorum-done",
+  "quorum-filled",
+] satisfies CopyCall[];
+
+export function isCopyCall(method: string): method is CopyCall {
+  return CALLS.includes(method);
+}
+
+/** The first of the items asked for, as many as one frame may carry. */
+export interface ItemsAnswer {
+  readonly changes: readonly Change[];
+  readonly floor: VersionVector;
+  readonly generation: string;
+}
+
+/** What is held of each key afterwards, on disk. */
+export interface StoreAnswer {
+  readonly digests: readonly Digest[];
+  readonly floor: VersionVector;
+}
+
+export interface OpenAnswer {
+  readonly opening: Opening;
+  readonly generation: string;
+  /** null when the roots are equal. */
+  readonly ranges: readonly Digest[] | null;
+  readonly standing: Standing;
+}
+
+export interface LeavesAnswer {
+  readonly leaves: readonly (readonly Digest[])[];
+  readonly generation: string;
+}
+
+export interface KeysAnswer {
+  readonly keys: readonly (readonly Listed[])[];
+  readonly generation: string;
+}
+
+export interface FilledAnswer {
+  readonly state: CopyState;
+  readonly filled: boolean;
+}
+
+export interface CallBody<Method extends CopyCall> {
+  readonly shard: ShardId;
+  readonly standing: Standing;
+  readonly ask: CopyCalls[Method]["ask"];
+}
+
+export function standingOf(map: ShardMap, shard: ShardId): Standing {
+  const slice = shardById(map, shard);
+  return {
+    epoch: map.epoch,
+    replicas: slice?.replicas ?? [],
+    outgoing: slice?.outgoing?.replicas ?? [],
+  };
+}
+
+/** Order says who is preferred, not who belongs. */
+export function sameSets(a: CopySets, b: CopySets): boolean {
+  return sameMembers(a.replicas, b.replicas) && sameMembers(a.outgoing, b.outgoing);
+}
+
+function sameMembers(a: readonly NodeId[], b: readonly NodeId[]): boolean {
+  return a.length === b.length && a.every((node) => b.includes(node));
+}
+
+/** Throws `stale-map` (unavailable) when the sender goes by sets that are no longer those of the shard. */
+export function refuseOutdated(sender: Standing, own: Standing): void {
+  if (sender.epoch >= own.epoch || sameSets(sender, own)) return;
+  throw new Mem0ctlError("unavailable", "stale-map", "the copies of this shard have changed", {
+    why: `the request goes by epoch ${sender.epoch} of the shard map, and ${own.epoch} is known here`,
+    hint: "it is sent again when the sender has heard of the change",
+    data: { epoch: own.epoch },
+  });
+}
+
+export class CopyClient {
+  private readonly network: Network;
+  private readonly map: () => ShardMap;
+
+  constructor(network: Network, map: () => ShardMap) {
+    this.network = network;
+    this.map = map;
+  }
+
+  async call<Method extends CopyCall>(
+    node: NodeId,
+    method: Method,
+    shard: ShardId,
+    ask: CopyCalls[Method]["ask"],
+    deadlineMs: number,
+    standing: Standing = standingOf(this.map(), shard),
+  ): Promise<CopyCalls[Method]["answer"]> {
+    const body: CallBody<Method> = { shard, standing, ask };
+    return (await this.network.call(node, method, body, deadlineMs)) as CopyCalls[Method]["answer"];
+  }
+}

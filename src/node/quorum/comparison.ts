@@ -1,0 +1,169 @@
+// Runs one exchange with another copy: asks for what differs, merges it here, brings back what the other
+// lacks, and takes over its floor when all of it is done and flushed. In the background it rests between
+// portions; a read that concerns a whole shard (a search, a list) runs the very same with a client waiting,
+// so that it answers from a state which lacks nothing of the copies it asked.
+
+import { Exchange, type Question } from "../../consensus/quorum/exchange.ts";
+import { mustBeRebuilt } from "../../consensus/quorum/tombstones.ts";
+import { absent, sameItem } from "../../consensus/quorum/versions.ts";
+import { Mem0ctlError } from "../../model/errors.ts";
+import type { NodeId } from "../../model/ids.ts";
+import { pause, type Clock } from "../clock.ts";
+import type { CopyClient, Standing } from "./calls.ts";
+import type { Change, ShardCopy } from "./shard-copy.ts";
+
+export interface ComparisonLimits {
+  readonly rangesPerQuestion: number;
+  readonly leavesPerQuestion: number;
+  readonly keysPerQuestion: number;
+  /** Rest between questions in the background. */
+  readonly restMs: number;
+  /** Longest that an answer is waited for. */
+  readonly callMs: number;
+}
+
+export interface Comparison {
+  readonly peer: NodeId;
+  readonly copy: ShardCopy;
+  readonly client: CopyClient;
+  readonly clock: Clock;
+  readonly limits: ComparisonLimits;
+  /** A client waits: no rests, and no floors are raised. */
+  readonly reading: boolean;
+  readonly deadlineMs: number;
+  /** Keys found to differ, and how many of them are equal now. */
+  readonly onProgress?: (found: number, settled: number) => void;
+}
+
+export interface Compared {
+  /** Whose floor the other now has, and the other's sets when it began. */
+  readonly standing: Standing;
+  readonly floorOfPeer: Comparison["copy"]["floor"];
+}
+
+/** Throws what the calls throw; nothing is claimed then, and what was merged stays. */
+export async function compare(comparison: Comparison): Promise<Compared> {
+  const { copy, client, peer, clock, limits, reading, deadlineMs } = comparison;
+  const generation = copy.generation;
+  const own = copy.opening();
+  await copy.settled();
+  const open = await client.call(
+    peer,
+    "quorum-open",
+    copy.shard,
+    { opening: own, reading },
+    soon(comparison),
+  );
+  if (copy.state === "serving" && mustBeRebuilt(copy.floor, open.opening.forgotten)) {
+    await copy.become("rebuilding");
+  }
+  if (open.ranges !== null) {
+    const exchange = new Exchange(copy.tree.rangeDigests(), open.ranges, {
+      ranges: limits.rangesPerQuestion,
+      leaves: limits.leavesPerQuestion,
+      keys: limits.keysPerQuestion,
+    });
+    let settled = 0;
+    for (let question = exchange.next(); question !== undefined; question = exchange.next()) {
+      if (!reading && limits.restMs > 0) await pause(clock, limits.restMs);
+      if (clock.nowMs() >= deadlineMs) throw tookTooLong(peer);
+      settled += await ask(question, exchange, comparison, open.generation);
+      comparison.onProgress?.(exchange.found, settled);
+      refuseWhenChanged(copy.generation, generation);
+    }
+  }
+  await copy.settled();
+  refuseWhenChanged(copy.generation, generation);
+  if (!reading) {
+    await copy.raiseFloor(open.opening.floor);
+    const done = { floor: own.floor, generation: open.generation };
+    await client.call(peer, "quorum-done", copy.shard, done, soon(comparison));
+  }
+  return { standing: open.standing, floorOfPeer: open.opening.floor };
+}
+
+async function ask(
+  question: Question,
+  exchange: Exchange,
+  comparison: Comparison,
+  generation: string,
+): Promise<number> {
+  const { copy, client, peer, reading } = comparison;
+  switch (question.kind) {
+    case "leaves": {
+      const { ranges } = question;
+      const answer = await client.call(peer, "quorum-leaves", copy.shard, { ranges }, soon(comparison));
+      refuseWhenChanged(answer.generation, generation);
+      ranges.forEach((range, at) => {
+        exchange.leavesCompared(range, copy.tree.leafDigests(range), answer.leaves[at] ?? []);
+      });
+      return 0;
+    }
+    case "keys": {
+      const { leaves } = question;
+      const answer = await client.call(peer, "quorum-keys", copy.shard, { leaves }, soon(comparison));
+      refuseWhenChanged(answer.generation, generation);
+      copy.guarded(() => {
+        leaves.forEach((leaf, at) => exchange.keysCompared(copy.listed(leaf), answer.keys[at] ?? []));
+      });
+      return 0;
+    }
+    case "items": {
+      let ids = question.keys;
+      while (ids.length > 0) {
+        const answer = await client.call(
+          peer,
+          "quorum-items",
+          copy.shard,
+          { ids, reading },
+          soon(comparison),
+        );
+        refuseWhenChanged(answer.generation, generation);
+        await copy.guarded(() => copy.take(answer.changes, answer.floor));
+        await bringBack(answer.changes, comparison);
+        ids = ids.slice(Math.max(1, answer.changes.length));
+      }
+      return question.keys.length;
+    }
+  }
+}
+
+/** What this copy now knows and the other did not. */
+async function bringBack(theirs: readonly Change[], comparison: Comparison): Promise<void> {
+  const { copy, client, peer } = comparison;
+  const changes = copy.guarded(() =>
+    theirs
+      .map(({ id, item }) => ({ id, item: copy.held(id).item, theirs: item }))
+      .filter((change) => !sameItem(change.item, change.theirs))
+      .map(({ id, item }): Change => ({ id, item })),
+  );
+  if (changes.length === 0) return;
+  const { floor } = copy;
+  await copy.settled();
+  const answer = await client.call(peer, "quorum-store", copy.shard, { changes, floor }, soon(comparison));
+  // What the other does not hold afterwards it had seen and forgotten: it is gone for this copy as well.
+  const gone = changes.filter((_, at) => answer.digests[at] === "");
+  if (gone.length === 0) return;
+  await copy.guarded(() =>
+    copy.take(
+      gone.map(({ id }) => ({ id, item: absent() })),
+      answer.floor,
+    ),
+  );
+}
+
+/** When the answer to one question has to be there. */
+function soon({ clock, limits, deadlineMs }: Comparison): number {
+  return Math.min(deadlineMs, clock.nowMs() + limits.callMs);
+}
+
+function refuseWhenChanged(now: string, before: string): void {
+  if (now === before) return;
+  throw new Mem0ctlError("unavailable", "copy-changed", "a copy lost something while it was compared", {
+    hint: "the comparison begins again",
+  });
+}
+
+function tookTooLong(peer: NodeId): Mem0ctlError {
+  return new Mem0ctlError("unavailable", "comparison-timed-out", `comparing with ${peer} took too long`);
+}

@@ -1,0 +1,550 @@
+// All copies of leaderless shards on this node: opened and given up as the shard map says, compared with the
+// others in the background, and what peers ask of them answered. It has no groups and no leader; the map
+// itself comes from the metadata group.
+
+import { everyone, sourcesNeeded } from "../../consensus/quorum/levels.ts";
+import { mustBeRebuilt, type Witness } from "../../consensus/quorum/tombstones.ts";
+import type { VersionVector } from "../../consensus/quorum/vectors.ts";
+import type { HintLimits } from "../../consensus/quorum/hints.ts";
+import type { Consistency } from "../../model/consistency.ts";
+import { Mem0ctlError } from "../../model/errors.ts";
+import type { NodeId, ShardId } from "../../model/ids.ts";
+import type { GroupReport } from "../../model/node-api.ts";
+import type { ShardMap, ShardSlice } from "../../model/shard-map.ts";
+import { every, type Clock, type Timer } from "../clock.ts";
+import type { VectorCache } from "../memories/vector-cache.ts";
+import { removeRange, type Store } from "../storage/store.ts";
+import type { Network } from "../transport/network.ts";
+import {
+  CopyClient,
+  refuseOutdated,
+  sameSets,
+  standingOf,
+  type CallBody,
+  type CopyCall,
+  type CopyCalls,
+  type FilledAnswer,
+  type ItemsAnswer,
+  type Standing,
+} from "./calls.ts";
+import { compare, type ComparisonLimits } from "./comparison.ts";
+import { Coordinator, sizeOf } from "./coordinator.ts";
+import { Handoff } from "./handoff.ts";
+import { copyReport } from "./report.ts";
+import { ShardCopy, type Change } from "./shard-copy.ts";
+
+export interface LeaderlessLimits extends ComparisonLimits {
+  /** Every copy is compared with every other of its shard once in this time. */
+  readonly compareEveryMs: number;
+  readonly compareMsMax: number;
+  /** Age at which a tombstone may be forgotten, and absence after which a copy is not waited for. */
+  readonly graceMs: number;
+  readonly hints: HintLimits;
+  readonly hintsEveryMs: number;
+  readonly slowMs: number;
+}
+
+export const LEADERLESS_LIMITS: LeaderlessLimits = {
+  rangesPerQuestion: 8,
+  leavesPerQuestion: 32,
+  keysPerQuestion: 128,
+  restMs: 5,
+  callMs: 3000,
+  compareEveryMs: 10_000,
+  compareMsMax: 600_000,
+  graceMs: 24 * 3_600_000,
+  hints: { hintsMax: 100_000, bytesMax: 16 << 20, ageMsMax: 3 * 3_600_000 },
+  hintsEveryMs: 500,
+  slowMs: 100,
+};
+
+/** Largest answer with items, roughly. */
+const ITEMS_BYTES_MAX = 4 << 20;
+/** Pause between two comparisons, at least. */
+const COMPARE_MS_MIN = 20;
+
+export interface LeaderlessOptions {
+  readonly self: NodeId;
+  readonly store: Store;
+  readonly network: Network;
+  readonly clock: Clock;
+  readonly vectors: VectorCache;
+  readonly map: () => ShardMap;
+  /** The manifest's levels. */
+  readonly consistency: Consistency;
+  readonly limits: LeaderlessLimits;
+  /** A copy lost a record; it repairs itself from the others. */
+  readonly onDamage: (shard: ShardId, what: string) => void;
+  /** The disk, or what this node knows, is broken. */
+  readonly onFailure: (error: unknown) => void;
+}
+
+/** What this node knows of another copy of a shard. */
+export interface PeerKnowledge {
+  floor: VersionVector | undefined;
+  /** By the monotonic clock: the end of the last full comparison, or when it was first thought of. */
+  heardMs: number;
+  comparedMs: number | undefined;
+  divergentKeys: number;
+}
+
+/** One copy with all that belongs to it. */
+export interface CopyHere {
+  readonly copy: ShardCopy;
+  readonly handoff: Handoff;
+  readonly coordinator: Coordinator;
+  readonly peers: Map<NodeId, PeerKnowledge>;
+  /** Compared with in full since this copy has to be filled or rebuilt. */
+  readonly sources: Set<NodeId>;
+  readonly comparing: Set<NodeId>;
+}
+
+export class LeaderlessShards {
+  readonly client: CopyClient;
+  private readonly options: LeaderlessOptions;
+  private readonly copies = new Map<ShardId, CopyHere>();
+  /** Given up, and not gone from the disk yet: one that comes back waits for that. */
+  private readonly clearing = new Set<ShardId>();
+  private readonly timers: Timer[] = [];
+  private queue: { shard: ShardId; peer: NodeId }[] = [];
+  private stopped = false;
+  private nextComparison: Timer | undefined;
+
+  constructor(options: LeaderlessOptions) {
+    this.options = options;
+    this.client = new CopyClient(options.network, options.map);
+  }
+
+  /** Opens the copies that a founder holds from the beginning. */
+  async found(map: ShardMap): Promise<void> {
+    const { self, store } = this.options;
+    for (const shard of map.shards) if (shard.replicas.includes(self)) this.open(shard, "serving");
+    await store.flush();
+  }
+
+  start(): void {
+    const { clock, limits } = this.options;
+    this.timers.push(every(clock, limits.hintsEveryMs, () => this.handOff()));
+    this.scheduleComparison();
+  }
+
+  stop(): void {
+    this.stopped = true;
+    for (const timer of this.timers) timer.close();
+    this.nextComparison?.close();
+    for (const { copy } of this.copies.values()) copy.close();
+  }
+
+  /** Whether this node holds a copy of any shard. */
+  holdsAny(): boolean {
+    return this.copies.size > 0;
+  }
+
+  /** Brings the copies of this node to what the map says. */
+  follow(): void {
+    const { self } = this.options;
+    const map = this.options.map();
+    for (const shard of map.shards) {
+      if (this.clearing.has(shard.id)) continue;
+      const belongs = shard.replicas.includes(self) || shard.outgoing?.replicas.includes(self) === true;
+      if (belongs) this.fillWhenNew(this.open(shard, "filling"), shard);
+      else if (map.epoch > 0) this.giveUp(shard.id);
+    }
+  }
+
+  here(shard: ShardId): CopyHere | undefined {
+    return this.copies.get(shard);
+  }
+
+  /** The reports of all copies on this node. */
+  reports(): readonly GroupReport[] {
+    const { network, clock, map, self } = this.options;
+    return [...this.copies.values()].map((here) =>
+      copyReport(here, everyone(standingOf(map(), here.copy.shard)), {
+        self,
+        connected: (node) => network.connected(node),
+        nowMs: clock.nowMs(),
+        wallMs: clock.wallMs(),
+      }),
+    );
+  }
+
+  /** Whether every new member of a shard's change has said that it holds everything. */
+  async areFilled(shard: ShardSlice, deadlineMs: number): Promise<boolean> {
+    const { outgoing, replicas } = shard;
+    if (outgoing === undefined) return false;
+    const { self } = this.options;
+    const added = replicas.filter((node) => !outgoing.replicas.includes(node));
+    const ask = { since: outgoing.since };
+    const answers = await Promise.all(
+      added.map(async (node) =>
+        node === self
+          ? this.isFilled(shard.id, ask.since)
+          : this.client
+              .call(node, "quorum-filled", shard.id, ask, deadlineMs)
+              .catch((): FilledAnswer => ({ state: "filling", filled: false })),
+      ),
+    );
+    return answers.every(({ filled }) => filled);
+  }
+
+  /** Answers what another copy asks. */
+  async answer<Method extends CopyCall>(
+    from: NodeId,
+    method: Method,
+    body: CallBody<Method>,
+  ): Promise<CopyCalls[CopyCall]["answer"]> {
+    if (method === "quorum-filled") {
+      const { ask, shard } = body as CallBody<"quorum-filled">;
+      return this.isFilled(shard, ask.since);
+    }
+    const here = this.admit(body.shard, body.standing);
+    const { copy } = here;
+    try {
+      const answer = await this.answerCopy(from, here, method, body);
+      // Nothing that a crash could take back is told to anyone.
+      await copy.settled();
+      return answer;
+    } catch (error) {
+      throw copy.noteDamage(error);
+    }
+  }
+
+  private async answerCopy(
+    from: NodeId,
+    here: CopyHere,
+    method: CopyCall,
+    body: CallBody<CopyCall>,
+  ): Promise<CopyCalls[CopyCall]["answer"]> {
+    const { copy } = here;
+    switch (method) {
+      case "quorum-digests": {
+        const { ask } = body as CallBody<"quorum-digests">;
+        this.refuseReading(copy, body.standing);
+        return ask.ids.map((id) => copy.digest(id));
+      }
+      case "quorum-items": {
+        const { ask } = body as CallBody<"quorum-items">;
+        if (ask.reading) this.refuseReading(copy, body.standing);
+        return itemsAnswer(copy, ask.ids);
+      }
+      case "quorum-store": {
+        const { ask } = body as CallBody<"quorum-store">;
+        await copy.take(ask.changes, ask.floor);
+        return { digests: ask.changes.map(({ id }) => copy.digest(id)), floor: copy.floor };
+      }
+      case "quorum-open": {
+        const { ask } = body as CallBody<"quorum-open">;
+        if (ask.reading) this.refuseReading(copy, body.standing);
+        this.hear(here, from, ask.opening.floor);
+        if (copy.state === "serving" && mustBeRebuilt(copy.floor, ask.opening.forgotten)) {
+          await this.rebuild(here);
+          if (ask.reading) this.refuseReading(copy, body.standing);
+        }
+        const { tree, generation } = copy;
+        const ranges = tree.root === ask.opening.root ? null : tree.rangeDigests();
+        const standing = standingOf(this.options.map(), copy.shard);
+        return { opening: copy.opening(), generation, ranges, standing };
+      }
+      case "quorum-leaves": {
+        const { ask } = body as CallBody<"quorum-leaves">;
+        const leaves = ask.ranges.map((range) => copy.tree.leafDigests(range));
+        return { leaves, generation: copy.generation };
+      }
+      case "quorum-keys": {
+        const { ask } = body as CallBody<"quorum-keys">;
+        return { keys: ask.leaves.map((leaf) => copy.listed(leaf)), generation: copy.generation };
+      }
+      case "quorum-done": {
+        const { ask } = body as CallBody<"quorum-done">;
+        if (ask.generation !== copy.generation) return null;
+        await copy.raiseFloor(ask.floor);
+        await this.compared(here, from, ask.floor, body.standing);
+        return null;
+      }
+      case "quorum-filled":
+        return this.isFilled(copy.shard, (body as CallBody<"quorum-filled">).ask.since);
+    }
+  }
+
+  private isFilled(shard: ShardId, since: number): FilledAnswer {
+    const copy = this.copies.get(shard)?.copy;
+    if (copy === undefined) return { state: "filling", filled: false };
+    return { state: copy.state, filled: copy.state === "serving" && copy.filledFor === since };
+  }
+
+  private admit(shard: ShardId, sender: Standing): CopyHere {
+    refuseOutdated(sender, standingOf(this.options.map(), shard));
+    const here = this.copies.get(shard);
+    if (here === undefined || this.stopped) {
+      throw new Mem0ctlError("unavailable", "not-here", `this node holds no copy of shard ${shard}`);
+    }
+    if (!here.copy.isReadable) {
+      throw new Mem0ctlError("unavailable", "copy-damaged", `this node's copy of shard ${shard} is damaged`);
+    }
+    return here;
+  }
+
+  /**
+   * One that is being rebuilt answers no reads (9). A new member does while the change goes on: its own set
+   * needs the level as well, and everything older is met in the set before (12).
+   */
+  private refuseReading(copy: ShardCopy, sender: Standing): void {
+    if (copy.state === "serving") return;
+    const joins = copy.state === "filling" && sender.outgoing.length > 0;
+    if (joins && !sender.outgoing.includes(this.options.self)) return;
+    throw new Mem0ctlError(
+      "unavailable",
+      "copy-not-serving",
+      "the copy is being filled and answers no reads",
+      {
+        data: { shard: copy.shard },
+      },
+    );
+  }
+
+  private open(shard: ShardSlice, initial: "serving" | "filling"): CopyHere {
+    const known = this.copies.get(shard.id);
+    if (known !== undefined) return known;
+    const { self, store, vectors, clock, network, map, limits, onDamage } = this.options;
+    // A member of old without a record has lost it: nobody fills it as a new one, and it must not seem whole.
+    const isNew = shard.outgoing !== undefined && !shard.outgoing.replicas.includes(self);
+    const state = initial === "serving" || isNew ? initial : "rebuilding";
+    const copy = new ShardCopy({
+      shard: shard.id,
+      store,
+      vectors,
+      clock,
+      initial: state,
+      isAlone: () => everyone(standingOf(map(), shard.id)).length < 2,
+      onDamage: (id, what) => {
+        this.copies.get(id)?.sources.clear();
+        onDamage(id, what);
+      },
+    });
+    copy.open();
+    const handoff = new Handoff({ copy, store, clock, client: this.client, limits: limits.hints });
+    const here: CopyHere = {
+      copy,
+      handoff,
+      coordinator: new Coordinator({
+        self,
+        copy,
+        handoff,
+        client: this.client,
+        network,
+        clock,
+        map,
+        comparison: limits,
+        slowMs: limits.slowMs,
+      }),
+      peers: new Map(),
+      sources: new Set(),
+      comparing: new Set(),
+    };
+    this.copies.set(shard.id, here);
+    if (copy.isReadable) handoff.open();
+    // Away for longer than tombstones are kept: the others may have forgotten what this copy still holds.
+    const wasAway = clock.wallMs() - copy.syncedMs > limits.graceMs;
+    if (copy.state === "serving" && wasAway && shard.replicas.length > 1) void this.rebuild(here);
+    return here;
+  }
+
+  /** A copy that is in the new set of a change and was not in the old one has to be filled for it. */
+  private fillWhenNew(here: CopyHere, shard: ShardSlice): void {
+    const { outgoing } = shard;
+    const { copy } = here;
+    if (outgoing === undefined || outgoing.replicas.includes(this.options.self)) {
+      this.serveWhenFilled(here, shard);
+      return;
+    }
+    if (copy.state === "serving" && copy.filledFor !== outgoing.since) {
+      here.sources.clear();
+      void copy.become("filling").catch((error: unknown) => this.options.onFailure(error));
+      return;
+    }
+    this.serveWhenFilled(here, shard);
+  }
+
+  private async rebuild(here: CopyHere): Promise<void> {
+    here.sources.clear();
+    await here.copy.become("rebuilding");
+  }
+
+  /** Enough others were read in full since it has to be filled: it holds whatever any of them acknowledged. */
+  private serveWhenFilled(here: CopyHere, shard: ShardSlice): void {
+    const { copy, sources } = here;
+    if (copy.state === "serving" || !copy.isReadable) return;
+    const { self, consistency } = this.options;
+    const joining = shard.outgoing !== undefined && !shard.outgoing.replicas.includes(self);
+    const set = joining ? (shard.outgoing?.replicas ?? []) : shard.replicas;
+    const others = set.filter((node) => node !== self);
+    const needed = sourcesNeeded(consistency.write, set.length, others.length);
+    if (others.filter((node) => sources.has(node)).length < needed) return;
+    sources.clear();
+    copy
+      .become("serving", joining ? (shard.outgoing?.since ?? 0) : copy.filledFor)
+      .catch((error: unknown) => this.options.onFailure(error));
+  }
+
+  /** A copy that the map has taken away: it answers nothing from here on, and is deleted at leisure. */
+  private giveUp(shard: ShardId): void {
+    const here = this.copies.get(shard);
+    if (here === undefined) return;
+    this.copies.delete(shard);
+    here.copy.close();
+    const { start, end } = here.copy.range();
+    this.clearing.add(shard);
+    removeRange(this.options.store, start, end, () => this.stopped)
+      .catch((error: unknown) => this.options.onFailure(error))
+      .finally(() => this.clearing.delete(shard));
+  }
+
+  private peersOf(here: CopyHere): readonly NodeId[] {
+    const standing = standingOf(this.options.map(), here.copy.shard);
+    return everyone(standing).filter((node) => node !== this.options.self);
+  }
+
+  private knowledge(here: CopyHere, peer: NodeId): PeerKnowledge {
+    let known = here.peers.get(peer);
+    if (known === undefined) {
+      const heardMs = this.options.clock.nowMs();
+      known = { floor: undefined, heardMs, comparedMs: undefined, divergentKeys: 0 };
+      here.peers.set(peer, known);
+    }
+    return known;
+  }
+
+  private hear(here: CopyHere, peer: NodeId, floor: VersionVector): void {
+    this.knowledge(here, peer).floor = floor;
+  }
+
+  /** A full comparison with a peer is over: it holds what this copy held, and the other way round. */
+  private async compared(
+    here: CopyHere,
+    peer: NodeId,
+    floor: VersionVector,
+    standing: Standing,
+  ): Promise<void> {
+    const { clock, map, limits } = this.options;
+    const known = this.knowledge(here, peer);
+    const nowMs = clock.nowMs();
+    known.floor = floor;
+    known.heardMs = nowMs;
+    known.comparedMs = nowMs;
+    known.divergentKeys = 0;
+    const own = standingOf(map(), here.copy.shard);
+    // Only one that went by the same sets refuses what older ones would still acknowledge (12).
+    if (sameSets(standing, own)) here.sources.add(peer);
+    const slice = map().shards.find(({ id }) => id === here.copy.shard);
+    if (slice !== undefined) this.serveWhenFilled(here, slice);
+    if (here.copy.state !== "serving") return;
+    await here.copy.collect(this.witnesses(here), { nowMs: clock.wallMs(), graceMs: limits.graceMs });
+  }
+
+  private witnesses(here: CopyHere): readonly Witness[] {
+    const nowMs = this.options.clock.nowMs();
+    return this.peersOf(here).map((node): Witness => {
+      const { floor, heardMs } = this.knowledge(here, node);
+      return { node, floor, awayMs: nowMs - heardMs };
+    });
+  }
+
+  private handOff(): void {
+    const { network, map } = this.options;
+    for (const here of this.copies.values()) {
+      if (!here.copy.isReadable) continue;
+      const members = everyone(standingOf(map(), here.copy.shard));
+      here.handoff.expire((node) => members.includes(node));
+      for (const target of here.handoff.book.targets()) {
+        if (network.connected(target)) here.handoff.bring(target).catch(() => undefined);
+      }
+    }
+  }
+
+  private scheduleComparison(): void {
+    if (this.stopped) return;
+    const { clock, limits } = this.options;
+    const pairs = [...this.copies.values()].reduce((sum, here) => sum + this.peersOf(here).length, 0);
+    const isHurried = this.ablePairs().some(isUrgent);
+    const everyMs = isHurried ? COMPARE_MS_MIN : limits.compareEveryMs / Math.max(1, pairs);
+    // A little chance in it, so that two copies do not always compare at the same moment.
+    const waitMs = Math.max(COMPARE_MS_MIN, everyMs * (0.5 + clock.random()));
+    this.nextComparison = clock.later(waitMs, () => {
+      this.compareNext()
+        .catch(() => undefined)
+        .finally(() => this.scheduleComparison());
+    });
+  }
+
+  /** The next pair of copies in turn; those that have to be filled come first. */
+  private async compareNext(): Promise<void> {
+    const able = this.ablePairs();
+    const urgent = able.find(isUrgent);
+    if (this.queue.length === 0) this.queue = able.map(({ shard, peer }) => ({ shard, peer }));
+    let next = urgent;
+    while (next === undefined) {
+      const turn = this.queue.shift();
+      if (turn === undefined) return;
+      next = able.find(({ shard, peer }) => shard === turn.shard && peer === turn.peer);
+    }
+    await this.compareWith(next.here, next.peer);
+  }
+
+  private ablePairs(): readonly Pair[] {
+    const { network } = this.options;
+    return [...this.copies.entries()].flatMap(([shard, here]) =>
+      here.copy.isReadable
+        ? this.peersOf(here).flatMap((peer) =>
+            network.connected(peer) && !here.comparing.has(peer) ? [{ shard, peer, here }] : [],
+          )
+        : [],
+    );
+  }
+
+  private async compareWith(here: CopyHere, peer: NodeId): Promise<void> {
+    const { clock, limits } = this.options;
+    const beganMs = clock.wallMs();
+    here.comparing.add(peer);
+    try {
+      const { standing, floorOfPeer } = await compare({
+        peer,
+        copy: here.copy,
+        client: this.client,
+        clock,
+        limits,
+        reading: false,
+        deadlineMs: clock.nowMs() + limits.compareMsMax,
+        onProgress: (found, settled) => {
+          this.knowledge(here, peer).divergentKeys = found - settled;
+        },
+      });
+      here.handoff.settle(peer, beganMs);
+      await this.compared(here, peer, floorOfPeer, standing);
+    } finally {
+      here.comparing.delete(peer);
+    }
+  }
+}
+
+interface Pair {
+  readonly shard: ShardId;
+  readonly peer: NodeId;
+  readonly here: CopyHere;
+}
+
+function isUrgent({ here, peer }: Pair): boolean {
+  return here.copy.state !== "serving" && !here.sources.has(peer);
+}
+
+function itemsAnswer(copy: ShardCopy, ids: readonly string[]): ItemsAnswer {
+  const changes: Change[] = [];
+  let bytes = 0;
+  for (const id of ids) {
+    const change = { id, item: copy.held(id).item };
+    bytes += sizeOf(change);
+    if (changes.length > 0 && bytes > ITEMS_BYTES_MAX) break;
+    changes.push(change);
+  }
+  return { changes, floor: copy.floor, generation: copy.generation };
+}

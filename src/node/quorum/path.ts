@@ -1,0 +1,148 @@
+// Brings a command or a read to a copy of its shard, which coordinates it: this node's own when it has one,
+// else the next that can be reached. A write has a name, so that it may be sent again after a lost answer:
+// whichever coordinator has it then finds that it was done, or does it so that both count as one.
+
+import type { Consistency } from "../../model/consistency.ts";
+import { Mem0ctlError } from "../../model/errors.ts";
+import type { NodeId, ShardId } from "../../model/ids.ts";
+import type { ShardMap } from "../../model/shard-map.ts";
+import { pause, type Clock } from "../clock.ts";
+import type { Query, ShardPath } from "../cluster/router.ts";
+import type { ShardCommand } from "../memories/commands.ts";
+import type { Network } from "../transport/network.ts";
+import { standingOf } from "./calls.ts";
+import type { LeaderlessShards } from "./leaderless-shards.ts";
+import { everyone } from "../../consensus/quorum/levels.ts";
+
+const RETRY_MS = 20;
+/** Refused for reasons that another copy need not have, or that pass. */
+const ELSEWHERE = ["not-here", "copy-not-serving", "copy-damaged", "stale-map", "peer-unreachable"];
+
+export interface ForwardedWrite {
+  readonly shard: ShardId;
+  readonly command: ShardCommand;
+  readonly write: string;
+  readonly consistency: Consistency;
+  readonly isRepeated: boolean;
+  readonly ttlMs: number;
+}
+
+export interface ForwardedRead {
+  readonly shard: ShardId;
+  readonly query: Query;
+  readonly consistency: Consistency;
+  readonly ttlMs: number;
+}
+
+export interface LeaderlessPathOptions {
+  readonly self: NodeId;
+  readonly shards: LeaderlessShards;
+  readonly network: Network;
+  readonly clock: Clock;
+  readonly map: () => ShardMap;
+  /** Longest that one coordinator is waited for before another is asked. */
+  readonly attemptMs: number;
+}
+
+export class LeaderlessPath implements ShardPath {
+  private readonly options: LeaderlessPathOptions;
+
+  constructor(options: LeaderlessPathOptions) {
+    this.options = options;
+  }
+
+  async write(
+    shard: ShardId,
+    command: ShardCommand,
+    consistency: Consistency,
+    deadlineMs: number,
+  ): Promise<unknown> {
+    const { clock } = this.options;
+    const write = Buffer.from(clock.randomBytes(12)).toString("base64url");
+    let mayBeDone = false;
+    return this.atCopy(shard, deadlineMs, async (node, attemptMs) => {
+      const isRepeated = mayBeDone;
+      const forwarded = { shard, command, write, consistency, isRepeated, ttlMs: attemptMs - clock.nowMs() };
+      try {
+        return node === this.options.self
+          ? await this.writeHere(forwarded)
+          : await this.options.network.call(node, "quorum-write", forwarded, attemptMs);
+      } catch (error) {
+        if (error instanceof Mem0ctlError && error.kind === "unknown-outcome") mayBeDone = true;
+        throw error;
+      }
+    });
+  }
+
+  read(shard: ShardId, query: Query, consistency: Consistency, deadlineMs: number): Promise<unknown> {
+    const { clock } = this.options;
+    return this.atCopy(shard, deadlineMs, (node, attemptMs) => {
+      const forwarded = { shard, query, consistency, ttlMs: attemptMs - clock.nowMs() };
+      return node === this.options.self
+        ? this.readHere(forwarded)
+        : this.options.network.call(node, "quorum-read", forwarded, attemptMs);
+    });
+  }
+
+  /** Coordinates on this node; what a peer's call ends in. */
+  async writeHere(forwarded: ForwardedWrite): Promise<unknown> {
+    const { shard, ttlMs, ...request } = forwarded;
+    const deadlineMs = this.options.clock.nowMs() + ttlMs;
+    return this.coordinator(shard).write({ ...request, deadlineMs });
+  }
+
+  async readHere({ shard, query, consistency, ttlMs }: ForwardedRead): Promise<unknown> {
+    const deadlineMs = this.options.clock.nowMs() + ttlMs;
+    return this.coordinator(shard).read(query, consistency.read, deadlineMs);
+  }
+
+  private coordinator(shard: ShardId): { write: CoordinatorOf["write"]; read: CoordinatorOf["read"] } {
+    const here = this.options.shards.here(shard);
+    if (here !== undefined) return here.coordinator;
+    throw new Mem0ctlError("unavailable", "not-here", `this node holds no copy of shard ${shard}`);
+  }
+
+  /**
+   * Runs `attempt` at one copy after the other until it is answered. All that comes here may be repeated: it
+   * is a read, or a write with a name.
+   */
+  private async atCopy(
+    shard: ShardId,
+    deadlineMs: number,
+    attempt: (node: NodeId, attemptDeadlineMs: number) => Promise<unknown>,
+  ): Promise<unknown> {
+    const { self, clock, map, network, attemptMs } = this.options;
+    let unknown: Mem0ctlError | undefined;
+    let last: Mem0ctlError | undefined;
+    while (clock.nowMs() < deadlineMs) {
+      const members = everyone(standingOf(map(), shard));
+      const order = members.includes(self) ? [self, ...members.filter((node) => node !== self)] : members;
+      for (const node of order) {
+        if (node !== self && !network.connected(node)) continue;
+        if (clock.nowMs() >= deadlineMs) break;
+        try {
+          return await attempt(node, Math.min(deadlineMs, clock.nowMs() + attemptMs));
+        } catch (error) {
+          if (!(error instanceof Mem0ctlError)) throw error;
+          last = error;
+          if (error.kind === "unknown-outcome") unknown = error;
+          else if (error.kind === "full" || error.kind === "busy" || ELSEWHERE.includes(error.code)) continue;
+          else if (error.kind === "unavailable") break;
+          // An earlier attempt may have been done, and then this refusal does not tell the outcome.
+          else throw unknown !== undefined && error.kind !== "not-found" ? unknown : error;
+        }
+      }
+      await pause(clock, Math.min(RETRY_MS, Math.max(1, deadlineMs - clock.nowMs())));
+    }
+    throw unknown ?? last ?? noCopy(shard);
+  }
+}
+
+type CoordinatorOf = NonNullable<ReturnType<LeaderlessShards["here"]>>["coordinator"];
+
+function noCopy(shard: ShardId): Mem0ctlError {
+  return new Mem0ctlError("unavailable", "no-copy", `no copy of shard ${shard} can be reached`, {
+    hint: "`mem0ctl status` says which nodes are missing; nothing was written",
+    data: { shard },
+  });
+}

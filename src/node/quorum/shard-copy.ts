@@ -1,0 +1,545 @@
+// One copy of a leaderless shard on this node: items with their versions, the values that readers see in a
+// MemoryMachine, the floor and counter, and the tree of digests. Everything that leaves the node, an answer
+// as well as an acknowledgement, waits until what it tells of is flushed: a dot that was seen elsewhere and
+// lost here would be given twice.
+//
+// A record that fails its checksum is never read as absent. The copy is then damaged: it drops that record,
+// goes on under a new actor with an empty floor, so that it claims to have seen nothing, and is rebuilt from
+// the other copies.
+
+import { DigestTree, digestOf, type Digest } from "../../consensus/quorum/digest-tree.ts";
+import type { Listed, Opening } from "../../consensus/quorum/exchange.ts";
+import { resolve } from "../../consensus/quorum/resolve.ts";
+import { isCollectable, type TombstoneAge, type Witness } from "../../consensus/quorum/tombstones.ts";
+import {
+  includes,
+  join,
+  NOTHING,
+  sameDot,
+  type Dot,
+  type VersionVector,
+} from "../../consensus/quorum/vectors.ts";
+import {
+  absent,
+  isForgettable,
+  merge,
+  sameItem,
+  type Held,
+  type Item,
+  type Version,
+} from "../../consensus/quorum/versions.ts";
+import { Mem0ctlError } from "../../model/errors.ts";
+import type { ShardId } from "../../model/ids.ts";
+import { giveWay, type Clock } from "../clock.ts";
+import { countedOf, recordIn } from "../memories/commands.ts";
+import { MemoryMachine } from "../memories/memory-machine.ts";
+import type { VectorCache } from "../memories/vector-cache.ts";
+import { decodeKey, encodeKey, extendKey, prefixEnd, type Key } from "../storage/key.ts";
+import { StoreCorruptError, type Store, type StoreWriter } from "../storage/store.ts";
+import { pack, unpack } from "../transport/frames.ts";
+import {
+  COPY,
+  itemKey,
+  outlineBytes,
+  outlineFrom,
+  outlineOf,
+  type CopyRecord,
+  type CopyState,
+  type MemoryValue,
+  type Outline,
+} from "./records.ts";
+
+/** Keys looked at, or forgotten, in one go. */
+const KEYS_PER_TURN = 1000;
+
+/** A change of one key: what is known of it afterwards, with the values that came with it. */
+export interface Change {
+  readonly id: string;
+  readonly item: Item<MemoryValue>;
+}
+
+export interface ShardCopyOptions {
+  readonly shard: ShardId;
+  readonly store: Store;
+  readonly vectors: VectorCache;
+  readonly clock: Clock;
+  /** What a copy that is not on disk yet begins as. */
+  readonly initial: CopyState;
+  /** No other copy could repair this one. */
+  readonly isAlone: () => boolean;
+  /** A record failed its checksum. */
+  readonly onDamage: (shard: ShardId, what: string) => void;
+}
+
+export class ShardCopy {
+  readonly shard: ShardId;
+  readonly prefix: Key;
+  readonly machine: MemoryMachine;
+  readonly tree = new DigestTree();
+  private readonly options: ShardCopyOptions;
+  private record: CopyRecord;
+  /** Keys of which nothing is left for readers: tombstones, and contexts that the floor does not cover yet. */
+  private readonly remains = new Set<string>();
+  private lastWrite: Promise<void> = Promise.resolve();
+  private unflushed = 0;
+  /** Changes when the copy loses something: what was told before does not hold any more. */
+  private life = 1;
+  private repairing: Promise<void> | undefined;
+  /** Found before the copy was open. */
+  private damage: StoreCorruptError | undefined;
+
+  constructor(options: ShardCopyOptions) {
+    this.options = options;
+    const { shard, store, clock, vectors } = options;
+    this.shard = shard;
+    this.prefix = encodeKey("state", shard, 1);
+    this.dropUnreadableTotals();
+    this.machine = new MemoryMachine({
+      owner: shard,
+      store,
+      vectors,
+      clock,
+      prefix: this.prefix,
+      sessionsMax: 1,
+    });
+    this.record = this.freshRecord(options.initial);
+  }
+
+  /** Reads the copy from disk, or makes it. */
+  open(): void {
+    const { store } = this.options;
+    try {
+      const bytes = store.get(extendKey(this.prefix, COPY));
+      if (bytes === undefined) void this.begin();
+      else this.record = unpack(bytes) as CopyRecord;
+      this.indexItems();
+      if (this.damage !== undefined) this.noteDamage(this.damage);
+    } catch (error) {
+      this.noteDamage(error);
+    }
+  }
+
+  get state(): CopyState {
+    return this.record.state;
+  }
+
+  get filledFor(): number {
+    return this.record.filledFor;
+  }
+
+  get syncedMs(): number {
+    return this.record.syncedMs;
+  }
+
+  /** Equal as long as nothing was lost. */
+  get generation(): string {
+    return `${this.record.actor}/${this.life}`;
+  }
+
+  /** Everything this copy has seen, its own writes among it. */
+  get floor(): VersionVector {
+    const { actor, counter, floor } = this.record;
+    return counter === 0 ? floor : join(floor, [[actor, counter]]);
+  }
+
+  get forgotten(): VersionVector {
+    return this.record.forgotten;
+  }
+
+  get remaining(): number {
+    return this.remains.size;
+  }
+
+  opening(): Opening {
+    return { floor: this.floor, forgotten: this.forgotten, root: this.tree.root };
+  }
+
+  /** Resolves when everything that can be read here is on disk. Throws kind `full` while it cannot be. */
+  async settled(): Promise<void> {
+    if (this.unflushed === 0) return;
+    this.refuseWhenFull();
+    await this.lastWrite;
+  }
+
+  outline(id: string): Outline {
+    const bytes = this.options.store.get(itemKey(this.prefix, id));
+    return bytes === undefined ? absent() : outlineFrom(bytes);
+  }
+
+  digest(id: string): Digest {
+    return digestOf(id, this.outline(id));
+  }
+
+  held(id: string): Held<MemoryValue> {
+    const outline = this.outline(id);
+    const seen = resolve(outline);
+    const versions = outline.versions.map((version) => ({
+      ...version,
+      value: version.value === null ? null : this.valueOf(id, version.dot, seen),
+    }));
+    return { item: { context: outline.context, versions }, floor: this.floor };
+  }
+
+  /** The keys of a leaf with their digests. */
+  listed(leaf: number): readonly Listed[] {
+    const start = extendKey(this.prefix, "item", leaf);
+    const all: Listed[] = [];
+    for (const { key, value } of this.options.store.range({ start, end: prefixEnd(start) })) {
+      const id = String(decodeKey(key, start.length)[0]);
+      all.push([id, digestOf(id, outlineFrom(value))]);
+    }
+    return all;
+  }
+
+  /** Keys whose deletion was done by that write. */
+  deletedBy(write: string): readonly string[] {
+    return [...this.remains].filter((id) => {
+      const seen = resolve(this.outline(id));
+      return seen !== undefined && seen.value === null && seen.writes[0] === write;
+    });
+  }
+
+  /**
+   * Gives dots and writes what was made with them, in one transaction. Resolves when it is flushed. `make`
+   * gets one dot per key.
+   */
+  coordinate<Made>(
+    keys: readonly string[],
+    make: (dot: Dot, id: string, local: Item<MemoryValue>) => { change: Change; made: Made },
+    also?: (writer: StoreWriter) => void,
+  ): {
+    readonly made: readonly Made[];
+    readonly changes: readonly Change[];
+    readonly flushed: Promise<void>;
+  } {
+    this.refuseWhenFull();
+    const made: Made[] = [];
+    const changes: Change[] = [];
+    const flushed = this.transact((writer) => {
+      let { counter } = this.record;
+      for (const id of keys) {
+        counter += 1;
+        const one = make([this.record.actor, counter], id, this.held(id).item);
+        made.push(one.made);
+        changes.push(one.change);
+        this.write(one.change.id, one.change.item, writer);
+      }
+      this.record = { ...this.record, counter };
+      this.writeRecord(writer);
+      also?.(writer);
+    });
+    return { made, changes, flushed };
+  }
+
+  /** Merges what another copy knows, whose floor is `floor`. Resolves when it is flushed. */
+  take(changes: readonly Change[], floor: VersionVector): Promise<void> {
+    this.refuseWhenFull();
+    const news = changes
+      .map(({ id, item }) => {
+        const local = this.held(id);
+        return { id, local, item: merge(local.item, item, { a: local.floor, b: floor }) };
+      })
+      .filter(({ local, item }) => !sameItem(local.item, item))
+      // Seen and forgotten here: it stays forgotten.
+      .filter(({ local, item }) => local.item.context.length > 0 || !isForgettable(item, local.floor));
+    if (news.length === 0) return this.settled();
+    return this.transact((writer) => {
+      for (const { id, item } of news) this.write(id, item, writer);
+    });
+  }
+
+  /** After a full exchange: everything that the other had seen when it began has been seen here, too. */
+  raiseFloor(floor: VersionVector): Promise<void> {
+    const raised = join(this.record.floor, floor);
+    const syncedMs = Math.max(this.record.syncedMs, this.options.clock.wallMs());
+    // Told often and changed seldom: the time alone is written now and then.
+    const isStale = syncedMs - this.record.syncedMs > 1000;
+    if (raised === this.record.floor && !isStale) return Promise.resolve();
+    return this.save({ ...this.record, floor: raised, syncedMs });
+  }
+
+  become(state: CopyState, filledFor = this.record.filledFor): Promise<void> {
+    return this.save({ ...this.record, state, filledFor });
+  }
+
+  /** Forgets tombstones that everybody knows of, and contexts that the floor covers. Resolves to how many. */
+  async collect(witnesses: readonly Witness[], age: TombstoneAge): Promise<number> {
+    if (this.remains.size === 0 || this.options.store.full) return 0;
+    const { floor } = this;
+    let { forgotten } = this.record;
+    const gone: string[] = [];
+    let looked = 0;
+    for (const id of this.remains) {
+      if (gone.length === KEYS_PER_TURN) break;
+      looked += 1;
+      if (looked % KEYS_PER_TURN === 0) await giveWay(this.options.clock);
+      const outline = this.outline(id);
+      if (isForgettable(outline, floor)) gone.push(id);
+      else if (isCollectable(outline, floor, witnesses, age)) {
+        const toldAll = witnesses.every(
+          (witness) => witness.floor !== undefined && includes(witness.floor, outline.context),
+        );
+        if (!toldAll) forgotten = join(forgotten, outline.context);
+        gone.push(id);
+      }
+    }
+    if (gone.length === 0) return 0;
+    await this.transact((writer) => {
+      for (const id of gone) this.write(id, { context: this.outline(id).context, versions: [] }, writer);
+      if (forgotten !== this.record.forgotten) {
+        this.record = { ...this.record, forgotten };
+        this.writeRecord(writer);
+      }
+    });
+    return gone.length;
+  }
+
+  /** Runs `read`; a record that fails its checksum makes the copy damaged and the read fail. */
+  guarded<Result>(read: () => Result): Result {
+    try {
+      return read();
+    } catch (error) {
+      throw this.noteDamage(error);
+    }
+  }
+
+  /** What a failed read means to who asked; damage is noted and repaired. */
+  noteDamage(error: unknown): Error {
+    if (!(error instanceof StoreCorruptError)) {
+      return error instanceof Error ? error : new Error(String(error));
+    }
+    if (this.repairing === undefined && !this.options.isAlone()) {
+      this.options.onDamage(this.shard, error.message);
+      this.life += 1;
+      this.record = { ...this.freshRecord("rebuilding"), forgotten: this.record.forgotten };
+      this.repairing = this.dropDamaged().finally(() => {
+        this.repairing = undefined;
+      });
+    }
+    return new Mem0ctlError(
+      "unavailable",
+      "copy-damaged",
+      `this node's copy of shard ${this.shard} is damaged`,
+      {
+        why: error.message,
+        hint: "it is repaired from the other copies; ask again",
+      },
+    );
+  }
+
+  /** False while a damaged copy is being cleared of what cannot be read. */
+  get isReadable(): boolean {
+    return this.repairing === undefined;
+  }
+
+  size(): { readonly memories: number; readonly bytes: number } {
+    return this.machine.size();
+  }
+
+  close(): void {
+    this.machine.close();
+  }
+
+  /** Where everything of this copy lies. */
+  range(): { readonly start: Key; readonly end: Key } {
+    const all = encodeKey("state", this.shard);
+    return { start: all, end: prefixEnd(all) };
+  }
+
+  /** The machine reads its totals when it is made; they are counted anew when the copy is repaired. */
+  private dropUnreadableTotals(): void {
+    const { store } = this.options;
+    const key = extendKey(this.prefix, "totals");
+    try {
+      store.get(key);
+    } catch (error) {
+      if (!(error instanceof StoreCorruptError)) throw error;
+      this.damage = error;
+      void store.transact((writer) => writer.remove(key));
+    }
+  }
+
+  /** What lies there without a record was given up before: it is no part of a new copy. */
+  private begin(): Promise<void> {
+    const { start, end } = this.range();
+    const left = [...this.options.store.keys({ start, end })].map((key) => Buffer.from(key));
+    return this.transact((writer) => {
+      for (const key of left) writer.remove(key);
+      this.record = this.freshRecord(this.options.initial);
+      this.machine.recount(writer);
+      this.writeRecord(writer);
+    });
+  }
+
+  private refuseWhenFull(): void {
+    if (!this.options.store.full) return;
+    throw new Mem0ctlError("full", "disk-full", "the disk of this node is full", {
+      hint: "free some space below its data directory; writes go on by themselves",
+    });
+  }
+
+  private freshRecord(state: CopyState): CopyRecord {
+    const actor = Buffer.from(this.options.clock.randomBytes(6)).toString("base64url");
+    const syncedMs = this.options.clock.wallMs();
+    return { actor, counter: 0, floor: NOTHING, forgotten: NOTHING, state, filledFor: 0, syncedMs };
+  }
+
+  private save(record: CopyRecord): Promise<void> {
+    return this.transact((writer) => {
+      this.record = record;
+      this.writeRecord(writer);
+    });
+  }
+
+  private writeRecord(writer: StoreWriter): void {
+    writer.put(extendKey(this.prefix, COPY), pack(this.record));
+  }
+
+  private transact(work: (writer: StoreWriter) => void): Promise<void> {
+    const { store } = this.options;
+    this.unflushed += 1;
+    let failure: unknown;
+    const done = store
+      .transact((writer) => {
+        try {
+          work(writer);
+          this.machine.finish(writer);
+        } catch (error) {
+          failure = error;
+          throw error;
+        }
+      })
+      .finally(() => {
+        this.unflushed -= 1;
+      });
+    if (failure !== undefined) {
+      done.catch(() => undefined);
+      throw this.noteDamage(failure);
+    }
+    this.lastWrite = done;
+    void store.flush();
+    return done;
+  }
+
+  /** Brings a key to `item`; inside a transaction. */
+  private write(id: string, item: Item<MemoryValue>, writer: StoreWriter): void {
+    const before = this.outline(id);
+    const after = outlineOf(item);
+    const seen = resolve(before);
+    const next = resolve(item);
+    for (const version of before.versions) {
+      const isHidden = version.value !== null && !isSame(version, seen);
+      const stays = item.versions.some(({ dot }) => sameDot(dot, version.dot)) && !isSame(version, next);
+      if (isHidden && !stays) writer.remove(this.siblingKey(id, version.dot));
+    }
+    for (const version of item.versions) {
+      const wasHidden =
+        before.versions.some(({ dot }) => sameDot(dot, version.dot)) && !isSame(version, seen);
+      if (version.value === null || isSame(version, next) || wasHidden) continue;
+      writer.put(this.siblingKey(id, version.dot), pack(version.value));
+    }
+    if (!isSame(seen, next)) {
+      if (next !== undefined && next.value !== null) this.machine.putMemory({ id, ...next.value }, writer);
+      else if (seen !== undefined && seen.value !== null) this.machine.removeMemory(id, writer);
+    }
+    const isGone = isForgettable(after, this.floor);
+    if (isGone) writer.remove(itemKey(this.prefix, id));
+    else writer.put(itemKey(this.prefix, id), outlineBytes(after));
+    this.tree.change(id, digestOf(id, before), isGone ? "" : digestOf(id, after));
+    if (!isGone && (next === undefined || next.value === null)) this.remains.add(id);
+    else this.remains.delete(id);
+  }
+
+  private valueOf(id: string, dot: Dot, seen: Version<true> | undefined): MemoryValue {
+    if (seen !== undefined && sameDot(seen.dot, dot)) {
+      const key = this.machine.placeOf(id);
+      const value = key === undefined ? undefined : this.machine.valueOf(key, id);
+      if (key !== undefined && value !== undefined) {
+        return { key, value, counted: countedOf(recordIn(value)), history: this.machine.events(id) };
+      }
+    } else {
+      const bytes = this.options.store.get(this.siblingKey(id, dot));
+      if (bytes !== undefined) return unpack(bytes) as MemoryValue;
+    }
+    // The outline promises a value that is not there: as bad as one that fails its checksum.
+    throw new StoreCorruptError(itemKey(this.prefix, id));
+  }
+
+  private siblingKey(id: string, [actor, counter]: Dot): Key {
+    return extendKey(this.prefix, "sibling", id, actor, counter);
+  }
+
+  private indexItems(): void {
+    this.tree.clear();
+    this.remains.clear();
+    const start = extendKey(this.prefix, "item");
+    for (const { key, value } of this.options.store.range({ start, end: prefixEnd(start) })) {
+      const id = String(decodeKey(key, start.length)[1]);
+      const outline = outlineFrom(value);
+      this.tree.change(id, "", digestOf(id, outline));
+      const seen = resolve(outline);
+      if (seen === undefined || seen.value === null) this.remains.add(id);
+    }
+  }
+
+  /** Removes every key of which some record cannot be read, then counts and indexes what is left. */
+  private async dropDamaged(): Promise<void> {
+    const { store, clock } = this.options;
+    const lost = new Set<string>();
+    const unreadable: Buffer[] = [];
+    const recordsOf = new Map<string, Buffer[]>();
+    let looked = 0;
+    // Taken once: others write while this one gives way.
+    const keys = [...store.keys({ start: this.prefix, end: prefixEnd(this.prefix) })];
+    for (const key of keys) {
+      looked += 1;
+      if (looked % KEYS_PER_TURN === 0) await giveWay(clock);
+      const id = idOf(key, this.prefix.length);
+      if (id !== undefined) recordsOf.set(id, [...(recordsOf.get(id) ?? []), Buffer.from(key)]);
+      try {
+        store.get(key);
+      } catch (error) {
+        if (!(error instanceof StoreCorruptError)) throw error;
+        unreadable.push(Buffer.from(key));
+        if (id !== undefined) lost.add(id);
+      }
+    }
+    // One whose outline and records contradict each other is as good as unreadable.
+    for (const [id] of recordsOf) {
+      if (lost.has(id)) continue;
+      try {
+        this.held(id);
+      } catch (error) {
+        if (!(error instanceof StoreCorruptError)) throw error;
+        lost.add(id);
+      }
+    }
+    await this.transact((writer) => {
+      for (const key of unreadable) writer.remove(key);
+      for (const id of lost) for (const key of recordsOf.get(id) ?? []) writer.remove(key);
+      this.machine.recount(writer);
+      this.writeRecord(writer);
+    });
+    this.indexItems();
+  }
+}
+
+function isSame(a: Version<unknown> | undefined, b: Version<unknown> | undefined): boolean {
+  return a === b || (a !== undefined && b !== undefined && sameDot(a.dot, b.dot));
+}
+
+/** The memory that a record belongs to; undefined for those of the copy as a whole. */
+function idOf(key: Buffer, offset: number): string | undefined {
+  const [kind, ...rest] = decodeKey(key, offset);
+  switch (kind) {
+    case "item":
+    case "memory":
+      return String(rest[1]);
+    case "sibling":
+    case "place":
+    case "history":
+      return String(rest[0]);
+    default:
+      return undefined;
+  }
+}
