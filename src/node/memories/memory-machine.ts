@@ -7,7 +7,7 @@
 //   session <session>         -> sessions.ts         totals         -> [memories, bytes]
 
 import { matches } from "../../memory/filter.ts";
-import { SCOPE_FIELDS } from "../../memory/record.ts";
+import { SCOPE_FIELDS, type ScopeField } from "../../memory/record.ts";
 import { errorBody, Mem0ctlError } from "../../model/errors.ts";
 import type { MemoryEvent } from "../../model/node-api.ts";
 import type { Clock } from "../clock.ts";
@@ -34,7 +34,16 @@ import type { VectorCache } from "./vector-cache.ts";
 /** Most events a memory's history keeps; the oldest go first. */
 const HISTORY_EVENTS_KEPT = 100;
 
+/** Entities whose counts stay in memory; beyond it all are read anew. */
+const ENTITIES_KEPT = 4096;
+
 export type EntityRecord = readonly [memories: number, createdAt: string, updatedAt: string];
+
+/** Counts are undefined where nothing of the entity is there. */
+interface KnownEntity {
+  readonly key: Key;
+  readonly counts: EntityRecord | undefined;
+}
 
 export class MemoryMachine implements StateMachine {
   readonly owner: string;
@@ -45,7 +54,11 @@ export class MemoryMachine implements StateMachine {
   private statePrefix: Key;
   private readonly sessions: Sessions;
   /** Changed by commands of the transaction at hand. */
-  private readonly entities = new Map<string, { readonly key: Key; readonly counts: EntityRecord }>();
+  private readonly entities = new Map<string, KnownEntity>();
+  /** As the last transaction left them: most commands are about what was counted shortly before. */
+  private readonly knownEntities = new Map<string, KnownEntity>();
+  /** What the keys of memories and places begin with. */
+  private prefixes: { readonly memory: Key; readonly place: Key; readonly totals: Key };
   private memories = 0;
   private bytes = 0;
 
@@ -63,6 +76,7 @@ export class MemoryMachine implements StateMachine {
     this.vectors = parts.vectors;
     this.clock = parts.clock;
     this.statePrefix = parts.prefix;
+    this.prefixes = prefixesOf(parts.prefix);
     this.sessions = new Sessions(parts.store, parts.prefix, parts.sessionsMax);
     this.readTotals();
   }
@@ -73,8 +87,10 @@ export class MemoryMachine implements StateMachine {
 
   reload(prefix: Key): void {
     this.statePrefix = prefix;
+    this.prefixes = prefixesOf(prefix);
     this.vectors.drop(this.owner);
     this.entities.clear();
+    this.knownEntities.clear();
     this.sessions.reload(prefix);
     this.readTotals();
   }
@@ -90,7 +106,7 @@ export class MemoryMachine implements StateMachine {
   finish(writer: StoreWriter): void {
     this.sessions.write(writer);
     this.writeEntities(writer);
-    writer.put(extendKey(this.statePrefix, "totals"), pack([this.memories, this.bytes]));
+    writer.put(this.prefixes.totals, pack([this.memories, this.bytes]));
   }
 
   apply(bytes: Uint8Array, index: number, writer: StoreWriter): CommandResult {
@@ -119,7 +135,7 @@ export class MemoryMachine implements StateMachine {
 
   /** The shard key under which `id` lies. */
   placeOf(id: string): string | undefined {
-    return this.store.get(extendKey(this.statePrefix, "place", id))?.toString();
+    return this.store.get(extendKey(this.prefixes.place, id))?.toString();
   }
 
   record(key: string, id: string): StoredRecord | undefined {
@@ -138,7 +154,7 @@ export class MemoryMachine implements StateMachine {
   }
 
   private memoryKey(key: string, id: string): Key {
-    return extendKey(this.statePrefix, "memory", key, id);
+    return extendKey(this.prefixes.memory, key, id);
   }
 
   /** Events written since the first update; empty for a memory that was only added. */
@@ -180,7 +196,7 @@ export class MemoryMachine implements StateMachine {
     this.removeMemory(item.id, writer);
     const value = Buffer.from(item.value.buffer, item.value.byteOffset, item.value.byteLength);
     writer.put(this.memoryKey(item.key, item.id), value);
-    writer.put(extendKey(this.statePrefix, "place", item.id), Buffer.from(item.key));
+    writer.put(extendKey(this.prefixes.place, item.id), Buffer.from(item.key));
     if (item.history !== undefined && item.history.length > 0) {
       writer.put(
         extendKey(this.statePrefix, "history", item.id),
@@ -220,6 +236,7 @@ export class MemoryMachine implements StateMachine {
     this.memories = 0;
     this.bytes = 0;
     this.entities.clear();
+    this.knownEntities.clear();
     this.vectors.drop(this.owner);
     const entities = extendKey(this.statePrefix, "entity");
     const counted = [...this.store.keys({ start: entities, end: prefixEnd(entities) })];
@@ -248,29 +265,33 @@ export class MemoryMachine implements StateMachine {
     for (const [at, field] of SCOPE_FIELDS.entries()) {
       const name = names[at];
       if (name === undefined || name === null) continue;
-      const key = extendKey(this.statePrefix, "entity", field, name);
-      const id = key.toString("latin1");
-      const known = this.entities.get(id)?.counts ?? this.entityOf(key);
+      const id = `${field} ${name}`;
+      const { key, counts } =
+        this.entities.get(id) ?? this.knownEntities.get(id) ?? this.readEntity(field, name);
       // One whose last memory went is gone, whether a transaction ended in between or not: replicas group
       // commands into transactions as they come.
       const [count, created, updated] =
-        known !== undefined && known[0] > 0 ? known : [0, createdAt, updatedAt];
+        counts !== undefined && counts[0] > 0 ? counts : [0, createdAt, updatedAt];
       const newest = change >= 0 && updatedAt > updated ? updatedAt : updated;
       const oldest = createdAt < created ? createdAt : created;
       this.entities.set(id, { key, counts: [count + change, oldest, newest] });
     }
   }
 
-  private entityOf(key: Key): EntityRecord | undefined {
+  private readEntity(field: ScopeField, name: string): KnownEntity {
+    const key = extendKey(this.statePrefix, "entity", field, name);
     const bytes = this.store.get(key);
-    return bytes === undefined ? undefined : (unpack(bytes) as EntityRecord);
+    return { key, counts: bytes === undefined ? undefined : (unpack(bytes) as EntityRecord) };
   }
 
   /** Once per transaction: many memories of one user change one record. */
   private writeEntities(writer: StoreWriter): void {
-    for (const { key, counts } of this.entities.values()) {
-      if (counts[0] > 0) writer.put(key, pack(counts));
+    if (this.knownEntities.size > ENTITIES_KEPT) this.knownEntities.clear();
+    for (const [id, { key, counts }] of this.entities) {
+      const isLeft = counts !== undefined && counts[0] > 0;
+      if (isLeft) writer.put(key, pack(counts));
       else writer.remove(key);
+      this.knownEntities.set(id, { key, counts: isLeft ? counts : undefined });
     }
     this.entities.clear();
   }
@@ -312,6 +333,11 @@ export function updated(
     created_at: change.at,
   };
   return { after, events: [...known, event].slice(-HISTORY_EVENTS_KEPT) };
+}
+
+function prefixesOf(state: Key): { readonly memory: Key; readonly place: Key; readonly totals: Key } {
+  const under = (name: string): Key => extendKey(state, name);
+  return { memory: under("memory"), place: under("place"), totals: under("totals") };
 }
 
 /** The event that a memory's history begins with; not stored before there is a second one. */
