@@ -143,7 +143,7 @@ export class Router implements ShardPath {
 
   leaderOf(group: GroupId): { readonly leader: NodeId | null; readonly term: number } {
     const heard = this.options.liveness.leaderOf(group);
-    const local = this.options.host.groups.get(group)?.replica.status();
+    const local = this.options.host.groups.get(group)?.leadership;
     if (local !== undefined && local.leader !== "" && local.term >= heard.term) {
       return { leader: local.leader, term: local.term };
     }

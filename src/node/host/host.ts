@@ -73,6 +73,8 @@ export interface GroupStart {
 const TICKS_PER_HEARTBEAT = 4;
 /** Ticks made up for at once after the process was stopped; a stop must not look like an election timeout twice. */
 const CATCH_UP_TICKS_MAX = TICKS_PER_HEARTBEAT * 2;
+/** How often a log is looked at for compaction while it grows by its budget. */
+const COMPACTION_LOOKS = 16;
 
 export class Host {
   readonly groups = new Map<GroupId, ReplicaGroup>();
@@ -424,8 +426,13 @@ export class Host {
     if (group.damage !== undefined) return;
     const { logBytes, groupLogBytesMin } = this.options.limits;
     const budget = Math.max(groupLogBytesMin, logBytes / Math.max(1, this.groups.size));
+    // A look costs a status, and rounds are many.
+    if (group.logGrowthBytes < budget / COMPACTION_LOOKS) return;
     const status = group.replica.status();
-    if (status.logBytes <= budget) return;
+    if (status.logBytes <= budget) {
+      group.logGrowthBytes = 0;
+      return;
+    }
     // Only what is on disk as state may leave the log.
     if (group.appliedOnDisk < group.applied) void this.options.stores.state.flush();
     if (group.appliedOnDisk <= status.first) return;
@@ -437,6 +444,7 @@ export class Host {
       index -= 1;
     }
     if (index <= status.first || this.snapshots.sending(group.id)) return;
+    group.logGrowthBytes = 0;
     group.step({ kind: "compact", index });
   }
 }

@@ -73,6 +73,9 @@ export class ReplicaGroup {
   logWritesInFlight = 0;
   /** Something of leader, term or membership changed since the host last looked. */
   changed = true;
+  /** Bytes that the log grew by since the host last thought of compacting it. */
+  logGrowthBytes = 0;
+  private believed: { readonly leader: NodeId; readonly term: number };
   private known: string | undefined;
   /** Applying met a record that cannot be read, or the state was never opened. */
   private isHalted: boolean;
@@ -99,7 +102,9 @@ export class ReplicaGroup {
     this.rank = parts.rank;
     this.clock = parts.clock;
     this.onWork = parts.onWork;
-    this.appliedIndex = parts.replica.status().applied;
+    const { applied, leader, term } = parts.replica.status();
+    this.believed = { leader, term };
+    this.appliedIndex = applied;
     this.toldApplied = this.appliedIndex;
     this.flushedApplied = this.appliedIndex;
     this.committedSeen = this.appliedIndex;
@@ -110,6 +115,11 @@ export class ReplicaGroup {
 
   get applied(): number {
     return this.appliedIndex;
+  }
+
+  /** Whom this replica takes for the leader, "" for nobody. Every request asks; a whole status costs more. */
+  get leadership(): { readonly leader: NodeId; readonly term: number } {
+    return this.believed;
   }
 
   /** The members of what is applied, so committed; undefined before there is any. */
@@ -390,13 +400,16 @@ export class ReplicaGroup {
     let work = false;
     if (effects.changed) {
       this.changed = true;
-      this.lag.leading(this.replica.status());
+      const status = this.replica.status();
+      this.believed = { leader: status.leader, term: status.term };
+      this.lag.leading(status);
       work = true;
     }
     if (effects.send.length > 0) {
       this.outgoing.push(...effects.send);
       work = true;
     }
+    for (const { data } of effects.persist?.entries ?? []) this.logGrowthBytes += data.length;
     if (
       effects.persist !== undefined ||
       effects.sendAfterPersist.length > 0 ||

@@ -1,7 +1,7 @@
 // Frames between nodes: 4 bytes of length, big-endian, then that many bytes of msgpack. The length is
 // checked before anything is allocated for it.
 
-import { Packr } from "msgpackr";
+import { Packr, RESERVE_START_SPACE } from "msgpackr";
 
 /** Largest frame, in bytes; also the bound on what one peer can make another allocate at a time. */
 export const FRAME_BYTES_MAX = 32 << 20;
@@ -18,11 +18,12 @@ export function unpack(bytes: Uint8Array): unknown {
   return packr.unpack(bytes);
 }
 
+const LENGTH_BYTES = 4;
+
 export function encodeFrame(value: unknown): Buffer {
-  const payload = packr.pack(value);
-  const frame = Buffer.allocUnsafe(4 + payload.length);
-  frame.writeUInt32BE(payload.length, 0);
-  frame.set(payload, 4);
+  // Room for the length is left in front: the payload is not copied behind it.
+  const frame: Buffer = packr.pack(value, RESERVE_START_SPACE | LENGTH_BYTES);
+  frame.writeUInt32BE(frame.length - LENGTH_BYTES, 0);
   return frame;
 }
 
