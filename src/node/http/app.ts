@@ -1,28 +1,22 @@
 // Requests to answers: fastify over the routes, with authentication, admission, request ids, deadlines
 // and errors around them. Knows no sockets; server.ts owns those. Logs no request, only what went wrong.
+// Most writes and searches do not come here: short-way.ts takes them.
 
 import { fastify, type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
 import type { IncomingHttpHeaders, IncomingMessage } from "node:http";
 import type { Logger } from "pino";
-import {
-  parseReadLevel,
-  parseWriteLevel,
-  resolveConsistency,
-  STALENESS_MS_MAX,
-  type Consistency,
-  type ConsistencyTerms,
-} from "../../model/consistency.ts";
+import type { ConsistencyTerms } from "../../model/consistency.ts";
 import { Mem0ctlError } from "../../model/errors.ts";
 import type { LimitsSpec } from "../../model/manifest.ts";
-import type { AdminService, CallContext, MemoryService } from "../service.ts";
+import type { AdminService, MemoryService } from "../service.ts";
 import { createGate, type TokenDigest } from "./access.ts";
 import type { Admission } from "./admission.ts";
+import { bodyBytesOf, contextOf, requestIdOf } from "./context.ts";
 import { failureOf } from "./failure.ts";
 import { parseJsonBody } from "./json-body.ts";
 import { openapiDocument } from "./openapi.ts";
 import type { Access, Services } from "./route.ts";
 import { ROUTES } from "./routes.ts";
-import { refuse } from "./shapes.ts";
 
 declare module "fastify" {
   interface FastifyContextConfig {
@@ -44,24 +38,14 @@ export interface AppOptions {
   readonly checkConnection: (request: IncomingMessage) => void;
 }
 
-const TIMEOUT_MS_DEFAULT = 10_000;
-const TIMEOUT_MS_MAX = 60_000;
 /** Longest part of a path: a name of 256 characters, each up to four percent-encoded bytes. */
 const PATH_PART_MAX = 256 * 12;
-const WRITE_LEVELS = "one, quorum, all or a number of copies";
-const READ_LEVELS = `linearizable, stale, ${WRITE_LEVELS}`;
-const REQUEST_ID = /^[A-Za-z0-9._:-]{1,64}$/;
 
 /** Not ready before `await app.ready()`. Throws where a route declares no access. */
 export function createApp(options: AppOptions): FastifyInstance {
   const { admission, logger } = options;
   const gate = createGate(options.tokens);
-  const services: Services = {
-    memories: options.memories,
-    admin: options.admin,
-    bounds: { dimensions: options.dimensions, batchMax: options.limits.batchMax },
-    document: lazily(openapiDocument),
-  };
+  const services = servicesOf(options);
 
   const answerFailure = (error: unknown, request: FastifyRequest, reply: FastifyReply): void => {
     const failure = failureOf(error, request.id);
@@ -88,7 +72,7 @@ export function createApp(options: AppOptions): FastifyInstance {
     bodyLimit: options.limits.bodyBytesMax,
     exposeHeadRoutes: false,
     requestIdHeader: false,
-    genReqId: requestIdMaker(),
+    genReqId: requestIdOf,
     routerOptions: { ignoreTrailingSlash: true, maxParamLength: PATH_PART_MAX },
     frameworkErrors: (error, request, reply) => {
       // It comes here before any hook: whoever may not call a route may not probe the router either.
@@ -142,13 +126,19 @@ export function createApp(options: AppOptions): FastifyInstance {
       config: { access: route.access },
       handler: async (request, reply) => {
         const raw = { params: plain(request.params), query: plain(request.query), body: request.body };
-        const context = contextOf(request, options.consistency);
+        const context = contextOf(request.headers, request.id, options.consistency);
         const answer = await admission.run(async () => route.run(raw, services, context));
         return reply.headers({ "x-request-id": request.id, "cache-control": "no-store" }).send(answer);
       },
     });
   }
   return app;
+}
+
+/** What the routes stand on. */
+export function servicesOf({ memories, admin, dimensions, limits }: AppOptions): Services {
+  const bounds = { dimensions, batchMax: limits.batchMax };
+  return { memories, admin, bounds, document: lazily(openapiDocument) };
 }
 
 function callerOf(request: FastifyRequest): {
@@ -161,70 +151,6 @@ function callerOf(request: FastifyRequest): {
 /** The router's own objects have prototypes of their own. */
 function plain(value: unknown): object {
   return typeof value === "object" ? { ...value } : {};
-}
-
-/** The deadline counts from when the body is in. */
-function contextOf(request: FastifyRequest, terms: ConsistencyTerms): CallContext {
-  const timeout = request.headers["x-timeout-ms"];
-  const timeoutMs = timeout === undefined ? TIMEOUT_MS_DEFAULT : Number(timeout);
-  if (!Number.isInteger(timeoutMs) || timeoutMs < 1 || timeoutMs > TIMEOUT_MS_MAX) {
-    throw refuse("X-Timeout-Ms", `must be a whole number, 1 to ${TIMEOUT_MS_MAX}`);
-  }
-  const consistency = consistencyOf(request.headers, terms);
-  return { deadlineMs: performance.now() + timeoutMs, requestId: request.id, consistency };
-}
-
-/** A request that asks for nothing, which is nearly every one, gets what was made once. */
-function consistencyOf(headers: IncomingHttpHeaders, terms: ConsistencyTerms): Consistency {
-  const read = headers["x-consistency"];
-  const write = headers["x-write-consistency"];
-  const bound = headers["x-max-staleness-ms"];
-  if (read === undefined && write === undefined && bound === undefined) return terms.defaults;
-  const readLevel = levelIn("X-Consistency", READ_LEVELS, read, parseReadLevel);
-  const writeLevel = levelIn("X-Write-Consistency", WRITE_LEVELS, write, parseWriteLevel);
-  const boundMs = typeof bound === "string" && /^\d{1,9}$/.test(bound) ? Number(bound) : undefined;
-  if (bound !== undefined && boundMs === undefined) {
-    throw refuse("X-Max-Staleness-Ms", `must be a whole number, 1 to ${STALENESS_MS_MAX}`);
-  }
-  return resolveConsistency(
-    {
-      ...(readLevel === undefined ? {} : { read: readLevel }),
-      ...(writeLevel === undefined ? {} : { write: writeLevel }),
-      ...(boundMs === undefined ? {} : { maxStalenessMs: boundMs }),
-    },
-    terms,
-  );
-}
-
-function levelIn<Level>(
-  header: string,
-  levels: string,
-  value: string | string[] | undefined,
-  parse: (text: string) => Level | undefined,
-): Level | undefined {
-  if (value === undefined) return undefined;
-  const level = typeof value === "string" ? parse(value) : undefined;
-  if (level === undefined) throw refuse(header, `must be ${levels}`);
-  return level;
-}
-
-/** A body whose length is not announced counts as the largest that is read. */
-function bodyBytesOf(headers: IncomingHttpHeaders, bodyBytesMax: number): number {
-  if (headers["transfer-encoding"] !== undefined) return bodyBytesMax;
-  const length = Number(headers["content-length"] ?? 0);
-  return length >= 0 ? Math.min(length, bodyBytesMax) : bodyBytesMax;
-}
-
-/** The caller's own id where it is a sane one, else one that this process has not given before. */
-export function requestIdMaker(): (request: { readonly headers: IncomingHttpHeaders }) => string {
-  const start = `${process.pid.toString(36)}-${Date.now().toString(36)}`;
-  let count = 0;
-  return ({ headers }) => {
-    const given = headers["x-request-id"];
-    if (typeof given === "string" && REQUEST_ID.test(given)) return given;
-    count += 1;
-    return `${start}-${count.toString(36)}`;
-  };
 }
 
 function lazily<Value>(make: () => Value): () => Value {

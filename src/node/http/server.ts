@@ -14,8 +14,10 @@ import type { AdminService, MemoryService } from "../service.ts";
 import { PEER_PROTOCOL } from "../transport/network.ts";
 import { createGate, type TokenDigest } from "./access.ts";
 import { createAdmission } from "./admission.ts";
-import { createApp, requestIdMaker } from "./app.ts";
+import { createApp, type AppOptions } from "./app.ts";
+import { requestIdOf } from "./context.ts";
 import { failureOf, rawResponse } from "./failure.ts";
+import { createShortWay } from "./short-way.ts";
 
 export interface HttpServerOptions {
   readonly memories: MemoryService;
@@ -75,7 +77,7 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
   /** Those that came when the clients' limit was reached: good for an upgrade only. */
   const surplus = new WeakSet<Duplex>();
 
-  const app = createApp({
+  const appOptions: AppOptions = {
     ...options,
     admission,
     checkConnection: (request) => {
@@ -89,9 +91,13 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
         },
       );
     },
-  });
+  };
+  const app = createApp(appOptions);
+  const shortWay = createShortWay(appOptions);
 
-  const server = openServer(options, (request, response) => app.routing(request, response));
+  const server = openServer(options, (request, response) => {
+    if (!shortWay(request, response)) app.routing(request, response);
+  });
   server.maxConnections = limits.connectionsMax + PEER_CONNECTIONS_MAX;
   server.on(tls === undefined ? "connection" : "secureConnection", (socket: Socket) => {
     if (clients.size >= limits.connectionsMax) surplus.add(socket);
@@ -195,7 +201,6 @@ type UpgradeListener = (request: IncomingMessage, socket: Duplex, head: Buffer) 
 
 function createUpgrade(options: HttpServerOptions, clients: Set<Socket>): UpgradeListener {
   const gate = createGate(options.tokens);
-  const requestId = requestIdMaker();
   return (request, socket, head) => {
     clients.delete(request.socket);
     // A peer that goes away before it is taken over must not end the process.
@@ -210,7 +215,7 @@ function createUpgrade(options: HttpServerOptions, clients: Set<Socket>): Upgrad
         },
       );
       const upgrade = { upgrade: PEER_PROTOCOL, connection: "Upgrade, close" };
-      socket.end(rawResponse(failureOf(refusal, requestId(request)), "Upgrade Required", upgrade));
+      socket.end(rawResponse(failureOf(refusal, requestIdOf(request)), "Upgrade Required", upgrade));
       return;
     }
     let authorised =
