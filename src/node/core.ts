@@ -257,6 +257,8 @@ export class NodeCore {
       this.host.open({ id, arbiter, rank: leaderRank(this.map(), id, self), genesis: EMPTY_MEMBERSHIP });
     }
     if (!identity.founded) await writeIdentity(stores.log, { ...identity, founded: true });
+    // Leaderless shards have states without logs.
+    if (this.options.manifest.consensus.protocol !== "quorum") this.host.cleanForgotten();
     this.reconciler.look();
     this.leaderless?.shards.follow();
   }

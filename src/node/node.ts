@@ -65,6 +65,7 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
   mkdirSync(spec.dataDir, { recursive: true, mode: 0o700 });
   const unlock = lockDataDirectory(spec.dataDir, { node: spec.id, cluster: manifest.name, port: place.port });
   const folder = join(spec.dataDir, "store");
+  /** What a start that fails gives back, in this order: the stores last, when nobody writes to them any more. */
   const opened: { close(): Promise<void> }[] = [];
   try {
     const { onDiskFailure } = options;
@@ -88,7 +89,9 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
       ask: () => beginning(manifest, spec, { token: adminToken, tls }),
     });
     const embedder = createEmbedder(manifest.embedding, apiKey);
+    opened.unshift(embedder);
     const node = new EmbeddedNode({ ...options, stores, identity, embedder, adminToken, tls });
+    opened.unshift({ close: () => node.core.stop() });
     await node.core.open(start?.map, start?.founder === true);
     const http = createHttpServer({
       memories: node.core.memories,

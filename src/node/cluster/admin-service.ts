@@ -6,18 +6,17 @@ import { groupName, META_GROUP, type GroupId, type NodeId } from "../../model/id
 import type { NodeReport, TransferRequest, TransferResult } from "../../model/node-api.ts";
 import type { MapNode, ShardMap } from "../../model/shard-map.ts";
 import { mapWithNode, mapWithoutNode, planLeave, withOutgoing } from "../../topology/membership.ts";
-import { checkShardMap, shardById } from "../../topology/shard-map.ts";
+import { shardById } from "../../topology/shard-map.ts";
 import { pause, type Clock } from "../clock.ts";
 import type { Host } from "../host/host.ts";
 import type { AdminService, CallContext } from "../service.ts";
 import type { Network } from "../transport/network.ts";
+import { changeOfMap } from "./map-change.ts";
 import type { Router } from "./router.ts";
 
 const POLL_MS = 20;
 /** How long a transfer that the protocol refuses is asked for again. */
 const REFUSED_MS = 3000;
-/** Attempts to change the map against others who change it. */
-const MAP_ATTEMPTS_MAX = 10;
 
 export interface AdminOptions {
   readonly self: NodeId;
@@ -149,7 +148,6 @@ export class Admin implements AdminService {
    * Throws `too-few-nodes` when some copy would be lost; nothing is changed then.
    */
   async leave(node: NodeId, context: CallContext): Promise<ShardMap> {
-    if (!this.map().nodes.some((other) => other.id === node)) return this.map();
     await this.changeMap((map) => {
       const known = map.nodes.find((other) => other.id === node);
       if (known === undefined || (known.draining && !holdsAnything(map, node))) return map;
@@ -225,24 +223,7 @@ export class Admin implements AdminService {
   }
 
   private async changeMap(change: (map: ShardMap) => ShardMap, deadlineMs: number): Promise<ShardMap> {
-    let map = this.map();
-    for (let attempt = 0; attempt < MAP_ATTEMPTS_MAX; attempt += 1) {
-      const wanted = change(map);
-      if (wanted === map) return map;
-      refuseUnsound(wanted);
-      const result = await this.options.router.changeMap({ from: map.epoch, map: wanted }, deadlineMs);
-      // Refused at a second try after a lost answer, it may be the very map that is wanted.
-      if (result.accepted || JSON.stringify(result.map) === JSON.stringify(wanted)) return result.map;
-      map = result.map;
-    }
-    throw new Mem0ctlError(
-      "conflict",
-      "map-contended",
-      "the shard map was changed by others again and again",
-      {
-        hint: "try again when the other operation is over",
-      },
-    );
+    return changeOfMap(this.map(), change, (command) => this.options.router.changeMap(command, deadlineMs));
   }
 
   private furthest(id: GroupId): NodeId | undefined {
@@ -287,16 +268,6 @@ function membersOf(map: ShardMap, group: GroupId): readonly NodeId[] {
     });
   }
   return shard.replicas;
-}
-
-/** The last look before a map becomes everyone's: one with a gap would lose keys. */
-function refuseUnsound(map: ShardMap): void {
-  const problems = checkShardMap(map);
-  if (problems.length === 0) return;
-  throw new Mem0ctlError("failed", "map-unsound", "the shard map that this change would make is not sound", {
-    why: problems.slice(0, 3).join("; "),
-    hint: "nothing was changed; this is a defect of mem0ctl",
-  });
 }
 
 function withLeaderFirst(map: ShardMap, group: GroupId, leader: NodeId): ShardMap {

@@ -5,7 +5,7 @@
 
 import type { DurableState, PersistEffect } from "../../consensus/seam.ts";
 import type { GroupId } from "../../model/ids.ts";
-import { encodeKey, extendKey, prefixEnd, type Key } from "../storage/key.ts";
+import { decodeKey, encodeKey, extendKey, prefixEnd, type Key } from "../storage/key.ts";
 import type { GroupRecord, LogStore, LogWrite } from "../storage/log-store.ts";
 import { StoreCorruptError, type Store, type StoreWriter } from "../storage/store.ts";
 import { pack, unpack } from "../transport/frames.ts";
@@ -24,6 +24,26 @@ export interface LoadedGroup {
   readonly durable: DurableState;
   /** Why the state cannot be used; `durable.applied` is then where the log begins. */
   readonly damage: StoreCorruptError | undefined;
+}
+
+/**
+ * States of replicas that the log does not know: they were moved away, and a crash kept what they held from
+ * being cleaned. Only where every state belongs to a replica with a log.
+ */
+export function forgottenStates(stores: Stores): readonly { readonly start: Key; readonly end: Key }[] {
+  const forgotten: { readonly start: Key; readonly end: Key }[] = [];
+  const states = encodeKey("state");
+  const end = prefixEnd(states);
+  let next: Key | undefined = states;
+  while (next !== undefined) {
+    const [key]: Iterable<Buffer> = stores.state.keys({ start: next, end });
+    if (key === undefined) break;
+    const id = String(decodeKey(key, states.length)[0]);
+    const all = encodeKey("state", id);
+    next = prefixEnd(all);
+    if (!stores.log.groups.has(id)) forgotten.push({ start: all, end: next });
+  }
+  return forgotten;
 }
 
 export class DurableGroup {

@@ -17,7 +17,7 @@ import { prefixEnd, type Key } from "../storage/key.ts";
 import type { LogWrite } from "../storage/log-store.ts";
 import { removeRange, StoreCorruptError, type StoreWriter } from "../storage/store.ts";
 import type { Network } from "../transport/network.ts";
-import { DurableGroup, type LoadedGroup, type Stores } from "./durable-group.ts";
+import { DurableGroup, forgottenStates, type LoadedGroup, type Stores } from "./durable-group.ts";
 import { LOG_ONLY, type StateMachine } from "./machine.ts";
 import { ReplicaGroup, type Answer, type Work } from "./replica-group.ts";
 import { Scrub } from "./scrub.ts";
@@ -228,6 +228,11 @@ export class Host {
     await this.options.stores.log.append([{ kind: "remove", group: id }]);
     const { start, end } = group.durable.allStates();
     this.clean(start, end);
+  }
+
+  /** At the start, when all replicas that are on disk are known. */
+  cleanForgotten(): void {
+    for (const { start, end } of forgottenStates(this.options.stores)) this.clean(start, end);
   }
 
   /** Whether this node holds a replica of any shard. */

@@ -3,9 +3,14 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { DurableGroup, forgottenStates } from "../../../src/node/host/durable-group.ts";
 import { decodeKey, encodeKey, extendKey, prefixEnd } from "../../../src/node/storage/key.ts";
+import { openLogFolder } from "../../../src/node/storage/log-folder.ts";
+import { LogStore } from "../../../src/node/storage/log-store.ts";
 import { openLmdbStore } from "../../../src/node/storage/lmdb.ts";
 import { removeRange, StoreCorruptError, type Store } from "../../../src/node/storage/store.ts";
+import { systemClock } from "../../../src/node/system-clock.ts";
+import { EMPTY_MEMBERSHIP } from "../../../src/consensus/membership.ts";
 
 let folder: string;
 let store: Store;
@@ -142,4 +147,39 @@ describe("the LMDB store", () => {
     store = open();
     expect(() => store.get(encodeKey("victim"))).toThrow(StoreCorruptError);
   });
+});
+
+it("the state of a replica that was moved away just before a crash is found again, and no other", async () => {
+  const log = new LogStore({
+    folder: openLogFolder(join(folder, "log")),
+    clock: systemClock,
+    onDiskFailure: (reason) => {
+      throw new Error(reason);
+    },
+  });
+  try {
+    const write = (id: string): ReturnType<typeof DurableGroup.create>["write"] =>
+      DurableGroup.create(id, {
+        hardState: { term: 1, vote: "", commit: 0 },
+        snapshot: { index: 0, term: 0, membership: EMPTY_MEMBERSHIP },
+        entries: [],
+        applied: 0,
+      }).write;
+    await log.append([write("meta"), write("1"), write("10")]);
+    const value = Buffer.from("x");
+    await store.transact((writer) => {
+      for (const id of ["1", "10", "2", "meta", "z"]) {
+        for (const generation of [1, 2]) writer.put(encodeKey("state", id, generation, "memory", "a"), value);
+      }
+    });
+    // Between the removal from the log and the cleaning the process ends.
+    await log.append([{ kind: "remove", group: "10" }]);
+    for (const { start, end } of forgottenStates({ log, state: store })) await removeRange(store, start, end);
+    const all = encodeKey("state");
+    const left = [...store.keys({ start: all, end: prefixEnd(all) })].map((key) => decodeKey(key)[1]);
+    expect([...new Set(left)]).toEqual(["1", "meta"]);
+    expect(left).toHaveLength(4);
+  } finally {
+    await log.close();
+  }
 });

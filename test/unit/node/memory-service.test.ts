@@ -1,0 +1,63 @@
+// What a request by an id is answered when the shards that it asks do not agree: the id says nothing about
+// where its memory lies, so all of them are asked.
+
+import { expect, it } from "vitest";
+import { Mem0ctlError } from "../../../src/model/errors.ts";
+import { createMemoryService } from "../../../src/node/cluster/memory-service.ts";
+import { memoryNotFound } from "../../../src/node/memories/memory-machine.ts";
+import type { CallContext, MemoryService } from "../../../src/node/service.ts";
+import { systemClock } from "../../../src/node/system-clock.ts";
+import { initialShardMap } from "../../../src/topology/shard-map.ts";
+import { manifestOf } from "../topology/manifest.ts";
+
+const context: CallContext = {
+  deadlineMs: performance.now() + 60_000,
+  requestId: "r",
+  consistency: { read: "linearizable", write: "quorum" },
+};
+
+const notThere = memoryNotFound("own-id");
+const unreachable = new Mem0ctlError("unavailable", "no-leader", "the shard has no leader", { hint: "" });
+const unanswered = new Mem0ctlError("unknown-outcome", "timed-out", "no answer in time", { hint: "" });
+
+/** A service over shards that answer so, each after the ones before it. */
+function serviceOver(...answers: readonly (Error | "done")[]): MemoryService {
+  const map = initialShardMap(manifestOf({ nodes: 3, shards: answers.length, copies: 3 }));
+  const answer = async (shard: string): Promise<unknown> => {
+    await new Promise((resolve) => setTimeout(resolve, Number(shard)));
+    const said = answers[Number(shard)];
+    if (said instanceof Error) throw said;
+    return said;
+  };
+  return createMemoryService({
+    shards: { write: answer, read: answer },
+    clock: systemClock,
+    embedder: { embed: async () => [], close: async () => undefined },
+    dimensions: 4,
+    protocol: "raft",
+    map: () => map,
+  });
+}
+
+const codeOf = async (work: Promise<unknown>): Promise<unknown> =>
+  work.then(
+    () => "done",
+    (error: unknown) => (error instanceof Mem0ctlError ? error.code : error),
+  );
+
+it("what one shard did counts, though another could not be asked", async () => {
+  expect(await codeOf(serviceOver(unreachable, "done", notThere).delete("own-id", context))).toBe("done");
+  expect(await codeOf(serviceOver(unanswered, notThere, "done").delete("own-id", context))).toBe("done");
+});
+
+it("certainly not done is said only when no shard may have done it", async () => {
+  const both = serviceOver(unreachable, notThere, unanswered);
+  expect(await codeOf(both.delete("own-id", context))).toBe("timed-out");
+  expect(await codeOf(both.update("own-id", { metadata: {} }, context))).toBe("timed-out");
+  expect(await codeOf(serviceOver(notThere, unreachable).delete("own-id", context))).toBe("no-leader");
+});
+
+it("not found is said only when every shard said so", async () => {
+  expect(await codeOf(serviceOver(notThere, notThere).get("own-id", context))).toBe("memory-not-found");
+  expect(await codeOf(serviceOver(notThere, unreachable).get("own-id", context))).toBe("no-leader");
+});
