@@ -16,7 +16,7 @@ export interface LoadOptions {
   /** How reads ask for the newest: `linearizable`, or, without leaders, a level of the quorum protocol. */
   readonly newest: string;
   /** How reads ask for less. */
-  readonly stale: string;
+  readonly stale: "stale" | "one";
   /** Whether the node could have answered all the time since then; one that could and did not, hangs. */
   readonly wasWell: (host: string, sinceMs: number) => boolean;
 }

@@ -53,7 +53,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
     thinkMs: THINK_MS,
     random: randomFrom(seed ^ 0x5eed),
     newest: protocol === "quorum" ? "quorum" : "linearizable",
-    stale: protocol === "quorum" ? "one" : "stale",
+    stale: staleLevel(protocol),
     wasWell: (host, sinceMs) => stage.wasWell(host, sinceMs),
   });
   const violations: string[] = [];
@@ -172,12 +172,19 @@ async function judge(stage: Stage, load: Load): Promise<readonly string[]> {
   return wrong;
 }
 
+/** How this protocol calls a read that one copy may answer alone. */
+function staleLevel(protocol: Protocol): "stale" | "one" {
+  return protocol === "quorum" ? "one" : "stale";
+}
+
 async function exportsOf(stage: Stage): Promise<Map<string, readonly MemoryRecord[]>> {
   const all = await Promise.all(
     stage.nodes.map(async (node, index): Promise<[string, readonly MemoryRecord[]]> => {
       const shards = Array.from({ length: SHARDS }, (_, shard) => String(shard));
       const host = stage.hosts[index] ?? "";
-      const parts = await Promise.all(shards.map(async (shard) => staleExport(host, shard)));
+      const parts = await Promise.all(
+        shards.map(async (shard) => staleExport(host, shard, staleLevel(stage.protocol))),
+      );
       return [node, parts.flat()];
     }),
   );

@@ -69,14 +69,18 @@ export function codeOf({ body }: Answer): string | undefined {
     : undefined;
 }
 
-/** What one node's own replica of a shard holds, by id, as it is there, new or not. */
-export async function staleExport(host: string, shard: string): Promise<readonly MemoryRecord[]> {
+/** What one node's own replica of a shard holds, by id, as it is there, new or not: `one` in the quorum protocol. */
+export async function staleExport(
+  host: string,
+  shard: string,
+  consistency: "stale" | "one" = "stale",
+): Promise<readonly MemoryRecord[]> {
   const records: MemoryRecord[] = [];
   for (let cursor: string | null = ""; cursor !== null;) {
     const from = cursor === "" ? "" : `&cursor=${encodeURIComponent(cursor)}`;
     const { status, body }: Answer = await call(host, {
       path: `/v1/memories/export?shard=${shard}&limit=1000${from}`,
-      headers: { "x-consistency": "stale" },
+      headers: { "x-consistency": consistency },
     });
     if (status !== 200)
       throw new Error(`export of shard ${shard} from ${host}: ${status} ${JSON.stringify(body)}`);
