@@ -20,6 +20,7 @@ export const EMPTY_EFFECTS: Effects = Object.freeze({
   send: NONE,
   persist: undefined,
   sendAfterPersist: NONE,
+  sendAfterHardState: NONE,
   committed: NONE,
   accepted: NONE,
   refused: NONE,
@@ -49,6 +50,7 @@ export class EffectsBuilder<M extends Message> {
   #touched = false;
   #send: M[] | undefined;
   #promises: M[] | undefined;
+  #termPromises: M[] | undefined;
   #truncateFrom: number | undefined;
   #entries: Entry[] | undefined;
   #snapshot: SnapshotMeta | undefined;
@@ -68,6 +70,12 @@ export class EffectsBuilder<M extends Message> {
   promise(message: M): void {
     this.#touched = true;
     (this.#promises ??= []).push(message);
+  }
+
+  /** A promise about term and vote alone: it need not wait for entries that a full disk does not take. */
+  promiseTerm(message: M): void {
+    this.promise(message);
+    (this.#termPromises ??= []).push(message);
   }
 
   truncate(from: number): void {
@@ -128,6 +136,7 @@ export class EffectsBuilder<M extends Message> {
       send: this.#send ?? NONE,
       persist: this.#persist(end),
       sendAfterPersist: this.#promises ?? NONE,
+      sendAfterHardState: this.#termPromises ?? NONE,
       committed: end.committed,
       accepted: this.#accepted ?? NONE,
       refused: this.#refused ?? NONE,
@@ -140,6 +149,7 @@ export class EffectsBuilder<M extends Message> {
       this.#touched = false;
       this.#send = undefined;
       this.#promises = undefined;
+      this.#termPromises = undefined;
       this.#truncateFrom = undefined;
       this.#entries = undefined;
       this.#snapshot = undefined;

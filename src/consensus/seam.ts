@@ -8,6 +8,9 @@
 //   3. Only after the flush of the effect that carries them, `sendAfterPersist` leaves (votes,
 //      acknowledgements: promises about what is on disk), and the input `persisted` is given with
 //      the `sequence` of that persist effect.
+//      A host whose disk has room for hard state and for nothing else may write the newest one alone,
+//      before entries that are still to come; those of the promises that are in `sendAfterHardState`
+//      then leave, and `hard-state-persisted` is given instead.
 //   4. `committed` entries are applied in order, exactly once, after `persist` of the same effect was
 //      WRITTEN (visible to this process) though not necessarily flushed; commit itself already
 //      rests on a quorum of flushed logs. After applying, the host gives `applied`.
@@ -102,6 +105,8 @@ export type Input =
   /** A linearizable read (ReadIndex): answered in effects.reads by the leader, else refused. */
   | { readonly kind: "read"; readonly context: number }
   | { readonly kind: "persisted"; readonly sequence: number }
+  /** The hard state of this persist effect, or a newer one, is on disk; its entries may not be. */
+  | { readonly kind: "hard-state-persisted"; readonly sequence: number }
   | { readonly kind: "applied"; readonly index: number }
   /** The log up to `index` (<= applied, flushed as state) is no longer needed on this replica. */
   | { readonly kind: "compact"; readonly index: number }
@@ -146,6 +151,8 @@ export interface Effects {
   readonly send: readonly Message[];
   readonly persist: PersistEffect | undefined;
   readonly sendAfterPersist: readonly Message[];
+  /** Those of `sendAfterPersist` that promise something about the hard state and nothing about entries. */
+  readonly sendAfterHardState: readonly Message[];
   readonly committed: readonly Entry[];
   /** Proposals that got a place in the log. They are committed if this very (index, term) commits, and
    * certainly lost if another entry commits at the index; until then their outcome is unknown. */

@@ -328,6 +328,12 @@ export class SimulatedStore implements Store {
     return this.#isFull;
   }
 
+  get unwrittenBytes(): number {
+    let bytes = 0;
+    for (const { key, value } of this.#unflushed.values()) bytes += key.length + (value?.length ?? 0);
+    return bytes;
+  }
+
   get(key: Key): Buffer | undefined {
     return reader(this.#visible).get(key);
   }

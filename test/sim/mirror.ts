@@ -2,13 +2,19 @@
 // knows the format of the log and nothing of the code that promises.
 
 import { crc32 } from "node:zlib";
-import type { Entry } from "../../src/consensus/seam.ts";
+import type { Entry, HardState } from "../../src/consensus/seam.ts";
 import type { GroupId } from "../../src/model/ids.ts";
 import { readFrame } from "../../src/node/storage/log-frames.ts";
 import { readRecords } from "../../src/node/storage/log-records.ts";
 import type { GroupRecord } from "../../src/node/storage/log-store.ts";
 
 const KINDS: readonly Entry["kind"][] = ["noop", "command", "config"];
+
+/** A promise may be written ahead of an older one that waits for room: of two the later in the protocol holds. */
+function laterOf(one: HardState, other: HardState): HardState {
+  if (one.term !== other.term) return one.term > other.term ? one : other;
+  return one.vote === "" ? other : { ...other, vote: one.vote };
+}
 
 /** One number for all that an entry says besides its place. */
 export function digestOf({ kind, data }: Entry): number {
@@ -55,9 +61,19 @@ export class Mirror {
             break;
           }
           const dropped = one.record.snapshot.index - held.record.snapshot.index;
-          const isReplaced = one.record.generation !== held.record.generation;
+          // Another generation of the state over the same log: it was damaged, and came from a peer.
+          const isReplaced = one.record.generation !== held.record.generation && dropped !== 0;
           if (isReplaced || dropped > 0) held.entries.splice(0, isReplaced ? Infinity : dropped);
-          held.record = one.record;
+          const hardState = laterOf(held.record.hardState, one.record.hardState);
+          held.record = { ...one.record, hardState };
+          break;
+        }
+        case "promise": {
+          const held = this.groups.get(one.group);
+          if (held === undefined) break;
+          const hardState = laterOf(held.record.hardState, one.hardState);
+          held.record = { ...held.record, hardState };
+          watch.onRecord(one.group, held.record);
           break;
         }
         case "truncate": {

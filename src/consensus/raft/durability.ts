@@ -7,6 +7,8 @@ export class Durability {
   sequence = 0;
   /** Sequence up to which the host reported persist effects flushed. */
   flushed = 0;
+  /** Sequence up to which their hard state is flushed, which may be ahead of their entries. */
+  hardStateFlushed = 0;
   #index: number;
   #pending: { readonly sequence: number; last: number }[] = [];
 
@@ -30,9 +32,14 @@ export class Durability {
     for (const write of this.#pending) write.last = Math.min(write.last, index - 1);
   }
 
+  hardStatePersisted(sequence: number): void {
+    this.hardStateFlushed = Math.max(this.hardStateFlushed, sequence);
+  }
+
   /** Everything up to persist effect `sequence` is flushed. True when `index` moved. */
   persisted(sequence: number): boolean {
     this.flushed = Math.max(this.flushed, sequence);
+    this.hardStatePersisted(sequence);
     const before = this.#index;
     let done = 0;
     for (const write of this.#pending) {

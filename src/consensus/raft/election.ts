@@ -1,6 +1,8 @@
 // Leader election (Raft 5.2, 5.4.1) with pre-vote (dissertation 9.6). Votes are promises: they leave after
 // the flush. So do vote requests: a candidate that lost its vote and the end of its log in a crash must
-// not profit from answers to what it once claimed.
+// not profit from answers to what it once claimed. Both rest on term and vote, not on the log's end being on
+// disk: with its vote flushed, a candidate that crashes never campaigns in that term again, and one that wins
+// counts itself only for entries that it has flushed.
 
 import { restartCampaignTimer, restartElectionTimer } from "../election-timer.ts";
 import { hasQuorum } from "../quorum-math.ts";
@@ -58,7 +60,7 @@ export function beginVote(state: RaftState, transfer: boolean): void {
   const { id, term, log } = state;
   const { lastIndex, lastTerm } = log;
   for (const to of otherVoters(state)) {
-    state.effects.promise({ kind: "vote", from: id, to, term, lastIndex, lastTerm, transfer });
+    state.effects.promiseTerm({ kind: "vote", from: id, to, term, lastIndex, lastTerm, transfer });
   }
 }
 
@@ -66,7 +68,7 @@ export function beginVote(state: RaftState, transfer: boolean): void {
 export function countOwnVote(state: RaftState): void {
   const { campaign } = state;
   if (campaign?.phase !== "vote" || campaign.answers.has(state.id)) return;
-  if (state.durability.flushed < campaign.selfVoteSequence) return;
+  if (state.durability.hardStateFlushed < campaign.selfVoteSequence) return;
   campaign.answers.set(state.id, true);
   countAnswers(state, campaign);
 }
@@ -116,7 +118,7 @@ export function handleVote(state: RaftState, message: Vote): void {
 export function answerVote(state: RaftState, message: Vote, granted: boolean): void {
   const { id, term, effects } = state;
   const response: VoteResponse = { kind: "vote-response", from: id, to: message.from, term, granted };
-  if (granted) effects.promise(response);
+  if (granted) effects.promiseTerm(response);
   else effects.send(response);
 }
 

@@ -234,6 +234,10 @@ function handle(state: RaftState, input: Input): void {
       if (moved && state.leading !== undefined) advanceCommit(state, state.leading);
       return;
     }
+    case "hard-state-persisted":
+      state.durability.hardStatePersisted(input.sequence);
+      countOwnVote(state);
+      return;
     case "applied":
       invariant(input.index <= state.handed, "only committed entries are applied");
       state.applied = Math.max(state.applied, input.index);

@@ -46,6 +46,8 @@ export interface RouterOptions {
   readonly clock: Clock;
   readonly liveness: Liveness;
   readonly electionTimeoutMs: number;
+  /** Where this node keeps its data, for messages. */
+  readonly dataDir: string;
   readonly runQuery: (group: GroupId, query: Query) => Promise<unknown>;
   /** Nodes that hold data of the group. */
   readonly replicasOf: (group: GroupId) => readonly NodeId[];
@@ -114,11 +116,12 @@ export class Router implements ShardPath {
 
   /** Proposes on this node's replica; what a peer's call ends in. */
   proposeHere(group: GroupId, data: Uint8Array, deadlineMs: number): Promise<unknown> {
-    if (this.options.host.writeRefusal !== null) {
+    const { host, self, dataDir } = this.options;
+    if (host.writeRefusal !== null) {
       return Promise.reject(
-        new Mem0ctlError("full", "disk-full", `the disk of ${this.options.self} is full`, {
-          why: "what a write promises has to be on disk first",
-          hint: "free some space below its data directory; writes go on by themselves",
+        new Mem0ctlError("full", "disk-full", `the disk of ${self} is full`, {
+          why: host.writeRefusal,
+          hint: `free some space for ${dataDir}; writes go on by themselves`,
         }),
       );
     }

@@ -11,6 +11,7 @@ import type {
   SnapshotMeta,
 } from "../../consensus/seam.ts";
 import { Mem0ctlError } from "../../model/errors.ts";
+import { formatBytes } from "../../model/units.ts";
 import { META_GROUP, type GroupId, type NodeId } from "../../model/ids.ts";
 import type { Clock, Timer } from "../clock.ts";
 import { prefixEnd, type Key } from "../storage/key.ts";
@@ -51,6 +52,8 @@ export interface HostLimits {
   /** … and each of them at least. */
   readonly groupLogBytesMin: number;
   readonly snapshotChunkBytes: number;
+  /** What waits in memory for a full disk, of entries and of state each, before no more is taken. */
+  readonly unwrittenBytesMax: number;
   /** Bytes of state that are read per second to see whether they can be. */
   readonly scrubBytesPerSecond: number;
   readonly appendBytesMax: number;
@@ -109,6 +112,7 @@ export class Host {
       clock: options.clock,
       onRepaired: options.onRepaired,
     });
+    options.stores.log.onFull = () => this.promiseWithoutRoom();
     this.scrub = new Scrub({
       host: this,
       store: options.stores.state,
@@ -120,7 +124,18 @@ export class Host {
   /** Why writes are refused just now (a full disk), null when they are not. */
   get writeRefusal(): string | null {
     const { log, state } = this.options.stores;
-    return log.full || state.full ? "the disk is full" : null;
+    if (log.full) return `the disk is full: the log needs ${formatBytes(log.neededBytes)} more`;
+    return state.full ? "the disk is full: the state cannot grow" : null;
+  }
+
+  /** Entries that a full disk does not take are held in memory, but no more than so many. */
+  private takesNoEntries(): boolean {
+    const { log, state } = this.options.stores;
+    const { unwrittenBytesMax } = this.options.limits;
+    return (
+      (log.full && log.unwrittenBytes > unwrittenBytesMax) ||
+      (state.full && state.unwrittenBytes > unwrittenBytesMax)
+    );
   }
 
   start(): void {
@@ -244,6 +259,8 @@ export class Host {
   deliver(from: NodeId, id: GroupId, message: Message): void {
     const group = this.groups.get(id);
     if (group === undefined || this.stopped || message.from !== from) return;
+    // As if the network had lost it: its sender sends it again, until there is room.
+    if (carriesEntries(message) && this.takesNoEntries()) return;
     try {
       group.step({ kind: "message", message });
     } catch (error) {
@@ -359,7 +376,8 @@ export class Host {
     const writes: LogWrite[] = [];
     for (const work of works) replaced.push(...work.group.writeLog(work, writes));
     if (writes.length > 0) this.lastDurable = log.append(writes);
-    for (const { group } of works) group.logWritesInFlight += 1;
+    for (const work of works) work.group.writing(work);
+    if (log.full) this.promiseWithoutRoom();
     this.apply(
       works.filter(({ effects }) =>
         effects.some(({ persist, committed }) => committed.length > 0 || persist?.snapshot !== undefined),
@@ -377,6 +395,24 @@ export class Host {
       },
       (error: unknown) => this.failed(error),
     );
+  }
+
+  /** A disk that takes no entries still takes votes: elections go on. */
+  private promiseWithoutRoom(): void {
+    const { log } = this.options.stores;
+    for (const group of this.groups.values()) {
+      const works = group.promisesInFlight();
+      if (works.length === 0) continue;
+      log.promiseHardState(group.id).then(
+        () => {
+          if (this.stopped) return;
+          group.hardStateFlushed(works);
+          this.sendOutgoing(group);
+          this.options.network.flush();
+        },
+        (error: unknown) => this.failed(error),
+      );
+    }
   }
 
   private apply(works: readonly Work[]): void {
@@ -452,4 +488,8 @@ export class Host {
     group.logGrowthBytes = 0;
     group.step({ kind: "compact", index });
   }
+}
+
+function carriesEntries(message: Message): boolean {
+  return "entries" in message && Array.isArray(message.entries) && message.entries.length > 0;
 }

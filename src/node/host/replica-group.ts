@@ -26,6 +26,7 @@ import type { StateMachine } from "./machine.ts";
 interface Unwritten {
   readonly persist: PersistEffect | undefined;
   readonly sendAfterPersist: readonly Message[];
+  readonly sendAfterHardState: readonly Message[];
   readonly committed: readonly Entry[];
 }
 
@@ -69,8 +70,10 @@ export class ReplicaGroup {
   private appliedIndex: number;
   private toldApplied: number;
   private flushedApplied: number;
-  /** Rounds of the host that carry this group's log writes and are not flushed yet. */
-  logWritesInFlight = 0;
+  /** What rounds of the host wrote to the log for this group and is not flushed yet, oldest first. */
+  private inFlight: Work[] = [];
+  /** Promises that left already, because the hard state they rest on was flushed alone. */
+  private readonly sent = new WeakSet<Message>();
   /** Something of leader, term or membership changed since the host last looked. */
   changed = true;
   /** Bytes that the log grew by since the host last thought of compacting it. */
@@ -192,7 +195,10 @@ export class ReplicaGroup {
     this.flushedApplied = index;
     this.machine.reload(this.durable.prefix());
     return this.apply(
-      { group: this, effects: [{ persist: undefined, sendAfterPersist: [], committed }] },
+      {
+        group: this,
+        effects: [{ persist: undefined, sendAfterPersist: [], sendAfterHardState: [], committed }],
+      },
       writer,
     );
   }
@@ -341,13 +347,39 @@ export class ReplicaGroup {
     this.flushedApplied = Math.max(this.flushedApplied, index);
   }
 
+  /** The log's part of `work` is being written. */
+  writing(work: Work): void {
+    this.inFlight.push(work);
+  }
+
   /** The log's part of `work` is on disk: what promises so may leave. */
   flushed(work: Work): void {
     for (const { persist, sendAfterPersist } of work.effects) {
-      this.outgoing.push(...sendAfterPersist);
+      for (const message of sendAfterPersist) if (!this.sent.has(message)) this.outgoing.push(message);
       if (persist !== undefined) this.step({ kind: "persisted", sequence: persist.sequence });
     }
-    this.logWritesInFlight -= 1;
+    this.inFlight = this.inFlight.filter((other) => other !== work);
+  }
+
+  /** What is being written and has a promise about the hard state alone in it. */
+  promisesInFlight(): readonly Work[] {
+    const isPromise = ({ persist, sendAfterHardState }: Unwritten): boolean =>
+      persist?.hardState !== undefined || sendAfterHardState.some((message) => !this.sent.has(message));
+    return this.inFlight.some(({ effects }) => effects.some(isPromise)) ? [...this.inFlight] : [];
+  }
+
+  /** The hard state of `works` is on disk, though not yet their entries: votes may leave. */
+  hardStateFlushed(works: readonly Work[]): void {
+    let sequence = 0;
+    for (const { persist, sendAfterHardState } of works.flatMap((work) => work.effects)) {
+      for (const message of sendAfterHardState) {
+        if (this.sent.has(message)) continue;
+        this.sent.add(message);
+        this.outgoing.push(message);
+      }
+      sequence = Math.max(sequence, persist?.sequence ?? 0);
+    }
+    if (sequence > 0) this.step({ kind: "hard-state-persisted", sequence });
   }
 
   close(reason: string): void {
@@ -415,7 +447,7 @@ export class ReplicaGroup {
       effects.sendAfterPersist.length > 0 ||
       effects.committed.length > 0
     ) {
-      const nothingBefore = this.unwritten.length === 0 && this.logWritesInFlight === 0;
+      const nothingBefore = this.unwritten.length === 0 && this.inFlight.length === 0;
       if (effects.persist === undefined && effects.committed.length === 0 && nothingBefore) {
         this.outgoing.push(...effects.sendAfterPersist);
       } else {

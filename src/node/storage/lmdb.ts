@@ -94,6 +94,7 @@ class LmdbStore implements Store {
   private readonly dataFile: string;
   private active: Unflushed = new Map();
   private activeBytes = 0;
+  private flushingBytes = 0;
   /** Being written by LMDB; reads still come from here until it is visible there. */
   private flushing: Unflushed | undefined;
   private waiting: (() => void)[] = [];
@@ -124,6 +125,10 @@ class LmdbStore implements Store {
 
   get full(): boolean {
     return this.isFull;
+  }
+
+  get unwrittenBytes(): number {
+    return this.activeBytes + this.flushingBytes;
   }
 
   get(key: Key): Buffer | undefined {
@@ -215,7 +220,9 @@ class LmdbStore implements Store {
   private durable(): Promise<void> {
     return new Promise((resolve) => {
       this.waiting.push(resolve);
-      if (this.options.flushDelayMs === 0 || this.activeBytes > UNFLUSHED_BYTES_MAX) this.startFlush();
+      const isDue = this.options.flushDelayMs === 0 || this.activeBytes > UNFLUSHED_BYTES_MAX;
+      // While there is no room, it is tried again from time to time.
+      if (isDue && !this.isFull) this.startFlush();
       else this.timer ??= setTimeout(() => this.startFlush(), this.options.flushDelayMs);
     });
   }
@@ -229,12 +236,14 @@ class LmdbStore implements Store {
     const waiting = this.waiting;
     this.flushing = batch;
     this.active = new Map();
+    this.flushingBytes = this.activeBytes;
     this.activeBytes = 0;
     this.waiting = [];
     this.write(batch).then(
       () => {
         this.isFull = false;
         this.flushing = undefined;
+        this.flushingBytes = 0;
         for (const resolve of waiting) resolve();
         this.flushEnded();
       },
@@ -247,6 +256,8 @@ class LmdbStore implements Store {
         this.isFull = true;
         this.flushing = undefined;
         this.active = new Map([...batch, ...this.active]);
+        this.activeBytes += this.flushingBytes;
+        this.flushingBytes = 0;
         this.waiting = [...waiting, ...this.waiting];
         this.timer = setTimeout(() => this.startFlush(), FULL_RETRY_MS);
         this.flushEnded();

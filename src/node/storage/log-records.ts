@@ -1,7 +1,7 @@
 // The records of the log: what a frame's payload holds, and how each is written and read. A record is its
 // length (4 bytes, big-endian) and a body: msgpack, or, for an entry, its fields and data as they are.
 
-import type { Entry, EntryKind } from "../../consensus/seam.ts";
+import type { Entry, EntryKind, HardState } from "../../consensus/seam.ts";
 import type { GroupId } from "../../model/ids.ts";
 import { pack, unpack } from "../transport/frames.ts";
 import { FRAME_HEAD_BYTES, sealFrame } from "./log-frames.ts";
@@ -40,6 +40,9 @@ export class LogFrame {
         return;
       case "remove":
         this.addPacked(["r", one.group]);
+        return;
+      case "promise":
+        this.addPacked(["h", one.group, one.hardState]);
         return;
       case "fact":
         this.addPacked(["f", one.name, one.value]);
@@ -108,6 +111,7 @@ export function* readRecords(payload: Buffer): Generator<LogWrite> {
     const [kind, name, value] = unpack(body) as [string, string, unknown];
     if (kind === "g") yield { kind: "group", group: name, record: value as GroupRecord };
     else if (kind === "t") yield { kind: "truncate", group: name, from: Number(value) };
+    else if (kind === "h") yield { kind: "promise", group: name, hardState: value as HardState };
     else if (kind === "r") yield { kind: "remove", group: name };
     else yield { kind: "fact", name, value };
   }

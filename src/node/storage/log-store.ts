@@ -30,6 +30,8 @@ export type LogWrite =
   /** Drops entries with index >= from. */
   | { readonly kind: "truncate"; readonly group: GroupId; readonly from: number }
   | { readonly kind: "remove"; readonly group: GroupId }
+  /** The group's hard state alone, ahead of what could not be written yet. */
+  | { readonly kind: "promise"; readonly group: GroupId; readonly hardState: HardState }
   /** A fact about the node itself. */
   | { readonly kind: "fact"; readonly name: string; readonly value: unknown };
 
@@ -48,12 +50,17 @@ export interface LogStoreOptions {
   readonly rewriteBytesMin?: number;
   /** Written ahead as zeros: a write into them changes no file size, which halves the time of its flush. */
   readonly aheadBytes?: number;
+  /** Of the zeros written ahead, what only hard state may use: a full disk must not stop elections. */
+  readonly reserveBytes?: number;
 }
 
 const FILE = "log";
 /** A rewrite makes it, and gives it the other one's name. */
 const NEW_FILE = "log.new";
 const AHEAD_BYTES = 4 << 20;
+const RESERVE_BYTES = 1 << 20;
+/** What an entry weighs besides its data. */
+const ENTRY_OVERHEAD_BYTES = 64;
 const REWRITE_BYTES_MIN = 64 << 20;
 const FULL_RETRY_MS = 250;
 const INLINE_BYTES_MAX = 1 << 18;
@@ -97,25 +104,62 @@ export class LogStore {
   private rewriting: Promise<void> | undefined;
   /** Made since a rewrite began: the new file needs it too. */
   private sinceRewrite: LogWrite[] | undefined;
+  private readonly reserveBytes: number;
+  /** Bytes of entries that wait to be written. */
+  private pendingBytes = 0;
+  /** What the disk would have to take for the log to go on. */
+  private missingBytes = 0;
+  /** Term and vote of each group as they are on disk. */
+  private readonly promised = new Map<GroupId, HardState>();
+  /** Who waits for hard state while there is no room. */
+  private promises: { readonly group: GroupId; readonly resolve: () => void }[] = [];
+  private readonly promiseFrame = new LogFrame();
+  private wake: () => void = () => undefined;
+  /** Called when there turns out to be no room. */
+  onFull: () => void = () => undefined;
 
   /** Opens or makes the store. Throws StoreCorruptError when something that was acknowledged cannot be read. */
   constructor(options: LogStoreOptions) {
     this.options = options;
+    this.reserveBytes = options.reserveBytes ?? RESERVE_BYTES;
     const { folder } = options;
     // What an unfinished rewrite left.
     folder.remove(NEW_FILE);
     const bytes = folder.read(FILE);
     if (bytes !== undefined) this.offset = this.recover(bytes);
+    for (const [group, { record }] of this.groups) this.promised.set(group, record.hardState);
     this.file = folder.open(FILE);
-    this.file.truncate(this.offset);
-    this.file.sync();
     this.allocated = this.offset;
+    if (bytes !== undefined) this.clearTail(bytes.subarray(this.offset));
+    this.file.sync();
     if (bytes === undefined) folder.sync();
   }
 
   /** No room on the disk; writes wait until there is. */
   get full(): boolean {
     return this.isFull;
+  }
+
+  /** Bytes of entries that wait to be written. */
+  get unwrittenBytes(): number {
+    return this.pendingBytes;
+  }
+
+  /** While it is full: the bytes that are missing. */
+  get neededBytes(): number {
+    return this.isFull ? this.missingBytes : 0;
+  }
+
+  /**
+   * Resolves once the hard state of the group, as it is now, is on disk, even while there is no room for what
+   * was written before it: then it goes into the reserve.
+   */
+  promiseHardState(group: GroupId): Promise<void> {
+    if (!this.isFull) return this.append([]);
+    return new Promise((resolve) => {
+      this.promises.push({ group, resolve });
+      this.wake();
+    });
   }
 
   sizeBytes(): number {
@@ -130,6 +174,7 @@ export class LogStore {
     for (const one of writes) {
       this.see(one);
       this.pending.push(one);
+      this.pendingBytes += entryBytesOf(one);
       this.sinceRewrite?.push(one);
     }
     if (this.givenUp !== undefined) return Promise.reject(this.givenUp);
@@ -145,8 +190,8 @@ export class LogStore {
     this.closing = true;
     await this.rewriting;
     while (this.flushing !== undefined) await this.flushing;
-    // What was written ahead is given back.
-    this.file.truncate(this.offset);
+    // What was written ahead is given back, but for what is kept in reserve.
+    this.file.truncate(Math.min(this.allocated, this.offset + this.reserveBytes));
     this.file.close();
   }
 
@@ -155,15 +200,14 @@ export class LogStore {
       const { pending, waiting } = this;
       this.pending = [];
       this.waiting = [];
-      this.frame.clear();
-      for (const one of pending) this.frame.add(one);
-      if (!(await this.writeFrame(this.frame.seal(this.sequence + 1)))) {
+      if (!(await this.writeFrame(pending))) {
         // Given up only when the node stops while its disk is full: nobody was promised anything.
         this.flushing = undefined;
         this.givenUp = new Error("the log was closed while its disk was full");
         for (const { reject } of [...waiting, ...this.waiting.splice(0)]) reject(this.givenUp);
         return;
       }
+      for (const one of pending) this.pendingBytes -= entryBytesOf(one);
       for (const { resolve } of waiting) resolve();
       this.considerRewrite();
     }
@@ -173,28 +217,118 @@ export class LogStore {
   }
 
   /** False only when the node stops while there is no room. */
-  private async writeFrame(frame: Buffer): Promise<boolean> {
+  private async writeFrame(writes: readonly LogWrite[]): Promise<boolean> {
     for (;;) {
+      this.frame.clear();
+      for (const one of writes) this.frame.add(one);
+      const frame = this.frame.seal(this.sequence + 1);
+      let isBegun = false;
       try {
-        if (this.offset + frame.length > this.allocated) await this.allocate(frame.length);
+        await this.makeRoom(frame.length);
+        isBegun = true;
         await this.writeOut(frame);
-        this.sequence += 1;
-        this.offset += frame.length;
-        this.isFull = false;
+        this.wrote(frame, writes);
+        this.hasRoom();
         return true;
       } catch (error) {
         if (!isNoRoom(error)) {
-          this.options.onDiskFailure(error instanceof Error ? error.message : String(error));
+          this.options.onDiskFailure(reasonOf(error));
           return false;
         }
+        // Part of it may have been written, and must not be taken for a frame; what a longer row of zeros
+        // took is given back.
+        if (isBegun) this.giveUpReserve();
+        else this.file.truncate(this.allocated);
+        const isNews = !this.isFull;
         this.isFull = true;
-        // Part of it may have been written: it must not be taken for a frame.
-        this.file.truncate(this.offset);
-        this.allocated = this.offset;
+        this.missingBytes = frame.length + this.reserveBytes;
+        if (isNews) this.onFull();
         if (this.closing) return false;
-        await pause(this.options.clock, FULL_RETRY_MS);
+        await this.promiseUntil(this.options.clock.nowMs() + FULL_RETRY_MS);
       }
     }
+  }
+
+  private wrote(frame: Buffer, writes: readonly LogWrite[]): void {
+    this.sequence += 1;
+    this.offset += frame.length;
+    for (const one of writes) {
+      if (one.kind === "group") this.notePromised(one.group, one.record.hardState);
+      else if (one.kind === "promise") this.notePromised(one.group, one.hardState);
+      else if (one.kind === "remove") this.promised.delete(one.group);
+    }
+  }
+
+  private notePromised(group: GroupId, hardState: HardState): void {
+    this.promised.set(group, newerHardState(this.promised.get(group), hardState));
+  }
+
+  /** There is room again: who waited for hard state has it with what was written before it. */
+  private hasRoom(): void {
+    this.isFull = false;
+    if (this.promises.length === 0) return;
+    for (const { group, resolve } of this.promises.splice(0)) {
+      const log = this.groups.get(group);
+      const writes = log === undefined ? [] : [promiseOf(group, log.record.hardState)];
+      void this.append(writes).then(resolve, () => undefined);
+    }
+  }
+
+  /** Writes hard state into the reserve, for whoever asks, until it is time to try again. */
+  private async promiseUntil(deadlineMs: number): Promise<void> {
+    const { clock } = this.options;
+    while (!this.closing && clock.nowMs() < deadlineMs) {
+      await this.writePromises();
+      const woken = new Promise<void>((resolve) => {
+        this.wake = resolve;
+      });
+      if (this.promises.length > 0 && this.hasReserve()) continue;
+      await Promise.race([pause(clock, Math.max(1, deadlineMs - clock.nowMs())), woken]);
+      this.wake = () => undefined;
+    }
+  }
+
+  private hasReserve(): boolean {
+    return this.allocated - this.offset > this.promiseFrame.payloadBytes + FRAME_OVERHEAD_BYTES;
+  }
+
+  private async writePromises(): Promise<void> {
+    const waiting = this.promises.splice(0);
+    const writes: LogWrite[] = [];
+    for (const group of new Set(waiting.map((one) => one.group))) {
+      const hardState = this.groups.get(group)?.record.hardState;
+      const known = this.promised.get(group);
+      if (hardState === undefined) continue;
+      if (known?.term === hardState.term && known.vote === hardState.vote) continue;
+      writes.push(promiseOf(group, hardState));
+    }
+    if (writes.length > 0) {
+      this.promiseFrame.clear();
+      for (const one of writes) this.promiseFrame.add(one);
+      const frame = this.promiseFrame.seal(this.sequence + 1);
+      if (this.offset + frame.length > this.allocated) {
+        // The reserve is used up, too: they wait for room like everybody.
+        this.promises.unshift(...waiting);
+        return;
+      }
+      try {
+        await this.writeOut(frame);
+      } catch (error) {
+        this.promises.unshift(...waiting);
+        if (!isNoRoom(error)) this.options.onDiskFailure(reasonOf(error));
+        else this.giveUpReserve();
+        return;
+      }
+      this.wrote(frame, writes);
+      this.sinceRewrite?.push(...writes);
+    }
+    for (const { resolve } of waiting) resolve();
+  }
+
+  /** A file system that takes no write in place either: what there is of one must not be taken for a frame. */
+  private giveUpReserve(): void {
+    this.file.truncate(this.offset);
+    this.allocated = this.offset;
   }
 
   /**
@@ -212,10 +346,27 @@ export class LogStore {
     this.isQuick = this.flushedMs - sinceMs < QUICK_MS;
   }
 
-  private async allocate(bytes: number): Promise<void> {
-    const zeros = Buffer.alloc(Math.max(this.options.aheadBytes ?? AHEAD_BYTES, bytes));
-    await this.file.write(zeros, this.offset);
-    this.allocated = this.offset + zeros.length;
+  /** Sees to it that `bytes` fit before the reserve; as long as they do not, writes no part of them. */
+  private async makeRoom(bytes: number): Promise<void> {
+    const missing = this.offset + bytes + this.reserveBytes - this.allocated;
+    if (missing <= 0) return;
+    const zeros = Buffer.alloc(Math.max(this.options.aheadBytes ?? AHEAD_BYTES, missing));
+    await this.file.write(zeros, this.allocated);
+    this.allocated += zeros.length;
+  }
+
+  /** Zeros that were written ahead stay; what a crash cut off is made zeros again, without asking for room. */
+  private clearTail(tail: Buffer): void {
+    if (tail.length === 0) return;
+    try {
+      if (!tail.equals(Buffer.alloc(tail.length))) {
+        this.file.writeInPlace(Buffer.alloc(tail.length), this.offset);
+      }
+      this.allocated = this.offset + tail.length;
+    } catch (error) {
+      if (!isNoRoom(error)) throw error;
+      this.giveUpReserve();
+    }
   }
 
   /** What a write means for what is needed; the same at recovery and when it is made. */
@@ -238,7 +389,15 @@ export class LogStore {
         // was rebuilt in place of a damaged one leaves it as it is.
         if (one.record.generation !== log.record.generation && dropped !== 0) log.entries = [];
         else if (dropped > 0) log.entries.splice(0, dropped);
-        log.record = one.record;
+        // A promise may have been written ahead of it.
+        const hardState = newerHardState(log.record.hardState, one.record.hardState);
+        log.record = { ...one.record, hardState };
+        return;
+      }
+      case "promise": {
+        const log = this.groups.get(one.group);
+        if (log === undefined) return;
+        log.record = { ...log.record, hardState: newerHardState(log.record.hardState, one.hardState) };
         return;
       }
       case "truncate": {
@@ -286,7 +445,11 @@ export class LogStore {
     // Looking at every entry is not for every batch.
     this.considerAt = this.offset + bytesMin / 8;
     let needed = 0;
-    for (const log of this.groups.values()) for (const entry of log.entries) needed += entry.data.length + 64;
+    for (const log of this.groups.values()) {
+      for (const entry of log.entries) {
+        needed += entry.data.length + ENTRY_OVERHEAD_BYTES;
+      }
+    }
     if (this.offset < Math.min(REWRITE_RATIO * needed, needed + REWRITE_WASTE_BYTES)) return;
     this.rewriting = this.rewrite().finally(() => {
       this.rewriting = undefined;
@@ -331,6 +494,7 @@ export class LogStore {
     this.flushing = (async () => {
       try {
         await write(since);
+        await file.write(Buffer.alloc(this.reserveBytes), offset);
         folder.rename(NEW_FILE, FILE);
       } catch (error) {
         this.pending.unshift(...pending);
@@ -342,13 +506,13 @@ export class LogStore {
         folder.sync();
       } catch (error) {
         // The old file has no name any more: going on with it would lose what is acknowledged.
-        this.options.onDiskFailure(error instanceof Error ? error.message : String(error));
+        this.options.onDiskFailure(reasonOf(error));
         return;
       }
       this.file.close();
       this.file = file;
       this.offset = offset;
-      this.allocated = offset;
+      this.allocated = offset + this.reserveBytes;
       this.considerAt = 0;
       this.sequence = sequence;
       for (const { resolve } of waiting) resolve();
@@ -364,7 +528,7 @@ export class LogStore {
   private giveUpRewrite(file: LogFile, error: unknown): void {
     file.close();
     this.options.folder.remove(NEW_FILE);
-    if (!isNoRoom(error)) this.options.onDiskFailure(error instanceof Error ? error.message : String(error));
+    if (!isNoRoom(error)) this.options.onDiskFailure(reasonOf(error));
   }
 
   /** Everything that a new file has to say, as it stands now. */
@@ -377,6 +541,29 @@ export class LogStore {
     }
     return writes;
   }
+}
+
+function entryBytesOf(one: LogWrite): number {
+  let bytes = 0;
+  if (one.kind === "entries") for (const { data } of one.entries) bytes += data.length + ENTRY_OVERHEAD_BYTES;
+  return bytes;
+}
+
+/** Term and vote alone: the commit index speaks of entries that may still wait to be written. */
+function promiseOf(group: GroupId, { term, vote }: HardState): LogWrite {
+  return { kind: "promise", group, hardState: { term, vote, commit: 0 } };
+}
+
+/** Terms only grow, and a vote given in a term stays: whatever was written first, this one holds. */
+function newerHardState(one: HardState | undefined, other: HardState): HardState {
+  if (one === undefined) return other;
+  const [older, newer] = one.term > other.term ? [other, one] : [one, other];
+  const vote = newer.term === older.term && newer.vote === "" ? older.vote : newer.vote;
+  return { ...newer, vote, commit: Math.max(one.commit, other.commit) };
+}
+
+function reasonOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }
 
 function isNoRoom(error: unknown): boolean {

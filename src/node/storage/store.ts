@@ -46,6 +46,8 @@ export interface Store extends StoreReader {
   snapshot(): StoreSnapshot;
   /** No room on the disk, or the file-size limit is reached; writes wait until there is. */
   readonly full: boolean;
+  /** Bytes that were written and are not on disk yet. */
+  readonly unwrittenBytes: number;
   /** Bytes of the store on disk. */
   sizeBytes(): number;
   /** Flushes and closes. */

@@ -12,7 +12,7 @@ export const RAFT_ELECTION_BUGS: readonly Bug[] = [
     protocols: ["raft"],
     what: "a granted vote leaves before term and vote are on disk",
     file: `${RAFT}/election.ts`,
-    find: "if (granted) effects.promise(response);",
+    find: "if (granted) effects.promiseTerm(response);",
     replace: "if (granted) effects.send(response);",
   },
   {

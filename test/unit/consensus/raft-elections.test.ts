@@ -5,6 +5,8 @@ import { Driver, ELECTION_TICKS, kinds, logOf } from "./driver.ts";
 
 const heartbeat = { kind: "heartbeat", commit: 0, round: 0, heldByAll: 0 } as const;
 const askPreVote = { kind: "pre-vote", lastIndex: 9, lastTerm: 9, priority: 0 } as const;
+const kindsOf = (messages: readonly { readonly kind: string }[]): readonly string[] =>
+  messages.map(({ kind }) => kind);
 const askVote = { kind: "vote", lastIndex: 9, lastTerm: 9, transfer: false } as const;
 
 describe("elections", () => {
@@ -26,6 +28,31 @@ describe("elections", () => {
     const third = voter.receive("b", { ...askVote, term: 4 });
     expect(third.persist).toBeUndefined();
     expect(third.sendAfterPersist).toHaveLength(1);
+  });
+
+  test("where no entry can be flushed, term and vote alone decide: for a vote, and for its own", () => {
+    const voter = new Driver();
+    const append = { kind: "append", term: 1, prevIndex: 0, prevTerm: 0, commit: 0 } as const;
+    const stuck = voter.receive("b", { ...append, entries: logOf(1) });
+    const asked = voter.receive("c", { ...askVote, term: 4, transfer: true });
+    // The vote may leave with the hard state; what is promised about the entry may not.
+    expect(stuck.sendAfterHardState).toEqual([]);
+    expect(asked.sendAfterHardState).toEqual(asked.sendAfterPersist);
+    expect(asked.sendAfterHardState).toMatchObject([{ kind: "vote-response", granted: true }]);
+
+    const candidate = new Driver();
+    candidate.receive("b", { ...append, entries: logOf(1) });
+    const called = candidate.receive("b", { kind: "timeout-now", term: 1 });
+    expect(kindsOf(called.sendAfterHardState)).toEqual(["vote", "vote"]);
+    candidate.receive("b", { kind: "vote-response", term: 2, granted: true });
+    expect(candidate.status.role).toBe("candidate");
+    candidate.step({ kind: "hard-state-persisted", sequence: called.persist?.sequence ?? 0 });
+    expect(candidate.status).toMatchObject({ role: "leader", durable: 0, commit: 0 });
+    // It leads, and counts itself for nothing that it has not flushed (14).
+    candidate.accept("b", 2);
+    expect(candidate.status.commit).toBe(0);
+    candidate.accept("c", 2);
+    expect(candidate.status.commit).toBe(2);
   });
 
   test("one vote per term, also after a restart (2)", () => {
