@@ -10,6 +10,7 @@ import { Invariants } from "./invariants.ts";
 import { clockHabitsOf, diskHabitsOf, DIMENSIONS, layoutOf, type Layout } from "./layout.ts";
 import { Machine, Process, ProcessEnded } from "./machine.ts";
 import { SimulatedNetwork } from "./network.ts";
+import { ReplicaWatch } from "./replica-watch.ts";
 import { Workload } from "./workload.ts";
 import { World, type SimulationViolation } from "./world.ts";
 
@@ -29,6 +30,8 @@ export interface SimulationResult {
   readonly trace?: readonly string[];
 }
 
+/** As the host counts them. */
+const TICKS_PER_HEARTBEAT = 4;
 const LOG_BYTES_MAX = 64 << 10;
 const ELECTIONS_TO_HEAL = 10;
 const LOOK_MS = 50;
@@ -70,6 +73,7 @@ class Run {
   readonly #machines = new Map<NodeId, Machine>();
   readonly #workload: Workload;
   readonly #faults: Faults;
+  readonly #watch: ReplicaWatch;
   #isOver = false;
 
   constructor(world: World, protocol: Protocol) {
@@ -86,6 +90,12 @@ class Run {
       // It is started from a manifest that names it: that of the cluster has changed since.
       this.#machines.set(spec.id, this.#machine(spec, [...manifest.nodes, spec]));
     }
+    this.#watch = new ReplicaWatch((invariant, message) => world.violate(invariant, message), {
+      electionTicks: Math.ceil(
+        (manifest.consensus.electionTimeoutMs * TICKS_PER_HEARTBEAT) / manifest.consensus.heartbeatIntervalMs,
+      ),
+      uncommittedBytesMax: this.#layout.nodeHabits.limits.uncommittedBytesMax ?? Infinity,
+    });
     this.#workload = new Workload(world, this.#machines, 1 + world.chance.below(3));
     this.#faults = new Faults({
       world,
@@ -293,7 +303,18 @@ class Run {
         others.map((id) =>
           this.#network.isReachable(asker, id) ? this.#machines.get(id)?.core?.admin.report() : undefined,
         ),
-      onStarted: (started, log) => this.#invariants.onStarted(started, log),
+      onStarted: (started, log) => {
+        this.#invariants.onStarted(started, log);
+        const core = started.running;
+        if (core === undefined) return;
+        this.#watch.attach(spec.id, core.host.groups, {
+          // Every node routes by the map, so even an arbiter has that group's state.
+          isArbiter: (group) => group !== META_GROUP && spec.role === "arbiter",
+          claimOf: (group) => core.liveness.leaderOf(group),
+          isOnDisk: (group, index, term) =>
+            this.#machines.get(spec.id)?.disk.mirror?.holds(group, index, term) ?? false,
+        });
+      },
     });
   }
 }
