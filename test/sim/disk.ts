@@ -61,6 +61,8 @@ export class SimulatedDisk {
   isFailing = false;
   /** The next write goes to the wrong place. */
   misdirects = false;
+  /** One did. */
+  isMisdirected = false;
   readonly habits: DiskHabits;
   readonly world: World;
   readonly chance: Chance;
@@ -111,6 +113,7 @@ export class SimulatedDisk {
         if (content === undefined || !owner.isAlive) return;
         this.#names.delete(from);
         this.#names.set(to, content);
+        this.world.note(this.watch.name, `  ${from} took the place of ${to}`);
       },
       remove: (name) => {
         if (owner.isAlive) this.#names.delete(name);
@@ -144,6 +147,16 @@ export class SimulatedDisk {
     this.state = new Records();
     this.#names = new Map();
     this.#durableNames = new Map();
+  }
+
+  /** Flips a bit in some records of the applied state; false when there are none. */
+  rot(): boolean {
+    const names = this.state.all();
+    if (names.length === 0) return false;
+    for (let count = 1 + this.chance.below(3); count > 0; count -= 1) {
+      this.state.damage(this.chance.pick(names));
+    }
+    return true;
   }
 
   /** Flips a bit of some whole frame of the log. False when there is none yet. */
@@ -220,9 +233,14 @@ class SimulatedFile implements LogFile {
   settle(bytes: Buffer, position: number): void {
     const disk = this.#disk;
     disk.world.mix(bytes);
+    if (disk.world.isTraced) {
+      const what = bytes[0] === 0 ? "zeros ahead" : "a frame";
+      disk.world.note(disk.watch.name, `  wrote ${what}: ${bytes.length} bytes at ${position}`);
+    }
     const whole = this.#content.frames;
     if (disk.misdirects && whole.length > 2 && bytes[0] !== 0) {
       disk.misdirects = false;
+      disk.isMisdirected = true;
       const { start } = whole[disk.chance.below(whole.length - 1)] ?? { start: 0 };
       this.#put(bytes.subarray(0, Math.min(bytes.length, position - start)), start);
       disk.world.say(disk.watch.name, `a write of ${bytes.length} bytes for ${position} went to ${start}`);
@@ -284,6 +302,7 @@ class SimulatedFile implements LogFile {
     const disk = this.#disk;
     if (disk.isFailing) return systemError("EIO");
     if (!disk.isFull || position + bytes.length <= this.#content.size) return undefined;
+    disk.world.note(disk.watch.name, `  no room for ${bytes.length} bytes at ${position}`);
     // Part of it found room.
     this.#put(bytes.subarray(0, disk.chance.below(bytes.length)), position);
     return systemError("ENOSPC");

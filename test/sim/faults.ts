@@ -20,11 +20,15 @@ export class Faults {
   readonly #network: SimulatedNetwork;
   readonly #machines: ReadonlyMap<NodeId, Machine>;
   readonly #layout: Layout;
+  readonly #hasMet: (a: NodeId, b: NodeId) => boolean;
   readonly #kinds: readonly Fault[];
   readonly #spares: Machine[];
   readonly #pauseMsMean: number;
+  /** Whom an admin asked for something and was not answered by yet. */
+  readonly #asked = new Set<{ readonly process: Machine["process"] }>();
   #isOver = false;
   #hasLost = false;
+  readonly #rotting: NodeId;
 
   constructor(parts: {
     readonly world: World;
@@ -32,12 +36,14 @@ export class Faults {
     readonly machines: ReadonlyMap<NodeId, Machine>;
     readonly spares: readonly Machine[];
     readonly layout: Layout;
+    readonly hasMet: (a: NodeId, b: NodeId) => boolean;
   }) {
     this.#world = parts.world;
     this.#chance = parts.world.chance.fork("faults");
     this.#network = parts.network;
     this.#machines = parts.machines;
     this.#layout = parts.layout;
+    this.#hasMet = parts.hasMet;
     this.#spares = [...parts.spares];
     const chance = this.#chance;
     const all: readonly (readonly [string, Fault])[] = [
@@ -59,15 +65,22 @@ export class Faults {
       ["transfer", () => this.#transfer()],
       ["members", () => this.#changeMembers()],
       ["loss", () => this.#lose()],
+      ["rot", () => this.#rot()],
     ];
     const chosen = all.filter(() => chance.hits(0.45));
     this.#kinds = chosen.map(([, fault]) => fault);
+    this.#rotting = chance.pick([...parts.machines.keys()]);
     this.#pauseMsMean = chance.pick([150, 400, 1200]);
     const names = [...new Set(chosen.map(([name]) => name))];
     this.#world.say(
       "faults",
       names.length === 0 ? "none" : `${names.join(", ")}, every ${this.#pauseMsMean} ms`,
     );
+  }
+
+  /** Questions of an admin that somebody still works on. */
+  get open(): number {
+    return [...this.#asked].filter(({ process }) => process?.isAlive === true).length;
   }
 
   start(): void {
@@ -271,7 +284,7 @@ export class Faults {
     };
   }
 
-  #asked(
+  #follow(
     machine: Machine,
     words: string,
     work: Promise<unknown>,
@@ -279,13 +292,17 @@ export class Faults {
   ): void {
     const { process } = machine;
     this.#world.say(machine.id, `is asked: ${words}`);
+    const asked = { process };
+    this.#asked.add(asked);
     work.then(
       () => {
+        this.#asked.delete(asked);
         if (process?.isAlive !== true) return;
         this.#world.say(machine.id, `${words}: done`);
         onDone();
       },
       (error: unknown) => {
+        this.#asked.delete(asked);
         if (process?.isAlive !== true) return;
         this.#world.say(machine.id, `${words}: ${error instanceof Error ? error.message : String(error)}`);
       },
@@ -303,7 +320,7 @@ export class Faults {
       group === META_GROUP ? map.metaVoters : (map.shards.find(({ id }) => id === group)?.replicas ?? []);
     const to = this.#chance.hits(0.5) && members.length > 0 ? this.#chance.pick(members) : undefined;
     const work = core.admin.transfer({ group, ...(to === undefined ? {} : { to }) }, this.#context(machine));
-    this.#asked(machine, `hand ${group} over${to === undefined ? "" : ` to ${to}`}`, work);
+    this.#follow(machine, `hand ${group} over${to === undefined ? "" : ` to ${to}`}`, work);
   }
 
   #changeMembers(): void {
@@ -318,31 +335,56 @@ export class Faults {
         { id, address, role, zone, weight, draining: false },
         this.#context(machine),
       );
-      this.#asked(machine, `let ${id} join`, work, () => void this.#spares.shift());
+      this.#follow(machine, `let ${id} join`, work, () => void this.#spares.shift());
       return;
     }
     const map = core.map();
+    // With one machine gone for good, whoever else leaves may take a quorum along.
+    const gone = [...this.#machines.values()].find(({ loss, hasLeft }) => loss !== undefined && !hasLeft);
     // It has not been told yet who is in the cluster.
     if (map.nodes.length === 0) return;
-    const leaving = this.#chance.pick(map.nodes);
-    // Whoever is down for good goes first.
-    const lost = map.nodes.find(({ id }) => this.#machines.get(id)?.loss !== undefined) ?? leaving;
-    const work = core.admin.leave(lost.id, this.#context(machine));
-    this.#asked(machine, `let ${lost.id} leave`, work, () => {
-      const gone = this.#machines.get(lost.id);
-      if (gone === undefined) return;
-      gone.hasLeft = true;
-      gone.crash("it left");
+    const leaving = gone ?? this.#machines.get(this.#chance.pick(map.nodes).id);
+    if (leaving === undefined || !map.nodes.some(({ id }) => id === leaving.id)) return;
+    const work = core.admin.leave(leaving.id, this.#context(machine));
+    this.#follow(machine, `let ${leaving.id} leave`, work, () => {
+      leaving.hasLeft = true;
+      leaving.crash("it left");
     });
+  }
+
+  /** Bits of the applied state of one machine flip, always the same: the others keep good copies. */
+  #rot(): void {
+    const machine = this.#machines.get(this.#rotting);
+    if (machine === undefined || machine.loss !== undefined || !this.#layout.canRot) return;
+    // A lost copy and a rotten one may be all there are.
+    if (this.#hasLost) return;
+    this.#hasLost = true;
+    this.#crashAndRestart(machine, "bits of its state flip");
+    machine.disk.rot();
+  }
+
+  /** Whether every group, as any replica of it sees itself, keeps a quorum and its data without the machine. */
+  #canSpare(id: NodeId): boolean {
+    for (const machine of this.#machines.values()) {
+      for (const { replica } of machine.core?.host.groups.values() ?? []) {
+        const { voters, outgoing, arbiters } = replica.status().membership;
+        const left = voters.filter((voter) => voter !== id);
+        if (outgoing.length > 0 || 2 * left.length <= voters.length) return false;
+        if (left.every((voter) => arbiters.includes(voter))) return false;
+      }
+    }
+    return true;
   }
 
   /** One machine loses its data, or some of it, for good. */
   #lose(): void {
     if (this.#hasLost || !this.#layout.canLoseOne) return;
     const machine = this.#anyUp();
-    // Peers must have met it, or they could not know that it lost its data.
-    const everybodyMet = this.#up().length === this.#machines.size && this.#world.nowMs > 3000;
-    if (machine === undefined || !everybodyMet) return;
+    // Whoever has not met it could not know that it lost its data.
+    const members = machine?.core?.map().nodes.map(({ id }) => id) ?? [];
+    if (machine === undefined || !members.includes(machine.id)) return;
+    if (!members.every((id) => id === machine.id || this.#hasMet(machine.id, id))) return;
+    if (this.open > 0 || !this.#canSpare(machine.id)) return;
     this.#hasLost = true;
     const choice = this.#chance.next();
     if (choice < 0.4) {
@@ -354,12 +396,8 @@ export class Faults {
     } else {
       machine.disk.misdirects = true;
       this.#after(500, () => {
-        if (machine.disk.misdirects) {
-          machine.disk.misdirects = false;
-          return;
-        }
-        machine.loss = "damaged";
-        machine.crash("after a misdirected write");
+        machine.disk.misdirects = false;
+        if (machine.disk.isMisdirected) this.#crashAndRestart(machine, "after a misdirected write");
       });
       return;
     }

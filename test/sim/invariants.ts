@@ -2,7 +2,7 @@
 // their status, their logs in memory, the bytes that reached their disks, the messages that they send. Each
 // invariant has a name that a violation reports; RELIABILITY's numbers are in the comments.
 
-import { hasQuorum } from "./quorums.ts";
+import { hasQuorum } from "../../src/consensus/quorum-math.ts";
 import { decodeMembership, sameNodes } from "../../src/consensus/membership.ts";
 import type { Entry, Membership, Message, ReplicaStatus } from "../../src/consensus/seam.ts";
 import { META_GROUP, type GroupId, type NodeId } from "../../src/model/ids.ts";
@@ -18,6 +18,8 @@ import type { World } from "./world.ts";
 interface Fact {
   readonly term: number;
   readonly digest: number;
+  /** In whose reign it was committed: a leader of an earlier term, elected late, need not have it. */
+  readonly reign: number;
 }
 
 /** What was ever true of a group. */
@@ -42,6 +44,8 @@ export interface InvariantLimits {
   readonly logBytesMax: number;
 }
 
+const MET_MS = 200;
+
 export class Invariants {
   readonly #world: World;
   readonly #machines: ReadonlyMap<NodeId, Machine>;
@@ -49,6 +53,7 @@ export class Invariants {
   readonly #groups = new Map<GroupId, GroupHistory>();
   readonly #sights = new WeakMap<Process, Map<GroupId, Sight>>();
   readonly #maps = new Map<number, string>();
+  readonly #met = new Map<string, number>();
   readonly #mapSeen = new WeakMap<Process, ShardMap>();
 
   constructor(world: World, machines: ReadonlyMap<NodeId, Machine>, limits: InvariantLimits) {
@@ -91,7 +96,8 @@ export class Invariants {
   /** Looks at a process after one of its events. */
   look(process: Process): void {
     const core = process.running;
-    if (core === undefined) return;
+    // A node that lost its data and finds nobody begins a cluster that nobody joins.
+    if (core === undefined || this.#machines.get(process.name)?.loss === "wiped") return;
     this.#lookAtMap(process, core);
     let sights = this.#sights.get(process);
     if (sights === undefined) {
@@ -114,7 +120,10 @@ export class Invariants {
     if (this.#world.isTraced && !QUIET.has(message.kind)) {
       this.#world.note(from, `  to ${to}, ${group}: ${wordsOfMessage(message)}`);
     }
-    const mirror = this.#machines.get(from)?.disk.mirror;
+    const machine = this.#machines.get(from);
+    const mirror = machine?.disk.mirror;
+    // A replica that was moved away promises nothing any more; what it said before it went may still leave.
+    if (mirror?.groups.has(group) !== true && machine?.process?.log?.groups.has(group) !== true) return;
     switch (message.kind) {
       case "vote-response": {
         if (Reflect.get(message, "granted") !== true) return;
@@ -139,6 +148,28 @@ export class Invariants {
       }
       default:
     }
+  }
+
+  /** A node that lost its data is no member under its old id (Raft 38), for all who had met it. */
+  onLinked(a: NodeId, b: NodeId): void {
+    for (const [one, other] of [
+      [a, b],
+      [b, a],
+    ] as const) {
+      const isWiped = this.#machines.get(one)?.loss === "wiped";
+      this.#world.must(
+        !isWiped || !this.hasMet(one, other),
+        "wiped-is-refused",
+        () => `${other} let ${one} in, whose data is gone`,
+      );
+      if (!isWiped) this.#met.set(`${one} ${other}`, this.#world.nowMs);
+    }
+  }
+
+  /** Long enough ago for both to have it on disk. */
+  hasMet(a: NodeId, b: NodeId): boolean {
+    const atMs = this.#met.get(`${a} ${b}`);
+    return atMs !== undefined && this.#world.nowMs - atMs > MET_MS;
   }
 
   /** Indexes up to which each group is committed, as anybody has seen. */
@@ -308,15 +339,10 @@ export class Invariants {
     );
     history.leaders.set(status.term, name);
     const replica = core.host.groups.get(group)?.replica;
-    this.#world.must(
-      status.last >= history.committedTo,
-      "leader-complete",
-      () => `${name} leads ${group} up to ${status.last}, and ${history.committedTo} is committed`,
-    );
     for (let index = status.first; index <= history.committedTo; index += 1) {
       const entry = replica?.entry(index);
       const fact = history.committed.get(index);
-      if (fact === undefined || entry?.term === fact.term) continue;
+      if (fact === undefined || entry?.term === fact.term || fact.reign >= status.term) continue;
       this.#world.violate(
         "leader-complete",
         `${name} leads ${group} in term ${status.term} without the committed entry ${index} of term ${fact.term}`,
@@ -341,7 +367,7 @@ export class Invariants {
     for (let index = from; index <= status.commit; index += 1) {
       const entry = replica.entry(index);
       if (entry === undefined) continue;
-      const fact = { term: entry.term, digest: digestOf(entry) };
+      const fact = { term: entry.term, digest: digestOf(entry), reign: status.term };
       const known = history.committed.get(index);
       if (known !== undefined) {
         this.#world.must(
@@ -367,7 +393,7 @@ export class Invariants {
       const leading = other.core?.host.groups.get(group)?.replica;
       if (leading === undefined || leading === replica || last === undefined) continue;
       const theirs = leading.status();
-      if (theirs.role !== "leader" || theirs.term <= last.term || theirs.first > last.index) continue;
+      if (theirs.role !== "leader" || theirs.term <= status.term || theirs.first > last.index) continue;
       this.#world.must(
         leading.entry(last.index)?.term === last.term,
         "leader-complete",

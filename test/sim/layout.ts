@@ -45,6 +45,8 @@ export interface Layout {
   readonly nodeHabits: NodeHabits;
   /** A replica can be lost for good, and every group keeps a quorum and a copy. */
   readonly canLoseOne: boolean;
+  /** There are other copies of what one machine holds. */
+  readonly canRot: boolean;
 }
 
 export function layoutOf(chance: Chance, protocol: Protocol): Layout {
@@ -98,6 +100,7 @@ export function layoutOf(chance: Chance, protocol: Protocol): Layout {
       rewriteBytesMin: chance.pick([4096, 16_384, 1 << 20]),
       aheadBytes: chance.pick([1024, 8192]),
     },
+    canRot: shape.copies >= 2,
     canLoseOne: shape.copies + arbiters >= 3 && shape.copies >= 2,
   };
 }

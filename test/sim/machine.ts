@@ -73,7 +73,10 @@ export interface MachineOptions {
   readonly diskWatch: DiskWatch;
   /** What the nodes of its manifest that it can reach say of themselves. */
   readonly reports: (asker: NodeId, others: readonly NodeId[]) => readonly (NodeReport | undefined)[];
+  /** Before it opens its replicas. */
+  readonly onMade: (id: NodeId, core: NodeCore) => void;
   readonly onStarted: (process: Process, log: LogStore) => void;
+  readonly onEnded: (id: NodeId) => void;
 }
 
 export class Machine {
@@ -129,6 +132,7 @@ export class Machine {
     this.process.isAlive = false;
     this.disk.cut();
     network.ended(this.id);
+    this.#options.onEnded(this.id);
     world.say(this.id, `crashes (${why})`);
   }
 
@@ -207,6 +211,7 @@ export class Machine {
       pid: 1,
       limits: nodeHabits.limits,
     });
+    this.#options.onMade(this.id, core);
     await core.open(start?.map, start?.founder === true);
     if (!process.isAlive) return;
     process.core = core;
@@ -221,6 +226,8 @@ export class Machine {
     const { world } = this.#options;
     if (!process.isAlive || error instanceof ProcessEnded) return;
     this.crash("it could not start");
+    // A rewrite of the log may have taken the damage away meanwhile.
+    if (this.disk.isMisdirected && error instanceof StoreCorruptError) this.loss = "damaged";
     const expected =
       (this.loss === "damaged" && error instanceof StoreCorruptError) ||
       (this.loss === "wiped" && error instanceof Mem0ctlError && error.code === "data-lost");

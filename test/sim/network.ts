@@ -62,24 +62,26 @@ class Path {
   stalled: (() => void)[] = [];
 }
 
+export interface NetworkWatch {
+  /** Told of every message before it leaves. */
+  onSend(from: NodeId, to: NodeId, group: GroupId, message: Message): void;
+  /** Two nodes took each other for what they say they are. */
+  onLinked(a: NodeId, b: NodeId): void;
+}
+
 export class SimulatedNetwork {
   weather: Weather = { ...CALM };
   readonly world: World;
   readonly chance: Chance;
-  /** Told of every message before it leaves. */
-  readonly onSend: (from: NodeId, to: NodeId, group: GroupId, message: Message) => void;
+  readonly watch: NetworkWatch;
   readonly #paths = new Map<string, Path>();
   readonly #ports = new Map<NodeId, Port>();
   #linkNumber = 0;
 
-  constructor(
-    world: World,
-    chance: Chance,
-    onSend: (from: NodeId, to: NodeId, group: GroupId, message: Message) => void,
-  ) {
+  constructor(world: World, chance: Chance, watch: NetworkWatch) {
     this.world = world;
     this.chance = chance;
-    this.onSend = onSend;
+    this.watch = watch;
   }
 
   path(from: NodeId, to: NodeId): Path {
@@ -180,6 +182,7 @@ export class SimulatedNetwork {
       other.unlink(a, `refused: ${refusal}`);
       return;
     }
+    this.watch.onLinked(a, b);
     this.#linkNumber += 1;
     one.link(other, this.#linkNumber);
     other.link(one, this.#linkNumber);
@@ -335,7 +338,7 @@ export class Port implements Network {
   send(to: NodeId, group: GroupId, message: Message): void {
     const link = this.#links.get(to);
     if (link === undefined || !this.owner.isAlive) return;
-    this.#network.onSend(this.id, to, group, message);
+    this.#network.watch.onSend(this.id, to, group, message);
     link.messages.push([group, message]);
   }
 

@@ -19,20 +19,6 @@ interface WatchedGroup {
   readonly replica: Replica;
 }
 
-export interface LeaderClaim {
-  readonly leader: NodeId | null;
-  readonly term: number;
-}
-
-/** What a node knows of its groups besides their replicas. */
-export interface NodeKnowledge {
-  isArbiter(group: GroupId): boolean;
-  /** Who leads the group, as the node has heard. */
-  claimOf(group: GroupId): LeaderClaim;
-  /** Whether the entry is on the node's disk, whatever the node thinks. */
-  isOnDisk(group: GroupId, index: number, term: number): boolean;
-}
-
 /** What all replicas of a group have shown together. */
 interface Group {
   readonly replicas: Map<NodeId, Watched>;
@@ -41,7 +27,6 @@ interface Group {
   readonly memberships: { readonly index: number; readonly membership: Membership }[];
   /** Whom a voter's delivered vote of a term was for. */
   readonly votes: Map<string, NodeId>;
-  readonly leaders: Map<number, NodeId>;
 }
 
 /** A running replica. */
@@ -51,27 +36,19 @@ interface Watched {
   readonly name: string;
   readonly replica: Replica;
   readonly isArbiter: boolean;
-  readonly claim: () => LeaderClaim;
-  readonly isOnDisk: (index: number, term: number) => boolean;
   status: ReplicaStatus;
   ticks: number;
   /** The tick in which something of a peer came last. */
   readonly heard: Map<NodeId, number>;
   leadsSinceTick: number;
   leaderHeardTick: number;
-  /** The tick in which it last heard its leader, or voted: it waits from there on. */
-  timerTick: number;
   readonly readFloors: Map<number, number>;
 }
-
-/** As many campaigns of one run tell chance from none. */
-const WAITS_MIN = 10;
 
 export class ReplicaWatch {
   readonly #violate: (invariant: string, message: string) => void;
   readonly #limits: WatchLimits;
   readonly #groups = new Map<GroupId, Group>();
-  readonly #waits: number[] = [];
 
   constructor(violate: (invariant: string, message: string) => void, limits: WatchLimits) {
     this.#violate = violate;
@@ -79,13 +56,13 @@ export class ReplicaWatch {
   }
 
   /** Watches the groups that a node's host has and will have. */
-  attach(node: NodeId, groups: Map<GroupId, WatchedGroup>, knowledge: NodeKnowledge): void {
+  attach(node: NodeId, groups: Map<GroupId, WatchedGroup>, isArbiter: (group: GroupId) => boolean): void {
     const set = groups.set.bind(groups);
     groups.set = (id, group) => {
-      this.watch(node, group, knowledge);
+      this.watch(node, group, isArbiter(id));
       return set(id, group);
     };
-    for (const group of groups.values()) this.watch(node, group, knowledge);
+    for (const group of groups.values()) this.watch(node, group, isArbiter(group.id));
   }
 
   /** Its process is gone. */
@@ -93,7 +70,7 @@ export class ReplicaWatch {
     for (const group of this.#groups.values()) group.replicas.delete(node);
   }
 
-  watch(node: NodeId, { id, replica }: WatchedGroup, knowledge: NodeKnowledge): void {
+  watch(node: NodeId, { id, replica }: WatchedGroup, isArbiter: boolean): void {
     const group = this.#group(id);
     const status = replica.status();
     const watched: Watched = {
@@ -101,19 +78,15 @@ export class ReplicaWatch {
       group,
       name: `${node} in ${id}`,
       replica,
-      isArbiter: knowledge.isArbiter(id),
-      claim: () => knowledge.claimOf(id),
-      isOnDisk: (index, term) => knowledge.isOnDisk(id, index, term),
+      isArbiter,
       status,
       ticks: 0,
       heard: new Map(),
       leadsSinceTick: 0,
       leaderHeardTick: Number.NEGATIVE_INFINITY,
-      timerTick: 0,
       readFloors: new Map(),
     };
     group.replicas.set(node, watched);
-    this.#judgeVote(watched);
     const base = replica.snapshotAt(status.first - 1);
     if (base !== undefined && base.membership.voters.length > 0 && group.memberships.length === 0) {
       group.memberships.push({ index: base.index, membership: base.membership });
@@ -132,7 +105,7 @@ export class ReplicaWatch {
   #group(id: GroupId): Group {
     let group = this.#groups.get(id);
     if (group === undefined) {
-      group = { replicas: new Map(), commitMax: 0, memberships: [], votes: new Map(), leaders: new Map() };
+      group = { replicas: new Map(), commitMax: 0, memberships: [], votes: new Map() };
       this.#groups.set(id, group);
     }
     return group;
@@ -162,9 +135,6 @@ export class ReplicaWatch {
     const after = watched.replica.status();
     watched.status = after;
     this.#judgePositions(watched, before, after);
-    if (after.vote !== before.vote) this.#judgeVote(watched);
-    this.#judgeLeaders(watched, input);
-    this.#judgeProof(watched, before, input, effects);
     this.#judgeRole(watched, before, input);
     if (effects.accepted.length > 0) this.#judgeBounds(watched, before);
     this.#judgeReads(watched, effects);
@@ -188,102 +158,11 @@ export class ReplicaWatch {
       "applied-commit-last",
       () => `${name}: applied ${applied}, commit ${commit}, durable ${durable}, last ${last}`,
     );
-    this.#must(
-      before.term !== term || before.vote === "" || before.vote === after.vote,
-      "one-vote-per-term",
-      () => `${name}: voted for ${before.vote} and for ${after.vote} in term ${term}`,
-    );
     if (before.term !== term || before.role !== "leader" || after.role !== "leader") return;
     for (const { node, match } of after.progress) {
       const known = before.progress.find((one) => one.node === node)?.match ?? 0;
       this.#must(match >= known, "match-only-grows", () => `${name}: ${node} from ${known} to ${match}`);
     }
-  }
-
-  /** One leader per term; and nobody is said to lead a term that it did not win (claims travel with every beat). */
-  #judgeLeaders({ name, node, group, status, claim }: Watched, input: Input): void {
-    if (status.role === "leader") {
-      const known = group.leaders.get(status.term) ?? node;
-      group.leaders.set(status.term, known);
-      this.#must(
-        known === node,
-        "one-leader-per-term",
-        () => `${known} and ${name} both lead term ${status.term}`,
-      );
-    }
-    if (input.kind !== "tick") return;
-    const { leader, term } = claim();
-    this.#must(
-      leader === null || group.leaders.get(term) === leader,
-      "claims-are-true",
-      () =>
-        `${name} has heard that ${leader} leads in term ${term}; ${group.leaders.get(term) ?? "nobody"} does`,
-    );
-  }
-
-  /** What a step rests on: flushed entries, entries of the leader's own term, answers of this term, longer logs. */
-  #judgeProof(watched: Watched, before: ReplicaStatus, input: Input, effects: Effects): void {
-    const { name, status, replica } = watched;
-    const durableTerm = replica.entry(status.durable)?.term;
-    if (input.kind === "persisted" && status.durable > before.durable && durableTerm !== undefined) {
-      this.#must(
-        watched.isOnDisk(status.durable, durableTerm),
-        "durable-is-on-disk",
-        () => `${name} counts ${status.durable} as flushed, which is not on its disk`,
-      );
-    }
-    const leads = before.role === "leader" && status.role === "leader" && before.term === status.term;
-    const newest = replica.entry(status.commit)?.term;
-    this.#must(
-      !leads || status.commit === before.commit || newest === undefined || newest === status.term,
-      "commits-own-term",
-      () => `${name} commits up to an entry of term ${newest} in term ${status.term}`,
-    );
-    if (input.kind !== "message" || !isRaftMessage(input.message)) return;
-    const { message } = input;
-    const isAnswer = message.kind === "append-accepted" || message.kind === "vote-response";
-    if (isAnswer && message.term < before.term) {
-      const matches = (one: ReplicaStatus): string => one.progress.map(({ match }) => match).join(" ");
-      this.#must(
-        before.role === status.role && matches(before) === matches(status),
-        "old-answers-are-ignored",
-        () => `${name}: an answer of term ${message.term} counts in term ${before.term}`,
-      );
-    }
-    if (message.kind !== "vote") return;
-    const grants = effects.sendAfterPersist.some(
-      (one) => isRaftMessage(one) && one.kind === "vote-response" && one.granted,
-    );
-    const lastTerm = replica.snapshotAt(before.last)?.term ?? replica.entry(before.last)?.term ?? 0;
-    this.#must(
-      !grants ||
-        message.lastTerm > lastTerm ||
-        (message.lastTerm === lastTerm && message.lastIndex >= before.last),
-      "vote-for-a-log-as-new",
-      () =>
-        `${name} votes for ${message.from}, whose log ends at ${message.lastIndex}/${message.lastTerm}, with its own at ${before.last}/${lastTerm}`,
-    );
-  }
-
-  /** A vote that was given, and has arrived, is remembered for as long as its term lasts. */
-  #judgeVote({ name, node, group, status }: Watched): void {
-    const given = group.votes.get(`${node}@${status.term}`);
-    this.#must(
-      given === undefined || given === status.vote,
-      "vote-remembered",
-      () => `${name} voted for ${given} in term ${status.term} and now says ${status.vote || "nobody"}`,
-    );
-  }
-
-  /** Whoever hears nothing waits a random time before it campaigns: waits of a whole run are not all the same. */
-  #judgeWait({ name, ticks, timerTick }: Watched): void {
-    this.#waits.push(ticks - timerTick);
-    if (this.#waits.length < WAITS_MIN) return;
-    this.#must(
-      this.#waits.some((wait) => wait !== this.#waits[0]),
-      "timeouts-are-random",
-      () => `${name}: ${this.#waits.length} campaigns began after ${this.#waits[0]} ticks each`,
-    );
   }
 
   #judgeRole(watched: Watched, before: ReplicaStatus, input: Input): void {
@@ -295,8 +174,6 @@ export class ReplicaWatch {
       const votes = isVoter(status.membership, node) || (committed !== undefined && isVoter(committed, node));
       const applies = status.applied < status.commit;
       this.#must(votes || applies, "learners-do-not-campaign", () => `${name} campaigns as a learner`);
-      if (input.kind === "tick" && before.leader !== "" && watched.leaderHeardTick >= 0)
-        this.#judgeWait(watched);
     }
     if (input.kind === "tick" && status.role === "leader") {
       const since = Math.max(watched.leadsSinceTick, ticks - 3 * electionTicks);
@@ -332,9 +209,7 @@ export class ReplicaWatch {
     const isLeaders = message.kind === "append" || message.kind === "heartbeat";
     if (isLeaders && status.leader === message.from && message.term === status.term) {
       watched.leaderHeardTick = ticks;
-      watched.timerTick = ticks;
     }
-    if (message.kind === "vote" && status.vote === message.from) watched.timerTick = ticks;
   }
 
   #judgeBounds({ name, status, replica }: Watched, before: ReplicaStatus): void {

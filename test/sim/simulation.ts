@@ -33,6 +33,10 @@ export interface SimulationResult {
 /** As the host counts them. */
 const TICKS_PER_HEARTBEAT = 4;
 const LOG_BYTES_MAX = 64 << 10;
+const STORM_MS_MIN = 5000;
+const STORM_MS_MAX = 10_000;
+/** No deadline is longer. */
+const REQUESTS_MS_MAX = 7500;
 const ELECTIONS_TO_HEAL = 10;
 const LOOK_MS = 50;
 /** A run that comes to no end by itself. */
@@ -51,10 +55,14 @@ export async function simulate({
     world.violate("no-unhandled-rejection", why);
   };
   process.on("unhandledRejection", onRejection);
+  // Refusals are part of the day here, and nobody reads where they were made.
+  const { stackTraceLimit } = Error;
+  if (!trace) Error.stackTraceLimit = 2;
   try {
     await new Run(world, protocol).run();
   } finally {
     process.off("unhandledRejection", onRejection);
+    Error.stackTraceLimit = stackTraceLimit;
   }
   return {
     events: world.timeline.events,
@@ -70,10 +78,10 @@ class Run {
   readonly #layout: Layout;
   readonly #network: SimulatedNetwork;
   readonly #invariants: Invariants;
+  readonly #watch: ReplicaWatch;
   readonly #machines = new Map<NodeId, Machine>();
   readonly #workload: Workload;
   readonly #faults: Faults;
-  readonly #watch: ReplicaWatch;
   #isOver = false;
 
   constructor(world: World, protocol: Protocol) {
@@ -82,20 +90,20 @@ class Run {
     const { manifest, spares, name } = this.#layout;
     world.say("cluster", `${protocol}: ${name}, election timeout ${manifest.consensus.electionTimeoutMs} ms`);
     this.#invariants = new Invariants(world, this.#machines, { logBytesMax: LOG_BYTES_MAX });
-    this.#network = new SimulatedNetwork(world, world.chance.fork("network"), (from, to, group, message) => {
-      this.#invariants.onSend(from, to, group, message);
+    const { heartbeatIntervalMs, electionTimeoutMs } = manifest.consensus;
+    this.#watch = new ReplicaWatch((invariant, message) => world.violate(invariant, message), {
+      electionTicks: Math.ceil((electionTimeoutMs * TICKS_PER_HEARTBEAT) / heartbeatIntervalMs),
+      uncommittedBytesMax: this.#layout.nodeHabits.limits.uncommittedBytesMax ?? Infinity,
+    });
+    this.#network = new SimulatedNetwork(world, world.chance.fork("network"), {
+      onSend: (from, to, group, message) => this.#invariants.onSend(from, to, group, message),
+      onLinked: (a, b) => this.#invariants.onLinked(a, b),
     });
     for (const spec of manifest.nodes) this.#machines.set(spec.id, this.#machine(spec, manifest.nodes));
     for (const spec of spares) {
       // It is started from a manifest that names it: that of the cluster has changed since.
       this.#machines.set(spec.id, this.#machine(spec, [...manifest.nodes, spec]));
     }
-    this.#watch = new ReplicaWatch((invariant, message) => world.violate(invariant, message), {
-      electionTicks: Math.ceil(
-        (manifest.consensus.electionTimeoutMs * TICKS_PER_HEARTBEAT) / manifest.consensus.heartbeatIntervalMs,
-      ),
-      uncommittedBytesMax: this.#layout.nodeHabits.limits.uncommittedBytesMax ?? Infinity,
-    });
     this.#workload = new Workload(world, this.#machines, 1 + world.chance.below(3));
     this.#faults = new Faults({
       world,
@@ -103,6 +111,7 @@ class Run {
       machines: this.#machines,
       spares: spares.flatMap(({ id }) => this.#machines.get(id) ?? []),
       layout: this.#layout,
+      hasMet: (a, b) => this.#invariants.hasMet(a, b),
     });
   }
 
@@ -114,7 +123,7 @@ class Run {
     }
     timeline.plan(500, () => this.#workload.start(1 + chance.below(4)));
     timeline.plan(chance.pick([0, 1500]), () => this.#faults.start());
-    timeline.plan(chance.between(6000, 12_000), () => this.#heal());
+    timeline.plan(chance.between(STORM_MS_MIN, STORM_MS_MAX), () => this.#heal());
     await timeline.run({
       onSettled: (owner) => {
         if (owner instanceof Process && owner.isAlive) this.#invariants.look(owner);
@@ -142,8 +151,8 @@ class Run {
       () => {
         this.#await(
           "requests-end",
-          5000,
-          () => (this.#workload.open === 0 ? [] : ["some requests"]),
+          REQUESTS_MS_MAX,
+          () => (this.#workload.open + this.#faults.open === 0 ? [] : ["some requests"]),
           () => {
             this.#useEveryNode();
           },
@@ -156,11 +165,12 @@ class Run {
   #useEveryNode(): void {
     let open = 0;
     const workload = this.#workload;
+    const [readsAll] = this.#serving();
     for (const machine of this.#serving()) {
-      for (const request of [
-        workload.put([world0(workload)]),
-        ...workload.keys.map((key) => workload.read(key)),
-      ]) {
+      // One of them reads everything, so that the history has an end for every key.
+      const keys = machine === readsAll ? workload.keys : workload.keys.slice(0, 2);
+      const requests = [workload.put(workload.keys.slice(0, 1)), ...keys.map((key) => workload.read(key))];
+      for (const request of requests) {
         open += 1;
         workload.ask(`final-${machine.id}`, machine, request, 5000, (outcome, error) => {
           open -= 1;
@@ -233,6 +243,9 @@ class Run {
   #leaderless(): string[] {
     const down = this.#serving().filter((machine) => machine.core === undefined);
     if (down.length > 0) return down.map((machine) => `${machine.id} does not run`);
+    const epoch = this.#map()?.epoch ?? 0;
+    const behind = this.#serving().filter((machine) => machine.core?.map().epoch !== epoch);
+    if (behind.length > 0) return behind.map((machine) => `${machine.id} does not know epoch ${epoch}`);
     const refusing = this.#serving().filter((machine) => machine.core?.host.writeRefusal !== null);
     if (refusing.length > 0) return refusing.map((machine) => `${machine.id} refuses writes`);
     return this.#groups()
@@ -303,24 +316,12 @@ class Run {
         others.map((id) =>
           this.#network.isReachable(asker, id) ? this.#machines.get(id)?.core?.admin.report() : undefined,
         ),
-      onStarted: (started, log) => {
-        this.#invariants.onStarted(started, log);
-        const core = started.running;
-        if (core === undefined) return;
-        this.#watch.attach(spec.id, core.host.groups, {
-          // Every node routes by the map, so even an arbiter has that group's state.
-          isArbiter: (group) => group !== META_GROUP && spec.role === "arbiter",
-          claimOf: (group) => core.liveness.leaderOf(group),
-          isOnDisk: (group, index, term) =>
-            this.#machines.get(spec.id)?.disk.mirror?.holds(group, index, term) ?? false,
-        });
+      onMade: (id, core) => {
+        if (this.#machines.get(id)?.loss === "wiped") return;
+        this.#watch.attach(id, core.host.groups, (group) => group !== META_GROUP && spec.role === "arbiter");
       },
+      onStarted: (started, log) => this.#invariants.onStarted(started, log),
+      onEnded: (id) => this.#watch.gone(id),
     });
   }
-}
-
-function world0(workload: Workload) {
-  const [first] = workload.keys;
-  if (first === undefined) throw new Error("there are keys");
-  return first;
 }

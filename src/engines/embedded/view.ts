@@ -50,15 +50,14 @@ export function buildView(manifest: Manifest, answers: readonly NodeAnswer[]): E
   const members = membersOf(manifest, shown);
   const states = new Map(members.map((node) => [node.id, stateOf(node, manifest, reports)]));
   const leaderOf = (group: GroupId): Leadership => findLeader(group, reports, states, errors);
-  const protocol = protocolOf(manifest, reports);
-  const levels = protocol === "quorum" ? levelsOf(manifest) : undefined;
+  const hasLeaders = protocolOf(manifest, reports) !== "quorum";
   const shards = shown.shards.map((slice) =>
-    levels === undefined
+    hasLeaders
       ? shardView(slice, shown, leaderOf(slice.id), reports, states, errors)
       : leaderlessShard(slice, sliceLabel(slice, shown.strategy), {
           answers: copyAnswers(slice.id, reports),
           isGone: (node) => isGone(node, states, errors),
-          levels,
+          isUp: (node) => isUp(states.get(node)),
         }),
   );
   const meta = leaderOf(META_GROUP);
@@ -72,7 +71,7 @@ export function buildView(manifest: Manifest, answers: readonly NodeAnswer[]): E
     kind: "ClusterStatus",
     cluster: manifest.name,
     engine: manifest.engine,
-    protocol,
+    protocol: protocolOf(manifest, reports),
     sharding: shown.strategy,
     leader: meta.leader,
     term: meta.term,
@@ -81,7 +80,7 @@ export function buildView(manifest: Manifest, answers: readonly NodeAnswer[]): E
     healthyNodes: nodes.filter(({ state }) => state === "up" || state === "draining").length,
     totalShards: shards.length,
     copies: manifest.replication.replicas + 1,
-    ...(levels === undefined ? {} : { levels }),
+    ...levelsOf(manifest),
     replication: replicationOf(shards, reports, leaderOf),
     nodes,
     shards,
@@ -96,10 +95,13 @@ function protocolOf(manifest: Manifest, reports: Reports): Protocol {
 }
 
 /** R and W of the quorum protocol, in copies. */
-function levelsOf({ consensus, replication }: Manifest): NonNullable<EngineView["levels"]> {
+function levelsOf({ consensus, replication }: Manifest): Pick<EngineView, "levels"> {
+  if (consensus.protocol !== "quorum") return {};
   const copies = replication.replicas + 1;
   const { read, write } = consensus.consistency;
-  return { read: copiesOfLevel(read, copies) ?? copies, write: copiesOfLevel(write, copies) ?? copies };
+  return {
+    levels: { read: copiesOfLevel(read, copies) ?? copies, write: copiesOfLevel(write, copies) ?? copies },
+  };
 }
 
 /** The newest shard map that any node has; undefined when none answered. */
@@ -408,8 +410,6 @@ function replicationOf(
   let pending = 0;
   let failed = 0;
   let lagMs = 0;
-  let hints = 0;
-  let divergentKeys = 0;
   for (const shard of shards) {
     const { report } = leaderOf(shard.id);
     const live = shard.replicas.filter(({ state }) => state !== "down");
@@ -421,19 +421,14 @@ function replicationOf(
         ({ node }) => groupOf(reports.get(node), shard.id)?.commitIndex ?? [],
       );
       if (committed.length > 0) totalReplicated += Math.min(...committed);
-      if (shard.leaderless) {
+      if (shard.leaderless)
         pending += shard.replicas.reduce((sum, { lagEntries }) => sum + (lagEntries ?? 0), 0);
-        hints += shard.replicas.reduce((sum, replica) => sum + (replica.hints ?? 0), 0);
-        // Both of two copies that differ in a key count it.
-        divergentKeys += Math.max(0, ...shard.replicas.map((replica) => replica.divergentKeys ?? 0));
-      }
       continue;
     }
     totalReplicated += report.lastIndex - Math.max(0, ...live.map((replica) => replica.lagEntries ?? 0));
     pending += Math.max(0, ...shard.replicas.map((replica) => replica.lagEntries ?? 0));
   }
-  const ofCopies = shards.some(({ leaderless }) => leaderless === true) ? { hints, divergentKeys } : {};
-  return { totalReplicated, pending, failed, lagMs, ...ofCopies };
+  return { totalReplicated, pending, failed, lagMs };
 }
 
 /**

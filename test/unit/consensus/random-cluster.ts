@@ -18,13 +18,12 @@ import type {
   Message,
   ReplicaStatus,
 } from "../../../src/consensus/seam.ts";
-import { ReplicaWatch, type LeaderClaim, type NodeKnowledge } from "../../sim/replica-watch.ts";
+import { ReplicaWatch } from "../../sim/replica-watch.ts";
 import { digestOf, seededRandom, SimulatedHost, type Snapshot } from "./simulated-host.ts";
 
 const ELECTION_TICKS = 10;
 const HEARTBEAT_TICKS = 2;
 const UNCOMMITTED_BYTES_MAX = 200;
-const NO_CLAIM: LeaderClaim = { leader: null, term: 0 };
 const encoder = new TextEncoder();
 
 /** Which cluster a seed runs. */
@@ -154,7 +153,7 @@ class RandomCluster {
           onEffects: (at, input, effects) => this.#observe(at, input, effects),
           onReplica: (node, replica) => {
             if (replica === undefined) this.#watch.gone(node);
-            else this.#watch.watch(node, { id: "group", replica }, this.#knowledgeOf(node, arbiter));
+            else this.#watch.watch(node, { id: "group", replica }, arbiter);
           },
         },
       );
@@ -553,17 +552,6 @@ class RandomCluster {
         `${host.id}: same index ${entry.index}, same state`,
       );
     }
-  }
-
-  #knowledgeOf(node: string, arbiter: boolean): NodeKnowledge {
-    return {
-      isArbiter: () => arbiter,
-      claimOf: () => NO_CLAIM,
-      isOnDisk: (_group, index, term) => {
-        const { disk } = this.#host(node);
-        return disk.snapshot.index >= index || disk.entries[index - disk.snapshot.index - 1]?.term === term;
-      },
-    };
   }
 
   #hasOnDisk({ disk }: SimulatedHost, entry: Entry): boolean {
