@@ -10,6 +10,11 @@ export function entryBytes(entry: Entry): number {
   return entry.data.byteLength + ENTRY_OVERHEAD_BYTES;
 }
 
+/** What an entry counts against the bound on proposals; what leaders add themselves was never refused for it. */
+export function proposedBytes({ kind, data }: Entry): number {
+  return kind === "command" ? data.byteLength : 0;
+}
+
 /** Messages sent and not yet acknowledged, oldest first. */
 export class InflightWindow {
   #ends: number[] = [];

@@ -44,6 +44,39 @@ export function dataVotersOf(membership: Membership): readonly NodeId[] {
   );
 }
 
+/**
+ * Whether a group may become `target`: somebody must vote and hold data, and no voter turns from arbiter to data in
+ * place, for it has none.
+ */
+export function canReplace(current: Membership, target: Membership): boolean {
+  const { voters, outgoing, learners, arbiters } = target;
+  return (
+    outgoing.length === 0 &&
+    voters.some((node) => !arbiters.includes(node)) &&
+    arbiters.every((node) => voters.includes(node)) &&
+    !learners.some((node) => voters.includes(node)) &&
+    current.voters.every(
+      (node) => !isMember(target, node) || current.arbiters.includes(node) === arbiters.includes(node),
+    )
+  );
+}
+
+/** The configuration between two, in which both decide (Raft dissertation 4.3). */
+export function jointOf(current: Membership, target: Membership): Membership {
+  return membershipOf({
+    voters: target.voters,
+    outgoing: current.voters,
+    learners: target.learners,
+    arbiters: [...current.arbiters, ...target.arbiters],
+  });
+}
+
+/** What a joint configuration leads to. */
+export function afterJoint(joint: Membership): Membership {
+  const arbiters = joint.arbiters.filter((node) => joint.voters.includes(node));
+  return { ...joint, outgoing: [], arbiters };
+}
+
 export function sameMembership(a: Membership, b: Membership): boolean {
   return (
     sameNodes(a.voters, b.voters) &&

@@ -1,4 +1,4 @@
-// The seam between a replicated-log protocol (raft today, paxos next) and its host. A protocol is a
+// The seam between a replicated-log protocol (raft, paxos) and its host. A protocol is a
 // state machine without I/O, clock or randomness of its own: inputs in, one batch of effects out.
 //
 // The host's duties, in this order, for the effects of one or several steps taken together:
@@ -23,19 +23,27 @@
 
 import type { NodeId } from "../model/ids.ts";
 
-/** noop: a new leader's first entry. command: opaque to the protocol. config: an encoded `Membership`. */
-export type EntryKind = "noop" | "command" | "config";
+/**
+ * noop: a new leader's first entry, or what fills a slot that nobody needs. command: opaque to the protocol. config: an
+ * encoded `Membership`. hole: a slot without an accepted value between slots that have one (paxos; term 0): it
+ * is stored, and never committed.
+ */
+export type EntryKind = "noop" | "command" | "config" | "hole";
 
 export interface Entry {
   readonly index: number;
+  /** The reign in which the value was first proposed: (index, term) names one value, whoever holds it. */
   readonly term: number;
   readonly kind: EntryKind;
   readonly data: Uint8Array;
+  /** Paxos: the round in which it was accepted here, when a later leader proposed the value again; absent: `term`. */
+  readonly ballot?: number;
 }
 
 export interface HardState {
+  /** Paxos: the round of the ballot promised. */
   readonly term: number;
-  /** Whom this replica voted for in `term`; "" for nobody. */
+  /** Whom this replica voted for in `term`; "" for nobody. Paxos: the proposer of the ballot promised. */
   readonly vote: NodeId;
   readonly commit: number;
 }
@@ -56,7 +64,10 @@ export interface Membership {
 export interface SnapshotMeta {
   readonly index: number;
   readonly term: number;
+  /** In force for what follows. */
   readonly membership: Membership;
+  /** Paxos: chosen at or before `index`, and in force from a later slot on (the window of a reconfiguration). */
+  readonly pending?: readonly { readonly index: number; readonly membership: Membership }[];
 }
 
 /** What a replica finds on its disk when it starts. A new replica: commit and snapshot.index 0, no entries. */
@@ -135,10 +146,11 @@ export interface PersistEffect {
   /** Rising by one per persist effect of this replica. */
   readonly sequence: number;
   readonly hardState?: HardState;
-  /** Drop entries with index >= this before appending (a conflict). */
+  /** Drop entries with index >= this before appending (a conflict; paxos: a slot is filled or accepted again, and
+   * `entries` brings what follows it too, so both must reach the disk together). */
   readonly truncateFrom?: number;
   readonly entries?: readonly Entry[];
-  /** Switch to the staged snapshot: state, and a log that begins after it. */
+  /** Switch to the staged snapshot: state, and a log that begins after it, with `entries` alone. */
   readonly snapshot?: SnapshotMeta;
   /** The log's new base after `compact`: the host stores it and deletes the entries up to its index. */
   readonly compactTo?: SnapshotMeta;
@@ -182,12 +194,20 @@ export interface PeerProgress {
   readonly recentlyActive: boolean;
 }
 
+/** A paxos ballot: whoever's round is higher wins, and a round has one proposer at most. */
+export interface Ballot {
+  readonly round: number;
+  readonly proposer: NodeId;
+}
+
 /** `leader`, `vote` and `transferringTo` are "" for nobody. */
 export interface ReplicaStatus {
   readonly role: "leader" | "follower" | "candidate" | "learner";
   readonly leader: NodeId;
   readonly term: number;
   readonly vote: NodeId;
+  /** Paxos: the ballot that this replica promised, which `term` and `vote` say, too. */
+  readonly ballot?: Ballot;
   readonly commit: number;
   readonly applied: number;
   readonly first: number;

@@ -19,7 +19,7 @@ export const ENGINE_CAPABILITIES: Readonly<Record<EngineName, EngineCapabilities
     engine: "embedded",
     available: true,
     sharding: ["hash", "range", "directory"],
-    protocols: ["raft", "quorum"],
+    protocols: ["raft", "paxos", "quorum"],
     replication: ["none", "single", "multiple"],
     roles: ["primary", "secondary", "arbiter"],
   },

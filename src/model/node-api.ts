@@ -73,6 +73,8 @@ export interface GroupReport {
   readonly role: ReplicaRole;
   readonly leader: NodeId | null;
   readonly term: number;
+  /** Paxos: the ballot that the replica promised. */
+  readonly ballot?: { readonly round: number; readonly proposer: NodeId };
   readonly commitIndex: number;
   readonly appliedIndex: number;
   readonly lastIndex: number;

@@ -11,6 +11,8 @@ import type { GroupId, NodeId } from "../../src/model/ids.ts";
 export interface WatchLimits {
   readonly electionTicks: number;
   readonly uncommittedBytesMax: number;
+  /** Slots between a configuration and the first that it decides, of paxos replicas; absent: not looked at. */
+  readonly windowSlots?: number;
 }
 
 /** What the watch needs of a replica group of the host. */
@@ -36,6 +38,7 @@ interface Watched {
   readonly name: string;
   readonly replica: Replica;
   readonly isArbiter: boolean;
+  readonly isPaxos: boolean;
   status: ReplicaStatus;
   ticks: number;
   /** The tick in which something of a peer came last. */
@@ -79,6 +82,7 @@ export class ReplicaWatch {
       name: `${node} in ${id}`,
       replica,
       isArbiter,
+      isPaxos: status.ballot !== undefined,
       status,
       ticks: 0,
       heard: new Map(),
@@ -256,7 +260,8 @@ export class ReplicaWatch {
         () => `${name} truncates from ${truncateFrom} without anything in its place`,
       );
     }
-    if (truncateFrom !== undefined) {
+    // A paxos replica rewrites slots in the middle, and uses a configuration only when it is chosen.
+    if (truncateFrom !== undefined && !watched.isPaxos) {
       for (let index = status.last; index >= status.first; index -= 1) {
         const entry = replica.entry(index);
         if (entry?.kind !== "config") continue;
@@ -273,9 +278,9 @@ export class ReplicaWatch {
       if (entry.kind === "config" && isLeader) this.#judgeChange(watched, before, entry);
     }
     if (compactTo !== undefined)
-      this.#judgeSnapshotMembership(name, group, compactTo.index, compactTo.membership);
+      this.#judgeSnapshotMembership(watched, group, compactTo.index, compactTo.membership);
     if (persist.snapshot !== undefined) {
-      this.#judgeSnapshotMembership(name, group, persist.snapshot.index, persist.snapshot.membership);
+      this.#judgeSnapshotMembership(watched, group, persist.snapshot.index, persist.snapshot.membership);
     }
   }
 
@@ -284,7 +289,7 @@ export class ReplicaWatch {
     const commit = Math.max(before.commit, status.commit);
     const committed = replica.entry(commit);
     this.#must(
-      committed === undefined || committed.term === entry.term,
+      committed === undefined || (committed.ballot ?? committed.term) === entry.term,
       "change-after-own-term",
       () => `${name} changes members in term ${entry.term} with only term ${committed?.term} committed`,
     );
@@ -303,9 +308,18 @@ export class ReplicaWatch {
     );
   }
 
-  #judgeSnapshotMembership(name: string, group: Group, index: number, membership: Membership): void {
-    if (index > group.commitMax) return;
-    const due = group.memberships.findLast((one) => one.index <= index)?.membership;
+  #judgeSnapshotMembership(
+    { name, isPaxos }: Watched,
+    group: Group,
+    index: number,
+    membership: Membership,
+  ): void {
+    const window = isPaxos ? this.#limits.windowSlots : 1;
+    if (index > group.commitMax || window === undefined) return;
+    const first = group.memberships[0];
+    const due = group.memberships.findLast(
+      (one) => one.index <= index && (one === first || one.index + window <= index + 1),
+    )?.membership;
     this.#must(
       due === undefined || membership.voters.length === 0 || sameMembership(due, membership),
       "snapshot-membership",

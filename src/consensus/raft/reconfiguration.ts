@@ -3,9 +3,12 @@
 // the moment it is in the log. A leader that finds a joint configuration finishes it, whoever began it.
 
 import {
+  afterJoint,
+  canReplace,
   encodeMembership,
   isMember,
   isVoter,
+  jointOf,
   membershipOf,
   sameMembership,
   sameNodes,
@@ -21,7 +24,8 @@ import { hasCommittedInTerm, type Leading, type RaftState } from "./state.ts";
 export function beginChange(state: RaftState, target: Membership): void {
   const { leading } = state;
   if (leading === undefined || leading.transfer !== undefined || !canChange(state, leading)) return;
-  if (!isPossible(state.memberships.current, target)) return;
+  // 39
+  if (!canReplace(state.memberships.current, target)) return;
   leading.plan = { target: membershipOf(target), roundIndex: state.log.lastIndex, roundTick: state.tick };
 }
 
@@ -32,8 +36,7 @@ export function advanceChange(state: RaftState, leading: Leading): void {
   if (leading.transfer !== undefined || state.memberships.currentIndex > state.commit) return;
   if (!hasCommittedInTerm(state, leading)) return;
   if (current.outgoing.length > 0) {
-    const arbiters = current.arbiters.filter((node) => current.voters.includes(node));
-    appendMembership(state, leading, { ...current, outgoing: [], arbiters });
+    appendMembership(state, leading, afterJoint(current));
     return;
   }
   const { plan } = leading;
@@ -55,13 +58,7 @@ export function advanceChange(state: RaftState, leading: Leading): void {
   }
   if (!hasCaughtUp(state, leading, plan, fresh)) return;
   leading.plan = undefined;
-  const joint = {
-    voters: target.voters,
-    outgoing: current.voters,
-    learners: target.learners,
-    arbiters: [...current.arbiters, ...target.arbiters],
-  };
-  appendMembership(state, leading, membershipOf(joint));
+  appendMembership(state, leading, jointOf(current, target));
 }
 
 /** 32, 33: the leader's own term is committed, and no other change is on its way. */
@@ -70,20 +67,6 @@ function canChange(state: RaftState, leading: Leading): boolean {
     hasCommittedInTerm(state, leading) &&
     state.memberships.currentIndex <= state.commit &&
     state.memberships.current.outgoing.length === 0
-  );
-}
-
-/** 39: somebody must vote and hold data; and no voter turns from arbiter to data in place, for it has none. */
-function isPossible(current: Membership, target: Membership): boolean {
-  const { voters, outgoing, learners, arbiters } = target;
-  return (
-    outgoing.length === 0 &&
-    voters.some((node) => !arbiters.includes(node)) &&
-    arbiters.every((node) => voters.includes(node)) &&
-    !learners.some((node) => voters.includes(node)) &&
-    current.voters.every(
-      (node) => !isMember(target, node) || current.arbiters.includes(node) === arbiters.includes(node),
-    )
   );
 }
 

@@ -31,6 +31,7 @@ import {
   tickElection,
 } from "./election.ts";
 import { restartElectionTimer } from "../election-timer.ts";
+import { proposedBytes } from "../inflight-window.ts";
 import { invariant } from "../invariant.ts";
 import { RaftLog } from "./log.ts";
 import { MembershipHistory } from "./membership-history.ts";
@@ -46,7 +47,6 @@ import {
   handleHeartbeat,
   handleHeartbeatResponse,
   propose,
-  proposedBytes,
 } from "./replication.ts";
 import { becomeFollower, forgetLeader } from "./roles.ts";
 import { compact, install, snapshotSent } from "./snapshots.ts";

@@ -4,7 +4,7 @@
 import type { NodeId } from "../../model/ids.ts";
 import { restartElectionTimer } from "../election-timer.ts";
 import { dataVotersOf } from "../membership.ts";
-import { entryBytes } from "../inflight-window.ts";
+import { entryBytes, proposedBytes } from "../inflight-window.ts";
 import { committedIndex } from "../quorum-math.ts";
 import type { Entry, EntryKind, Proposal } from "../seam.ts";
 import type { Append, AppendAccepted, AppendRejected, Heartbeat, HeartbeatResponse } from "./messages.ts";
@@ -39,11 +39,6 @@ export function becomeLeader(state: RaftState): void {
   state.campaignsLost = 0;
   alignProgress(state, leading);
   appendOwn(state, leading, "noop", NO_DATA);
-}
-
-/** What an entry counts against the bound on proposals; what leaders add themselves was never refused for it. */
-export function proposedBytes({ kind, data }: Entry): number {
-  return kind === "command" ? data.byteLength : 0;
 }
 
 /** Adds one entry of the leader's own making and sends it. */

@@ -103,7 +103,12 @@ const group = object<GroupReport>(
     memories: number,
     bytes: number,
   },
-  { progress: list(progress), damage: text, copy },
+  {
+    ballot: object<{ round: number; proposer: string }>({ round: number, proposer: text }),
+    progress: list(progress),
+    damage: text,
+    copy,
+  },
 );
 
 export const nodeReport: Decoder<NodeReport> = object<NodeReport>({

@@ -1,5 +1,6 @@
 // Which protocol a replica group runs: shards that of the manifest, the metadata group always raft.
 
+import { paxosReplicas } from "../../consensus/paxos/replica.ts";
 import { createRaftReplica } from "../../consensus/raft/replica.ts";
 import type { ReplicaFactory } from "../../consensus/seam.ts";
 import { Mem0ctlError } from "../../model/errors.ts";
@@ -11,6 +12,7 @@ type Protocol = ConsensusSpec["protocol"];
 /** Those over a replicated log; the quorum protocol has no groups of this kind. */
 const FACTORIES: Readonly<Partial<Record<Protocol, ReplicaFactory>>> = {
   raft: createRaftReplica,
+  paxos: paxosReplicas(),
 };
 
 /** Throws `protocol-unknown` for shards of a protocol that has no replicated log. */

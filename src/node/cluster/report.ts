@@ -19,6 +19,7 @@ export function groupReport(group: ReplicaGroup, self: NodeId, network: Network)
     role: isLeader ? "leader" : roleIn(status, self),
     leader: status.leader === "" ? null : status.leader,
     term: status.term,
+    ...(status.ballot === undefined ? {} : { ballot: status.ballot }),
     commitIndex: status.commit,
     appliedIndex: group.applied,
     lastIndex: status.last,

@@ -7,11 +7,14 @@ import { pack, unpack } from "../transport/frames.ts";
 import { FRAME_HEAD_BYTES, sealFrame } from "./log-frames.ts";
 import type { GroupRecord, LogWrite } from "./log-store.ts";
 
-const KINDS: readonly EntryKind[] = ["noop", "command", "config"];
+const KINDS: readonly EntryKind[] = ["noop", "command", "config", "hole"];
 /** Begins the body of an entry; no msgpack begins with it. */
 const ENTRY = 0xc1;
 /** ENTRY, kind, length of the group's name, index, term. */
 const ENTRY_HEAD_BYTES = 19;
+/** Set in the kind's byte where the ballot follows the head. */
+const WITH_BALLOT = 0x80;
+const BALLOT_BYTES = 8;
 const LENGTH_BYTES = 4;
 const ROOM_BYTES_MIN = 1 << 16;
 /** A larger one was an exception, and its room is given back. */
@@ -70,19 +73,21 @@ export class LogFrame {
     this.end += LENGTH_BYTES + body.length;
   }
 
-  private addEntry(group: GroupId, { index, term, kind, data }: Entry): void {
+  private addEntry(group: GroupId, { index, term, kind, data, ballot }: Entry): void {
     const groupBytes = Buffer.byteLength(group);
     if (groupBytes > 255) throw new RangeError(`the name of group ${group} is too long for the log`);
-    const length = ENTRY_HEAD_BYTES + groupBytes + data.length;
+    const headBytes = ballot === undefined ? ENTRY_HEAD_BYTES : ENTRY_HEAD_BYTES + BALLOT_BYTES;
+    const length = headBytes + groupBytes + data.length;
     const room = this.reserve(LENGTH_BYTES + length);
     const start = room.writeUInt32BE(length, this.end);
     room[start] = ENTRY;
-    room[start + 1] = KINDS.indexOf(kind);
+    room[start + 1] = ballot === undefined ? KINDS.indexOf(kind) : KINDS.indexOf(kind) | WITH_BALLOT;
     room[start + 2] = groupBytes;
     room.writeDoubleBE(index, start + 3);
     room.writeDoubleBE(term, start + 11);
-    room.write(group, start + ENTRY_HEAD_BYTES);
-    room.set(data, start + ENTRY_HEAD_BYTES + groupBytes);
+    if (ballot !== undefined) room.writeDoubleBE(ballot, start + ENTRY_HEAD_BYTES);
+    room.write(group, start + headBytes);
+    room.set(data, start + headBytes + groupBytes);
     this.end = start + length;
   }
 
@@ -118,13 +123,17 @@ export function* readRecords(payload: Buffer): Generator<LogWrite> {
 }
 
 function readEntry(body: Buffer): LogWrite {
-  const dataFrom = ENTRY_HEAD_BYTES + body.readUInt8(2);
+  const kind = body.readUInt8(1);
+  const hasBallot = (kind & WITH_BALLOT) !== 0;
+  const headBytes = hasBallot ? ENTRY_HEAD_BYTES + BALLOT_BYTES : ENTRY_HEAD_BYTES;
+  const dataFrom = headBytes + body.readUInt8(2);
   const entry: Entry = {
     index: body.readDoubleBE(3),
     term: body.readDoubleBE(11),
-    kind: KINDS[body.readUInt8(1)] ?? "noop",
+    kind: KINDS[kind & ~WITH_BALLOT] ?? "noop",
     // A copy, so that one entry does not keep the whole file in memory.
     data: Uint8Array.from(body.subarray(dataFrom)),
+    ...(hasBallot ? { ballot: body.readDoubleBE(ENTRY_HEAD_BYTES) } : {}),
   };
-  return { kind: "entries", group: body.toString("utf8", ENTRY_HEAD_BYTES, dataFrom), entries: [entry] };
+  return { kind: "entries", group: body.toString("utf8", headBytes, dataFrom), entries: [entry] };
 }

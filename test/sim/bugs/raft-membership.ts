@@ -60,7 +60,11 @@ export const RAFT_MEMBERSHIP_BUGS: readonly Bug[] = [
     find: "if (leading.plan === undefined && current.outgoing.length === 0) return;",
     replace: "if (leading.plan === undefined) return;",
     and: [
-      { file: RECONFIGURATION, find: "  leading.plan = undefined;\n  const joint", replace: "  const joint" },
+      {
+        file: RECONFIGURATION,
+        find: "  leading.plan = undefined;\n  appendMembership(state, leading, jointOf",
+        replace: "  appendMembership(state, leading, jointOf",
+      },
     ],
   },
   {
@@ -104,7 +108,7 @@ export const RAFT_MEMBERSHIP_BUGS: readonly Bug[] = [
     name: "last-voter-removed",
     lines: [39],
     what: "a change may leave nobody who votes and holds data",
-    file: RECONFIGURATION,
+    file: "src/consensus/membership.ts",
     find: "    voters.some((node) => !arbiters.includes(node)) &&\n",
     replace: "",
   },

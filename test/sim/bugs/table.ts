@@ -3,6 +3,7 @@
 import type { Bug } from "./bug.ts";
 import { HOST_BUGS } from "./host.ts";
 import { MOVE_BUGS } from "./moves.ts";
+import { PAXOS_BUGS } from "./paxos.ts";
 import { RAFT_CLIENT_BUGS } from "./raft-clients.ts";
 import { RAFT_ELECTION_BUGS } from "./raft-elections.ts";
 import { RAFT_LOG_BUGS } from "./raft-log.ts";
@@ -16,6 +17,7 @@ export const BUGS: readonly Bug[] = [
   ...RAFT_SNAPSHOT_BUGS,
   ...RAFT_MEMBERSHIP_BUGS,
   ...RAFT_CLIENT_BUGS,
+  ...PAXOS_BUGS,
   ...HOST_BUGS,
   ...STORAGE_BUGS,
   ...MOVE_BUGS,

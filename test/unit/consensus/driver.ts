@@ -1,4 +1,5 @@
-// Drives one replica by hand: its peers are whatever messages a test makes up.
+// Drives one replica by hand: its peers are whatever messages a test makes up. `ReplicaDriver` is for any protocol,
+// `Driver` for raft.
 
 import { membershipOf } from "../../../src/consensus/membership.ts";
 import type { RaftMessage } from "../../../src/consensus/raft/messages.ts";
@@ -10,7 +11,9 @@ import type {
   EntryKind,
   Input,
   Membership,
+  Message,
   Replica,
+  ReplicaFactory,
   ReplicaOptions,
   ReplicaStatus,
 } from "../../../src/consensus/seam.ts";
@@ -18,7 +21,7 @@ import type {
 export const ELECTION_TICKS = 10;
 
 // A message without who sends it to whom: the driver knows. Distributes over the union.
-type Content<M> = M extends RaftMessage ? Omit<M, "from" | "to"> : never;
+type Content<M> = M extends Message ? Omit<M, "from" | "to"> : never;
 export type MessageContent = Content<RaftMessage>;
 
 export interface DriverParts {
@@ -27,13 +30,16 @@ export interface DriverParts {
   readonly durable?: Partial<DurableState>;
 }
 
-export class Driver {
+export class ReplicaDriver<M extends Message> {
   readonly replica: Replica;
   #sequence = 0;
 
   /** A replica `a`; voters a, b and c unless told otherwise. */
-  constructor({ membership = { voters: ["a", "b", "c"] }, options = {}, durable = {} }: DriverParts = {}) {
-    this.replica = createRaftReplica(
+  constructor(
+    create: ReplicaFactory,
+    { membership = { voters: ["a", "b", "c"] }, options = {}, durable = {} }: DriverParts,
+  ) {
+    this.replica = create(
       {
         id: "a",
         heartbeatTicks: 2,
@@ -71,8 +77,9 @@ export class Driver {
     return Array.from({ length: count }, () => this.step({ kind: "tick" }));
   }
 
-  receive(from: string, content: MessageContent): Effects {
-    return this.step({ kind: "message", message: { ...content, from, to: "a" } });
+  receive(from: string, content: Content<M>): Effects {
+    const message: Message = { ...content, from, to: "a" };
+    return this.step({ kind: "message", message });
   }
 
   /** Everything persisted so far is reported flushed. */
@@ -85,6 +92,13 @@ export class Driver {
       kind: "propose",
       proposals: texts.map((text, context) => ({ data: bytes(text), context })),
     });
+  }
+}
+
+/** A raft replica. */
+export class Driver extends ReplicaDriver<RaftMessage> {
+  constructor(parts: DriverParts = {}) {
+    super(createRaftReplica, parts);
   }
 
   /** Elected by `voters`, with nothing of its term committed. */

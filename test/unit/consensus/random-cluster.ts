@@ -2,11 +2,12 @@
 // crashes between write and flush, transfers, membership changes, compaction, snapshots. Safety is asserted
 // on every step, liveness after the storm. The same seed gives the same run.
 
-import { isRaftMessage } from "../../../src/consensus/raft/messages.ts";
+import { acceptedIn } from "../../../src/consensus/paxos/log.ts";
 import { hasQuorum } from "../../../src/consensus/quorum-math.ts";
 import {
   decodeMembership,
   EMPTY_MEMBERSHIP,
+  membersOf,
   membershipOf,
   sameMembership,
 } from "../../../src/consensus/membership.ts";
@@ -19,6 +20,8 @@ import type {
   ReplicaStatus,
 } from "../../../src/consensus/seam.ts";
 import { ReplicaWatch } from "../../sim/replica-watch.ts";
+import { isPaxosMessage } from "../../../src/consensus/paxos/messages.ts";
+import { PAXOS, type Protocol } from "./protocols.ts";
 import { digestOf, seededRandom, SimulatedHost, type Snapshot } from "./simulated-host.ts";
 
 const ELECTION_TICKS = 10;
@@ -56,6 +59,8 @@ export interface Tally {
   snapshots: number;
   changes: number;
   crashes: number;
+  /** Replicas that were taken away, and began anew. */
+  wipes: number;
   handOvers: number;
 }
 
@@ -75,8 +80,8 @@ interface Stream {
 }
 
 /** Runs one seed. @throws Error naming the broken invariant */
-export function runSeed(seed: number, layoutOf: Layout = layoutFor(seed)): Tally {
-  const cluster = new RandomCluster(seed, layoutOf);
+export function runSeed(protocol: Protocol, seed: number, layoutOf: Layout = layoutFor(seed)): Tally {
+  const cluster = new RandomCluster(protocol, seed, layoutOf);
   cluster.storm(260);
   cluster.heal();
   return cluster.tally;
@@ -97,8 +102,10 @@ class RandomCluster {
     snapshots: 0,
     changes: 0,
     crashes: 0,
+    wipes: 0,
     handOvers: 0,
   };
+  readonly #protocol: Protocol;
   readonly #random: () => number;
   readonly #hosts = new Map<string, SimulatedHost>();
   readonly #arbiters: readonly string[];
@@ -117,6 +124,8 @@ class RandomCluster {
   readonly #voteOf = new Map<string, string>();
   readonly #entryAt = new Map<string, { readonly digest: number; readonly prevTerm: number }>();
   readonly #committed: Entry[] = [];
+  readonly #promisedBy = new Map<string, number>();
+  readonly #chosenAt = new Map<number, number>();
   readonly #digestAt = new Map<number, number>();
   readonly #seen = new Map<string, ReplicaStatus & { readonly host: unknown }>();
   readonly #initial: Membership;
@@ -124,14 +133,17 @@ class RandomCluster {
   readonly #watch = new ReplicaWatch((invariant, message) => this.#must(false, `${invariant}: ${message}`), {
     electionTicks: ELECTION_TICKS,
     uncommittedBytesMax: UNCOMMITTED_BYTES_MAX,
+    windowSlots: PAXOS.window,
   });
 
-  constructor(seed: number, { membership, spares }: Layout) {
+  constructor(protocol: Protocol, seed: number, { membership, spares }: Layout) {
+    this.#protocol = protocol;
     this.#random = seededRandom(seed);
     this.#arbiters = membership.arbiters;
     this.#initial = membership;
     const nodes = [...membership.voters, ...membership.learners, ...spares];
     const priorities = this.#random() < 0.5;
+    const keepsCommit = this.#random() < 0.5;
     nodes.forEach((id, position) => {
       const arbiter = membership.arbiters.includes(id);
       const host = new SimulatedHost(
@@ -156,6 +168,7 @@ class RandomCluster {
             else this.#watch.watch(node, { id: "group", replica }, arbiter);
           },
         },
+        { create: protocol.create, keepsCommit },
       );
       this.#hosts.set(id, host);
     });
@@ -272,6 +285,12 @@ class RandomCluster {
   }
 
   #send(message: Message): void {
+    if (isPaxosMessage(message)) {
+      const { from, term } = message;
+      if (message.kind === "promise")
+        this.#promisedBy.set(from, Math.max(this.#promisedBy.get(from) ?? 0, term));
+      if (message.kind === "accepted") this.#observeAccepted(from, term, message.first, message.last);
+    }
     if (this.#random() < this.#loss) return;
     const copies = this.#random() < this.#duplication ? 2 : 1;
     for (let copy = 0; copy < copies; copy += 1) {
@@ -359,9 +378,29 @@ class RandomCluster {
       host.step({ kind: "transfer", to: this.#pick([...this.#hosts.keys()]) });
     } else if (choice < 0.7) {
       host.step({ kind: "campaign" });
+    } else if (choice < 0.78) {
+      this.#takeAway(host);
     } else {
       host.step({ kind: "reconfigure", target: this.#target() });
     }
+  }
+
+  /** A replica that its group has let go is deleted; when it is wanted again, it begins with nothing. */
+  #takeAway(host: SimulatedHost): void {
+    const leader = this.#dataLeader();
+    if (this.#protocol.name !== "paxos" || leader === undefined || leader === host) return;
+    const named = (membership: Membership): boolean => membersOf(membership).includes(host.id);
+    const pending = this.#committed.findLast((entry) => entry.kind === "config");
+    const { commit, last, membership } = leader.running.status();
+    let wanted = named(membership) || (pending !== undefined && named(decodeMembership(pending.data)));
+    for (let index = commit + 1; index <= last; index += 1) {
+      const entry = leader.running.entry(index);
+      wanted ||= entry?.kind === "config" && named(decodeMembership(entry.data));
+    }
+    if (wanted || commit < this.#committed.length) return;
+    this.tally.wipes += 1;
+    host.wipe();
+    this.#promisedBy.delete(host.id);
   }
 
   #target(): Membership {
@@ -388,27 +427,24 @@ class RandomCluster {
     for (const message of effects.sendAfterPersist) this.#observePromise(message);
     for (const message of [...effects.send, ...effects.sendAfterPersist]) {
       this.#must(
-        isRaftMessage(message),
+        this.#protocol.isMessage(message),
         `${host.id}: what it sends has the shape of its kind (${message.kind})`,
       );
       if (message.kind === "timeout-now" && host.options.arbiter) this.tally.handOvers += 1;
     }
     for (const message of effects.send) {
-      if (!isRaftMessage(message)) continue;
-      const promises =
-        message.kind === "append-accepted" ||
-        message.kind === "vote" ||
-        (message.kind === "vote-response" && message.granted);
-      this.#must(!promises, `${host.id}: ${message.kind} waits for the flush`);
+      this.#must(!this.#protocol.promises(message), `${host.id}: ${message.kind} waits for the flush`);
     }
     for (const { node, match } of status.progress) {
       const last = before?.term === term ? before.progress.find((one) => one.node === node) : undefined;
       this.#must(match >= (last?.match ?? 0), `${host.id}: what ${node} acknowledged only grows`);
     }
     this.#observeMembership(host, effects);
+    const isRaft = this.#protocol.name === "raft";
     let prevTerm = host.running.entry((effects.persist?.entries?.[0]?.index ?? 0) - 1)?.term ?? undefined;
     for (const entry of effects.persist?.entries ?? []) {
-      this.#observeEntry(entry, prevTerm);
+      if (isRaft) this.#observeEntry(entry, prevTerm);
+      else if (entry.kind !== "hole") this.#observeValue(host, entry, term);
       prevTerm = entry.term;
       if (entry.kind === "config" && role === "leader") this.tally.changes += 1;
     }
@@ -418,7 +454,10 @@ class RandomCluster {
       digest = digestOf(digest, entry);
       // A leader that commits its own removal is none any more at the end of the step.
       const leads = role === "leader" || before?.role === "leader";
-      this.#observeCommit(host, entry, digest, leads, before?.membership ?? status.membership);
+      // A paxos proposer also finds out in phase 1 what was chosen before.
+      const finds = !isRaft && (role === "candidate" || before?.role === "candidate");
+      const deciding = isRaft ? (before?.membership ?? status.membership) : this.#decides(entry.index);
+      this.#observeCommit(host, entry, digest, leads || finds, deciding);
     }
     if (effects.reads.length > 0) {
       this.#must(!host.options.arbiter, "an arbiter never serves a read");
@@ -444,7 +483,7 @@ class RandomCluster {
       const { index, membership } = persist.compactTo;
       this.#mustBeMembershipAt(host, index, membership);
     }
-    if (persist?.truncateFrom === undefined) return;
+    if (persist?.truncateFrom === undefined || this.#protocol.name !== "raft") return;
     const { first, last, membership } = host.running.status();
     for (let index = last; index >= first; index -= 1) {
       const entry = host.running.entry(index);
@@ -458,11 +497,17 @@ class RandomCluster {
   }
 
   #mustBeMembershipAt(host: SimulatedHost, index: number, membership: Membership): void {
-    const entry = this.#committed.findLast((one) => one.index <= index && one.kind === "config");
-    const due = entry === undefined ? this.#initial : decodeMembership(entry.data);
+    const due = this.#decides(index + 1);
     // Who joined later knows nothing of the time before the first change.
-    const unknown = entry === undefined && sameMembership(membership, EMPTY_MEMBERSHIP);
+    const unknown = due === this.#initial && sameMembership(membership, EMPTY_MEMBERSHIP);
     this.#must(unknown || sameMembership(membership, due), `${host.id}: membership at ${index}`);
+  }
+
+  /** Who decides a slot, by what is committed. */
+  #decides(index: number): Membership {
+    const last = index - this.#protocol.window;
+    const entry = this.#committed.findLast((one) => one.index <= last && one.kind === "config");
+    return entry === undefined ? this.#initial : decodeMembership(entry.data);
   }
 
   #beginStream(host: SimulatedHost, to: string, term: number): void {
@@ -480,19 +525,53 @@ class RandomCluster {
   }
 
   #observePromise(message: Message): void {
-    if (!isRaftMessage(message)) return;
-    if (message.kind === "vote-response" && message.granted) {
-      const key = `${message.from}@${message.term}`;
-      const earlier = this.#voteOf.get(key);
-      this.#voteOf.set(key, message.to);
-      // A vote that was never flushed was never given: a crash may forget it.
-      const flushed = this.#host(message.from).disk.hardState;
-      const kept = flushed.term === message.term && flushed.vote === earlier;
-      this.#must(
-        earlier === undefined || earlier === message.to || !kept,
-        `one vote per term (${message.from} in ${message.term})`,
-      );
+    const votedFor = this.#protocol.votesFor(message);
+    if (votedFor === undefined) return;
+    const key = `${message.from}@${message.term}`;
+    const earlier = this.#voteOf.get(key);
+    this.#voteOf.set(key, votedFor);
+    // A vote that was never flushed was never given: a crash may forget it.
+    const flushed = this.#host(message.from).disk.hardState;
+    const kept = flushed.term === message.term && flushed.vote === earlier;
+    this.#must(
+      earlier === undefined || earlier === votedFor || !kept,
+      `one vote per term (${message.from} in ${message.term})`,
+    );
+  }
+
+  /** Paxos: (slot, reign) names one value, and so does (slot, ballot); nothing is accepted above the promise. */
+  #observeValue(host: SimulatedHost, entry: Entry, term: number): void {
+    const digest = digestOf(0, entry);
+    const round = acceptedIn(entry);
+    this.#must(round <= term, `${host.id}: accepted in ${round}, promised ${term}`);
+    for (const key of [`${entry.index}/${entry.term}`, `${entry.index}@${round}`]) {
+      const known = this.#entryAt.get(key);
+      if (known === undefined) this.#entryAt.set(key, { digest, prevTerm: 0 });
+      else this.#must(known.digest === digest, `one value at ${key}`);
     }
+  }
+
+  /** Paxos: an acknowledgement has left. What a quorum of those who decide holds of one ballot is chosen for ever. */
+  #observeAccepted(from: string, term: number, first: number, last: number): void {
+    const promised = this.#promisedBy.get(from) ?? 0;
+    this.#must(term >= promised, `${from} accepts in ${term} after it promised ${promised}`);
+    for (let index = first; index <= last; index += 1) {
+      const accepted = this.#onDisk(this.#host(from), index);
+      if (accepted === undefined || acceptedIn(accepted) !== term) continue;
+      if (index - this.#protocol.window > this.#committed.length) continue;
+      const holds = (id: string): boolean => {
+        const entry = this.#onDisk(this.#host(id), index);
+        return entry !== undefined && entry.kind !== "hole" && acceptedIn(entry) === term;
+      };
+      if (!hasQuorum(this.#decides(index), holds)) continue;
+      const chosen = this.#chosenAt.get(index) ?? digestOf(0, accepted);
+      this.#chosenAt.set(index, chosen);
+      this.#must(chosen === digestOf(0, accepted), `one chosen value in slot ${index}`);
+    }
+  }
+
+  #onDisk({ disk }: SimulatedHost, index: number): Entry | undefined {
+    return disk.entries[index - disk.snapshot.index - 1];
   }
 
   #observeEntry(entry: Entry, prevTerm: number | undefined): void {
@@ -517,7 +596,7 @@ class RandomCluster {
       `${host.id} leads with its own vote on disk`,
     );
     const { first, last } = host.running.status();
-    this.#must(last > this.#committed.length, `${host.id} leads with every committed entry`);
+    this.#must(last >= this.#committed.length, `${host.id} leads with every committed entry`);
     for (let index = first; index <= this.#committed.length; index += 1) {
       this.#must(
         host.running.entry(index)?.term === this.#committed[index - 1]?.term,
@@ -537,6 +616,8 @@ class RandomCluster {
     if (known === undefined) {
       this.#must(entry.index === this.#committed.length + 1, "commits leave no gap");
       this.#must(leads, `entry ${entry.index} is committed by a leader first`);
+      const chosen = this.#chosenAt.get(entry.index) ?? digestOf(0, entry);
+      this.#must(chosen === digestOf(0, entry), `committed entry ${entry.index} is the chosen one`);
       this.#committed.push(entry);
       this.#digestAt.set(entry.index, digest);
       this.tally.committed += 1;
@@ -556,7 +637,8 @@ class RandomCluster {
 
   #hasOnDisk({ disk }: SimulatedHost, entry: Entry): boolean {
     if (disk.snapshot.index >= entry.index) return true;
-    return disk.entries[entry.index - disk.snapshot.index - 1]?.term === entry.term;
+    const present = disk.entries[entry.index - disk.snapshot.index - 1];
+    return present?.term === entry.term && present.kind === entry.kind;
   }
 
   #host(id: string): SimulatedHost {

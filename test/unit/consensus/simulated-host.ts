@@ -2,7 +2,6 @@
 // not flushed. Nothing moves on its own: tests say when it flushes, what arrives and when it crashes.
 
 import { EMPTY_MEMBERSHIP } from "../../../src/consensus/membership.ts";
-import { createRaftReplica } from "../../../src/consensus/raft/replica.ts";
 import type {
   DurableState,
   Effects,
@@ -13,6 +12,7 @@ import type {
   Message,
   PersistEffect,
   Replica,
+  ReplicaFactory,
   ReplicaOptions,
   SnapshotMeta,
 } from "../../../src/consensus/seam.ts";
@@ -53,6 +53,13 @@ export interface HostEvents {
   readonly onReplica: (id: string, replica: Replica | undefined) => void;
 }
 
+/** What runs on a host, and how careful the host is. */
+export interface HostKind {
+  readonly create: ReplicaFactory;
+  /** Whether a commit index is written when nothing else of the hard state changed; a node does not bother. */
+  readonly keepsCommit: boolean;
+}
+
 const decoder = new TextDecoder();
 
 export class SimulatedHost {
@@ -64,8 +71,10 @@ export class SimulatedHost {
   writes: DiskWrite[] = [];
   state: AppliedState = { index: 0, digest: 0 };
   readonly #events: HostEvents;
+  readonly #kind: HostKind;
 
-  constructor(options: ReplicaOptions, membership: Membership, events: HostEvents) {
+  constructor(options: ReplicaOptions, membership: Membership, events: HostEvents, kind: HostKind) {
+    this.#kind = kind;
     this.id = options.id;
     this.options = options;
     this.#events = events;
@@ -84,7 +93,7 @@ export class SimulatedHost {
     const { hardState, snapshot, entries, applied } = this.disk;
     const durable: DurableState = { hardState, snapshot, entries: [...entries], applied: applied.index };
     this.state = applied;
-    this.replica = createRaftReplica(this.options, durable);
+    this.replica = this.#kind.create(this.options, durable);
     this.#events.onReplica(this.id, this.replica);
   }
 
@@ -93,6 +102,16 @@ export class SimulatedHost {
     this.replica = undefined;
     this.#events.onReplica(this.id, undefined);
     this.writes = [];
+  }
+
+  /** The replica was taken away: its place on disk is empty, and a new one begins there. */
+  wipe(): void {
+    this.crash();
+    this.disk.hardState = { term: 0, vote: "", commit: 0 };
+    this.disk.snapshot = { index: 0, term: 0, membership: EMPTY_MEMBERSHIP };
+    this.disk.entries = [];
+    this.disk.applied = { index: 0, digest: 0 };
+    this.start();
   }
 
   get running(): Replica {
@@ -129,7 +148,7 @@ export class SimulatedHost {
     let sequence = 0;
     for (const write of flushed) {
       if (write.kind === "persist") {
-        writeTo(this.disk, write.persist);
+        writeTo(this.disk, write.persist, this.#kind.keepsCommit);
         if (write.staged !== undefined) this.disk.applied = write.staged;
         sequence = write.persist.sequence;
       } else {
@@ -171,8 +190,12 @@ export function digestOf(before: number, entry: Entry): number {
   return hash >>> 0;
 }
 
-function writeTo(disk: Disk, persist: PersistEffect): void {
-  if (persist.hardState !== undefined) disk.hardState = persist.hardState;
+function writeTo(disk: Disk, persist: PersistEffect, keepsCommit: boolean): void {
+  const { hardState } = persist;
+  if (hardState !== undefined) {
+    const promised = hardState.term !== disk.hardState.term || hardState.vote !== disk.hardState.vote;
+    if (promised || keepsCommit) disk.hardState = hardState;
+  }
   if (persist.snapshot !== undefined) {
     disk.snapshot = persist.snapshot;
     disk.entries = [];

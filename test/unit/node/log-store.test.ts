@@ -49,6 +49,26 @@ const shape = (store: LogStore): unknown =>
 const logFile = (): string => join(folder, "log");
 
 describe("the log store", () => {
+  it("keeps holes, and the ballot in which a value was accepted again", async () => {
+    const entries: Entry[] = [
+      entry(2),
+      { index: 3, term: 0, kind: "hole", data: Buffer.alloc(0) },
+      { ...entry(4), ballot: 7 },
+    ];
+    const store = open();
+    await store.append([
+      { kind: "group", group: "0", record: record(1) },
+      { kind: "entries", group: "0", entries },
+    ]);
+    await store.close();
+    const again = open();
+    const kept = again.groups
+      .get("0")
+      ?.entries.map(({ data, ...rest }) => ({ ...rest, data: Buffer.from(data) }));
+    expect(kept).toEqual(entries);
+    await again.close();
+  });
+
   it("has after a restart exactly what was acknowledged before it", async () => {
     const store = open();
     await store.append([

@@ -1,0 +1,37 @@
+// What this replica's slots hold, and up to where they are known to be chosen: the learner's part, for followers
+// and proposers alike.
+
+import type { Entry } from "../seam.ts";
+import { acceptedIn } from "./log.ts";
+import type { PaxosState } from "./state.ts";
+
+/** Takes consecutive chosen values that join the chosen prefix; a gap before them is left to the next heartbeat. */
+export function learn(state: PaxosState, entries: readonly Entry[]): void {
+  for (const entry of entries) {
+    if (entry.index !== state.commit + 1) continue;
+    const present = state.log.value(entry.index);
+    if (present?.term !== entry.term) place(state, entry);
+    state.commit = entry.index;
+  }
+}
+
+/** The slot holds this value now, and whatever configuration it brings. */
+export function place(state: PaxosState, entry: Entry): void {
+  state.log.set(entry);
+  state.configurations.place(entry);
+}
+
+/**
+ * The leader says that slots up to `commit` are chosen. It proposes one value per slot and ballot, so a
+ * value accepted in its ballot is the chosen one; about any other the slot has to be learned first (16).
+ */
+export function learnUpTo(state: PaxosState, commit: number): void {
+  while (state.commit < commit && isAcceptedIn(state.log.value(state.commit + 1), state.term)) {
+    state.commit += 1;
+  }
+}
+
+/** Whether the value was accepted in that very round. */
+export function isAcceptedIn(entry: Entry | undefined, round: number): boolean {
+  return entry !== undefined && acceptedIn(entry) === round;
+}

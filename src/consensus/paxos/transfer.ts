@@ -1,0 +1,61 @@
+// Handing the ballot over, on request and when this leader is no member any more. Priorities do not cause
+// transfers here: the host asks for them.
+
+import { isVoter } from "../membership.ts";
+import type { AcceptorView } from "./acceptor-view.ts";
+import type { HandOver } from "./messages.ts";
+import { becomeFollower } from "./roles.ts";
+import { isActive, membershipNow, type Leading, type PaxosState, type Proposing } from "./state.ts";
+
+/** Begins to hand over to a data voter that is alive and follows the log; anything else is ignored. */
+export function beginTransfer(state: PaxosState, to: string): void {
+  const { leading, proposing } = state;
+  if (leading === undefined || leading.transfer !== undefined) return;
+  const acceptor = proposing?.acceptors.get(to);
+  if (acceptor === undefined || !canTakeOver(state, acceptor)) return;
+  leading.transfer = { to, deadlineTick: state.tick + state.options.electionTicks, askedTick: -1 };
+  for (const { context } of leading.waiting) state.effects.refuse(context, "transferring", state.leader);
+  for (const { data } of leading.waiting) leading.uncommittedBytes -= data.byteLength;
+  leading.waiting = [];
+}
+
+/** Gives up at the deadline, and asks the successor to prepare as soon as it has everything. */
+export function advanceTransfer(state: PaxosState, proposing: Proposing, leading: Leading): void {
+  const { transfer } = leading;
+  if (transfer === undefined) return;
+  const acceptor = proposing.acceptors.get(transfer.to);
+  if (state.tick >= transfer.deadlineTick || acceptor === undefined || !canTakeOver(state, acceptor)) {
+    leading.transfer = undefined;
+    return;
+  }
+  if (acceptor.match !== state.log.lastIndex || transfer.askedTick === state.tick) return;
+  transfer.askedTick = state.tick;
+  state.effects.send(handOverTo(state, transfer.to));
+}
+
+/** A membership without this leader decides from here on: it names the best successor and goes. */
+export function resign(state: PaxosState, proposing: Proposing): void {
+  let best: AcceptorView | undefined;
+  for (const acceptor of proposing.acceptors.values()) {
+    if (canTakeOver(state, acceptor) && acceptor.match > (best?.match ?? -1)) best = acceptor;
+  }
+  if (best !== undefined) {
+    state.effects.send(handOverTo(state, best.node));
+  }
+  becomeFollower(state, state.term, state.vote, "");
+}
+
+function handOverTo({ id, term, commit }: PaxosState, to: string): HandOver {
+  return { kind: "hand-over", from: id, to, term, commit };
+}
+
+function canTakeOver(state: PaxosState, acceptor: AcceptorView): boolean {
+  const membership = membershipNow(state);
+  return (
+    isVoter(membership, acceptor.node) &&
+    !membership.arbiters.includes(acceptor.node) &&
+    acceptor.promised &&
+    !acceptor.awaitsSnapshot &&
+    isActive(state, acceptor)
+  );
+}

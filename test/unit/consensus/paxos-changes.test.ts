@@ -1,0 +1,362 @@
+// Membership, snapshots, transfers and reads of multi-paxos, each as the promise it makes.
+
+import { describe, expect, test } from "vitest";
+import { decodeMembership, encodeMembership, membershipOf } from "../../../src/consensus/membership.ts";
+import type { Effects, Entry } from "../../../src/consensus/seam.ts";
+import { ELECTION_TICKS, entry, kinds } from "./driver.ts";
+import { HOLE, PaxosDriver, values, WINDOW } from "./paxos-driver.ts";
+
+const ABC = membershipOf({ voters: ["a", "b", "c"] });
+const JOINT = membershipOf({ voters: ["a", "b", "d"], outgoing: ["a", "b", "c"] });
+
+function config(index: number, term: number, parts: Parameters<typeof membershipOf>[0]): Entry {
+  return { index, term, kind: "config", data: encodeMembership(membershipOf(parts)) };
+}
+
+/** The memberships that were written. */
+function written(effects: Effects): readonly unknown[] {
+  const entries = effects.persist?.entries ?? [];
+  return entries.filter(({ kind }) => kind === "config").map(({ data }) => decodeMembership(data));
+}
+
+/** Everything that the leader has is flushed and accepted by `from`. */
+function settle(leader: PaxosDriver, ...from: readonly string[]): void {
+  for (let turn = 0; turn < 4; turn += 1) {
+    leader.flush();
+    for (const node of from) leader.accept(node, 1, leader.status.last);
+  }
+}
+
+describe("reconfiguration", () => {
+  test("a configuration decides from a window after its slot on, and no-ops bring it into force (12)", () => {
+    const leader = new PaxosDriver().lead("b");
+    const slot = leader.status.last + 1;
+    leader.step({ kind: "reconfigure", target: membershipOf({ ...ABC, learners: ["d"] }) });
+    expect(leader.status.membership.learners).toEqual([]);
+    leader.flush();
+    const chosen = leader.accept("b", slot);
+    expect(values(chosen.persist?.entries ?? []).every((one) => one.endsWith("noop"))).toBe(true);
+    settle(leader, "b");
+    expect(leader.status.last).toBe(slot + WINDOW - 1);
+    expect(leader.status.membership.learners).toEqual(["d"]);
+  });
+
+  test("new voters learn first, then both memberships decide, then the new one (12)", () => {
+    const leader = new PaxosDriver().lead("b");
+    leader.promise("c");
+    const steps: unknown[] = [];
+    const note = (effects: Effects): void => void steps.push(...written(effects));
+    note(leader.step({ kind: "reconfigure", target: membershipOf({ voters: ["a", "b", "d"] }) }));
+    for (let turn = 0; turn < 20; turn += 1) {
+      note(leader.flush());
+      for (const from of ["b", "c"]) note(leader.accept(from, 1, leader.status.last));
+      note(leader.promise("d", [], leader.status.commit));
+      note(leader.receive("d", { kind: "learned", term: 1, index: leader.status.commit }));
+      if (leader.status.membership.learners.includes("d")) note(leader.accept("d", 1, leader.status.last));
+      if (leader.status.membership.outgoing.length > 0) note(leader.accept("d", 1, leader.status.last));
+    }
+    expect(steps).toEqual([
+      membershipOf({ ...ABC, learners: ["d"] }),
+      JOINT,
+      membershipOf({ voters: ["a", "b", "d"] }),
+    ]);
+    expect(leader.status.membership.voters).toEqual(["a", "b", "d"]);
+  });
+
+  test("slots beyond the switch wait for promises of a quorum of the new configuration (12)", () => {
+    const entries = [config(1, 1, { voters: ["a", "d", "e"], outgoing: ["a", "b", "c"] })];
+    const parts = { durable: { hardState: { term: 1, vote: "b", commit: 1 }, entries } };
+    const leader = new PaxosDriver(parts).prepare("b");
+    leader.promise("b");
+    expect(leader.status.role).toBe("leader");
+    settle(leader, "b");
+    // Slots up to the window are the old configuration's; the next needs d or e as well.
+    expect(leader.status.last).toBe(WINDOW);
+    expect(leader.propose("x").accepted).toEqual([]);
+    expect(leader.promise("d").accepted).toEqual([{ context: 0, index: WINDOW + 1, term: 2 }]);
+  });
+
+  test("one change at a time: another waits until the first is in force (12)", () => {
+    const leader = new PaxosDriver().lead("b");
+    leader.step({ kind: "reconfigure", target: membershipOf({ ...ABC, learners: ["d"] }) });
+    const second = leader.step({ kind: "reconfigure", target: membershipOf({ ...ABC, learners: ["e"] }) });
+    expect(written(second)).toEqual([]);
+    settle(leader, "b");
+    const third = leader.step({ kind: "reconfigure", target: membershipOf({ ...ABC, learners: ["e"] }) });
+    expect(written(third)).toHaveLength(1);
+  });
+
+  test("a change that is not chosen is rolled back by the no-op in its slot (12)", () => {
+    const follower = new PaxosDriver();
+    const accept = { kind: "accept", commit: 0 } as const;
+    follower.receive("b", { ...accept, term: 1, entries: [config(1, 1, { voters: ["b"] })] });
+    follower.receive("c", { ...accept, term: 2, entries: [{ ...entry(1, 2), kind: "noop" }] });
+    for (let index = 2; index <= WINDOW + 1; index += 1) {
+      follower.receive("c", { kind: "accept", term: 2, entries: [entry(index, 2, "x")], commit: index });
+    }
+    expect(follower.status).toMatchObject({ commit: WINDOW + 1, membership: ABC });
+  });
+
+  test("the next leader finishes a joint configuration, once a quorum of the new voters has what came before", () => {
+    const entries = [config(1, 1, { voters: ["d", "e"], outgoing: ["a", "b", "c"] })];
+    for (let index = 2; index <= WINDOW; index += 1) entries.push({ ...entry(index, 1), kind: "noop" });
+    const parts = { durable: { hardState: { term: 1, vote: "b", commit: WINDOW }, entries } };
+    const leader = new PaxosDriver(parts).prepare("b", "d", "e");
+    const steps: unknown[] = [];
+    for (const from of ["b", "d", "e"]) leader.promise(from, [], from === "b" ? WINDOW : 0);
+    expect(leader.status.role).toBe("leader");
+    leader.flush();
+    for (const from of ["b", "d", "e"]) {
+      steps.push(...written(leader.accept(from, WINDOW + 1)));
+    }
+    // d and e accepted the new slot, but what came before they lack.
+    expect(leader.status.commit).toBe(WINDOW + 1);
+    expect(steps).toEqual([]);
+    leader.receive("d", { kind: "learned", term: 2, index: WINDOW });
+    steps.push(...written(leader.receive("e", { kind: "learned", term: 2, index: WINDOW })));
+    expect(steps).toEqual([membershipOf({ voters: ["d", "e"] })]);
+  });
+
+  test("a leader that is no voter any more names a successor and goes", () => {
+    const entries = [config(1, 1, { voters: ["b", "c"], outgoing: ["a", "b"] })];
+    for (let index = 2; index <= WINDOW; index += 1) entries.push({ ...entry(index, 1), kind: "noop" });
+    const parts = {
+      membership: { voters: ["a", "b"] },
+      durable: { hardState: { term: 1, vote: "b", commit: WINDOW }, entries },
+    };
+    const leader = new PaxosDriver(parts).prepare("b", "c");
+    leader.promise("b", [], WINDOW);
+    leader.promise("c", [], WINDOW);
+    for (let turn = 0; turn < 4 && leader.status.role === "leader"; turn += 1) {
+      leader.flush();
+      for (const from of ["b", "c"]) {
+        if (leader.status.role !== "leader") break;
+        if (kinds(leader.accept(from, 1, leader.status.last)).includes("hand-over")) {
+          expect(leader.status.membership.voters).toEqual(["b", "c"]);
+        }
+      }
+    }
+    expect(leader.status).toMatchObject({ role: "learner", leader: "" });
+  });
+
+  test("somebody who votes and holds data remains", () => {
+    const leader = new PaxosDriver().lead("b");
+    for (const target of [{ voters: [] }, { voters: ["z"], arbiters: ["z"] }]) {
+      expect(written(leader.step({ kind: "reconfigure", target: membershipOf(target) }))).toEqual([]);
+    }
+  });
+
+  test("a snapshot inside the window carries what is chosen and not yet in force (12, 13)", () => {
+    const later = membershipOf({ ...ABC, learners: ["d"] });
+    const entries = [entry(1, 1), config(2, 1, later), entry(3, 1)];
+    const parts = { durable: { hardState: { term: 1, vote: "b", commit: 3 }, entries } };
+    const replica = new PaxosDriver(parts);
+    replica.step({ kind: "tick" });
+    replica.step({ kind: "applied", index: 3 });
+    const snapshot = replica.replica.snapshotAt(3);
+    expect(snapshot).toEqual({
+      index: 3,
+      term: 1,
+      membership: ABC,
+      pending: [{ index: 2, membership: later }],
+    });
+    expect(replica.step({ kind: "compact", index: 3 }).persist?.compactTo).toEqual(snapshot);
+    const blank = new PaxosDriver({ membership: {} });
+    if (snapshot !== undefined) blank.step({ kind: "install", snapshot, from: "b", term: 1 });
+    for (let index = 4; index <= WINDOW + 1; index += 1) {
+      blank.receive("b", { kind: "accept", term: 1, entries: [entry(index, 1)], commit: index });
+    }
+    expect(blank.status.membership).toEqual(later);
+  });
+});
+
+describe("a trimmed acceptor", () => {
+  const trimmed = (options = {}): PaxosDriver =>
+    new PaxosDriver({
+      options,
+      durable: {
+        hardState: { term: 2, vote: "c", commit: 9 },
+        snapshot: { index: 9, term: 2, membership: ABC },
+        applied: 9,
+      },
+    });
+
+  test("promises nothing about slots that it no longer has, says so, and streams its state (13)", () => {
+    const acceptor = trimmed();
+    const prepare = { kind: "prepare", term: 5, first: 4, mandate: "none" } as const;
+    const effects = acceptor.receive("b", prepare);
+    expect(effects.send).toEqual([{ kind: "trimmed", from: "a", to: "b", term: 5, index: 9 }]);
+    expect(effects.sendAfterPersist).toEqual([]);
+    expect(effects.snapshotWanted).toEqual([{ to: "b", term: 2 }]);
+    expect(acceptor.status.term).toBe(2);
+    // Once per election timeout, and not to strangers.
+    expect(acceptor.receive("b", prepare).snapshotWanted).toEqual([]);
+    expect(acceptor.receive("x", prepare).snapshotWanted).toEqual([]);
+  });
+
+  test("is asked by a canvass already, and an arbiter has no state to stream (13)", () => {
+    const canvass = { kind: "canvass", term: 1, number: 1, commit: 3, priority: 0 } as const;
+    const effects = trimmed().receive("b", canvass);
+    expect(effects.send).toMatchObject([{ willing: false }]);
+    expect(effects.snapshotWanted).toHaveLength(1);
+    expect(trimmed({ arbiter: true }).receive("b", canvass).snapshotWanted).toEqual([]);
+  });
+
+  test("ends the ballot of a proposer that cannot have a quorum without it; others may still do (13)", () => {
+    const proposer = new PaxosDriver().prepare("b");
+    const { term } = proposer.status;
+    proposer.receive("b", { kind: "trimmed", term, index: 9 });
+    expect(proposer.status.role).toBe("candidate");
+    proposer.receive("c", { kind: "trimmed", term, index: 9 });
+    expect(proposer.status.role).toBe("follower");
+  });
+
+  test("a snapshot that arrives during phase 1 moves the first slot to ask about (13)", () => {
+    const proposer = new PaxosDriver().prepare("b");
+    proposer.step({ kind: "install", snapshot: { index: 9, term: 1, membership: ABC }, from: "c", term: 1 });
+    const effects = proposer.promise("b", [entry(10, 1, "x")], 9);
+    expect(proposer.status).toMatchObject({ role: "leader", commit: 9, last: 10 });
+    expect(effects.send.filter(({ kind }) => kind === "accept")).toHaveLength(1);
+  });
+
+  test("an arbiter keeps what a data voter would ask about after a crash", () => {
+    const membership = { voters: ["a", "b", "c"], arbiters: ["a"] };
+    const entries = [1, 2, 3].map((index) => entry(index, 1));
+    const durable = { hardState: { term: 1, vote: "b", commit: 3 }, entries, applied: 3 };
+    const arbiter = new PaxosDriver({ membership, durable, options: { arbiter: true } });
+    expect(arbiter.step({ kind: "compact", index: 3 }).persist).toBeUndefined();
+    const heartbeat = { kind: "heartbeat", term: 1, commit: 3, round: 0, sent: 3 } as const;
+    arbiter.receive("b", { ...heartbeat, trimmedByAll: 2 });
+    expect(arbiter.step({ kind: "compact", index: 3 }).persist?.compactTo?.index).toBe(2);
+  });
+
+  test("a leader streams its state to who needs slots that are gone, and goes on after it (13)", () => {
+    const leader = trimmed().prepare("b");
+    leader.promise("b", [], 9);
+    const effects = leader.promise("c", [], 3);
+    expect(effects.snapshotWanted).toEqual([{ to: "c", term: 3 }]);
+    const done = leader.step({ kind: "snapshot-sent", to: "c", ok: true, index: 9 });
+    expect(done.send.filter(({ to }) => to === "c")).toMatchObject([{ kind: "accept" }]);
+    expect(leader.status.progress.find(({ node }) => node === "c")).toMatchObject({ state: "replicating" });
+  });
+});
+
+describe("reads", () => {
+  const answer = (leader: PaxosDriver, from: string, round: number): Effects =>
+    leader.receive(from, {
+      kind: "heartbeat-response",
+      term: leader.status.term,
+      round,
+      sent: 0,
+      held: 0,
+      lacks: 1,
+      base: 0,
+    });
+
+  test("wait until a slot of the leader's own ballot is chosen, then for a quorum (14)", () => {
+    const leader = new PaxosDriver().prepare("b");
+    leader.promise("b");
+    expect(leader.step({ kind: "read", context: 1 }).send).toEqual([]);
+    leader.flush();
+    expect(kinds(leader.accept("b", 1))).toContain("heartbeat");
+    expect(answer(leader, "b", 1).reads).toEqual([{ context: 1, index: 1 }]);
+  });
+
+  test("are confirmed by a round that began after they arrived (14)", () => {
+    const leader = new PaxosDriver().lead("b");
+    leader.promise("c", [], 1);
+    leader.step({ kind: "read", context: 1 });
+    leader.step({ kind: "read", context: 2 });
+    expect(answer(leader, "b", 1).reads).toEqual([{ context: 1, index: 1 }]);
+    expect(answer(leader, "c", 1).reads).toEqual([]);
+    expect(answer(leader, "c", 2).reads).toEqual([{ context: 2, index: 1 }]);
+    // Nor by an answer to a round that was never asked, or of another ballot.
+    leader.step({ kind: "read", context: 3 });
+    expect(answer(leader, "b", 99).reads).toEqual([]);
+    expect(
+      leader.receive("b", {
+        kind: "heartbeat-response",
+        term: 0,
+        round: 3,
+        sent: 0,
+        held: 0,
+        lacks: 1,
+        base: 0,
+      }).reads,
+    ).toEqual([]);
+  });
+
+  test("a learner's answer confirms nothing; a follower refuses (14)", () => {
+    const leader = new PaxosDriver({ membership: { voters: ["a", "b"], learners: ["c"] } }).lead("b");
+    leader.promise("c", [], 1);
+    leader.step({ kind: "read", context: 1 });
+    expect(answer(leader, "c", 1).reads).toEqual([]);
+    expect(new PaxosDriver().step({ kind: "read", context: 1 }).refusedReads).toMatchObject([
+      { reason: "not-leader" },
+    ]);
+  });
+
+  test("need both halves of a joint configuration (14)", () => {
+    const leader = new PaxosDriver({ membership: JOINT }).lead("b");
+    for (const from of ["c", "d"]) leader.promise(from, [], 1);
+    leader.accept("d", 1);
+    leader.step({ kind: "read", context: 1 });
+    expect(answer(leader, "c", 1).reads).toEqual([]);
+    expect(answer(leader, "d", 1).reads).toEqual([{ context: 1, index: 1 }]);
+  });
+});
+
+describe("a transfer", () => {
+  test("blocks proposals, goes to a caught-up data voter only, and ends in time", () => {
+    const leader = new PaxosDriver({ membership: { voters: ["a", "b", "z"], arbiters: ["z"] } }).lead(
+      "b",
+      "z",
+    );
+    leader.step({ kind: "transfer", to: "z" });
+    expect(leader.status.transferringTo).toBe("");
+    leader.propose("x");
+    expect(kinds(leader.step({ kind: "transfer", to: "b" }))).toEqual([]);
+    expect(leader.propose("y").refused).toMatchObject([{ reason: "transferring" }]);
+    const accepted = leader.accept("b", 2);
+    expect(accepted.send.filter(({ kind }) => kind === "hand-over")).toMatchObject([{ to: "b", commit: 1 }]);
+    for (let tick = 0; tick < ELECTION_TICKS; tick += 1) {
+      leader.tick(1);
+      leader.receive("b", {
+        kind: "heartbeat-response",
+        term: 1,
+        round: 0,
+        sent: 2,
+        held: 2,
+        lacks: 3,
+        base: 0,
+      });
+    }
+    expect(leader.status.transferringTo).toBe("");
+    expect(leader.propose("z").accepted).toHaveLength(1);
+  });
+
+  test("the successor prepares at once, and nobody protects the leader from it", () => {
+    const successor = new PaxosDriver();
+    successor.receive("b", { kind: "accept", term: 3, entries: [entry(1, 3, "x")], commit: 0 });
+    const effects = successor.receive("b", { kind: "hand-over", term: 3, commit: 1 });
+    expect(values(effects.committed)).toEqual(["1/3 x"]);
+    const asked = effects.sendAfterPersist.filter(({ kind }) => kind === "prepare");
+    expect(asked).toMatchObject([
+      { to: "b", term: 4, first: 2, mandate: "transfer" },
+      { to: "c", term: 4, first: 2, mandate: "transfer" },
+    ]);
+  });
+
+  test("a hand-over of an earlier ballot is refused", () => {
+    const successor = new PaxosDriver({ durable: { hardState: { term: 5, vote: "c", commit: 0 } } });
+    expect(kinds(successor.receive("b", { kind: "hand-over", term: 3, commit: 0 }))).toEqual(["refused"]);
+    expect(successor.status.term).toBe(5);
+  });
+});
+
+test("an entry of a hole is never handed out", () => {
+  const follower = new PaxosDriver();
+  follower.receive("b", { kind: "accept", term: 1, entries: [entry(2, 1, "y")], commit: 2 });
+  expect(follower.status).toMatchObject({ commit: 0, last: 2 });
+  expect(follower.replica.entry(1)).toEqual(HOLE(1));
+});
