@@ -24,6 +24,8 @@ interface Fact {
 
 /** What was ever true of a group. */
 class GroupHistory {
+  /** Of a multi-paxos group: a slot may be accepted again, and what is before it says nothing. */
+  isPaxos = false;
   /** Entries by index and term. */
   readonly entries = new Map<string, { readonly digest: number; readonly prevTerm: number | undefined }>();
   readonly committed = new Map<number, Fact>();
@@ -136,6 +138,28 @@ export class Invariants {
         );
         return;
       }
+      case "prepare":
+      case "promise": {
+        const hard = mirror?.groups.get(group)?.record.hardState;
+        this.#world.must(
+          hard !== undefined && hard.term >= message.term,
+          "ballot-on-disk",
+          () => `${from} speaks of round ${message.term} of ${group} to ${to} and has not flushed it`,
+        );
+        return;
+      }
+      case "accepted": {
+        const last = Number(Reflect.get(message, "last"));
+        for (let index = Number(Reflect.get(message, "first")); index <= last; index += 1) {
+          this.#world.must(
+            (mirror?.acceptedIn(group, index) ?? 0) > 0,
+            "accept-on-disk",
+            () =>
+              `${from} accepted slot ${index} of ${group} in round ${message.term} and has not flushed it`,
+          );
+        }
+        return;
+      }
       case "append-accepted": {
         const index = Number(Reflect.get(message, "index"));
         this.#world.must(
@@ -202,9 +226,15 @@ export class Invariants {
 
   /** Logs match (2). */
   #onEntry(name: NodeId, group: GroupId, entry: Entry, prevTerm: number | undefined): void {
-    const { entries } = this.#historyOf(group);
+    if (entry.kind === "hole") return;
+    const history = this.#historyOf(group);
+    const { entries } = history;
     const place = `${entry.index}/${entry.term}`;
     const digest = digestOf(entry);
+    if (history.isPaxos) {
+      this.#onAccepted(name, group, entry, digest);
+      return;
+    }
     const known = entries.get(place);
     if (known === undefined) {
       entries.set(place, { digest, prevTerm });
@@ -216,6 +246,20 @@ export class Invariants {
       "logs-match",
       () => `${name} has another entry or another prefix at index/term ${place} of ${group}`,
     );
+  }
+
+  /** A slot's value has one origin, and a ballot has one value for a slot (12). */
+  #onAccepted(name: NodeId, group: GroupId, entry: Entry, digest: number): void {
+    const { entries } = this.#historyOf(group);
+    for (const place of [`${entry.index}/${entry.term}`, `${entry.index}@${entry.ballot ?? entry.term}`]) {
+      const known = entries.get(place);
+      if (known === undefined) entries.set(place, { digest, prevTerm: undefined });
+      this.#world.must(
+        known === undefined || known.digest === digest,
+        "one-value-per-ballot",
+        () => `${name} has another value at ${place} of ${group}`,
+      );
+    }
   }
 
   /** Same applied index, same state (6). */
@@ -267,6 +311,7 @@ export class Invariants {
   ): void {
     const { name } = process;
     const history = this.#historyOf(group);
+    history.isPaxos ||= status.ballot !== undefined;
     const world = this.#world;
     const say = (): string => `${name}, group ${group}`;
     if (before === undefined) {

@@ -8,7 +8,7 @@ import { readFrame } from "../../src/node/storage/log-frames.ts";
 import { readRecords } from "../../src/node/storage/log-records.ts";
 import type { GroupRecord } from "../../src/node/storage/log-store.ts";
 
-const KINDS: readonly Entry["kind"][] = ["noop", "command", "config"];
+const KINDS: readonly Entry["kind"][] = ["noop", "command", "config", "hole"];
 
 /** A promise may be written ahead of an older one that waits for room: of two the later in the protocol holds. */
 function laterOf(one: HardState, other: HardState): HardState {
@@ -23,6 +23,8 @@ export function digestOf({ kind, data }: Entry): number {
 
 interface HeldEntry {
   readonly term: number;
+  /** Paxos: the round in which it was accepted. */
+  readonly ballot: number;
   readonly digest: number;
 }
 
@@ -87,7 +89,11 @@ export class Mirror {
           for (const entry of one.entries) {
             const prevTerm = held.entries.at(-1)?.term ?? held.record.snapshot.term;
             watch.onEntry(one.group, entry, prevTerm);
-            held.entries.push({ term: entry.term, digest: digestOf(entry) });
+            held.entries.push({
+              term: entry.term,
+              ballot: entry.ballot ?? entry.term,
+              digest: digestOf(entry),
+            });
           }
         }
       }
@@ -99,6 +105,14 @@ export class Mirror {
   lastOf(group: GroupId): number {
     const held = this.groups.get(group);
     return held === undefined ? -1 : held.record.snapshot.index + held.entries.length;
+  }
+
+  /** Paxos: the round in which the slot's value was accepted; Infinity when a snapshot has it, 0 when nothing has. */
+  acceptedIn(group: GroupId, index: number): number {
+    const held = this.groups.get(group);
+    if (held === undefined) return 0;
+    if (index <= held.record.snapshot.index) return Number.POSITIVE_INFINITY;
+    return held.entries[index - held.record.snapshot.index - 1]?.ballot ?? 0;
   }
 
   /** Whether the entry of that index and term, or a snapshot beyond it, is here. */

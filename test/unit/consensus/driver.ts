@@ -22,7 +22,6 @@ export const ELECTION_TICKS = 10;
 
 // A message without who sends it to whom: the driver knows. Distributes over the union.
 type Content<M> = M extends Message ? Omit<M, "from" | "to"> : never;
-export type MessageContent = Content<RaftMessage>;
 
 export interface DriverParts {
   readonly membership?: Partial<Membership>;

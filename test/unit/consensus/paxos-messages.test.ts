@@ -94,7 +94,8 @@ describe("messages from peers", () => {
           driver.tick(1);
         }
         const { commit, last, applied } = driver.status;
-        return commit <= last && applied <= commit;
+        expect(commit).toBeLessThanOrEqual(last);
+        expect(applied).toBeLessThanOrEqual(commit);
       }),
       { numRuns: 600 },
     );
