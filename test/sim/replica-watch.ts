@@ -289,7 +289,7 @@ export class ReplicaWatch {
     const commit = Math.max(before.commit, status.commit);
     const committed = replica.entry(commit);
     this.#must(
-      committed === undefined || (committed.ballot ?? committed.term) === entry.term,
+      committed === undefined || (committed.ballot ?? committed.term) === (entry.ballot ?? entry.term),
       "change-after-own-term",
       () => `${name} changes members in term ${entry.term} with only term ${committed?.term} committed`,
     );

@@ -175,7 +175,6 @@ it.each([
   ["two arbiters", { name: "demo", arbiters: 2 }, "too-many-arbiters"],
   ["no nodes", { name: "demo", nodes: 0 }, "no-data-node"],
   ["an engine that is not there yet", { name: "demo", engine: "redis" }, "engine-not-available"],
-  ["a protocol that is not there yet", { name: "demo", protocol: "quorum" }, "engine-cannot"],
 ] satisfies [string, ScaffoldOptions, string][])("refuses %s", (_, options, code) => {
   expect(() => scaffoldManifest(options)).toThrow(
     expect.objectContaining({
