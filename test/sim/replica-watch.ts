@@ -275,7 +275,9 @@ export class ReplicaWatch {
     }
     const isLeader = before.role === "leader" && status.role === "leader" && before.term === status.term;
     for (const entry of entries ?? []) {
-      if (entry.kind === "config" && isLeader) this.#judgeChange(watched, before, entry);
+      // One that a paxos leader found and proposes again is no change of its own.
+      if (entry.kind === "config" && isLeader && entry.ballot === undefined)
+        this.#judgeChange(watched, before, entry);
     }
     if (compactTo !== undefined)
       this.#judgeSnapshotMembership(watched, group, compactTo.index, compactTo.membership);
@@ -289,7 +291,7 @@ export class ReplicaWatch {
     const commit = Math.max(before.commit, status.commit);
     const committed = replica.entry(commit);
     this.#must(
-      committed === undefined || (committed.ballot ?? committed.term) === (entry.ballot ?? entry.term),
+      committed === undefined || (committed.ballot ?? committed.term) === entry.term,
       "change-after-own-term",
       () => `${name} changes members in term ${entry.term} with only term ${committed?.term} committed`,
     );
