@@ -7,7 +7,8 @@ import { StoreCorruptError, type Store } from "../storage/store.ts";
 import type { GroupId } from "../../model/ids.ts";
 import type { ReplicaGroup } from "./replica-group.ts";
 
-const LOOK_MS = 1000;
+/** Short looks: everything else waits for the end of one. */
+const LOOK_MS = 250;
 /** A record weighs at least this, so that many small ones take their time, too. */
 const RECORD_BYTES_MIN = 256;
 
@@ -53,7 +54,8 @@ export class Scrub {
     const from = this.at?.from ?? durable.prefix();
     let bytes = 0;
     try {
-      for (const { key, value } of this.store.range({ start: from, end: prefixEnd(durable.prefix()) })) {
+      const end = prefixEnd(durable.prefix());
+      for (const { key, value } of this.store.range({ start: from, end, onDisk: true })) {
         bytes += Math.max(RECORD_BYTES_MIN, key.length + value.length);
         if (bytes < this.bytesPerLook) continue;
         const next = Buffer.concat([key, Buffer.of(0)]);

@@ -67,6 +67,8 @@ function noRoom(folder: string, dataFile: string): boolean {
 /** Written and not yet flushed: sealed records by key, `undefined` for a removed one. */
 type Unflushed = Map<string, { readonly key: Key; readonly record: Buffer | undefined }>;
 
+const NOTHING: Unflushed = new Map();
+
 function nameOf(key: Key): string {
   return key.toString("latin1");
 }
@@ -139,7 +141,9 @@ class LmdbStore implements Store {
   }
 
   range(range: RangeOptions): Iterable<Item> {
-    return merged(this.overlay(), range, this.environment.getRange({ ...range }));
+    const { start, end } = range;
+    const unflushed = range.onDisk === true ? NOTHING : this.overlay();
+    return merged(unflushed, range, this.environment.getRange({ start, end }));
   }
 
   *keys(range: RangeOptions): Iterable<Buffer> {

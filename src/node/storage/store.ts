@@ -14,6 +14,8 @@ export interface RangeOptions {
   readonly start: Key;
   /** Exclusive. */
   readonly end: Key;
+  /** What was written and is not on disk yet may be left out: to sort it in is most of a short look's time. */
+  readonly onDisk?: boolean;
 }
 
 export interface Item {
