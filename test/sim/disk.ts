@@ -393,7 +393,10 @@ export class SimulatedStore implements Store {
         reached.set(place.prefix, Number(unpack(value)));
     };
     try {
-      work({ put: write, remove: (key) => write(key, undefined) });
+      work({
+        put: (key, value) => write(key, typeof value === "function" ? value() : value),
+        remove: (key) => write(key, undefined),
+      });
     } catch (error) {
       for (const undo of before.toReversed()) undo();
       return Promise.reject(error instanceof Error ? error : new Error(String(error)));

@@ -49,6 +49,7 @@ export function forgottenStates(stores: Stores): readonly { readonly start: Key;
 export class DurableGroup {
   readonly id: GroupId;
   private record: GroupRecord;
+  private appliedKey: { readonly generation: number; readonly key: Key } | undefined;
 
   private constructor(id: GroupId, record: GroupRecord) {
     this.id = id;
@@ -146,7 +147,11 @@ export class DurableGroup {
 
   /** Goes into the state store, in the transaction that applied up to `index`. */
   writeApplied(writer: StoreWriter, index: number): void {
-    writer.put(extendKey(this.prefix(), APPLIED), pack(index));
+    const { generation } = this.record;
+    if (this.appliedKey?.generation !== generation) {
+      this.appliedKey = { generation, key: extendKey(this.prefix(), APPLIED) };
+    }
+    writer.put(this.appliedKey.key, () => pack(index));
   }
 
   /** States of other generations than the current one: what a crash left of a snapshot. */

@@ -106,7 +106,8 @@ export class MemoryMachine implements StateMachine {
   finish(writer: StoreWriter): void {
     this.sessions.write(writer);
     this.writeEntities(writer);
-    writer.put(this.prefixes.totals, pack([this.memories, this.bytes]));
+    const { memories, bytes } = this;
+    writer.put(this.prefixes.totals, () => pack([memories, bytes]));
   }
 
   apply(bytes: Uint8Array, index: number, writer: StoreWriter): CommandResult {
@@ -289,7 +290,7 @@ export class MemoryMachine implements StateMachine {
     if (this.knownEntities.size > ENTITIES_KEPT) this.knownEntities.clear();
     for (const [id, { key, counts }] of this.entities) {
       const isLeft = counts !== undefined && counts[0] > 0;
-      if (isLeft) writer.put(key, pack(counts));
+      if (isLeft) writer.put(key, () => pack(counts));
       else writer.remove(key);
       this.knownEntities.set(id, { key, counts: isLeft ? counts : undefined });
     }

@@ -82,8 +82,13 @@ export class Sessions {
     for (const id of this.changed) {
       const key = extendKey(this.prefix, "session", id);
       const session = this.sessions.get(id);
-      if (session === undefined) writer.remove(key);
-      else writer.put(key, pack([session.low, session.touched, [...session.results]]));
+      if (session === undefined) {
+        writer.remove(key);
+        continue;
+      }
+      const { low, touched } = session;
+      const results = [...session.results];
+      writer.put(key, () => pack([low, touched, results]));
     }
     this.changed = new Set();
   }

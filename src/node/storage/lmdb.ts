@@ -64,8 +64,30 @@ function noRoom(folder: string, dataFile: string): boolean {
   }
 }
 
-/** Written and not yet flushed: sealed records by key, `undefined` for a removed one. */
-type Unflushed = Map<string, { readonly key: Key; readonly record: Buffer | undefined }>;
+/** Written and not yet flushed. */
+class Written {
+  readonly key: Key;
+  /** Roughly, of one that is not made yet. */
+  readonly bytes: number;
+  private value: Buffer | (() => Uint8Array) | undefined;
+
+  /** `value`: a sealed record, what makes a value, undefined for a removed one. */
+  constructor(key: Key, value: Buffer | (() => Uint8Array) | undefined) {
+    this.key = key;
+    this.value = value;
+    this.bytes = key.length + (typeof value === "function" ? UNMADE_BYTES : (value?.length ?? 0));
+  }
+
+  get record(): Buffer | undefined {
+    if (typeof this.value === "function") this.value = seal(this.key, this.value());
+    return this.value;
+  }
+}
+
+const UNMADE_BYTES = 64;
+
+/** By the name of the key. */
+type Unflushed = Map<string, Written>;
 
 const NOTHING: Unflushed = new Map();
 
@@ -151,20 +173,22 @@ class LmdbStore implements Store {
   }
 
   transact(work: (writer: StoreWriter) => void): Promise<void> {
-    const before: [string, { readonly key: Key; readonly record: Buffer | undefined } | undefined][] = [];
-    const write = (key: Key, record: Buffer | undefined): void => {
-      const name = nameOf(key);
-      before.push([name, this.active.get(name)]);
-      this.active.set(name, { key, record });
-      this.activeBytes += key.length + (record?.length ?? 0);
+    const before: [string, Written | undefined][] = [];
+    const write = (written: Written): void => {
+      const name = nameOf(written.key);
+      const old = this.active.get(name);
+      before.push([name, old]);
+      this.active.set(name, written);
+      this.activeBytes += written.bytes - (old?.bytes ?? 0);
     };
     try {
       work({
-        put: (key, value) => write(key, seal(key, value)),
-        remove: (key) => write(key, undefined),
+        put: (key, value) => write(new Written(key, typeof value === "function" ? value : seal(key, value))),
+        remove: (key) => write(new Written(key, undefined)),
       });
     } catch (error) {
       for (const [name, old] of before.toReversed()) {
+        this.activeBytes += (old?.bytes ?? 0) - (this.active.get(name)?.bytes ?? 0);
         if (old === undefined) this.active.delete(name);
         else this.active.set(name, old);
       }

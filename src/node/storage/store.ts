@@ -5,7 +5,11 @@
 import type { Key } from "./key.ts";
 
 export interface StoreWriter {
-  put(key: Key, value: Uint8Array): void;
+  /**
+   * A function is asked for the value when it is first needed, if it is: of what changes with every command
+   * only the last value before a flush is ever made. It must give the same whenever it is asked.
+   */
+  put(key: Key, value: Uint8Array | (() => Uint8Array)): void;
   remove(key: Key): void;
 }
 
