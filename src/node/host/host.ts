@@ -432,13 +432,15 @@ export class Host {
       }
     });
     for (const { give } of answers) give();
-    const { applied, durable } = group;
-    const { generation } = durable;
+    const isNew = group.awaits(flushed);
     if (damage === undefined) group.visible();
     else this.damaged(group, damage, true);
+    // Transactions that are flushed together share a promise.
+    if (!isNew) return;
     flushed.then(
-      () => group.stateFlushed(applied, generation),
+      () => group.settled(flushed, true),
       (error: unknown) => {
+        group.settled(flushed, false);
         // What could not be read was told above, and nothing of the transaction was written.
         if (!(error instanceof StoreCorruptError)) this.failed(error);
       },

@@ -70,6 +70,10 @@ export class ReplicaGroup {
   private appliedIndex: number;
   private toldApplied: number;
   private flushedApplied: number;
+  private readonly awaited = new Map<
+    Promise<void>,
+    { readonly index: number; readonly generation: number }
+  >();
   /** What rounds of the host wrote to the log for this group and is not flushed yet, oldest first. */
   private inFlight: Work[] = [];
   /** Promises that left already, because the hard state they rest on was flushed alone. */
@@ -341,10 +345,19 @@ export class ReplicaGroup {
     this.serveReads();
   }
 
-  /** The state of a generation up to `index` is on disk: the log before it can go. */
-  stateFlushed(index: number, generation: number): void {
-    if (generation !== this.durable.generation) return;
-    this.flushedApplied = Math.max(this.flushedApplied, index);
+  /** What is applied now is on disk once `flushed` resolves; false when that was waited for already. */
+  awaits(flushed: Promise<void>): boolean {
+    const isNew = !this.awaited.has(flushed);
+    this.awaited.set(flushed, { index: this.appliedIndex, generation: this.durable.generation });
+    return isNew;
+  }
+
+  /** What `flushed` stood for is on disk: the log before it can go. Or it was never written. */
+  settled(flushed: Promise<void>, isOnDisk: boolean): void {
+    const state = this.awaited.get(flushed);
+    this.awaited.delete(flushed);
+    if (!isOnDisk || state?.generation !== this.durable.generation) return;
+    this.flushedApplied = Math.max(this.flushedApplied, state.index);
   }
 
   /** The log's part of `work` is being written. */

@@ -64,35 +64,34 @@ function noRoom(folder: string, dataFile: string): boolean {
   }
 }
 
-/** Written and not yet flushed. */
-class Written {
-  readonly key: Key;
-  /** Roughly, of one that is not made yet. */
-  readonly bytes: number;
-  private value: Buffer | (() => Uint8Array) | undefined;
+/** A sealed record, what makes a value, undefined for a removed record. */
+type Written = Buffer | (() => Uint8Array) | undefined;
 
-  /** `value`: a sealed record, what makes a value, undefined for a removed one. */
-  constructor(key: Key, value: Buffer | (() => Uint8Array) | undefined) {
-    this.key = key;
-    this.value = value;
-    this.bytes = key.length + (typeof value === "function" ? UNMADE_BYTES : (value?.length ?? 0));
-  }
-
-  get record(): Buffer | undefined {
-    if (typeof this.value === "function") this.value = seal(this.key, this.value());
-    return this.value;
-  }
-}
+/**
+ * Written and not yet flushed, by the key's bytes as Latin-1, which sort as the key does. A name and no key:
+ * what lies here for seconds is what the garbage collector has to move.
+ */
+type Unflushed = Map<string, Written>;
 
 const UNMADE_BYTES = 64;
-
-/** By the name of the key. */
-type Unflushed = Map<string, Written>;
 
 const NOTHING: Unflushed = new Map();
 
 function nameOf(key: Key): string {
   return key.toString("latin1");
+}
+
+function keyOf(name: string): Key {
+  return Buffer.from(name, "latin1");
+}
+
+function recordOf(key: Key, written: Written): Buffer | undefined {
+  return typeof written === "function" ? seal(key, written()) : written;
+}
+
+/** Roughly, of one that is not made yet. */
+function bytesOf(written: Written): number {
+  return typeof written === "function" ? UNMADE_BYTES : (written?.length ?? 0);
 }
 
 export interface LmdbOptions {
@@ -118,6 +117,8 @@ class LmdbStore implements Store {
   private readonly dataFile: string;
   private active: Unflushed = new Map();
   private activeBytes = 0;
+  /** Resolves once all of `active` is on disk; one for all its transactions. */
+  private activeDurable: Promise<void> | undefined;
   private flushingBytes = 0;
   /** Being written by LMDB; reads still come from here until it is visible there. */
   private flushing: Unflushed | undefined;
@@ -156,9 +157,7 @@ class LmdbStore implements Store {
   }
 
   get(key: Key): Buffer | undefined {
-    const name = nameOf(key);
-    const written = this.active.get(name) ?? this.flushing?.get(name);
-    const record = written === undefined ? this.environment.get(key) : written.record;
+    const record = this.recordAt(key);
     return record === undefined ? undefined : unseal(key, record);
   }
 
@@ -173,24 +172,24 @@ class LmdbStore implements Store {
   }
 
   transact(work: (writer: StoreWriter) => void): Promise<void> {
-    const before: [string, Written | undefined][] = [];
-    const write = (written: Written): void => {
-      const name = nameOf(written.key);
-      const old = this.active.get(name);
-      before.push([name, old]);
-      this.active.set(name, written);
-      this.activeBytes += written.bytes - (old?.bytes ?? 0);
+    const { active } = this;
+    const before: { readonly name: string; readonly old: Written; readonly wasThere: boolean }[] = [];
+    const write = (key: Key, written: Written): void => {
+      const name = nameOf(key);
+      const old = active.get(name);
+      before.push({ name, old, wasThere: old !== undefined || active.has(name) });
+      active.set(name, written);
+      this.activeBytes += key.length + bytesOf(written) - (old === undefined ? 0 : key.length + bytesOf(old));
     };
     try {
       work({
-        put: (key, value) => write(new Written(key, typeof value === "function" ? value : seal(key, value))),
-        remove: (key) => write(new Written(key, undefined)),
+        put: (key, value) => write(key, typeof value === "function" ? value : seal(key, value)),
+        remove: (key) => write(key, undefined),
       });
     } catch (error) {
-      for (const [name, old] of before.toReversed()) {
-        this.activeBytes += (old?.bytes ?? 0) - (this.active.get(name)?.bytes ?? 0);
-        if (old === undefined) this.active.delete(name);
-        else this.active.set(name, old);
+      for (const { name, old, wasThere } of before.toReversed()) {
+        if (wasThere) active.set(name, old);
+        else active.delete(name);
       }
       return Promise.reject(error instanceof Error ? error : new Error(String(error)));
     }
@@ -199,6 +198,7 @@ class LmdbStore implements Store {
 
   snapshot(): StoreSnapshot {
     const transaction = this.environment.useReadTransaction();
+    // What is not made yet may be: it gives the same whenever it is asked.
     const overlay = new Map([...(this.flushing ?? []), ...this.active]);
     let closed = false;
     const range = (bounds: RangeOptions): Iterable<Item> =>
@@ -246,13 +246,24 @@ class LmdbStore implements Store {
 
   /** Resolves once everything written so far is on disk. */
   private durable(): Promise<void> {
-    return new Promise((resolve) => {
+    const durable = (this.activeDurable ??= new Promise((resolve) => {
       this.waiting.push(resolve);
-      const isDue = this.options.flushDelayMs === 0 || this.activeBytes > UNFLUSHED_BYTES_MAX;
-      // While there is no room, it is tried again from time to time.
-      if (isDue && !this.isFull) this.startFlush();
-      else this.timer ??= setTimeout(() => this.startFlush(), this.options.flushDelayMs);
-    });
+    }));
+    const isDue = this.options.flushDelayMs === 0 || this.activeBytes > UNFLUSHED_BYTES_MAX;
+    // While there is no room, it is tried again from time to time.
+    if (isDue && !this.isFull) this.startFlush();
+    else this.timer ??= setTimeout(() => this.startFlush(), this.options.flushDelayMs);
+    return durable;
+  }
+
+  private recordAt(key: Key): Buffer | undefined {
+    const name = nameOf(key);
+    for (const unflushed of [this.active, this.flushing]) {
+      const written = unflushed?.get(name);
+      if (written !== undefined) return recordOf(key, written);
+      if (unflushed?.has(name) === true) return undefined;
+    }
+    return this.environment.get(key);
   }
 
   private startFlush(): void {
@@ -264,6 +275,7 @@ class LmdbStore implements Store {
     const waiting = this.waiting;
     this.flushing = batch;
     this.active = new Map();
+    this.activeDurable = undefined;
     this.flushingBytes = this.activeBytes;
     this.activeBytes = 0;
     this.waiting = [];
@@ -310,7 +322,9 @@ class LmdbStore implements Store {
   private async write(batch: Unflushed): Promise<void> {
     await this.options.beforeFlush?.();
     const commits = new Set<Promise<boolean>>();
-    for (const { key, record } of batch.values()) {
+    for (const [name, written] of batch) {
+      const key = keyOf(name);
+      const record = recordOf(key, written);
       commits.add(record === undefined ? this.environment.remove(key) : this.environment.put(key, record));
     }
     try {
@@ -348,9 +362,12 @@ function* mergedRecords<Value extends Buffer | undefined>(
   { start, end }: RangeOptions,
   records: Iterable<{ key: Buffer; value: Value }>,
 ): Generator<{ key: Buffer; value: Value | Buffer }> {
-  const newer = [...overlay.values()]
-    .filter(({ key }) => Buffer.compare(start, key) <= 0 && Buffer.compare(key, end) < 0)
-    .toSorted((a, b) => Buffer.compare(a.key, b.key));
+  const [from, to] = [nameOf(start), nameOf(end)];
+  const newer: { readonly key: Key; readonly record: Buffer | undefined }[] = [];
+  for (const name of [...overlay.keys()].filter((known) => known >= from && known < to).toSorted()) {
+    const key = keyOf(name);
+    newer.push({ key, record: recordOf(key, overlay.get(name)) });
+  }
   let at = 0;
   for (const { key, value } of records) {
     let replaced = false;
