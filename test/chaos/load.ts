@@ -34,6 +34,8 @@ const GRACE_MS = 10_000;
 /** A client turns away from a node that is stopped or gone this long after the deadline. */
 const PATIENCE_MS = 500;
 const KEYS_AT_ONCE = 40;
+/** Bounds that stale reads ask for. */
+const STALENESS_MS = [200, 1000, 3000];
 
 export class Load {
   /** Operations of known keys. */
@@ -105,7 +107,7 @@ export class Load {
       if (key === undefined || dice < 0.2) await this.add(name, host);
       else if (dice < 0.45) await this.update(name, host, key);
       else if (dice < 0.53) await this.remove(name, host, key);
-      else await this.read(name, host, key.id, dice > 0.88);
+      else await this.read(name, host, key.id, dice > 0.85);
       await pause(random.next() * 2 * thinkMs);
     }
   }
@@ -163,8 +165,14 @@ export class Load {
   /** False when it was not answered. */
   private async read(client: string, host: string, id: string, stale: boolean): Promise<boolean> {
     const invoked = performance.now();
-    const headers = { "x-consistency": stale ? this.options.stale : this.options.newest };
-    const lag = stale ? { staleness: Infinity } : {};
+    const { random, newest, stale: level } = this.options;
+    // The bound is one that raft and paxos keep; a copy of a leaderless shard cannot know how old it is.
+    const staleness = level === "stale" && random.chance(0.6) ? random.pick(STALENESS_MS) : Infinity;
+    const headers = {
+      "x-consistency": stale ? level : newest,
+      ...(stale && staleness !== Infinity ? { "x-max-staleness-ms": String(staleness) } : {}),
+    };
+    const lag = stale ? { staleness } : {};
     const answer = await this.ask(host, "GET", path(id), undefined, READ_MS, headers);
     const seen = answer.status === 200 ? memoryText(answer.body) : null;
     this.note({ client, key: id, kind: "read", value: seen, invoked, ...lag }, answer, host);
