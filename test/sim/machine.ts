@@ -65,6 +65,8 @@ export interface MachineOptions {
   readonly network: SimulatedNetwork;
   readonly manifest: Manifest;
   readonly spec: NodeSpec;
+  /** Not one of those that found the cluster. */
+  readonly isSpare: boolean;
   readonly clockHabits: ClockHabits;
   readonly diskHabits: DiskHabits;
   readonly nodeHabits: NodeHabits;
@@ -154,7 +156,7 @@ export class Machine {
   }
 
   async #boot(process: Process): Promise<void> {
-    const { manifest, spec, nodeHabits, embedder, network, world, reports } = this.#options;
+    const { manifest, spec, isSpare, nodeHabits, embedder, network, world, reports } = this.#options;
     const { clock } = process;
     const onDiskFailure = (reason: string): never => this.#failed(process, reason);
     const log = new LogStore({
@@ -182,7 +184,13 @@ export class Machine {
       folder: this.id,
       ask: async () => {
         await pause(clock, ASK_MS);
-        return beginningAmong(manifest, spec, reports(this.id, others));
+        const said = reports(this.id, others);
+        // One that is to join a cluster and finds nobody is started again by whoever wants it to join.
+        if (isSpare && said.every((report) => report === undefined)) {
+          this.crash("nobody to join");
+          throw new ProcessEnded("nobody to join");
+        }
+        return beginningAmong(manifest, spec, said);
       },
     });
     const core = new NodeCore({

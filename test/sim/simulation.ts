@@ -303,6 +303,7 @@ class Run {
       network: this.#network,
       manifest: { ...this.#layout.manifest, nodes },
       spec,
+      isSpare: nodes !== this.#layout.manifest.nodes,
       clockHabits: clockHabitsOf(chance),
       diskHabits: diskHabitsOf(chance),
       nodeHabits: this.#layout.nodeHabits,

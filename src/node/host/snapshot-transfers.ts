@@ -77,7 +77,11 @@ export class SnapshotTransfers {
   /** Streams the group's state to `to` and tells the protocol how it went. */
   send(group: ReplicaGroup, to: NodeId, term: number): void {
     const key = `${group.id}/${to}`;
-    if (this.outgoing.has(key)) return;
+    if (this.outgoing.has(key)) {
+      // Such as a state for a damaged replica. The protocol waits for an end of what it asked for, and asks again.
+      void Promise.resolve().then(() => group.step({ kind: "snapshot-sent", to, ok: false, index: 0 }));
+      return;
+    }
     this.outgoing.add(key);
     // A step later, so that what is visible in the store and what the protocol knows as applied agree.
     Promise.resolve()
