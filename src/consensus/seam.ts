@@ -91,6 +91,8 @@ export interface ReplicaOptions {
   readonly priority: number;
   /** This replica keeps the log only. */
   readonly arbiter: boolean;
+  /** Its log was damaged: it may have forgotten promises and entries that it acknowledged. */
+  readonly recovery?: Recovery;
   /** Uniform in [0, 1); seeded by the host. */
   readonly random: () => number;
   /** Bounds: bytes of one append message, bytes and messages in flight to one follower, bytes proposed and not yet committed. */
@@ -98,6 +100,19 @@ export interface ReplicaOptions {
   readonly inflightBytesMax: number;
   readonly inflightMessagesMax: number;
   readonly uncommittedBytesMax: number;
+}
+
+/**
+ * How a replica comes back that lost a part of its log. It begins in a term that is higher than any that a
+ * member of its group knew when all others were asked, so that nothing it promised or acknowledged before
+ * counts for anybody any more; it takes entries as every follower does, and neither campaigns nor votes until
+ * an entry of `term` or a later one is committed in its log: the leader of that was elected without it, and
+ * has everything that was ever committed with its help.
+ */
+export interface Recovery {
+  readonly term: number;
+  /** Who gets its vote nevertheless: the only other voter of a group of two has everything, too. */
+  readonly trusted: readonly NodeId[];
 }
 
 /** A message between two replicas of one group; plain data that the host encodes. */
@@ -215,6 +230,8 @@ export interface ReplicaStatus {
   /** Entries up to here are flushed on this replica. */
   readonly durable: number;
   readonly membership: Membership;
+  /** It neither campaigns nor votes, for its log was damaged, and it does not have everything again yet. */
+  readonly recovering?: boolean;
   /** Bytes of entry data in memory. */
   readonly logBytes: number;
   readonly transferringTo: NodeId;

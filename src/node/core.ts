@@ -84,6 +84,8 @@ export interface CoreOptions {
   /** A replica's state cannot be read; it is repaired from another one where there is one. */
   readonly onDamage: (group: GroupId, why: string) => void;
   readonly onRepaired: (group: GroupId, from: NodeId) => void;
+  /** A replica whose log was damaged begins again in a term, or, without one, has everything again. */
+  readonly onRecovery: (group: GroupId, term: number | undefined) => void;
   /** The disk, or what this node knows, is broken: it can promise nothing more and must end. */
   readonly onFailure: (reason: string) => void;
   readonly pid: number;
@@ -161,6 +163,8 @@ export class NodeCore {
       },
       onDamage: (group, why) => options.onDamage(group, why),
       onRepaired: (group, from) => options.onRepaired(group, from),
+      onRecovery: (group, term) => options.onRecovery(group, term),
+      nodes: () => this.map().nodes.map((node) => node.id),
       onFailure: (error) => options.onFailure(error instanceof Error ? error.message : String(error)),
     });
     const { host } = this;
@@ -354,6 +358,8 @@ export class NodeCore {
       }
       case "snapshot":
         return this.host.snapshots.receive(from, body);
+      case "promises":
+        return this.host.promisesOf((body as { group: GroupId }).group);
       case "state":
         return this.host.snapshots.sendState(from, body as StateCall);
       case "transfer":

@@ -40,7 +40,9 @@ function settingsOf({ consensus, sharding }: Manifest): FoundingSettings {
 const IDENTITY = "identity";
 const UID_BYTES = 16;
 
-export function readIdentity(log: LogStore): Identity | undefined {
+export function readIdentity(
+  log: Pick<LogStore, "facts"> | { readonly facts: ReadonlyMap<string, unknown> },
+): Identity | undefined {
   return log.facts.get(IDENTITY) as Identity | undefined;
 }
 

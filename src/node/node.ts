@@ -8,6 +8,7 @@ import type { Logger } from "pino";
 import { parseAddress } from "../manifest/address.ts";
 import { checkTls, resolveSecret, resolveTokens, tlsOfNode } from "../manifest/secrets.ts";
 import { consistencyTerms } from "../model/consistency.ts";
+import { Mem0ctlError } from "../model/errors.ts";
 import type { NodeId } from "../model/ids.ts";
 import type { Manifest, NodeSpec } from "../model/manifest.ts";
 import type { ShardMap } from "../model/shard-map.ts";
@@ -16,12 +17,13 @@ import { knownUid, NodeCore, rememberUid } from "./core.ts";
 import { createEmbedder, type Embedder } from "./embedder.ts";
 import { establish } from "./beginning.ts";
 import { beginning } from "./founding.ts";
-import type { Stores } from "./host/durable-group.ts";
+import { isLogShort, type Stores } from "./host/durable-group.ts";
 import { createHttpServer, type HttpServer } from "./http/server.ts";
-import type { Identity } from "./identity.ts";
+import { readIdentity, writeIdentity, type Identity } from "./identity.ts";
 import { lockDataDirectory } from "./pid-lock.ts";
 import { openLogFolder } from "./storage/log-folder.ts";
-import { LogStore } from "./storage/log-store.ts";
+import { DAMAGED_FILE, LogStore } from "./storage/log-store.ts";
+import { StoreCorruptError } from "./storage/store.ts";
 import { openLmdbStore } from "./storage/lmdb.ts";
 import { systemClock } from "./system-clock.ts";
 import { Peers, type PeerAddress } from "./transport/peers.ts";
@@ -69,7 +71,7 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
   const opened: { close(): Promise<void> }[] = [];
   try {
     const { onDiskFailure } = options;
-    const log = new LogStore({ folder: openLogFolder(folder), clock: systemClock, onDiskFailure });
+    const log = openLog(options, folder);
     opened.push(log);
     const state = openLmdbStore({
       folder: join(folder, "state"),
@@ -80,6 +82,15 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
     });
     opened.push(state);
     const stores: Stores = { log, state };
+    if (isLogShort(stores)) {
+      if (!canRecover(manifest)) throw logDamaged(spec.id, folder, manifest, "its end is gone");
+      logger.error({ node: spec.id }, "log damaged: its end is gone; it is recovered from the other nodes");
+      await log.markLost();
+    }
+    const known = readIdentity(log);
+    // The record that says so may be what was lost: what was founded is not founded again.
+    if (log.salvaged !== undefined && known !== undefined)
+      await writeIdentity(log, { ...known, founded: true });
     const { identity, start } = await establish({
       manifest,
       spec,
@@ -120,6 +131,48 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
     unlock();
     throw error;
   }
+}
+
+/** Other nodes have what this one may have lost, and can be asked what it promised. */
+function canRecover({ replication, nodes, consensus }: Manifest): boolean {
+  return replication.replicas > 0 && nodes.length > 1 && consensus.protocol === "raft";
+}
+
+/** Throws `log-damaged` where a damaged log cannot be recovered from other nodes. */
+function openLog({ manifest, spec, logger, onDiskFailure }: NodeOptions, folder: string): LogStore {
+  try {
+    const log = new LogStore({
+      folder: openLogFolder(folder),
+      clock: systemClock,
+      onDiskFailure,
+      // Without its identity nobody knows this node again.
+      salvage: ({ facts }) => canRecover(manifest) && readIdentity({ facts }) !== undefined,
+    });
+    if (log.salvaged !== undefined) {
+      const { damagedAt, frames, bytesLost } = log.salvaged;
+      const keptAs = join(folder, DAMAGED_FILE);
+      logger.error(
+        { node: spec.id, damagedAt, frames, bytesLost, keptAs },
+        "log damaged: what can be read of it is kept, and the rest is recovered from the other nodes",
+      );
+    }
+    return log;
+  } catch (error) {
+    if (error instanceof StoreCorruptError) throw logDamaged(spec.id, folder, manifest, error.message);
+    throw error;
+  }
+}
+
+function logDamaged(node: NodeId, folder: string, manifest: Manifest, why: string): Mem0ctlError {
+  return new Mem0ctlError("failed", "log-damaged", `the log of ${node} is damaged`, {
+    why: canRecover(manifest)
+      ? `${why}; and of its identity nothing is left by which the other nodes would know it`
+      : `${why}; and there is no other copy that it could be recovered from`,
+    hint: canRecover(manifest)
+      ? "let a node with a new id join, and this one leave"
+      : `put ${folder} back from a copy; or move it away, start anew, and import an export`,
+    data: { node },
+  });
 }
 
 async function readTls(
@@ -184,6 +237,11 @@ class EmbeddedNode {
       onStopAsked: () => void setImmediate(() => void this.stop()),
       onDamage: (group, why) => parts.logger.error({ group, why }, "replica damaged"),
       onRepaired: (group, from) => parts.logger.info({ group, from }, "replica repaired"),
+      onRecovery: (group, term) =>
+        parts.logger.info(
+          { group, ...(term === undefined ? {} : { term }) },
+          term === undefined ? "replica recovered" : "replica recovering",
+        ),
       onFailure: parts.onDiskFailure,
       pid: process.pid,
     });

@@ -154,17 +154,18 @@ describe("data that a node must not take for its own", () => {
     expect(await cluster.mem0ctl("up", "--timeout", "40s")).toMatchObject({ code: 0 });
   }, 40_000);
 
-  test("a flipped bit in the log keeps the node from starting; the others serve", async () => {
+  test("a flipped bit in the log is told, and the node recovers from the others", async () => {
     expect(await cluster.mem0ctl("down", "node-3")).toMatchObject({ code: 0 });
     const file = join(cluster.dataDir("node-3"), "store", "log");
-    const whole = readFileSync(file);
-    writeFileSync(file, flipped(whole));
-    const up = await cluster.mem0ctl("up", "--timeout", "10s");
-    expect(up.code).not.toBe(0);
-    expect(up.stderr).toContain("checksum");
-    expect(cluster.pidOf("node-3")).toBeUndefined();
+    writeFileSync(file, flipped(readFileSync(file)));
     expect(await get(cluster.hosts[0] ?? "", "s-33")).toMatchObject({ status: 200 });
-    writeFileSync(file, whole);
+    expect(await cluster.mem0ctl("up", "--timeout", "40s")).toMatchObject({ code: 0 });
+    await until("every group of node-3 has everything again", async () => {
+      const { body } = await call(cluster.hosts[2] ?? "", { path: "/v1/cluster/node" });
+      return (body as NodeReport).groups.every(({ damage }) => damage === undefined);
+    });
+    expect(readFileSync(join(cluster.dataDir("node-3"), "node.log"), "utf8")).toContain("log damaged");
+    expect(await get(cluster.hosts[2] ?? "", "s-33")).toMatchObject({ status: 200 });
   }, 40_000);
 
   test("a flipped bit in the state is never a memory less, and the node repairs it", async () => {
@@ -308,7 +309,9 @@ describe("a disk that is full", () => {
       });
       await end();
       const log = readFileSync(join(cluster.dataDir("node-1"), "node.log"), "utf8");
-      expect(log.trimEnd().split("\n").at(-1)).toContain(lastLine);
+      // LMDB's own words about a write that failed may stand between the node's.
+      const own = log.split("\n").filter((line) => line.startsWith('{"'));
+      expect(own.at(-1)).toContain(lastLine);
       expect(await cluster.mem0ctl("up", "--timeout", "40s")).toMatchObject({ code: 0 });
       expect(await lost()).toEqual([]);
       const answers = await writeToAll();

@@ -215,6 +215,11 @@ export class Machine {
       onStopAsked: () => this.crash("asked to stop"),
       onFailure: onDiskFailure,
       onDamage: (group, why) => world.say(this.id, `state of ${group} is damaged: ${why}`),
+      onRecovery: (group, term) =>
+        world.say(
+          this.id,
+          term === undefined ? `${group} is recovered` : `${group} recovers in term ${term}`,
+        ),
       onRepaired: (group, from) => world.say(this.id, `state of ${group} is repaired from ${from}`),
       pid: 1,
       limits: nodeHabits.limits,

@@ -9,7 +9,7 @@ import { hasQuorum } from "../quorum-math.ts";
 import type { PreVote, PreVoteResponse, Vote, VoteResponse } from "./messages.ts";
 import { becomeLeader } from "./replication.ts";
 import { becomeFollower } from "./roles.ts";
-import { type Campaign, hasLeaderLease, isPromotable, type RaftState } from "./state.ts";
+import { type Campaign, hasLeaderLease, isPromotable, mayVoteFor, type RaftState } from "./state.ts";
 
 /** One more tick without a leader's word. */
 export function tickElection(state: RaftState): void {
@@ -78,6 +78,7 @@ export function handlePreVote(state: RaftState, message: PreVote): void {
   const granted =
     message.term >= state.term &&
     !hasLeaderLease(state) &&
+    mayVoteFor(state, message.from) &&
     log.isUpToDate(message.lastIndex, message.lastTerm);
   const campaignTerm = message.term + 1;
   state.effects.send({
@@ -105,7 +106,9 @@ export function handlePreVoteResponse(state: RaftState, message: PreVoteResponse
 
 /** A request of the current term; higher terms were adopted and lower ones refused before. */
 export function handleVote(state: RaftState, message: Vote): void {
-  const free = state.vote === message.from || (state.vote === "" && state.leader === "");
+  const free =
+    mayVoteFor(state, message.from) &&
+    (state.vote === message.from || (state.vote === "" && state.leader === ""));
   const granted = free && state.log.isUpToDate(message.lastIndex, message.lastTerm);
   if (granted) {
     state.vote = message.from;

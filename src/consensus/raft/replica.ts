@@ -50,7 +50,14 @@ import {
 } from "./replication.ts";
 import { becomeFollower, forgetLeader } from "./roles.ts";
 import { compact, install, snapshotSent } from "./snapshots.ts";
-import { hasLeaderLease, isActive, isPromotable, type Leading, type RaftState } from "./state.ts";
+import {
+  endRecovery,
+  hasLeaderLease,
+  isActive,
+  isPromotable,
+  type Leading,
+  type RaftState,
+} from "./state.ts";
 import { advanceTransfer, beginTransfer, resign } from "./transfer.ts";
 
 const NO_ENTRIES: readonly Entry[] = Object.freeze([]);
@@ -76,6 +83,7 @@ class RaftReplica implements Replica {
   step(input: Input): Effects {
     const state = this.#state;
     handle(state, input);
+    if (state.recovery !== undefined) endRecovery(state);
     if (state.leading !== undefined) dutiesOfLeader(state, state.leading);
     return this.#finish();
   }
@@ -94,6 +102,7 @@ class RaftReplica implements Replica {
       last: log.lastIndex,
       durable: state.durability.index,
       membership: state.memberships.current,
+      recovering: state.recovery !== undefined,
       logBytes: log.dataBytes,
       transferringTo: leading?.transfer?.to ?? "",
       progress: [...(leading?.progress.values() ?? [])].map((progress) => ({
@@ -182,6 +191,7 @@ function restore(options: ReplicaOptions, durable: DurableState): RaftState {
     campaignsLost: 0,
     handed: applied,
     applied,
+    recovery: options.recovery,
     heldByAll: 0,
   };
   restartElectionTimer(state);

@@ -5,7 +5,7 @@
 import type { NodeId } from "../../model/ids.ts";
 import { membersOf } from "../membership.ts";
 import type { ElectionTimer } from "../election-timer.ts";
-import type { HardState, Membership } from "../seam.ts";
+import type { HardState, Membership, Recovery } from "../seam.ts";
 import type { Durability } from "./durability.ts";
 import type { EffectsBuilder } from "../effects.ts";
 import type { RaftLog } from "./log.ts";
@@ -83,13 +83,30 @@ export interface RaftState extends ElectionTimer {
   /** Committed entries up to here were given to the host. */
   handed: number;
   applied: number;
+  /** Set until a log that was damaged has everything again that this replica may have helped to commit. */
+  recovery: Recovery | undefined;
   /** Arbiter: every data voter holds the log up to here, as leaders said. */
   heldByAll: number;
 }
 
 /** Whether it may campaign. */
 export function isPromotable(state: RaftState): boolean {
-  return state.memberships.isVoterSince(state.commit, state.id);
+  return state.recovery === undefined && state.memberships.isVoterSince(state.commit, state.id);
+}
+
+/** Whether it may vote for `candidate`: not before its log has again what it may have forgotten. */
+export function mayVoteFor(state: RaftState, candidate: NodeId): boolean {
+  return state.recovery === undefined || state.recovery.trusted.includes(candidate);
+}
+
+/**
+ * What is committed in a term after the recovery began was committed by a leader that had everything, and
+ * it is on this disk: this replica is one as every other again.
+ */
+export function endRecovery(state: RaftState): void {
+  const { recovery, commit, log, durability } = state;
+  if (recovery === undefined || durability.index < commit) return;
+  if ((log.term(commit) ?? 0) >= recovery.term) state.recovery = undefined;
 }
 
 /**

@@ -77,6 +77,7 @@ export class Reconciler {
     // It is not known yet: nothing follows from it.
     if (map.epoch === 0) return;
     this.openReplicas(map);
+    this.options.host.noteRecovered();
     this.leaveReplicas(map);
     let handovers = 0;
     for (const group of this.options.host.groups.values()) {

@@ -25,7 +25,7 @@ export function groupReport(group: ReplicaGroup, self: NodeId, network: Network)
     lastIndex: status.last,
     memories: size.memories,
     bytes: size.bytes,
-    ...(group.damage === undefined ? {} : { damage: group.damage }),
+    ...(group.trouble === undefined ? {} : { damage: group.trouble }),
     ...(isLeader ? { progress: progressReports(group, status, network) } : {}),
   };
 }

@@ -6,8 +6,9 @@
 import type { DurableState, PersistEffect } from "../../consensus/seam.ts";
 import type { GroupId } from "../../model/ids.ts";
 import { decodeKey, encodeKey, extendKey, prefixEnd, type Key } from "../storage/key.ts";
-import type { GroupRecord, LogStore, LogWrite } from "../storage/log-store.ts";
+import type { GroupRecord, GroupRecovery, LogStore, LogWrite } from "../storage/log-store.ts";
 import { StoreCorruptError, type Store, type StoreWriter } from "../storage/store.ts";
+import type { Learned } from "./promise-reports.ts";
 import { pack, unpack } from "../transport/frames.ts";
 
 /** The two stores of a node; `log` is flushed at once, `state` a little later. */
@@ -23,7 +24,7 @@ export interface LoadedGroup {
   readonly group: DurableGroup;
   readonly durable: DurableState;
   /** Why the state cannot be used; `durable.applied` is then where the log begins. */
-  readonly damage: StoreCorruptError | undefined;
+  readonly damage: Error | undefined;
 }
 
 /**
@@ -46,20 +47,46 @@ export function forgottenStates(stores: Stores): readonly { readonly start: Key;
   return forgotten;
 }
 
+/** Index and term of the last entry that was applied: what a log has to agree with that was damaged. */
+const APPLIED_TERM = "applied-term";
+
+/** Whether some state is ahead of its log, which is flushed first: then the end of the log was lost. */
+export function isLogShort(stores: Stores): boolean {
+  for (const [id, { record, entries }] of stores.log.groups) {
+    const key = extendKey(encodeKey("state", id, record.generation), APPLIED);
+    try {
+      const bytes = stores.state.get(key);
+      if (bytes !== undefined && Number(unpack(bytes)) > record.snapshot.index + entries.length) return true;
+    } catch (error) {
+      // What cannot be read says nothing; it is repaired as damage of the state.
+      if (!(error instanceof StoreCorruptError)) throw error;
+    }
+  }
+  return false;
+}
+
 export class DurableGroup {
   readonly id: GroupId;
   private record: GroupRecord;
-  private appliedKey: { readonly generation: number; readonly key: Key } | undefined;
+  private appliedKeys: { readonly generation: number; readonly key: Key; readonly termKey: Key } | undefined;
 
   private constructor(id: GroupId, record: GroupRecord) {
     this.id = id;
     this.record = record;
   }
 
-  /** A replica made anew, based on `durable.snapshot` (index 0 for one that will be fed by its leader). */
-  static create(id: GroupId, durable: DurableState): { group: DurableGroup; write: LogWrite } {
+  /**
+   * A replica made anew, based on `durable.snapshot` (index 0 for one that will be fed by its leader).
+   * `recovery` where there may have been one before, in a log that was damaged.
+   */
+  static create(
+    id: GroupId,
+    durable: DurableState,
+    recovery?: GroupRecovery,
+  ): { group: DurableGroup; write: LogWrite } {
     const { hardState, snapshot } = durable;
-    const group = new DurableGroup(id, { hardState, snapshot, generation: 1 });
+    const record = { hardState, snapshot, generation: 1 };
+    const group = new DurableGroup(id, recovery === undefined ? record : { ...record, recovery });
     return { group, write: { kind: "group", group: id, record: group.record } };
   }
 
@@ -71,6 +98,7 @@ export class DurableGroup {
     const group = new DurableGroup(id, record);
     const { hardState, snapshot } = record;
     const durable = { hardState, snapshot, entries: [...log.entries], applied: snapshot.index };
+    if (record.recovery !== undefined) return group.loadRecovering(durable, stores.state);
     try {
       const key = extendKey(group.prefix(), APPLIED);
       const bytes = stores.state.get(key);
@@ -82,6 +110,69 @@ export class DurableGroup {
       if (!(error instanceof StoreCorruptError)) throw error;
       return { group, durable, damage: error };
     }
+  }
+
+  /**
+   * After damage of the log, what is left of it is kept only where the state vouches for it: the entry that
+   * was applied last is in the log, with its term, so all before are those that were committed.
+   */
+  private loadRecovering(durable: DurableState, state: Store): LoadedGroup {
+    const { snapshot, entries, hardState } = durable;
+    try {
+      const bytes = state.get(extendKey(this.prefix(), APPLIED));
+      const termBytes = state.get(extendKey(this.prefix(), APPLIED_TERM));
+      const applied = bytes === undefined ? -1 : Number(unpack(bytes));
+      const [index, term] = termBytes === undefined ? [-1, 0] : (unpack(termBytes) as [number, number]);
+      const own = applied === snapshot.index ? snapshot.term : entries[applied - snapshot.index - 1]?.term;
+      if (this.record.recovery?.refill === false && index === applied && own === term) {
+        const commit = Math.min(snapshot.index + entries.length, Math.max(hardState.commit, applied));
+        return {
+          group: this,
+          durable: { ...durable, hardState: { ...hardState, commit }, applied },
+          damage: undefined,
+        };
+      }
+    } catch (error) {
+      if (!(error instanceof StoreCorruptError)) throw error;
+    }
+    this.record = { ...this.record, recovery: { ...this.record.recovery, refill: true } };
+    return {
+      group: this,
+      durable: {
+        hardState: { ...hardState, commit: 0 },
+        snapshot: { index: 0, term: 0, membership: snapshot.membership },
+        entries: [],
+        applied: 0,
+      },
+      damage: new Error("its log was damaged, and what is left does not reach its state"),
+    };
+  }
+
+  /** Set while it recovers from damage of the log. */
+  get recovery(): GroupRecovery | undefined {
+    return this.record.recovery;
+  }
+
+  /** All others were asked: it begins in this term. What is left of the log goes where it is of no use. */
+  learn(learned: Learned, writes: LogWrite[]): void {
+    const { term, trusted, membership } = learned;
+    const { hardState, snapshot, recovery } = this.record;
+    const refill = recovery?.refill !== false;
+    this.record = {
+      ...this.record,
+      hardState: { term, vote: "", commit: refill ? 0 : hardState.commit },
+      snapshot: refill ? { index: 0, term: 0, membership } : snapshot,
+      recovery: { refill, term, trusted },
+    };
+    if (refill) writes.push({ kind: "truncate", group: this.id, from: 1 });
+    writes.push({ kind: "group", group: this.id, record: this.record });
+  }
+
+  /** It has everything again. */
+  recovered(writes: LogWrite[]): void {
+    const { recovery: _, ...record } = this.record;
+    this.record = record;
+    writes.push({ kind: "group", group: this.id, record });
   }
 
   /** Counts the states that the group has had here. */
@@ -119,6 +210,8 @@ export class DurableGroup {
     if (effect.snapshot !== undefined) {
       replaced = this.prefix();
       record = { ...record, snapshot: effect.snapshot, generation: record.generation + 1 };
+      const { recovery } = record;
+      if (recovery !== undefined) record = { ...record, recovery: { ...recovery, refill: false } };
     }
     this.record = record;
     // A commit index alone is not worth a flush: after a crash the leader tells it again, and what was
@@ -146,12 +239,16 @@ export class DurableGroup {
   }
 
   /** Goes into the state store, in the transaction that applied up to `index`. */
-  writeApplied(writer: StoreWriter, index: number): void {
+  writeApplied(writer: StoreWriter, index: number, term: number): void {
     const { generation } = this.record;
-    if (this.appliedKey?.generation !== generation) {
-      this.appliedKey = { generation, key: extendKey(this.prefix(), APPLIED) };
+    if (this.appliedKeys?.generation !== generation) {
+      const prefix = this.prefix();
+      const [key, termKey] = [extendKey(prefix, APPLIED), extendKey(prefix, APPLIED_TERM)];
+      this.appliedKeys = { generation, key, termKey };
     }
-    writer.put(this.appliedKey.key, () => pack(index));
+    const { key, termKey } = this.appliedKeys;
+    writer.put(key, () => pack(index));
+    writer.put(termKey, () => pack([index, term]));
   }
 
   /** States of other generations than the current one: what a crash left of a snapshot. */

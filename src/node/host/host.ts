@@ -15,11 +15,13 @@ import { formatBytes } from "../../model/units.ts";
 import { META_GROUP, type GroupId, type NodeId } from "../../model/ids.ts";
 import type { Clock, Timer } from "../clock.ts";
 import { prefixEnd, type Key } from "../storage/key.ts";
-import type { LogWrite } from "../storage/log-store.ts";
+import { LOG_DAMAGED, type LogWrite } from "../storage/log-store.ts";
 import { removeRange, StoreCorruptError, type StoreWriter } from "../storage/store.ts";
 import type { Network } from "../transport/network.ts";
 import { DurableGroup, forgottenStates, type LoadedGroup, type Stores } from "./durable-group.ts";
 import { LOG_ONLY, type StateMachine } from "./machine.ts";
+import { LogRecovery, SilentReplica } from "./log-recovery.ts";
+import type { Learned, PromiseReport } from "./promise-reports.ts";
 import { ReplicaGroup, type Answer, type Work } from "./replica-group.ts";
 import { Scrub } from "./scrub.ts";
 import { SnapshotTransfers } from "./snapshot-transfers.ts";
@@ -40,6 +42,10 @@ export interface HostOptions {
   readonly onChanged: (group: ReplicaGroup) => void;
   /** A record of a replica's state cannot be read; it is rebuilt from another replica, where there is one. */
   readonly onDamage: (group: GroupId, why: string) => void;
+  /** Every node that may be a member of a group. */
+  readonly nodes: () => readonly NodeId[];
+  /** A group whose log was damaged begins again in this term, or, without one, has everything again. */
+  readonly onRecovery: (group: GroupId, term: number | undefined) => void;
   /** A replica whose state was damaged has another one's in its place. */
   readonly onRepaired: (group: GroupId, from: NodeId) => void;
   /** A command could not be applied, or a promise cannot be kept: the node cannot go on. */
@@ -84,6 +90,9 @@ export class Host {
   readonly snapshots: SnapshotTransfers;
   private readonly repair: StateRepair;
   private readonly scrub: Scrub;
+  private readonly recovery: LogRecovery;
+  /** How the groups were opened that have to be opened again. */
+  private readonly starts = new Map<GroupId, GroupStart>();
   private readonly options: HostOptions;
   private readonly dirty = new Set<ReplicaGroup>();
   private scheduled = false;
@@ -111,6 +120,13 @@ export class Host {
       network: options.network,
       clock: options.clock,
       onRepaired: options.onRepaired,
+    });
+    this.recovery = new LogRecovery({
+      self: options.self,
+      host: this,
+      network: options.network,
+      clock: options.clock,
+      nodes: options.nodes,
     });
     options.stores.log.onFull = () => this.promiseWithoutRoom();
     this.scrub = new Scrub({
@@ -150,6 +166,7 @@ export class Host {
     this.tickTimer?.close();
     this.scrub.stop();
     this.repair.stop();
+    this.recovery.stop();
     for (const group of this.groups.values()) group.close("the node is stopping");
   }
 
@@ -162,21 +179,28 @@ export class Host {
     }
     const { clock, limits } = this.options;
     const { durable, state, machine, damage } = this.load(start);
-    const replica = this.options.protocolOf(start.id)(
-      {
-        id: this.options.self,
-        heartbeatTicks: TICKS_PER_HEARTBEAT,
-        electionTicks: Math.ceil(this.options.electionTimeoutMs / this.tickMs),
-        priority: start.rank,
-        arbiter: start.arbiter,
-        random: () => clock.random(),
-        appendBytesMax: limits.appendBytesMax,
-        inflightBytesMax: limits.inflightBytesMax,
-        inflightMessagesMax: limits.inflightMessagesMax,
-        uncommittedBytesMax: limits.uncommittedBytesMax,
-      },
-      state,
-    );
+    const { recovery } = durable;
+    const isSilent = recovery !== undefined && recovery.term === undefined;
+    const replica = isSilent
+      ? new SilentReplica(state)
+      : this.options.protocolOf(start.id)(
+          {
+            id: this.options.self,
+            heartbeatTicks: TICKS_PER_HEARTBEAT,
+            electionTicks: Math.ceil(this.options.electionTimeoutMs / this.tickMs),
+            priority: start.rank,
+            arbiter: start.arbiter,
+            random: () => clock.random(),
+            appendBytesMax: limits.appendBytesMax,
+            inflightBytesMax: limits.inflightBytesMax,
+            inflightMessagesMax: limits.inflightMessagesMax,
+            uncommittedBytesMax: limits.uncommittedBytesMax,
+            ...(recovery?.term === undefined
+              ? {}
+              : { recovery: { term: recovery.term, trusted: recovery.trusted ?? [] } }),
+          },
+          state,
+        );
     const group = new ReplicaGroup({
       id: start.id,
       replica,
@@ -189,8 +213,60 @@ export class Host {
     });
     this.groups.set(start.id, group);
     for (const { start: from, end } of durable.leftovers()) this.clean(from, end);
-    if (damage !== undefined) this.noteDamage(group, damage.message);
+    if (isSilent) {
+      this.starts.set(start.id, start);
+      this.options.onDamage(start.id, group.trouble ?? "its log was damaged");
+      void this.recovery.begin(group);
+    } else if (damage !== undefined && recovery === undefined) this.noteDamage(group, damage.message);
     return group;
+  }
+
+  /** What this node has promised in a group, for one that has forgotten; null where it has no part in it. */
+  promisesOf(id: GroupId): PromiseReport | null {
+    const group = this.groups.get(id);
+    if (group === undefined) return null;
+    const { term, commit, membership } = group.replica.status();
+    return { term, commit, membership, recovering: group.durable.recovery !== undefined };
+  }
+
+  /** A group whose log was damaged knows in which term to begin: once that is on disk, it does. */
+  learned(group: ReplicaGroup, learned: Learned): void {
+    const start = this.starts.get(group.id);
+    if (start === undefined) return;
+    this.starts.delete(group.id);
+    const writes: LogWrite[] = [];
+    group.durable.learn(learned, writes);
+    this.lastDurable = this.options.stores.log.append(writes);
+    this.lastDurable.then(
+      () => {
+        if (this.stopped || this.groups.get(group.id) !== group) return;
+        this.options.onRecovery(group.id, learned.term);
+        this.groups.delete(group.id);
+        this.dirty.delete(group);
+        group.close("the replica begins again");
+        this.markDirty(this.open({ ...start, rank: group.rank }));
+      },
+      (error: unknown) => this.failed(error),
+    );
+  }
+
+  /** Where the log was damaged: whether every replica that the map names here has everything again. */
+  noteRecovered(): void {
+    const { log } = this.options.stores;
+    if ((log.facts.get(LOG_DAMAGED) ?? null) === null) return;
+    for (const group of this.groups.values()) if (group.durable.recovery !== undefined) return;
+    log
+      .append([{ kind: "fact", name: LOG_DAMAGED, value: null }])
+      .catch((error: unknown) => this.failed(error));
+  }
+
+  /** It took part in nothing until now; from here on it is a replica as every other. */
+  private endRecovery(group: ReplicaGroup): void {
+    if (group.durable.recovery?.term === undefined || group.replica.status().recovering === true) return;
+    const writes: LogWrite[] = [];
+    group.durable.recovered(writes);
+    this.lastDurable = this.options.stores.log.append(writes);
+    this.options.onRecovery(group.id, undefined);
   }
 
   /**
@@ -214,7 +290,7 @@ export class Host {
     readonly durable: DurableGroup;
     readonly state: DurableState;
     readonly machine: StateMachine;
-    readonly damage: StoreCorruptError | undefined;
+    readonly damage: Error | undefined;
   } {
     const { group, durable, damage } = DurableGroup.load(start.id, this.options.stores) ?? this.create(start);
     // An arbiter has no state: where its log begins is all that it needs.
@@ -311,6 +387,9 @@ export class Host {
   }
 
   private create(start: GroupStart): LoadedGroup {
+    // In a log that was damaged there may have been one, with promises that are not to be broken.
+    if ((this.options.stores.log.facts.get(LOG_DAMAGED) ?? null) !== null)
+      return this.createRecovering(start);
     const founder = start.genesis.voters.length > 0;
     // A founding replica begins after an agreed first entry: a later replica, which has nothing, must then
     // be sent a snapshot, and so gets the state that the group was founded with.
@@ -323,6 +402,18 @@ export class Host {
     // Durable before the first vote at the latest: writes reach the disk in order.
     this.lastDurable = this.options.stores.log.append([write]);
     return { group, durable, damage: undefined };
+  }
+
+  private createRecovering(start: GroupStart): LoadedGroup {
+    const durable: DurableState = {
+      hardState: { term: 0, vote: "", commit: 0 },
+      snapshot: { index: 0, term: 0, membership: start.genesis },
+      entries: [],
+      applied: 0,
+    };
+    const { group, write } = DurableGroup.create(start.id, durable, { refill: true });
+    this.lastDurable = this.options.stores.log.append([write]);
+    return { group, durable, damage: new Error("its log was damaged, and nothing of it is left") };
   }
 
   private scheduleTick(): void {
@@ -354,7 +445,10 @@ export class Host {
     this.options.network.flush();
     const writing = groups.filter((group) => group.hasUnwritten());
     if (writing.length > 0) this.write(writing);
-    for (const group of groups) if (group.canSwitchState()) this.switchState(group);
+    for (const group of groups) {
+      if (group.canSwitchState()) this.switchState(group);
+      if (group.durable.recovery !== undefined) this.endRecovery(group);
+    }
     for (const group of groups) {
       if (group.changed) {
         group.changed = false;

@@ -144,6 +144,15 @@ export class ReplicaGroup {
     return this.known;
   }
 
+  /** What an admin should know about it, for people; undefined while all is well. */
+  get trouble(): string | undefined {
+    const { recovery } = this.durable;
+    if (recovery === undefined) return this.known;
+    return recovery.term === undefined
+      ? "its log was damaged: it waits until all other voters of the group have told the term they know"
+      : "its log was damaged: it neither votes nor leads until it has everything again";
+  }
+
   /** Commands are no longer applied here: what is proposed would never be answered. */
   get halted(): boolean {
     return this.isHalted;
@@ -294,6 +303,7 @@ export class ReplicaGroup {
   apply(work: Work, writer: StoreWriter): Answer[] {
     const answers: Answer[] = [];
     let before = this.appliedIndex;
+    let term = 0;
     try {
       for (const { persist, committed } of work.effects) {
         if (persist?.snapshot !== undefined) {
@@ -306,13 +316,14 @@ export class ReplicaGroup {
           const result =
             entry.kind === "command" ? this.machine.apply(entry.data, entry.index, writer) : undefined;
           this.appliedIndex = entry.index;
+          ({ term } = entry);
           const answer = this.answerFor(entry, result);
           if (answer !== undefined) answers.push(answer);
         }
       }
       if (this.appliedIndex !== before) {
         this.machine.finish(writer);
-        this.durable.writeApplied(writer, this.appliedIndex);
+        this.durable.writeApplied(writer, this.appliedIndex, term);
       }
       return answers;
     } catch (error) {

@@ -54,16 +54,24 @@ function payloadBytes(bytes: Buffer, offset: number): number | undefined {
 
 /** The payload of the frame at `offset`; undefined when it is not whole or not as it was written. */
 export function readFrame(bytes: Buffer, offset: number, sequence: number): Buffer | undefined {
+  const frame = readAnyFrame(bytes, offset);
+  return frame?.sequence === sequence ? frame.payload : undefined;
+}
+
+/** The frame at `offset`, whichever it is; undefined when it is not whole or not as it was written. */
+export function readAnyFrame(
+  bytes: Buffer,
+  offset: number,
+): { readonly payload: Buffer; readonly sequence: number; readonly end: number } | undefined {
   const length = payloadBytes(bytes, offset);
   const start = offset + HEAD_BYTES;
   if (length === undefined || start + length >= bytes.length || bytes[start + length] !== END_MARK)
     return undefined;
   const payload = Buffer.from(bytes.subarray(start, start + length));
   whiten(payload);
-  const whole =
-    crc32(payload) === bytes.readUInt32BE(offset + 16) &&
-    bytes.readBigUInt64BE(offset + 8) === BigInt(sequence);
-  return whole ? payload : undefined;
+  if (crc32(payload) !== bytes.readUInt32BE(offset + 16)) return undefined;
+  const sequence = Number(bytes.readBigUInt64BE(offset + 8));
+  return { payload, sequence, end: start + length + 1 };
 }
 
 /**

@@ -137,3 +137,11 @@ function readEntry(body: Buffer): LogWrite {
   };
   return { kind: "entries", group: body.toString("utf8", headBytes, dataFrom), entries: [entry] };
 }
+
+/** Terms only grow, and a vote given in a term stays: whatever was written first, this one holds. */
+export function newerHardState(one: HardState | undefined, other: HardState): HardState {
+  if (one === undefined) return other;
+  const [older, newer] = one.term > other.term ? [other, one] : [one, other];
+  const vote = newer.term === older.term && newer.vote === "" ? older.vote : newer.vote;
+  return { ...newer, vote, commit: Math.max(one.commit, other.commit) };
+}

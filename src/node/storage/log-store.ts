@@ -12,7 +12,8 @@ import type { GroupId } from "../../model/ids.ts";
 import { pause, type Clock } from "../clock.ts";
 import { FRAME_OVERHEAD_BYTES, isTorn, readFrame } from "./log-frames.ts";
 import type { LogFile, LogFolder } from "./log-folder.ts";
-import { LogFrame, readRecords } from "./log-records.ts";
+import { LogFrame, newerHardState, readRecords } from "./log-records.ts";
+import { marked, salvageLog, type Salvage } from "./log-salvage.ts";
 import { StoreCorruptError } from "./store.ts";
 
 /** What a group keeps besides its entries. */
@@ -22,7 +23,21 @@ export interface GroupRecord {
   readonly snapshot: SnapshotMeta;
   /** Under which generation the group's state lies in the state store. */
   readonly generation: number;
+  /** Set while the group recovers from damage of the log. */
+  readonly recovery?: GroupRecovery;
 }
+
+export interface GroupRecovery {
+  /** Its entries and its state do not fit each other, or are gone: a leader's snapshot is needed. */
+  readonly refill: boolean;
+  /** The term in which it begins, higher than any that its members knew; absent until all were asked. */
+  readonly term?: number;
+  /** Whom it votes for meanwhile. */
+  readonly trusted?: readonly string[];
+}
+
+/** The fact that says that this log was damaged, while a group may still have to recover because of it. */
+export const LOG_DAMAGED = "log-damaged";
 
 export type LogWrite =
   | { readonly kind: "group"; readonly group: GroupId; readonly record: GroupRecord }
@@ -52,11 +67,15 @@ export interface LogStoreOptions {
   readonly aheadBytes?: number;
   /** Of the zeros written ahead, what only hard state may use: a full disk must not stop elections. */
   readonly reserveBytes?: number;
+  /** True: a damaged log is not an error; what can be read of it is kept, and every group of it recovers. */
+  readonly salvage?: (found: Salvage) => boolean;
 }
 
 const FILE = "log";
 /** A rewrite makes it, and gives it the other one's name. */
 const NEW_FILE = "log.new";
+/** The last log that was found damaged, as it was; one is kept. */
+export const DAMAGED_FILE = "log.damaged";
 const AHEAD_BYTES = 4 << 20;
 const RESERVE_BYTES = 1 << 20;
 /** What an entry weighs besides its data. */
@@ -126,13 +145,68 @@ export class LogStore {
     // What an unfinished rewrite left.
     folder.remove(NEW_FILE);
     const bytes = folder.read(FILE);
-    if (bytes !== undefined) this.offset = this.recover(bytes);
+    let bytesKept = bytes;
+    if (bytes !== undefined) {
+      try {
+        this.offset = this.recover(bytes);
+      } catch (error) {
+        if (!(error instanceof StoreCorruptError)) throw error;
+        const found = salvageLog(bytes);
+        if (options.salvage?.(found) !== true) throw error;
+        bytesKept = this.salvage(bytes, found);
+      }
+    }
     for (const [group, { record }] of this.groups) this.promised.set(group, record.hardState);
     this.file = folder.open(FILE);
     this.allocated = this.offset;
-    if (bytes !== undefined) this.clearTail(bytes.subarray(this.offset));
+    if (bytes !== undefined) this.clearTail((bytesKept ?? bytes).subarray(this.offset));
     this.file.sync();
     if (bytes === undefined) folder.sync();
+  }
+
+  /** What was kept of a damaged log, for the node's own log; undefined when it was whole. */
+  salvaged: Salvage | undefined;
+
+  /** Sets the damaged file aside and puts what can be had of it in its place. Returns the new file's bytes. */
+  private salvage(bytes: Buffer, salvage: Salvage): Buffer {
+    const { folder } = this.options;
+    this.salvaged = salvage;
+    this.groups.clear();
+    this.facts.clear();
+    for (const [name, value] of salvage.facts) this.facts.set(name, value);
+    this.facts.set(LOG_DAMAGED, { at: salvage.damagedAt });
+    for (const [group, log] of salvage.groups) this.groups.set(group, log);
+    const replace = (name: string, contents: Buffer): void => {
+      folder.remove(name);
+      const file = folder.open(name);
+      file.writeInPlace(contents, 0);
+      file.sync();
+      file.close();
+    };
+    replace(DAMAGED_FILE, bytes);
+    const frames: Buffer[] = [];
+    for (const writes of [this.factWrites(), this.groupWrites(), this.factWrites()]) {
+      this.frame.clear();
+      for (const one of writes) this.frame.add(one);
+      frames.push(Buffer.from(this.frame.seal(frames.length + 1)));
+    }
+    const kept = Buffer.concat(frames);
+    replace(NEW_FILE, kept);
+    folder.rename(NEW_FILE, FILE);
+    folder.sync();
+    this.frame.clear();
+    this.sequence = frames.length;
+    this.offset = kept.length;
+    return kept;
+  }
+
+  /** The log does not reach what was applied from it: a part of its end is gone, though none is damaged. */
+  async markLost(): Promise<void> {
+    const writes: LogWrite[] = [{ kind: "fact", name: LOG_DAMAGED, value: { at: this.offset } }];
+    for (const [group, { record }] of this.groups) {
+      writes.push({ kind: "group", group, record: marked(record, false) });
+    }
+    await this.append(writes);
   }
 
   /** No room on the disk; writes wait until there is. */
@@ -461,7 +535,7 @@ export class LogStore {
   private async rewrite(): Promise<void> {
     const { folder } = this.options;
     // From here on, what is made is in `since`; everything before is in what is needed.
-    const needed = this.needed();
+    const needed = [this.factWrites(), this.groupWrites(), this.factWrites()];
     const since: LogWrite[] = [];
     this.sinceRewrite = since;
     const file = folder.open(NEW_FILE);
@@ -480,7 +554,7 @@ export class LogStore {
       }
     };
     try {
-      await write(needed);
+      for (const writes of needed) await write(writes);
     } catch (error) {
       this.giveUpRewrite(file, error);
       return;
@@ -531,10 +605,17 @@ export class LogStore {
     if (!isNoRoom(error)) this.options.onDiskFailure(reasonOf(error));
   }
 
-  /** Everything that a new file has to say, as it stands now. */
-  private needed(): LogWrite[] {
+  /**
+   * What a new file has to say about the node, as it stands now. It stands in it twice, first and last:
+   * without its identity a node whose log is damaged cannot be helped.
+   */
+  private factWrites(): LogWrite[] {
+    return [...this.facts].map(([name, value]) => ({ kind: "fact", name, value }));
+  }
+
+  /** What it has to say about the groups. */
+  private groupWrites(): LogWrite[] {
     const writes: LogWrite[] = [];
-    for (const [name, value] of this.facts) writes.push({ kind: "fact", name, value });
     for (const [group, { record, entries }] of this.groups) {
       writes.push({ kind: "group", group, record });
       for (const entry of entries) writes.push({ kind: "entries", group, entries: [entry] });
@@ -552,14 +633,6 @@ function entryBytesOf(one: LogWrite): number {
 /** Term and vote alone: the commit index speaks of entries that may still wait to be written. */
 function promiseOf(group: GroupId, { term, vote }: HardState): LogWrite {
   return { kind: "promise", group, hardState: { term, vote, commit: 0 } };
-}
-
-/** Terms only grow, and a vote given in a term stays: whatever was written first, this one holds. */
-function newerHardState(one: HardState | undefined, other: HardState): HardState {
-  if (one === undefined) return other;
-  const [older, newer] = one.term > other.term ? [other, one] : [one, other];
-  const vote = newer.term === older.term && newer.vote === "" ? older.vote : newer.vote;
-  return { ...newer, vote, commit: Math.max(one.commit, other.commit) };
 }
 
 function reasonOf(error: unknown): string {

@@ -143,8 +143,8 @@ export const RAFT_ELECTION_BUGS: readonly Bug[] = [
     protocols: ["raft"],
     what: "a learner campaigns for leadership",
     file: `${RAFT}/state.ts`,
-    find: "return state.memberships.isVoterSince(state.commit, state.id);",
-    replace: "return state.memberships.current.voters.length > 0;",
+    find: "state.memberships.isVoterSince(state.commit, state.id);",
+    replace: "state.memberships.current.voters.length > 0;",
   },
   {
     name: "learners-count",

@@ -14,7 +14,7 @@ export const STORAGE_BUGS: readonly Bug[] = [
     lines: [1],
     what: "a frame of the log whose payload was damaged is read as if it were whole",
     file: FRAMES,
-    find: "    crc32(payload) === bytes.readUInt32BE(offset + 16) &&\n",
+    find: "  if (crc32(payload) !== bytes.readUInt32BE(offset + 16)) return undefined;\n",
     replace: "",
   },
   {

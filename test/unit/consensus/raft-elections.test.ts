@@ -1,7 +1,7 @@
 // Raft 5.1, 5.2, 5.4.1 and dissertation 3.10, 4.2.3, 6.2, 9.6, each as the promise it makes.
 
 import { describe, expect, test } from "vitest";
-import { Driver, ELECTION_TICKS, kinds, logOf } from "./driver.ts";
+import { Driver, ELECTION_TICKS, entry, kinds, logOf } from "./driver.ts";
 
 const heartbeat = { kind: "heartbeat", commit: 0, round: 0, heldByAll: 0 } as const;
 const askPreVote = { kind: "pre-vote", lastIndex: 9, lastTerm: 9, priority: 0 } as const;
@@ -244,5 +244,60 @@ describe("elections", () => {
     const [first, second] = follower.tick(2);
     expect(first).toBe(second);
     expect(Object.isFrozen(first)).toBe(true);
+  });
+});
+
+describe("a replica whose log was damaged", () => {
+  const recovery = { term: 8, trusted: [] } as const;
+  const durable = { hardState: { term: 8, vote: "", commit: 0 } };
+  const recovering = (options: Partial<{ trusted: readonly string[] }> = {}): Driver =>
+    new Driver({ durable, options: { recovery: { ...recovery, ...options } } });
+  const append = { kind: "append", prevIndex: 0, prevTerm: 0 } as const;
+
+  test("neither campaigns nor votes, whatever it is asked", () => {
+    const replica = recovering();
+    expect(replica.tick(10 * ELECTION_TICKS).flatMap(kinds)).toEqual([]);
+    expect(kinds(replica.step({ kind: "campaign" }))).toEqual([]);
+    expect(replica.receive("b", { ...askPreVote, term: 9 }).send).toMatchObject([{ granted: false }]);
+    const asked = replica.receive("b", { ...askVote, term: 9, transfer: true });
+    expect([...asked.send, ...asked.sendAfterPersist]).toMatchObject([{ granted: false }]);
+    replica.receive("b", { ...heartbeat, term: 9 });
+    expect(replica.receive("b", { kind: "timeout-now", term: 9 }).sendAfterPersist).toEqual([]);
+    expect(replica.status).toMatchObject({ role: "learner", recovering: true });
+  });
+
+  test("tells a leader of before that its term is over: what was acknowledged then counts no more", () => {
+    const replica = recovering();
+    const answered = replica.receive("b", { ...append, term: 7, commit: 0, entries: logOf(7) });
+    expect(answered.send).toMatchObject([{ kind: "heartbeat-response", term: 8 }]);
+    expect(answered.sendAfterPersist).toEqual([]);
+    expect(replica.status.last).toBe(0);
+  });
+
+  test("takes part again once an entry of a later term is committed in its log, and on its disk", () => {
+    const replica = recovering();
+    // Committed, but of before: whoever led then counted on what is gone.
+    replica.receive("b", { ...append, term: 9, commit: 2, entries: logOf(3, 3) });
+    replica.flush();
+    expect(replica.status).toMatchObject({ commit: 2, recovering: true });
+    replica.receive("b", {
+      ...append,
+      prevIndex: 2,
+      prevTerm: 3,
+      term: 9,
+      commit: 3,
+      entries: [entry(3, 9)],
+    });
+    expect(replica.status).toMatchObject({ commit: 3, recovering: true });
+    replica.flush();
+    expect(replica.status).toMatchObject({ role: "follower", recovering: false });
+    const asked = replica.receive("c", { ...askVote, term: 10, transfer: true });
+    expect(asked.sendAfterPersist).toMatchObject([{ granted: true }]);
+  });
+
+  test("votes for the only other voter of a group of two, which has everything", () => {
+    const replica = recovering({ trusted: ["b"] });
+    expect(replica.receive("b", { ...askVote, term: 9 }).sendAfterPersist).toMatchObject([{ granted: true }]);
+    expect(replica.status.recovering).toBe(true);
   });
 });
