@@ -104,7 +104,7 @@ export class NodeCore {
   private readonly network: Network;
   private readonly reconciler: Reconciler;
   /** Only where the protocol is quorum. */
-  private readonly leaderless: Leaderless | undefined;
+  readonly leaderless: Leaderless | undefined;
   private readonly vectors: VectorCache;
   private readonly startedMs: number;
   private meta: MetaMachine | undefined;

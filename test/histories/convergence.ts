@@ -14,13 +14,15 @@ export interface ConvergenceOptions {
   readonly overlap: boolean;
   /** How far the clocks that order the writes may differ: writes closer than that count as concurrent. */
   readonly skewMax?: number;
+  /** Reads are written back before they are answered: none is older than one that ended before it began. */
+  readonly atomic?: boolean;
 }
 
 /** Judges the history and the replicas' states after heal and repair; empty when both hold. */
 export function checkConvergence(
   history: readonly Operation[],
   replicas: ReadonlyMap<string, ReplicaState>,
-  { overlap, skewMax = 0 }: ConvergenceOptions,
+  { overlap, skewMax = 0, atomic = false }: ConvergenceOptions,
 ): readonly Violation[] {
   const violations: Violation[] = [];
   const keys = byKey(history);
@@ -47,6 +49,8 @@ export function checkConvergence(
         violations.push({ code: "stale", key, message: `${describe(read)}\n  ${wrong.message}` });
       }
     }
+    const turned = atomic ? turnedBack(operations, writes) : undefined;
+    if (turned !== undefined) violations.push({ ...turned, key });
   }
   return violations;
 }
@@ -89,6 +93,37 @@ function judge(
     code: value !== null && between.kind === "delete" ? "resurrected" : "lost",
     message: `${there} is there, after ${describe(between)}`,
   };
+}
+
+/** A read that saw a write which was over before the one that an earlier read had seen began. */
+function turnedBack(
+  operations: readonly Operation[],
+  writes: readonly Operation[],
+): Omit<Violation, "key"> | undefined {
+  const reads = operations.filter(
+    ({ kind, outcome, staleness }) => kind === "read" && outcome === "ok" && staleness === undefined,
+  );
+  /** When the last write of the value may have been over, and when the first may have begun. */
+  const endOf = ({ value, returned }: Operation): number =>
+    Math.max(
+      -Infinity,
+      ...writes
+        .filter((write) => write.value === value && write.invoked <= returned)
+        .map((write) => write.returned),
+    );
+  const beginningOf = ({ value }: Operation): number =>
+    value === null
+      ? -Infinity
+      : Math.min(...writes.filter((write) => write.value === value).map((write) => write.invoked));
+  for (const later of reads) {
+    const earlier = reads.find(
+      (read) =>
+        read.returned < later.invoked && read.value !== later.value && endOf(later) < beginningOf(read),
+    );
+    if (earlier === undefined) continue;
+    return { code: "stale", message: `${describe(later)}\n  is older than ${describe(earlier)}` };
+  }
+  return undefined;
 }
 
 function differences(finals: ReadonlyMap<string | null, readonly string[]>): string {

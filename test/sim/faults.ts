@@ -273,6 +273,7 @@ export class Faults {
   #jump(): void {
     const machine = this.#chance.pick([...this.#machines.values()]);
     machine.clockHabits.wallOffsetMs += this.#chance.pick([-HOUR_MS, HOUR_MS, -1000, 1000]);
+    if (machine.clockHabits.wallOffsetMs > 0) machine.wasAhead = true;
     this.#world.say(machine.id, "its wall clock is set");
   }
 

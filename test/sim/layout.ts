@@ -4,7 +4,9 @@
 import type { Role } from "../../src/model/ids.ts";
 import type { Protocol } from "../../src/model/ids.ts";
 import type { Manifest, NodeSpec } from "../../src/model/manifest.ts";
+import type { Consistency } from "../../src/model/consistency.ts";
 import type { CoreLimits } from "../../src/node/core.ts";
+import type { LeaderlessLimits } from "../../src/node/quorum/leaderless-shards.ts";
 import type { Chance } from "./chance.ts";
 import type { DiskHabits } from "./disk.ts";
 import type { ClockHabits, NodeHabits } from "./machine.ts";
@@ -37,6 +39,37 @@ const SHAPES: readonly Shape[] = [
 ];
 const OFTEN = [0, 0, 0, 1, 1, 2, 2, 3, 3, 4, 5, 6, 7, 8];
 
+const LINEARIZABLE: Consistency = { read: "linearizable", write: "quorum" };
+/** Of the quorum protocol; most clusters want reads that meet every write. */
+const LEVELS: readonly Consistency[] = [
+  { read: "quorum", write: "quorum" },
+  { read: "quorum", write: "quorum" },
+  { read: "quorum", write: "quorum" },
+  { read: "quorum", write: "quorum" },
+  { read: "one", write: "all" },
+  { read: "all", write: "one" },
+  { read: "one", write: "one" },
+];
+
+/** Seconds take the place of hours, and a handful of keys that of thousands. */
+function leaderlessLimits(chance: Chance): LeaderlessLimits {
+  const graceMs = chance.pick([400, 1000]);
+  return {
+    rangesPerQuestion: chance.pick([1, 8]),
+    leavesPerQuestion: chance.pick([1, 16]),
+    keysPerQuestion: chance.pick([1, 4]),
+    restMs: chance.pick([0, 5]),
+    callMs: 500,
+    compareEveryMs: chance.pick([300, 1000]),
+    compareMsMax: 5000,
+    graceMs,
+    awayMsMax: chance.pick([1500, 4000, 1_000_000_000]),
+    hints: { hintsMax: chance.pick([3, 100]), bytesMax: 2000, ageMsMax: graceMs / 2 },
+    hintsEveryMs: 100,
+    slowMs: chance.pick([20, 100]),
+  };
+}
+
 export interface Layout {
   readonly name: string;
   readonly manifest: Manifest;
@@ -64,7 +97,9 @@ export function layoutOf(chance: Chance, protocol: Protocol): Layout {
     inflightMessagesMax: chance.pick([2, 8]),
     uncommittedBytesMax: chance.pick([4000, 16_000]),
     sessionsMax: chance.pick([6, 12, 40]),
+    leaderless: leaderlessLimits(chance.fork("leaderless")),
   };
+  const consistency = protocol === "quorum" ? chance.pick(LEVELS) : LINEARIZABLE;
   const manifest: Manifest = {
     apiVersion: "mem0ctl/v1",
     kind: "Cluster",
@@ -78,7 +113,7 @@ export function layoutOf(chance: Chance, protocol: Protocol): Layout {
       protocol,
       heartbeatIntervalMs: HEARTBEAT_MS,
       electionTimeoutMs: chance.pick([500, 1000]),
-      consistency: { read: "linearizable", write: "quorum" },
+      consistency,
     },
     embedding: {
       provider: "none",
@@ -100,8 +135,11 @@ export function layoutOf(chance: Chance, protocol: Protocol): Layout {
       rewriteBytesMin: chance.pick([4096, 16_384, 1 << 20]),
       aheadBytes: chance.pick([1024, 8192]),
     },
-    canRot: shape.copies >= 2,
-    canLoseOne: shape.copies + arbiters >= 3 && shape.copies >= 2,
+    canRot: shape.copies >= 2 && consistency.write !== "one",
+    canLoseOne:
+      protocol === "quorum"
+        ? shape.copies >= 3 && consistency.read === "quorum" && consistency.write === "quorum"
+        : shape.copies + arbiters >= 3 && shape.copies >= 2,
   };
 }
 

@@ -32,7 +32,7 @@ export interface NodeHabits {
 }
 
 const ASK_MS = 20;
-const WALL_START_MS = Date.UTC(2026, 0, 1);
+export const WALL_START_MS = Date.UTC(2026, 0, 1);
 
 export class Process implements Owner {
   readonly name: NodeId;
@@ -89,6 +89,8 @@ export class Machine {
   process: Process | undefined;
   /** Its data is gone or damaged: it may never come back under its id. */
   loss: "wiped" | "damaged" | undefined;
+  /** Its wall clock was ahead of the true time at some moment. */
+  wasAhead = false;
   /** It left the cluster. */
   hasLeft = false;
   readonly #options: MachineOptions;

@@ -67,6 +67,8 @@ export interface NetworkWatch {
   onSend(from: NodeId, to: NodeId, group: GroupId, message: Message): void;
   /** Two nodes took each other for what they say they are. */
   onLinked(a: NodeId, b: NodeId): void;
+  /** Told of every call before it leaves. */
+  onCall(method: string): void;
 }
 
 export class SimulatedNetwork {
@@ -363,6 +365,7 @@ export class Port implements Network {
   }
 
   call(to: NodeId, method: string, body: unknown, deadlineMs: number): Promise<unknown> {
+    this.#network.watch.onCall(method);
     const link = this.#links.get(to);
     if (link === undefined) {
       const why = this.#errors.get(to) ?? "it is not part of the cluster";

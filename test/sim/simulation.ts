@@ -4,10 +4,14 @@
 
 import { META_GROUP, type GroupId, type NodeId, type Protocol } from "../../src/model/ids.ts";
 import type { NodeSpec } from "../../src/model/manifest.ts";
+import { copiesOfLevel } from "../../src/model/consistency.ts";
+import { shardOfKey } from "../../src/topology/shard-map.ts";
+import { checkConvergence } from "../histories/convergence.ts";
 import { checkLinearizability } from "../histories/linearizability.ts";
 import { Faults } from "./faults.ts";
 import { Invariants } from "./invariants.ts";
 import { clockHabitsOf, diskHabitsOf, DIMENSIONS, layoutOf, type Layout } from "./layout.ts";
+import { LeaderlessWatch } from "./leaderless.ts";
 import { Machine, Process, ProcessEnded } from "./machine.ts";
 import { SimulatedNetwork } from "./network.ts";
 import { ReplicaWatch } from "./replica-watch.ts";
@@ -39,6 +43,8 @@ const STORM_MS_MAX = 10_000;
 const REQUESTS_MS_MAX = 7500;
 const ELECTIONS_TO_HEAL = 10;
 const LOOK_MS = 50;
+/** Time in which every pair of copies is compared more than once. */
+const QUIET_MS = 2500;
 /** A run that comes to no end by itself. */
 const END_MS = 120_000;
 
@@ -81,6 +87,9 @@ class Run {
   readonly #watch: ReplicaWatch;
   readonly #machines = new Map<NodeId, Machine>();
   readonly #workload: Workload;
+  /** Only where shards have no leaders. */
+  readonly #leaderlessWatch: LeaderlessWatch | undefined;
+  #callsWithItems = 0;
   readonly #faults: Faults;
   #isOver = false;
 
@@ -98,13 +107,20 @@ class Run {
     this.#network = new SimulatedNetwork(world, world.chance.fork("network"), {
       onSend: (from, to, group, message) => this.#invariants.onSend(from, to, group, message),
       onLinked: (a, b) => this.#invariants.onLinked(a, b),
+      onCall: (method) => {
+        if (method === "quorum-items" || method === "quorum-keys") this.#callsWithItems += 1;
+      },
     });
     for (const spec of manifest.nodes) this.#machines.set(spec.id, this.#machine(spec, manifest.nodes));
     for (const spec of spares) {
       // It is started from a manifest that names it: that of the cluster has changed since.
       this.#machines.set(spec.id, this.#machine(spec, [...manifest.nodes, spec]));
     }
-    this.#workload = new Workload(world, this.#machines, 1 + world.chance.below(3));
+    this.#workload = new Workload(world, this.#machines, 1 + world.chance.below(3), manifest.consensus);
+    const { leaderless } = this.#layout.nodeHabits.limits;
+    if (protocol === "quorum" && leaderless !== undefined) {
+      this.#leaderlessWatch = new LeaderlessWatch(world, this.#machines, leaderless);
+    }
     this.#faults = new Faults({
       world,
       network: this.#network,
@@ -126,7 +142,9 @@ class Run {
     timeline.plan(chance.between(STORM_MS_MIN, STORM_MS_MAX), () => this.#heal());
     await timeline.run({
       onSettled: (owner) => {
-        if (owner instanceof Process && owner.isAlive) this.#invariants.look(owner);
+        if (!(owner instanceof Process) || !owner.isAlive) return;
+        this.#invariants.look(owner);
+        this.#leaderlessWatch?.look(owner);
       },
       isOver: () => this.#isOver || world.violation !== undefined || world.nowMs > END_MS,
       onThrow: (error, owner) => {
@@ -176,7 +194,8 @@ class Run {
           open -= 1;
           const isMissing = error instanceof Error && Reflect.get(error, "code") === "memory-not-found";
           this.#world.must(
-            outcome === "ok" || isMissing,
+            // One that was still leaving may be gone by now.
+            outcome === "ok" || isMissing || machine.hasLeft,
             "works-after-heal",
             () => `${machine.id} ${request.words}: ${error instanceof Error ? error.message : outcome}`,
           );
@@ -193,12 +212,29 @@ class Run {
           "replicas-converge",
           ELECTIONS_TO_HEAL * electionMs,
           () => this.#behind(),
-          () => {
-            this.#isOver = true;
-          },
+          () => this.#restQuietly(),
         );
       },
     );
+  }
+
+  /** Copies that are equal compare their digests and send each other nothing more (Quorum 11). */
+  #restQuietly(): void {
+    const copies = this.#serving().flatMap((machine) => [...(machine.core?.leaderless?.shards.all() ?? [])]);
+    if (copies.length === 0 || copies.some(({ copy }) => copy.remaining > 0)) {
+      this.#isOver = true;
+      return;
+    }
+    const before = this.#callsWithItems;
+    const { timeline } = this.#world;
+    timeline.plan(QUIET_MS, () => {
+      this.#world.must(
+        this.#callsWithItems === before,
+        "compares-by-digest",
+        () => `${this.#callsWithItems - before} calls about keys between copies that are equal`,
+      );
+      this.#isOver = true;
+    });
   }
 
   /** Asks again and again until nothing is missing; what is missing at the end of the time is a violation. */
@@ -237,6 +273,7 @@ class Run {
   }
 
   #groups(): GroupId[] {
+    if (this.#leaderlessWatch !== undefined) return [META_GROUP];
     return [META_GROUP, ...(this.#map()?.shards.map((shard) => shard.id) ?? [])];
   }
 
@@ -248,6 +285,8 @@ class Run {
     if (behind.length > 0) return behind.map((machine) => `${machine.id} does not know epoch ${epoch}`);
     const refusing = this.#serving().filter((machine) => machine.core?.host.writeRefusal !== null);
     if (refusing.length > 0) return refusing.map((machine) => `${machine.id} refuses writes`);
+    const unsettled = this.#leaderlessWatch?.unsettled(this.#serving(), this.#map()) ?? [];
+    if (unsettled.length > 0) return unsettled;
     return this.#groups()
       .filter((group) => {
         const leaders = this.#serving().filter(
@@ -275,7 +314,7 @@ class Run {
 
   /** Replicas that have not applied what is committed. */
   #behind(): string[] {
-    const missing: string[] = [];
+    const missing: string[] = this.#leaderlessWatch?.apart(this.#serving(), this.#map()) ?? [];
     for (const machine of this.#serving()) {
       const groups = machine.core?.host.groups;
       if (groups === undefined) missing.push(`${machine.id} does not run`);
@@ -290,10 +329,40 @@ class Run {
   }
 
   #judge(): void {
+    if (this.#leaderlessWatch !== undefined) {
+      this.#judgeLeaderless(this.#leaderlessWatch);
+      return;
+    }
     const [violation] = checkLinearizability(this.#workload.history);
     if (violation !== undefined) {
       this.#world.violate(`history-${violation.code}`, `key ${violation.key}: ${violation.message}`);
     }
+  }
+
+  #judgeLeaderless(watch: LeaderlessWatch): void {
+    const map = this.#map();
+    const { consensus, replication } = this.#layout.manifest;
+    const copies = replication.replicas + 1;
+    const read = copiesOfLevel(consensus.consistency.read, copies) ?? copies;
+    const write = copiesOfLevel(consensus.consistency.write, copies) ?? copies;
+    const overlap = read + write > copies;
+    for (const shard of map?.shards ?? []) {
+      const keys = this.#workload.keys.filter(
+        ({ user }) => map !== undefined && shardOfKey(map, user) === shard,
+      );
+      const history = this.#workload.history.filter(({ key }) => keys.some(({ id }) => id === key));
+      const [violation] = checkConvergence(history, watch.states(this.#serving(), shard.id), {
+        overlap,
+        // Without overlap the newer of two writes is decided by clocks, and they are set at will.
+        skewMax: overlap ? 0 : Number.MAX_SAFE_INTEGER,
+        atomic: overlap && 2 * read > copies,
+      });
+      if (violation !== undefined) {
+        this.#world.violate(`history-${violation.code}`, `key ${violation.key}: ${violation.message}`);
+      }
+    }
+    const ahead = [...this.#machines.values()].filter(({ wasAhead }) => wasAhead).length;
+    watch.judgeTimes(this.#serving(), ahead <= 1 && read >= 2 && copies >= 3);
   }
 
   #machine(spec: NodeSpec, nodes: readonly NodeSpec[]): Machine {

@@ -4,6 +4,7 @@
 import { Mem0ctlError } from "../../src/model/errors.ts";
 import type { Consistency } from "../../src/model/consistency.ts";
 import { scopeFilter } from "../../src/memory/filter.ts";
+import type { ConsensusSpec } from "../../src/model/manifest.ts";
 import type { NodeCore } from "../../src/node/core.ts";
 import type { CallContext } from "../../src/node/service.ts";
 import type { Operation, OperationKind, Outcome } from "../histories/history.ts";
@@ -12,7 +13,6 @@ import { DIMENSIONS } from "./layout.ts";
 import { ProcessEnded, type Machine } from "./machine.ts";
 import type { World } from "./world.ts";
 
-const LINEARIZABLE: Consistency = { read: "linearizable", write: "quorum" };
 const KEYS_PER_USER = 3;
 /** Longer than any deadline takes to be noticed. */
 const GRACE_MS = 700;
@@ -37,6 +37,8 @@ interface Request {
   /** What a read saw, key by key; undefined for a write. */
   readonly seen?: (answer: unknown) => ReadonlyMap<string, string | null>;
   readonly staleness?: number;
+  /** What the protocol does not have: it must be refused with this code, whenever it is answered at all. */
+  readonly refusedAs?: string;
 }
 
 export class Workload {
@@ -48,8 +50,10 @@ export class Workload {
   readonly #world: World;
   readonly #chance: Chance;
   readonly #machines: ReadonlyMap<string, Machine>;
+  readonly #consensus: ConsensusSpec;
 
-  constructor(world: World, machines: ReadonlyMap<string, Machine>, users: number) {
+  constructor(world: World, machines: ReadonlyMap<string, Machine>, users: number, consensus: ConsensusSpec) {
+    this.#consensus = consensus;
     this.#world = world;
     this.#chance = world.chance.fork("clients");
     this.#machines = machines;
@@ -90,8 +94,46 @@ export class Workload {
     if (choice < 0.5) return this.update(key);
     if (choice < 0.6) return this.remove(key);
     if (choice < 0.85) return this.read(key);
-    if (choice < 0.93) return this.readStale(key, chance.pick([Infinity, 300, 2000]));
+    if (choice < 0.93) {
+      if (this.#consensus.protocol === "quorum") return this.#refused(key);
+      return this.readStale(key, chance.pick([Infinity, 300, 2000]));
+    }
     return this.list(key.user);
+  }
+
+  /** What no cluster of the quorum protocol does (Quorum 1, 13, 14), or, as often, an ordinary read. */
+  #refused(key: Key): Request {
+    const read = this.read(key);
+    const { consistency } = this.#consensus;
+    const write = this.update(key);
+    switch (this.#chance.below(6)) {
+      case 0:
+        return {
+          ...read,
+          words: `reads ${key.id} linearizably`,
+          consistency: { ...consistency, read: "linearizable" },
+          about: [],
+          refusedAs: "consistency-out-of-range",
+        };
+      case 1:
+        return {
+          ...read,
+          words: `reads ${key.id} from more copies than there are`,
+          consistency: { ...consistency, read: 9 },
+          about: [],
+          refusedAs: "consistency-out-of-range",
+        };
+      case 2:
+        return {
+          words: `${write.words} if it is still what it was`,
+          run: (core, context) =>
+            core.memories.update(key.id, { text: "?", ifHash: "0".repeat(32) }, context),
+          about: [],
+          refusedAs: "no-compare-and-set",
+        };
+      default:
+        return read;
+    }
   }
 
   #other(key: Key): Key {
@@ -211,12 +253,16 @@ export class Workload {
         const context: CallContext = {
           deadlineMs: process.clock.nowMs() + timeoutMs,
           requestId: client,
-          consistency: request.consistency ?? LINEARIZABLE,
+          consistency: request.consistency ?? this.#consensus.consistency,
         };
         request.run(core, context).then(
-          (answer) => answerLater("ok", answer),
+          (answer) => {
+            this.#mustBeRefused(request, machine, undefined);
+            answerLater("ok", answer);
+          },
           (error: unknown) => {
             if (error instanceof ProcessEnded || process.isAlive !== true) return;
+            this.#mustBeRefused(request, machine, error);
             answerLater(this.#outcomeOf(error, machine), undefined, error);
           },
         );
@@ -232,6 +278,18 @@ export class Workload {
       );
       end("unknown", undefined);
     });
+  }
+
+  #mustBeRefused({ refusedAs, words }: Request, machine: Machine, error: unknown): void {
+    if (refusedAs === undefined) return;
+    const { kind, code } = error instanceof Mem0ctlError ? error : { kind: "", code: "ok" };
+    // Whoever cannot reach the shard says so.
+    const isAway = ["unavailable", "unknown-outcome", "busy", "full"].includes(kind);
+    this.#world.must(
+      isAway || code === refusedAs,
+      "refused-with-the-reason",
+      () => `${machine.id}, asked by a client who ${words}, says ${code}`,
+    );
   }
 
   #outcomeOf(error: unknown, machine: Machine): Outcome {

@@ -21,10 +21,10 @@ export interface Standing extends CopySets {
 
 export interface CopyCalls {
   /** `reading`: a client waits for it, so only a copy that may answer reads does. */
-  "quorum-digests": { ask: { ids: readonly string[] }; answer: readonly Digest[] };
+  "quorum-digests": { ask: { ids: readonly string[] }; answer: DigestsAnswer };
   "quorum-items": { ask: { ids: readonly string[]; reading: boolean }; answer: ItemsAnswer };
   "quorum-store": { ask: { changes: readonly Change[]; floor: VersionVector }; answer: StoreAnswer };
-  "quorum-open": { ask: { opening: Opening; reading: boolean }; answer: OpenAnswer };
+  "quorum-open": { ask: { opening: Opening; reading: boolean; wallMs: number }; answer: OpenAnswer };
   "quorum-leaves": { ask: { ranges: readonly number[] }; answer: LeavesAnswer };
   "quorum-keys": { ask: { leaves: readonly number[] }; answer: KeysAnswer };
   "quorum-done": { ask: { floor: VersionVector; generation: string }; answer: null };
@@ -48,6 +48,12 @@ export function isCopyCall(method: string): method is CopyCall {
   return CALLS.includes(method);
 }
 
+export interface DigestsAnswer {
+  readonly digests: readonly Digest[];
+  /** By the clock of who answers. */
+  readonly wallMs: number;
+}
+
 /** The first of the items asked for, as many as one frame may carry. */
 export interface ItemsAnswer {
   readonly changes: readonly Change[];
@@ -67,6 +73,8 @@ export interface OpenAnswer {
   /** null when the roots are equal. */
   readonly ranges: readonly Digest[] | null;
   readonly standing: Standing;
+  /** By the clock of who answers. */
+  readonly wallMs: number;
 }
 
 export interface LeavesAnswer {

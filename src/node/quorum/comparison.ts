@@ -39,6 +39,8 @@ export interface Compared {
   /** Whose floor the other now has, and the other's sets when it began. */
   readonly standing: Standing;
   readonly floorOfPeer: Comparison["copy"]["floor"];
+  /** The peer's clock, as it was when the comparison began. */
+  readonly wallMs: number;
 }
 
 /** Throws what the calls throw; nothing is claimed then, and what was merged stays. */
@@ -51,7 +53,7 @@ export async function compare(comparison: Comparison): Promise<Compared> {
     peer,
     "quorum-open",
     copy.shard,
-    { opening: own, reading },
+    { opening: own, reading, wallMs: clock.wallMs() },
     soon(comparison),
   );
   if (copy.state === "serving" && mustBeRebuilt(copy.floor, open.opening.forgotten)) {
@@ -79,7 +81,7 @@ export async function compare(comparison: Comparison): Promise<Compared> {
     const done = { floor: own.floor, generation: open.generation };
     await client.call(peer, "quorum-done", copy.shard, done, soon(comparison));
   }
-  return { standing: open.standing, floorOfPeer: open.opening.floor };
+  return { standing: open.standing, floorOfPeer: open.opening.floor, wallMs: open.wallMs };
 }
 
 async function ask(

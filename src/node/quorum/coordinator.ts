@@ -32,6 +32,7 @@ import type { Network } from "../transport/network.ts";
 import { standingOf, type CopyClient, type Standing } from "./calls.ts";
 import { compare, type ComparisonLimits } from "./comparison.ts";
 import type { Handoff } from "./handoff.ts";
+import type { PeerClocks } from "./peer-clocks.ts";
 import type { MemoryValue } from "./records.ts";
 import type { Change, ShardCopy } from "./shard-copy.ts";
 
@@ -49,6 +50,7 @@ export interface CoordinatorOptions {
   readonly clock: Clock;
   readonly map: () => ShardMap;
   readonly comparison: ComparisonLimits;
+  readonly clocks: PeerClocks;
   /** How long a copy may take before another one is asked as well. */
   readonly slowMs: number;
 }
@@ -61,12 +63,13 @@ export interface WriteRequest {
   readonly deadlineMs: number;
   /** It may have been done before. */
   readonly isRepeated: boolean;
+  /** When it was taken, by the clock of the node that took it. */
+  readonly takenMs: number;
 }
 
 /** What a command makes of one memory: a new value, null to delete it, or nothing. */
 interface Intent {
   readonly id: string;
-  readonly claimedMs: number;
   readonly value: (seen: MemoryValue | undefined) => MemoryValue | null | undefined;
 }
 
@@ -98,7 +101,6 @@ export class Coordinator {
       case "put": {
         const intents = command.items.map(({ id, ...value }): Intent => ({
           id,
-          claimedMs: Date.parse(value.counted[2]),
           value: () => value,
         }));
         await this.change(request, intents, command.fresh === true);
@@ -108,7 +110,7 @@ export class Coordinator {
         const { id } = command;
         const [value] = await this.change(
           request,
-          [{ id, claimedMs: Date.parse(command.at), value: (seen) => seen && changed(seen, command) }],
+          [{ id, value: (seen) => seen && changed(seen, command) }],
           false,
         );
         if (value === undefined || value === null) throw memoryNotFound(id);
@@ -116,8 +118,7 @@ export class Coordinator {
       }
       case "delete": {
         const { id } = command;
-        const claimedMs = this.options.clock.wallMs();
-        const [value] = await this.change(request, [{ id, claimedMs, value: (seen) => seen && null }], false);
+        const [value] = await this.change(request, [{ id, value: (seen) => seen && null }], false);
         if (value === undefined) throw memoryNotFound(id);
         return null;
       }
@@ -156,11 +157,10 @@ export class Coordinator {
     request: WriteRequest,
     command: ShardCommand & { readonly t: "delete-matching" },
   ): Promise<number> {
-    const { copy, map, clock } = this.options;
+    const { copy, map } = this.options;
     const { filter } = command;
     await this.catchUp(request.consistency.read, request.deadlineMs);
     const { newest } = await listMemories(copy.machine, filter, map().key, Number.MAX_SAFE_INTEGER);
-    const claimedMs = clock.wallMs();
     const ids = new Set(newest.map(({ id }) => id));
     // Sent again after some of it was done: what it deleted then counts as well.
     const before = request.isRepeated ? copy.deletedBy(request.write) : [];
@@ -171,7 +171,6 @@ export class Coordinator {
     for (let at = 0; at < all.length; at += DELETES_PER_ROUND) {
       const intents = all.slice(at, at + DELETES_PER_ROUND).map((id): Intent => ({
         id,
-        claimedMs,
         // Others may have changed it since it was listed.
         value: (seen) =>
           seen !== undefined &&
@@ -216,8 +215,11 @@ export class Coordinator {
     seen: readonly Held<MemoryValue>[] | undefined,
     standing: Standing,
   ): Promise<readonly (MemoryValue | null | undefined)[]> {
-    const { copy, clock, handoff, network, self } = this.options;
-    const nowMs = clock.wallMs();
+    const { copy, clock, clocks, handoff, network, self } = this.options;
+    // It has waited for its turn for too long: whoever asked was told so.
+    if (clock.nowMs() >= request.deadlineMs) throw tooFewCopies(copy.shard, "nothing was written");
+    // No single clock decides, not even this node's own.
+    const atMs = cappedTime(request.takenMs, clocks.agreedMs());
     const results = new Map<string, MemoryValue | null | undefined>();
     const changes: Change[] = [];
     const toWrite: {
@@ -248,9 +250,8 @@ export class Coordinator {
     const make = (dot: Dot, id: string, local: Values): { change: Change; made: null } => {
       const one = byId.get(id);
       if (one === undefined) throw new RangeError(`nothing is to be written to ${id}`);
-      const { known, intent, value } = one;
+      const { known, value } = one;
       const base = merge(local, known.item, { a: copy.floor, b: known.floor });
-      const atMs = cappedTime(Number.isFinite(intent.claimedMs) ? intent.claimedMs : nowMs, nowMs);
       return {
         change: { id, item: written(base, known.item, { dot, atMs, write: request.write, value }) },
         made: null,
@@ -319,7 +320,9 @@ export class Coordinator {
     deadlineMs: number,
     standing: Standing = standingOf(this.options.map(), this.options.copy.shard),
   ): Promise<readonly Held<MemoryValue>[]> {
-    const { self, copy, clock, client, network, slowMs } = this.options;
+    const { self, copy, clock, clocks, client, network, slowMs } = this.options;
+    // Refuses a level that cannot be, before anything waits for it.
+    isEnough(standing, level, () => true);
     if (ids.length === 0) return [];
     const own = copy.guarded(() => ids.map((id) => copy.held(id)));
     const ownDigests = copy.guarded(() => ids.map((id) => copy.digest(id)));
@@ -350,7 +353,10 @@ export class Coordinator {
         for (const node of output.askDigests) {
           client
             .call(node, "quorum-digests", shard, { ids }, deadlineMs, standing)
-            .then((digests) => carryOut(round.step({ kind: "digests", node, digests })), failed(node));
+            .then(({ digests, wallMs }) => {
+              clocks.hear(node, wallMs);
+              carryOut(round.step({ kind: "digests", node, digests }));
+            }, failed(node));
         }
         for (const node of output.askItems) {
           this.itemsOf(node, ids, deadlineMs, standing).then(

@@ -107,7 +107,7 @@ export class Handoff {
     const { store } = this.options;
     // Best effort: a crash before the flush loses a hint, and a comparison finds what it named.
     store.transact(work).catch(() => undefined);
-    void store.flush();
+    store.flush().catch(() => undefined);
   }
 
   private key(target: NodeId, id: string): Key {

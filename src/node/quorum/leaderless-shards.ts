@@ -30,6 +30,7 @@ import {
 import { compare, type ComparisonLimits } from "./comparison.ts";
 import { Coordinator, sizeOf } from "./coordinator.ts";
 import { Handoff } from "./handoff.ts";
+import { PeerClocks } from "./peer-clocks.ts";
 import { copyReport } from "./report.ts";
 import { ShardCopy, type Change } from "./shard-copy.ts";
 
@@ -37,8 +38,10 @@ export interface LeaderlessLimits extends ComparisonLimits {
   /** Every copy is compared with every other of its shard once in this time. */
   readonly compareEveryMs: number;
   readonly compareMsMax: number;
-  /** Age at which a tombstone may be forgotten, and absence after which a copy is not waited for. */
+  /** Age at which a tombstone may be forgotten: hints from before it are gone by then. */
   readonly graceMs: number;
+  /** Absence after which a copy is not waited for with that, and is rebuilt when it comes back. */
+  readonly awayMsMax: number;
   readonly hints: HintLimits;
   readonly hintsEveryMs: number;
   readonly slowMs: number;
@@ -52,7 +55,8 @@ export const LEADERLESS_LIMITS: LeaderlessLimits = {
   callMs: 3000,
   compareEveryMs: 10_000,
   compareMsMax: 600_000,
-  graceMs: 24 * 3_600_000,
+  graceMs: 6 * 3_600_000,
+  awayMsMax: 24 * 3_600_000,
   hints: { hintsMax: 100_000, bytesMax: 16 << 20, ageMsMax: 3 * 3_600_000 },
   hintsEveryMs: 500,
   slowMs: 100,
@@ -102,6 +106,7 @@ export interface CopyHere {
 export class LeaderlessShards {
   readonly client: CopyClient;
   private readonly options: LeaderlessOptions;
+  private readonly clocks: PeerClocks;
   private readonly copies = new Map<ShardId, CopyHere>();
   /** Given up, and not gone from the disk yet: one that comes back waits for that. */
   private readonly clearing = new Set<ShardId>();
@@ -113,6 +118,7 @@ export class LeaderlessShards {
   constructor(options: LeaderlessOptions) {
     this.options = options;
     this.client = new CopyClient(options.network, options.map);
+    this.clocks = new PeerClocks(options.clock);
   }
 
   /** Opens the copies that a founder holds from the beginning. */
@@ -154,6 +160,10 @@ export class LeaderlessShards {
 
   here(shard: ShardId): CopyHere | undefined {
     return this.copies.get(shard);
+  }
+
+  all(): Iterable<CopyHere> {
+    return this.copies.values();
   }
 
   /** The reports of all copies on this node. */
@@ -221,7 +231,7 @@ export class LeaderlessShards {
       case "quorum-digests": {
         const { ask } = body as CallBody<"quorum-digests">;
         this.refuseReading(copy, body.standing);
-        return ask.ids.map((id) => copy.digest(id));
+        return { digests: ask.ids.map((id) => copy.digest(id)), wallMs: this.options.clock.wallMs() };
       }
       case "quorum-items": {
         const { ask } = body as CallBody<"quorum-items">;
@@ -237,6 +247,7 @@ export class LeaderlessShards {
         const { ask } = body as CallBody<"quorum-open">;
         if (ask.reading) this.refuseReading(copy, body.standing);
         this.hear(here, from, ask.opening.floor);
+        this.clocks.hear(from, ask.wallMs);
         if (copy.state === "serving" && mustBeRebuilt(copy.floor, ask.opening.forgotten)) {
           await this.rebuild(here);
           if (ask.reading) this.refuseReading(copy, body.standing);
@@ -244,7 +255,8 @@ export class LeaderlessShards {
         const { tree, generation } = copy;
         const ranges = tree.root === ask.opening.root ? null : tree.rangeDigests();
         const standing = standingOf(this.options.map(), copy.shard);
-        return { opening: copy.opening(), generation, ranges, standing };
+        const wallMs = this.options.clock.wallMs();
+        return { opening: copy.opening(), generation, ranges, standing, wallMs };
       }
       case "quorum-leaves": {
         const { ask } = body as CallBody<"quorum-leaves">;
@@ -337,6 +349,7 @@ export class LeaderlessShards {
         map,
         comparison: limits,
         slowMs: limits.slowMs,
+        clocks: this.clocks,
       }),
       peers: new Map(),
       sources: new Set(),
@@ -345,7 +358,7 @@ export class LeaderlessShards {
     this.copies.set(shard.id, here);
     if (copy.isReadable) handoff.open();
     // Away for longer than tombstones are kept: the others may have forgotten what this copy still holds.
-    const wasAway = clock.wallMs() - copy.syncedMs > limits.graceMs;
+    const wasAway = clock.wallMs() - copy.syncedMs > limits.awayMsMax;
     if (copy.state === "serving" && wasAway && shard.replicas.length > 1) void this.rebuild(here);
     return here;
   }
@@ -379,7 +392,10 @@ export class LeaderlessShards {
     const joining = shard.outgoing !== undefined && !shard.outgoing.replicas.includes(self);
     const set = joining ? (shard.outgoing?.replicas ?? []) : shard.replicas;
     const others = set.filter((node) => node !== self);
-    const needed = sourcesNeeded(consistency.write, set.length, others.length);
+    // One that was away lost nothing that it had acknowledged: any other copy tells it what was forgotten.
+    const needed = copy.lacks
+      ? sourcesNeeded(consistency.write, set.length, others.length)
+      : Math.min(1, others.length);
     if (others.filter((node) => sources.has(node)).length < needed) return;
     sources.clear();
     copy
@@ -439,7 +455,8 @@ export class LeaderlessShards {
     const slice = map().shards.find(({ id }) => id === here.copy.shard);
     if (slice !== undefined) this.serveWhenFilled(here, slice);
     if (here.copy.state !== "serving") return;
-    await here.copy.collect(this.witnesses(here), { nowMs: clock.wallMs(), graceMs: limits.graceMs });
+    const { graceMs, awayMsMax } = limits;
+    await here.copy.collect(this.witnesses(here), { nowMs: clock.wallMs(), graceMs, awayMsMax });
   }
 
   private witnesses(here: CopyHere): readonly Witness[] {
@@ -507,7 +524,7 @@ export class LeaderlessShards {
     const beganMs = clock.wallMs();
     here.comparing.add(peer);
     try {
-      const { standing, floorOfPeer } = await compare({
+      const { standing, floorOfPeer, wallMs } = await compare({
         peer,
         copy: here.copy,
         client: this.client,
@@ -519,6 +536,7 @@ export class LeaderlessShards {
           this.knowledge(here, peer).divergentKeys = found - settled;
         },
       });
+      this.clocks.hear(peer, wallMs);
       here.handoff.settle(peer, beganMs);
       await this.compared(here, peer, floorOfPeer, standing);
     } finally {

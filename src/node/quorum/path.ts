@@ -24,6 +24,7 @@ export interface ForwardedWrite {
   readonly write: string;
   readonly consistency: Consistency;
   readonly isRepeated: boolean;
+  readonly takenMs: number;
   readonly ttlMs: number;
 }
 
@@ -59,10 +60,12 @@ export class LeaderlessPath implements ShardPath {
   ): Promise<unknown> {
     const { clock } = this.options;
     const write = Buffer.from(clock.randomBytes(12)).toString("base64url");
+    const takenMs = clock.wallMs();
     let mayBeDone = false;
     return this.atCopy(shard, deadlineMs, async (node, attemptMs) => {
       const isRepeated = mayBeDone;
-      const forwarded = { shard, command, write, consistency, isRepeated, ttlMs: attemptMs - clock.nowMs() };
+      const ttlMs = attemptMs - clock.nowMs();
+      const forwarded = { shard, command, write, consistency, isRepeated, takenMs, ttlMs };
       try {
         return node === this.options.self
           ? await this.writeHere(forwarded)
@@ -88,12 +91,32 @@ export class LeaderlessPath implements ShardPath {
   async writeHere(forwarded: ForwardedWrite): Promise<unknown> {
     const { shard, ttlMs, ...request } = forwarded;
     const deadlineMs = this.options.clock.nowMs() + ttlMs;
-    return this.coordinator(shard).write({ ...request, deadlineMs });
+    return this.inTime(deadlineMs, this.coordinator(shard).write({ ...request, deadlineMs }), () => {
+      return new Mem0ctlError("unknown-outcome", "timed-out", "the write was not done in time", {
+        why: "a disk or too many copies are slow: it may be on some of them, and may appear later",
+        hint: "read it back, or repeat the request with the same id",
+        data: { shard },
+      });
+    });
   }
 
   async readHere({ shard, query, consistency, ttlMs }: ForwardedRead): Promise<unknown> {
     const deadlineMs = this.options.clock.nowMs() + ttlMs;
-    return this.coordinator(shard).read(query, consistency.read, deadlineMs);
+    return this.inTime(deadlineMs, this.coordinator(shard).read(query, consistency.read, deadlineMs), () => {
+      return new Mem0ctlError("unavailable", "read-timed-out", "the read was not answered in time", {
+        hint: "`mem0ctl status` says which nodes are slow or missing",
+        data: { shard },
+      });
+    });
+  }
+
+  /** What a disk holds up, or a write to the same memory, must not hold up whoever waits for it. */
+  private inTime<Value>(deadlineMs: number, work: Promise<Value>, late: () => Error): Promise<Value> {
+    const { clock } = this.options;
+    return new Promise((resolve, reject) => {
+      const timer = clock.later(Math.max(1, deadlineMs - clock.nowMs()), () => reject(late()));
+      void work.then(resolve, reject).finally(() => timer.close());
+    });
   }
 
   private coordinator(shard: ShardId): { write: CoordinatorOf["write"]; read: CoordinatorOf["read"] } {
@@ -129,7 +152,7 @@ export class LeaderlessPath implements ShardPath {
           else if (error.kind === "full" || error.kind === "busy" || ELSEWHERE.includes(error.code)) continue;
           else if (error.kind === "unavailable") break;
           // An earlier attempt may have been done, and then this refusal does not tell the outcome.
-          else throw unknown !== undefined && error.kind !== "not-found" ? unknown : error;
+          else throw unknown ?? error;
         }
       }
       await pause(clock, Math.min(RETRY_MS, Math.max(1, deadlineMs - clock.nowMs())));

@@ -36,6 +36,8 @@ export interface CopyRecord {
   readonly state: CopyState;
   /** Epoch of the change of members for which it was filled; 0: it was there from the beginning. */
   readonly filledFor: number;
+  /** It does not hold everything that it acknowledged, or never did: one other copy cannot make up for that. */
+  readonly lacks: boolean;
   /** When it last exchanged everything with another copy, in ms since the epoch. */
   readonly syncedMs: number;
 }

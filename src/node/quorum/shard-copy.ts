@@ -123,6 +123,10 @@ export class ShardCopy {
     return this.record.state;
   }
 
+  get lacks(): boolean {
+    return this.record.lacks;
+  }
+
   get filledFor(): number {
     return this.record.filledFor;
   }
@@ -144,6 +148,11 @@ export class ShardCopy {
 
   get forgotten(): VersionVector {
     return this.record.forgotten;
+  }
+
+  /** Keys that are deleted and not forgotten, with all that their deletion had seen. */
+  *tombstones(): Iterable<readonly [id: string, context: VersionVector]> {
+    for (const id of this.remains) yield [id, this.outline(id).context];
   }
 
   get remaining(): number {
@@ -259,7 +268,8 @@ export class ShardCopy {
   }
 
   become(state: CopyState, filledFor = this.record.filledFor): Promise<void> {
-    return this.save({ ...this.record, state, filledFor });
+    const lacks = state === "filling" || (state === "rebuilding" && this.record.lacks);
+    return this.save({ ...this.record, state, filledFor, lacks });
   }
 
   /** Forgets tombstones that everybody knows of, and contexts that the floor covers. Resolves to how many. */
@@ -381,7 +391,8 @@ export class ShardCopy {
   private freshRecord(state: CopyState): CopyRecord {
     const actor = Buffer.from(this.options.clock.randomBytes(6)).toString("base64url");
     const syncedMs = this.options.clock.wallMs();
-    return { actor, counter: 0, floor: NOTHING, forgotten: NOTHING, state, filledFor: 0, syncedMs };
+    const lacks = state !== "serving";
+    return { actor, counter: 0, floor: NOTHING, forgotten: NOTHING, state, filledFor: 0, lacks, syncedMs };
   }
 
   private save(record: CopyRecord): Promise<void> {
@@ -417,7 +428,9 @@ export class ShardCopy {
       throw this.noteDamage(failure);
     }
     this.lastWrite = done;
-    void store.flush();
+    // Not everybody waits for it, and a failed flush ends the process by itself.
+    done.catch(() => undefined);
+    store.flush().catch(() => undefined);
     return done;
   }
 

@@ -4,6 +4,7 @@ import type { Bug } from "./bug.ts";
 import { HOST_BUGS } from "./host.ts";
 import { MOVE_BUGS } from "./moves.ts";
 import { PAXOS_BUGS } from "./paxos.ts";
+import { QUORUM_BUGS } from "./quorum.ts";
 import { RAFT_CLIENT_BUGS } from "./raft-clients.ts";
 import { RAFT_ELECTION_BUGS } from "./raft-elections.ts";
 import { RAFT_LOG_BUGS } from "./raft-log.ts";
@@ -20,6 +21,7 @@ export const BUGS: readonly Bug[] = [
   ...PAXOS_BUGS,
   ...HOST_BUGS,
   ...STORAGE_BUGS,
+  ...QUORUM_BUGS,
   ...MOVE_BUGS,
 ];
 

@@ -5,7 +5,7 @@ import type { Protocol } from "../../../src/model/ids.ts";
 import { bugNamed, BUGS } from "../bugs/table.ts";
 import type { Bug } from "../bugs/bug.ts";
 
-const PROTOCOLS: readonly Protocol[] = ["raft", "paxos"];
+const PROTOCOLS: readonly Protocol[] = ["raft", "paxos", "quorum"];
 
 /** Seeds within which a deliberate bug must be found. */
 const BUG_SEEDS_MAX = 5000;

@@ -114,3 +114,30 @@ test("whatever one order of the writes leaves behind is accepted, and only what 
     { numRuns: 1000, seed: 7 },
   );
 });
+
+describe("reads that are written back", () => {
+  const history = [
+    ok(0, 1, "add", "1"),
+    unknown(2, "update", "2"),
+    ok(3, 4, "read", "2"),
+    ok(5, 6, "read", "1"),
+  ];
+
+  test("do not turn back to a write that was over before one already seen began", () => {
+    expect(codes(history, "2", { atomic: true })).toContain("stale");
+  });
+
+  test("may see either of two writes side by side, in either order", () => {
+    const beside = [
+      ok(0, 10, "add", "1"),
+      ok(0, 10, "add", "2"),
+      ok(3, 4, "read", "2"),
+      ok(5, 6, "read", "1"),
+    ];
+    expect(codes(beside, "1", { atomic: true })).toEqual([]);
+  });
+
+  test("are asked for only where reads meet each other", () => {
+    expect(codes(history, "2")).toEqual([]);
+  });
+});

@@ -12,6 +12,7 @@ const root = fileURLToPath(new URL("../../..", import.meta.url));
 /** Lines of the reliability checklists that the simulator has to guard. */
 const GUARDED: Readonly<Partial<Record<Checklist, readonly number[]>>> = {
   raft: lines(1, 51),
+  quorum: lines(1, 15),
   storage: [1, 2, 3, 4, 5, 9],
   moves: [1, 2],
 };

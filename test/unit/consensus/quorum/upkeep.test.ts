@@ -120,7 +120,7 @@ describe("digests", () => {
 describe("tombstones", () => {
   const deleted = written(item(1), item(1), { dot: ["a", 2], atMs: 1000, write: "w2", value: null });
   const all: VersionVector = [["a", 2]];
-  const age = { nowMs: 10_000, graceMs: 1000 };
+  const age = { nowMs: 10_000, graceMs: 1000, awayMsMax: 1000 };
   const told: Witness = { node: "n2", floor: all, awayMs: 0 };
 
   it("go when every copy has told that it knows of them (Quorum 9)", () => {

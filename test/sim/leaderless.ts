@@ -1,0 +1,221 @@
+// What must hold of leaderless shards (quorum protocol), looked at from outside: copies and their hints after
+// every event of a process, and all copies together at the end. A run's copies live in the state store alone,
+// so that nothing here follows from a log.
+
+import { includes } from "../../src/consensus/quorum/vectors.ts";
+import { resolve } from "../../src/consensus/quorum/resolve.ts";
+import type { VersionVector } from "../../src/consensus/quorum/vectors.ts";
+import type { NodeId, ShardId } from "../../src/model/ids.ts";
+import type { ShardMap } from "../../src/model/shard-map.ts";
+import { extendKey, prefixEnd, decodeKey } from "../../src/node/storage/key.ts";
+import { outlineFrom, type Outline } from "../../src/node/quorum/records.ts";
+import type { CopyHere, LeaderlessLimits } from "../../src/node/quorum/leaderless-shards.ts";
+import type { ShardCopy } from "../../src/node/quorum/shard-copy.ts";
+import type { Machine, Process } from "./machine.ts";
+import { WALL_START_MS } from "./machine.ts";
+import type { World } from "./world.ts";
+
+/** A hint may be older than its limit by this much: clocks are set, and it is looked for now and then. */
+const HINT_SLACK_MS = 4000;
+/** A claimed time may be ahead by this much: what is tolerated, drift, and a little. */
+const AHEAD_SLACK_MS = 3000;
+
+/** What was seen of one process's copy. */
+interface Sight {
+  /** Tombstones and what they had seen. */
+  remains: Map<string, VersionVector>;
+  /** When a hint was first seen. */
+  readonly hints: Map<string, number>;
+  floor: VersionVector;
+  generation: string;
+}
+
+export class LeaderlessWatch {
+  readonly #world: World;
+  readonly #machines: ReadonlyMap<NodeId, Machine>;
+  readonly #limits: LeaderlessLimits;
+  readonly #sights = new WeakMap<Process, Map<ShardId, Sight>>();
+
+  constructor(world: World, machines: ReadonlyMap<NodeId, Machine>, limits: LeaderlessLimits) {
+    this.#world = world;
+    this.#machines = machines;
+    this.#limits = limits;
+  }
+
+  /** Looks at a process after one of its events. */
+  look(process: Process): void {
+    const shards = process.running?.leaderless?.shards;
+    if (shards === undefined) return;
+    let sights = this.#sights.get(process);
+    if (sights === undefined) this.#sights.set(process, (sights = new Map()));
+    for (const here of shards.all()) this.#lookAt(process, here, sights);
+  }
+
+  #lookAt(process: Process, here: CopyHere, sights: Map<ShardId, Sight>): void {
+    const { copy, handoff } = here;
+    const { world, limits } = { world: this.#world, limits: this.#limits };
+    const say = (): string => `${process.name}, shard ${copy.shard}`;
+    const before = sights.get(copy.shard);
+    const { book } = handoff;
+    world.must(
+      book.count <= limits.hints.hintsMax && book.bytes <= limits.hints.bytesMax,
+      "hints-bounded",
+      () => `${say()}: ${book.count} hints of ${book.bytes} bytes`,
+    );
+    const { floor, generation } = copy;
+    const sight: Sight = before ?? { remains: new Map(), hints: new Map(), floor, generation };
+    if (before === undefined) sights.set(copy.shard, sight);
+    else if (before.generation === generation) {
+      world.must(
+        includes(floor, before.floor),
+        "floor-grows",
+        () => `${say()}: it has seen less than before`,
+      );
+    }
+    sight.floor = floor;
+    sight.generation = generation;
+    this.#lookAtHints(process, here, sight, say);
+    this.#lookAtTombstones(process, copy, sight, say);
+  }
+
+  /** Hints expire (Quorum 8). */
+  #lookAtHints(process: Process, { handoff }: CopyHere, sight: Sight, say: () => string): void {
+    const nowMs = this.#world.nowMs;
+    const seen = new Set<string>();
+    for (const target of handoff.book.targets()) {
+      const [key] = handoff.book.next(target, 1);
+      if (key === undefined) continue;
+      const name = `${target} ${key}`;
+      seen.add(name);
+      const sinceMs = sight.hints.get(name) ?? nowMs;
+      sight.hints.set(name, sinceMs);
+      const wasStopped =
+        process.pausedUntilMs > sinceMs || this.#machines.get(process.name)?.disk.isFull === true;
+      this.#world.must(
+        wasStopped || nowMs - sinceMs <= this.#limits.hints.ageMsMax + HINT_SLACK_MS,
+        "hints-expire",
+        () => `${say()}: a hint for ${target} is kept for ${Math.round(nowMs - sinceMs)} ms`,
+      );
+    }
+    for (const name of sight.hints.keys()) if (!seen.has(name)) sight.hints.delete(name);
+  }
+
+  /**
+   * A tombstone is forgotten when every copy knows of it (Quorum 9): none that lives holds an older version,
+   * but for copies that were away for longer than they are waited for.
+   */
+  #lookAtTombstones(process: Process, copy: ShardCopy, sight: Sight, say: () => string): void {
+    if (!copy.isReadable) {
+      sight.remains = new Map();
+      return;
+    }
+    const now = new Map(copy.tombstones());
+    for (const [id, context] of sight.remains) {
+      if (now.has(id) || copy.outline(id).versions.length > 0) continue;
+      this.#world.mix(`forgets ${id}`);
+      if (this.#limits.awayMsMax < 60_000) continue;
+      for (const [other, outline] of this.#others(process, copy.shard, id)) {
+        const old = outline.versions.find(
+          (version) => version.value !== null && includes(context, [version.dot]),
+        );
+        this.#world.must(
+          old === undefined,
+          "tombstones-known-to-all",
+          () => `${say()} forgot that ${id} is deleted, and ${other} still has it`,
+        );
+      }
+    }
+    sight.remains = now;
+  }
+
+  *#others(process: Process, shard: ShardId, id: string): Iterable<readonly [NodeId, Outline]> {
+    const map = process.running?.map();
+    const slice = map?.shards.find((one) => one.id === shard);
+    for (const node of [...(slice?.replicas ?? []), ...(slice?.outgoing?.replicas ?? [])]) {
+      const copy = this.#machines.get(node)?.core?.leaderless?.shards.here(shard)?.copy;
+      if (node === process.name || copy?.isReadable !== true) continue;
+      yield [node, copy.outline(id)];
+    }
+  }
+
+  /** Copies that do not serve yet, and changes that are under way. */
+  unsettled(serving: readonly Machine[], map: ShardMap | undefined): string[] {
+    const missing: string[] = [];
+    for (const shard of map?.shards ?? []) {
+      if (shard.outgoing !== undefined) missing.push(`the copies of ${shard.id} are changing`);
+      for (const node of shard.replicas) {
+        const machine = serving.find(({ id }) => id === node);
+        if (machine === undefined) continue;
+        const copy = machine.core?.leaderless?.shards.here(shard.id)?.copy;
+        if (copy === undefined) missing.push(`${node} has no copy of ${shard.id}`);
+        else if (copy.state !== "serving") missing.push(`${node}'s copy of ${shard.id} is ${copy.state}`);
+      }
+    }
+    return missing;
+  }
+
+  /** After the faults all copies are equal, and nothing is left to bring to any of them (13). */
+  apart(serving: readonly Machine[], map: ShardMap | undefined): string[] {
+    const missing = this.unsettled(serving, map);
+    for (const shard of map?.shards ?? []) {
+      const copies = shard.replicas.flatMap((node) => {
+        const here = serving.find(({ id }) => id === node)?.core?.leaderless?.shards.here(shard.id);
+        return here === undefined ? [] : [{ node, here }];
+      });
+      const [first] = copies;
+      for (const { node, here } of copies) {
+        if (first !== undefined && here.copy.tree.root !== first.here.copy.tree.root) {
+          missing.push(`${node} and ${first.node} differ in shard ${shard.id}`);
+        }
+        for (const target of here.handoff.book.targets()) {
+          const isThere = copies.some((copy) => copy.node === target);
+          if (isThere) missing.push(`${node} still has hints for ${target} in shard ${shard.id}`);
+        }
+      }
+    }
+    return missing;
+  }
+
+  /** Key to value of every node that holds a copy of the key's shard. */
+  states(serving: readonly Machine[], shard: ShardId): ReadonlyMap<NodeId, ReadonlyMap<string, string>> {
+    const states = new Map<NodeId, ReadonlyMap<string, string>>();
+    for (const machine of serving) {
+      const copy = machine.core?.leaderless?.shards.here(shard)?.copy;
+      if (copy === undefined) continue;
+      const held = new Map<string, string>();
+      for (const [id] of outlines(copy)) {
+        const key = copy.machine.placeOf(id);
+        const record = key === undefined ? undefined : copy.machine.record(key, id);
+        if (record !== undefined) held.set(id, record.memory);
+      }
+      states.set(machine.id, held);
+    }
+    return states;
+  }
+
+  /** No version claims a time that has not come, unless most clocks did (Quorum 5). */
+  judgeTimes(serving: readonly Machine[], hadSaneClocks: boolean): void {
+    if (!hadSaneClocks) return;
+    const limitMs = WALL_START_MS + 1.1 * this.#world.nowMs + AHEAD_SLACK_MS;
+    for (const machine of serving) {
+      for (const { copy } of machine.core?.leaderless?.shards.all() ?? []) {
+        for (const [id, outline] of outlines(copy)) {
+          const seen = resolve(outline);
+          this.#world.must(
+            outline.versions.every(({ atMs }) => atMs <= limitMs),
+            "times-not-in-the-future",
+            () =>
+              `${machine.id}: ${id} has a version ${Math.round((seen?.atMs ?? 0) - limitMs)} ms in the future`,
+          );
+        }
+      }
+    }
+  }
+}
+
+function* outlines(copy: ShardCopy): Iterable<readonly [string, Outline]> {
+  const start = extendKey(copy.prefix, "item");
+  for (const { key, value } of copy.machine.store.range({ start, end: prefixEnd(start) })) {
+    yield [String(decodeKey(key, start.length)[1]), outlineFrom(value)];
+  }
+}
