@@ -2,7 +2,7 @@
 // acknowledged is there exactly once, is seen by every read that began later, and what was sent again
 // inside the cluster was applied once.
 
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterEach, expect, test } from "vitest";
 import type { MemoryRecord } from "../../src/model/node-api.ts";
 import { call, staleExport } from "./support/api.ts";
 import { bringUpCluster, until, type TestCluster } from "./support/cluster.ts";
@@ -25,10 +25,7 @@ const FAULTS: readonly (readonly [(typeof NODES)[number], number | "kill"])[] = 
 
 let cluster: TestCluster;
 
-beforeAll(async () => {
-  cluster = await bringUpCluster({ flags: ["--shards", String(SHARDS), "--sharding", "hash"] });
-});
-afterAll(async () => cluster?.end());
+afterEach(async () => cluster?.end());
 
 interface History {
   /** Text -> id of what was answered with 200. */
@@ -110,59 +107,68 @@ async function inflict(node: (typeof NODES)[number], what: number | "kill"): Pro
   }
 }
 
-test("no acknowledged write is lost, none is there twice, and no read is too old", async () => {
-  const history: History = {
-    acknowledged: new Map(),
-    unknown: new Set(),
-    refused: new Set(),
-    changed: new Map(),
-    wrong: [],
-    reads: 0,
-  };
-  const done = new AbortController();
-  const clients = Array.from({ length: CLIENTS }, async (_, number) => client(number, history, done.signal));
-  for (const [node, what] of FAULTS) await inflict(node, what);
-  done.abort();
-  await Promise.all(clients);
+test.each(["raft", "paxos"])(
+  "%s: no acknowledged write is lost, none is there twice, and no read is too old",
+  async (protocol) => {
+    cluster = await bringUpCluster({
+      flags: ["--consensus", protocol, "--shards", String(SHARDS), "--sharding", "hash"],
+    });
+    const history: History = {
+      acknowledged: new Map(),
+      unknown: new Set(),
+      refused: new Set(),
+      changed: new Map(),
+      wrong: [],
+      reads: 0,
+    };
+    const done = new AbortController();
+    const clients = Array.from({ length: CLIENTS }, async (_, number) =>
+      client(number, history, done.signal),
+    );
+    for (const [node, what] of FAULTS) await inflict(node, what);
+    done.abort();
+    await Promise.all(clients);
 
-  expect(await cluster.mem0ctl("up", "--timeout", "30s")).toMatchObject({ code: 0 });
-  const { code, stdout } = await cluster.mem0ctl("memories", "export");
-  expect(code).toBe(0);
-  const stored = stdout
-    .trimEnd()
-    .split("\n")
-    .map((line): MemoryRecord => JSON.parse(line));
-  const places = new Map<string, string[]>();
-  for (const { memory, id } of stored) places.set(memory, [...(places.get(memory) ?? []), id]);
+    expect(await cluster.mem0ctl("up", "--timeout", "30s")).toMatchObject({ code: 0 });
+    const { code, stdout } = await cluster.mem0ctl("memories", "export");
+    expect(code).toBe(0);
+    const stored = stdout
+      .trimEnd()
+      .split("\n")
+      .map((line): MemoryRecord => JSON.parse(line));
+    const places = new Map<string, string[]>();
+    for (const { memory, id } of stored) places.set(memory, [...(places.get(memory) ?? []), id]);
 
-  expect(history.wrong).toEqual([]);
-  const lost = [...history.acknowledged].filter(([text, id]) => places.get(text)?.includes(id) !== true);
-  expect(lost).toEqual([]);
-  expect([...places].filter(([, ids]) => ids.length > 1)).toEqual([]);
-  // A change that was applied twice has left two events.
-  const byId = new Map(stored.map((memory) => [memory.id, memory]));
-  const events = stored.map(
-    ({ history: past = [] }) => past.filter(({ event }) => event === "UPDATE").length,
-  );
-  expect(events.filter((count) => count > 1)).toEqual([]);
-  const unchanged = [...history.changed].filter(([id, mark]) => byId.get(id)?.metadata?.["mark"] !== mark);
-  expect(unchanged).toEqual([]);
-  expect([...history.refused].filter((text) => places.has(text))).toEqual([]);
-  const known = (text: string): boolean => history.acknowledged.has(text) || history.unknown.has(text);
-  expect([...places.keys()].filter((text) => !known(text))).toEqual([]);
-  // The run was a run: every client got through, and reads were answered.
-  expect(history.acknowledged.size).toBeGreaterThan(CLIENTS * 10);
-  expect(history.reads).toBeGreaterThan(CLIENTS * 10);
+    expect(history.wrong).toEqual([]);
+    const lost = [...history.acknowledged].filter(([text, id]) => places.get(text)?.includes(id) !== true);
+    expect(lost).toEqual([]);
+    expect([...places].filter(([, ids]) => ids.length > 1)).toEqual([]);
+    // A change that was applied twice has left two events.
+    const byId = new Map(stored.map((memory) => [memory.id, memory]));
+    const events = stored.map(
+      ({ history: past = [] }) => past.filter(({ event }) => event === "UPDATE").length,
+    );
+    expect(events.filter((count) => count > 1)).toEqual([]);
+    const unchanged = [...history.changed].filter(([id, mark]) => byId.get(id)?.metadata?.["mark"] !== mark);
+    expect(unchanged).toEqual([]);
+    expect([...history.refused].filter((text) => places.has(text))).toEqual([]);
+    const known = (text: string): boolean => history.acknowledged.has(text) || history.unknown.has(text);
+    expect([...places.keys()].filter((text) => !known(text))).toEqual([]);
+    // The run was a run: every client got through, and reads were answered.
+    expect(history.acknowledged.size).toBeGreaterThan(CLIENTS * 10);
+    expect(history.reads).toBeGreaterThan(CLIENTS * 10);
 
-  await until("all three copies are equal", async () => {
-    for (let shard = 0; shard < SHARDS; shard += 1) {
-      const copies = await Promise.all(cluster.hosts.map(async (host) => staleExport(host, String(shard))));
-      const [first, ...others] = copies.map((records) => JSON.stringify(records));
-      if (others.some((other) => other !== first)) return false;
-    }
-    return true;
-  });
-}, 120_000);
+    await until("all three copies are equal", async () => {
+      for (let shard = 0; shard < SHARDS; shard += 1) {
+        const copies = await Promise.all(cluster.hosts.map(async (host) => staleExport(host, String(shard))));
+        const [first, ...others] = copies.map((records) => JSON.stringify(records));
+        if (others.some((other) => other !== first)) return false;
+      }
+      return true;
+    });
+  },
+  120_000,
+);
 
 async function pause(ms: number): Promise<void> {
   await new Promise((resolve) => setTimeout(resolve, ms));

@@ -45,14 +45,17 @@ async function untilStatus(
   });
 }
 
-describe("range sharding, two copies and an arbiter", () => {
+describe.each(["raft", "paxos"])("range sharding by %s, two copies and an arbiter", (protocol) => {
   const nodes = ["node-1", "node-2", "arbiter-1"];
   let cluster: TestCluster;
   let written = 0;
 
   beforeAll(async () => {
     cluster = await bringUpCluster({
-      flags: ["--arbiters", "1", "--replication", "single", "--sharding", "range", "--ranges", "g,n,t"],
+      flags:
+        `--consensus ${protocol} --arbiters 1 --replication single --sharding range --ranges g,n,t`.split(
+          " ",
+        ),
     });
   });
   afterAll(async () => cluster?.end());
@@ -115,7 +118,7 @@ describe("range sharding, two copies and an arbiter", () => {
     40_000,
   );
 
-  test("an arbiter that holds the newest entries brings a data node up to date and hands over", async () => {
+  test("what an arbiter holds and its data node lacks is brought there, and that one leads", async () => {
     // node-1 and the arbiter acknowledge writes that node-2 has never seen; then only those two are left.
     await cluster.signal("node-2", "SIGKILL");
     await until("writes are acknowledged without node-2", write);
@@ -131,12 +134,12 @@ describe("range sharding, two copies and an arbiter", () => {
   }, 60_000);
 });
 
-describe("directory sharding without copies", () => {
+describe.each(["raft", "paxos"])("directory sharding by %s, without copies", (protocol) => {
   let cluster: TestCluster;
 
   beforeAll(async () => {
     cluster = await bringUpCluster({
-      flags: ["--replication", "none", "--sharding", "directory", "--shards", "6"],
+      flags: `--consensus ${protocol} --replication none --sharding directory --shards 6`.split(" "),
       edit: (manifest) =>
         manifest.replace("    # directory: { acme: 3 }", "    directory: { acme: 3, globex: 5 }"),
     });

@@ -3,6 +3,8 @@
 // are about any protocol behind the seam; those about raft's messages see nothing in others.
 
 import { isVoter, sameMembership } from "../../src/consensus/membership.ts";
+import { isPaxosMessage } from "../../src/consensus/paxos/messages.ts";
+import { hasQuorum } from "../../src/consensus/quorum-math.ts";
 import { isRaftMessage, type RaftMessage } from "../../src/consensus/raft/messages.ts";
 import type { Effects, Entry, Input, Membership, Replica, ReplicaStatus } from "../../src/consensus/seam.ts";
 import { decodeMembership } from "../../src/consensus/membership.ts";
@@ -45,7 +47,13 @@ interface Watched {
   readonly heard: Map<NodeId, number>;
   leadsSinceTick: number;
   leaderHeardTick: number;
-  readonly readFloors: Map<number, number>;
+  /** What was committed when a read came, and after which step that was. */
+  readonly reads: Map<number, { readonly floor: number; readonly step: number }>;
+  steps: number;
+  /** Its memberships of late, and the step since when. */
+  memberships: { readonly step: number; readonly membership: Membership }[];
+  /** The step in which something of a peer came last. */
+  readonly heardIn: Map<NodeId, number>;
 }
 
 export class ReplicaWatch {
@@ -88,7 +96,10 @@ export class ReplicaWatch {
       heard: new Map(),
       leadsSinceTick: 0,
       leaderHeardTick: Number.NEGATIVE_INFINITY,
-      readFloors: new Map(),
+      reads: new Map(),
+      steps: 0,
+      memberships: [{ step: 0, membership: status.membership }],
+      heardIn: new Map(),
     };
     group.replicas.set(node, watched);
     const base = replica.snapshotAt(status.first - 1);
@@ -98,7 +109,10 @@ export class ReplicaWatch {
     const step = replica.step.bind(replica);
     replica.step = (input) => {
       const before = watched.status;
-      if (input.kind === "read") watched.readFloors.set(input.context, group.commitMax);
+      watched.steps += 1;
+      if (input.kind === "read") {
+        watched.reads.set(input.context, { floor: group.commitMax, step: watched.steps });
+      }
       this.#hear(watched, input);
       const effects = step(input);
       if (group.replicas.get(node) === watched) this.#judge(watched, before, input, effects);
@@ -124,6 +138,7 @@ export class ReplicaWatch {
     if (input.kind !== "message") return;
     const { message } = input;
     watched.heard.set(message.from, watched.ticks);
+    watched.heardIn.set(message.from, watched.steps);
     if (!isRaftMessage(message) || message.kind !== "vote-response" || !message.granted) return;
     const key = `${message.from}@${message.term}`;
     const earlier = watched.group.votes.get(key);
@@ -138,10 +153,14 @@ export class ReplicaWatch {
   #judge(watched: Watched, before: ReplicaStatus, input: Input, effects: Effects): void {
     const after = watched.replica.status();
     watched.status = after;
+    if (after.membership !== before.membership) {
+      watched.memberships.push({ step: watched.steps, membership: after.membership });
+    }
     this.#judgePositions(watched, before, after);
     this.#judgeRole(watched, before, input);
     if (effects.accepted.length > 0) this.#judgeBounds(watched, before);
     this.#judgeReads(watched, effects);
+    if (watched.isPaxos) this.#judgeBallots(watched, before, input, effects);
     this.#judgeLog(watched, before, input, effects);
     for (const message of effects.send) {
       if (isRaftMessage(message)) this.#judgeSent(watched, before, message);
@@ -234,18 +253,47 @@ export class ReplicaWatch {
   }
 
   #judgeReads(watched: Watched, effects: Effects): void {
-    const { name, readFloors } = watched;
-    for (const { context } of effects.refusedReads) readFloors.delete(context);
+    const { name, node, reads, heardIn, memberships } = watched;
+    for (const { context } of effects.refusedReads) reads.delete(context);
     for (const { context, index } of effects.reads) {
-      const floor = readFloors.get(context) ?? 0;
-      readFloors.delete(context);
+      const { floor, step } = reads.get(context) ?? { floor: 0, step: 0 };
+      reads.delete(context);
       this.#must(!watched.isArbiter, "arbiter-serves-no-read", () => `${name} confirms a read`);
+      const isHeard = (voter: NodeId): boolean => voter === node || (heardIn.get(voter) ?? -1) > step;
+      // Of those who decided while it waited: a paxos read asks whoever decides the slot after its own.
+      const deciding = watched.memberships.filter(
+        ({ step: since }, position) => since >= step || (memberships[position + 1]?.step ?? step) >= step,
+      );
+      this.#must(
+        deciding.some(({ membership }) => hasQuorum(membership, isHeard)),
+        "read-asks-quorum",
+        () => `${name} confirms a read and heard from no quorum since it came`,
+      );
       this.#must(
         index >= floor,
         "read-index",
         () => `${name} confirms a read at ${index}; ${floor} was committed when it came`,
       );
     }
+  }
+
+  /** Paxos: what says something about the disk waits for it, and who knows nothing promises to no candidate. */
+  #judgeBallots({ name }: Watched, before: ReplicaStatus, input: Input, effects: Effects): void {
+    for (const { kind } of effects.send) {
+      const promises = kind === "prepare" || kind === "promise" || kind === "accepted" || kind === "learned";
+      this.#must(!promises, "promise-waits-for-flush", () => `${name}: ${kind} does not wait for the flush`);
+    }
+    const isCandidates =
+      input.kind === "message" && isPaxosMessage(input.message) && input.message.kind === "prepare"
+        ? input.message.mandate !== "quorum" && input.message.term > before.term
+        : false;
+    const isBlank = before.last === 0 && before.membership.voters.length === 0;
+    const isPromised = effects.sendAfterPersist.some(({ kind }) => kind === "promise");
+    this.#must(
+      !(isCandidates && isBlank && isPromised),
+      "blank-promises-nothing",
+      () => `${name} knows nothing of its group and promises to a candidate`,
+    );
   }
 
   #judgeLog(watched: Watched, before: ReplicaStatus, input: Input, effects: Effects): void {

@@ -75,6 +75,13 @@ export const PAXOS_BUGS: readonly Bug[] = [
     file: PROPOSER,
     find: "acceptedIn(entry) > acceptedIn(known)",
     replace: "acceptedIn(entry) < acceptedIn(known)",
+    and: [
+      {
+        file: ASKING,
+        find: "return acceptedIn(reported) > acceptedIn(own)",
+        replace: "return acceptedIn(reported) < acceptedIn(own)",
+      },
+    ],
   },
   {
     ...PAXOS,
@@ -118,10 +125,9 @@ export const PAXOS_BUGS: readonly Bug[] = [
     name: "ballots-counted-together",
     lines: [9],
     what: "acceptances of earlier ballots count towards a quorum of this one",
-    file: `${FOLDER}/replica.ts`,
-    find: "if (proposing === undefined || message.term !== state.term) return;",
-    replace:
-      'if (proposing === undefined || (message.term !== state.term && message.kind !== "accepted")) return;',
+    file: PROPOSER,
+    find: "acceptor.hold(1, Math.min(message.commit, state.commit));",
+    replace: "acceptor.hold(1, Math.min(message.last, state.log.lastIndex));",
   },
   {
     ...PAXOS,
@@ -176,15 +182,6 @@ export const PAXOS_BUGS: readonly Bug[] = [
     file: `${FOLDER}/configurations.ts`,
     find: "from: index + this.#window, membership",
     replace: "from: index + 1, membership",
-  },
-  {
-    ...PAXOS,
-    name: "joint-left-without-the-past",
-    lines: [12],
-    what: "old voters may go before a quorum of the new ones has what was decided without them",
-    file: `${FOLDER}/reconfiguration.ts`,
-    find: "heldBy(state, proposing, voter) >= before);",
-    replace: "heldBy(state, proposing, voter) >= 0 * before);",
   },
   {
     ...PAXOS,
