@@ -57,9 +57,12 @@ export class AcceptorView {
     return true;
   }
 
-  /** Sends from `next` on again: what was in flight is taken for lost. */
+  /**
+   * Sends from `next` on again: what was in flight is taken for lost. That may be slots which it holds: a restart
+   * forgets that they are chosen, where no flush told (16).
+   */
   sendAgainFrom(next: number): void {
-    this.next = Math.max(next, this.match + 1);
+    this.next = next;
     this.window.clear();
   }
 

@@ -175,7 +175,9 @@ export function handleLearned(state: PaxosState, proposing: Proposing, message: 
   if (acceptor === undefined || message.index > state.log.lastIndex) return;
   acceptor.heardTick = state.tick;
   if (acceptor.hold(1, message.index)) advanceChosen(state, proposing);
-  if (acceptor.awaitsSnapshot && acceptor.match >= state.log.baseIndex) endSnapshot(acceptor);
+  // What it held and had to be told again is no news, and yet not in flight any more.
+  acceptor.window.release(message.index);
+  if (acceptor.awaitsSnapshot && message.index >= state.log.baseIndex) endSnapshot(acceptor);
   sendSlots(state, acceptor);
 }
 
@@ -252,7 +254,8 @@ export function handleHeartbeatResponse(
   if (message.round <= leading.round) acceptor.round = Math.max(acceptor.round, message.round);
   if (acceptor.hold(1, Math.min(message.held, state.log.lastIndex))) advanceChosen(state, proposing);
   if (acceptor.awaitsSnapshot) {
-    if (acceptor.match < state.log.baseIndex) return;
+    // Not by what it held once: of that it may have forgotten that it is chosen.
+    if (message.lacks <= state.log.baseIndex) return;
     endSnapshot(acceptor);
   }
   if (message.lacks <= message.sent && message.lacks < acceptor.next) acceptor.sendAgainFrom(message.lacks);

@@ -300,3 +300,28 @@ describe("choosing", () => {
     expect(values(alone.flush().committed)).toEqual(["1/1 noop"]);
   });
 });
+
+test("a replica that has forgotten over a restart which of its slots are chosen is told them again (16)", () => {
+  const leader = new PaxosDriver({ options: { inflightMessagesMax: 1 } }).lead("b");
+  leader.propose("x", "y", "z");
+  leader.flush();
+  leader.accept("b", 2, 4);
+  expect(leader.status.commit).toBe(4);
+  // It has all four on disk, accepted in an earlier ballot or learned, and knows of the first only.
+  const { term } = leader.status;
+  const response = {
+    kind: "heartbeat-response",
+    term,
+    round: 0,
+    sent: 4,
+    held: 1,
+    lacks: 2,
+    base: 0,
+  } as const;
+  const again = leader.receive("b", response).send.filter((message) => message.kind === "learn");
+  expect(again).toMatchObject([{ to: "b", entries: [{ index: 2 }, { index: 3 }, { index: 4 }] }]);
+  // Its answer frees the window, though it says nothing new.
+  leader.receive("b", { kind: "learned", term, index: 4 });
+  const next = leader.propose("w").send.filter((message) => message.kind === "accept" && message.to === "b");
+  expect(next).toMatchObject([{ entries: [{ index: 5 }] }]);
+});
