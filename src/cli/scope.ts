@@ -43,7 +43,7 @@ export function filtersOf(
   );
   if (filter !== undefined) conditions.push(filter);
   const [only] = conditions;
-  return only !== undefined && conditions.length === 1 ? only : { AND: conditions };
+  return conditions.length > 1 ? { AND: conditions } : (only ?? {});
 }
 
 /** `user alice, run r-7`: for questions and messages. */

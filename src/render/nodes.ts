@@ -68,6 +68,7 @@ function troubleOf(node: NodeView, theme: Theme): string[] {
   if (node.state === "down" || node.state === "suspect") lines.push(`${node.error ?? "no answer"}; ${heard}`);
   for (const { group, why } of node.damaged ?? []) lines.push(`${groupName(group)} is damaged: ${why}`);
   if (node.writeRefusal !== undefined) lines.push(`refuses writes: ${node.writeRefusal}`);
+  if (node.refusal !== undefined) lines.push(`refused by ${node.refusal.by.join(", ")}: ${node.refusal.why}`);
   return lines.map((line) => hang(`${safeText(node.id)}: `, safeText(line), theme.proseWidth));
 }
 

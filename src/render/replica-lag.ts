@@ -6,7 +6,7 @@ import type { ClusterView, ReplicaView, ShardView } from "../model/view.ts";
 import { safeText } from "./safe.ts";
 import { type Column, renderTable } from "./table.ts";
 import type { Theme } from "./theme.ts";
-import { UNKNOWN, amount, isLeaderless, known, number, stateStyle, stateText } from "./words.ts";
+import { UNKNOWN, amount, copyCounts, isLeaderless, known, number, stateStyle, stateText } from "./words.ts";
 
 type LagShown = Pick<ClusterView, "shards" | "replication" | "protocol">;
 
@@ -81,10 +81,9 @@ function totals(view: LagShown, rows: readonly Row[], theme: Theme): string {
     worst === undefined
       ? "none is behind"
       : `largest lag ${formatDuration(worst.lagMs ?? 0)}: shard ${safeText(worst.shard.id)} on ${safeText(worst.node)}`;
-  const { totalReplicated, pending, failed, hints, divergentKeys } = view.replication;
+  const { totalReplicated, pending, failed } = view.replication;
   const counts = isLeaderless(view)
-    ? `${number(theme, totalReplicated)} writes on every copy, ${amount(theme, hints ?? 0, "hint pending", "hints pending")}, ${amount(theme, divergentKeys ?? 0, "key diverges", "keys diverge")}`
-    : `${number(theme, totalReplicated)} entries replicated, ${number(theme, pending)} pending`;
-  return `${amount(theme, rows.length, "replica", "replicas")}: ${states.join(", ")}; ${lag}
-${counts}, ${number(theme, failed)} failed`;
+    ? copyCounts(view.replication, theme).join(", ")
+    : `${number(theme, totalReplicated)} entries replicated, ${number(theme, pending)} pending, ${number(theme, failed)} failed`;
+  return `${amount(theme, rows.length, "replica", "replicas")}: ${states.join(", ")}; ${lag}\n${counts}`;
 }

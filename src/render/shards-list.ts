@@ -54,7 +54,7 @@ function leaderColumns({ protocol }: ShardsShown, theme: Theme): Column<ShardVie
       ? {
           title: "BALLOT",
           text: (shard) => (shard.ballot === undefined ? String(shard.term) : ballotText(shard.ballot)),
-          dropRank: 3,
+          dropRank: 1,
         }
       : { title: "TERM", text: (shard) => String(shard.term), align: "right", dropRank: 3 },
     { title: "OTHERS", text: others, widthMin: 22 },

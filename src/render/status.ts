@@ -10,7 +10,7 @@ import { shardsTable } from "./shards-list.ts";
 import { type Column, renderTable } from "./table.ts";
 import { displayWidth, hang } from "./text.ts";
 import type { Style, Theme } from "./theme.ts";
-import { amount, healthStyle, healthSymbol, isLeaderless, number } from "./words.ts";
+import { copyCounts, healthStyle, healthSymbol, isLeaderless, number } from "./words.ts";
 
 export function renderStatus(
   view: ClusterView,
@@ -135,18 +135,14 @@ function protocolWords({ protocol, levels }: ClusterView): string[] {
 }
 
 function replicationCounts(view: ClusterView, theme: Theme): string[] {
-  const { totalReplicated, pending, failed, lagMs, hints, divergentKeys } = view.replication;
-  const inCopies = isLeaderless(view);
+  const { totalReplicated, pending, failed, lagMs } = view.replication;
+  const lag = `lag ${formatDuration(lagMs)}`;
+  if (isLeaderless(view)) return [...copyCounts(view.replication, theme), lag];
   return [
-    `${number(theme, totalReplicated)} ${inCopies ? "writes on every copy" : "entries replicated"}`,
-    ...(inCopies
-      ? [
-          amount(theme, hints ?? 0, "hint pending", "hints pending"),
-          amount(theme, divergentKeys ?? 0, "key diverges", "keys diverge"),
-        ]
-      : [`${number(theme, pending)} pending`]),
+    `${number(theme, totalReplicated)} entries replicated`,
+    `${number(theme, pending)} pending`,
     `${number(theme, failed)} failed`,
-    `lag ${formatDuration(lagMs)}`,
+    lag,
   ];
 }
 

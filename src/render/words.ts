@@ -51,6 +51,18 @@ export function amount(theme: Theme, count: number, one: string, many: string): 
   return `${number(theme, count)} ${count === 1 ? one : many}`;
 }
 
+/** What leaderless copies lack: `6 hints pending, 0 keys diverge, 16 copies down`. */
+export function copyCounts(
+  { hints = 0, divergentKeys = 0, failed }: ClusterView["replication"],
+  theme: Theme,
+): string[] {
+  return [
+    amount(theme, hints, "hint pending", "hints pending"),
+    amount(theme, divergentKeys, "key diverges", "keys diverge"),
+    amount(theme, failed, "copy down", "copies down"),
+  ];
+}
+
 /** `3:node-1`: a ballot, its round first, by which ballots are compared. */
 export function ballotText({ round, proposer }: Ballot): string {
   return proposer === "" ? String(round) : `${round}:${proposer}`;

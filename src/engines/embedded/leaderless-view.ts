@@ -16,7 +16,8 @@ export interface LeaderlessSources {
   /** Of every node that answered and holds a copy. */
   readonly answers: readonly CopyAnswer[];
   readonly isGone: (node: NodeId) => boolean;
-  readonly isUp: (node: NodeId) => boolean;
+  /** R and W where a request asks for no other level. */
+  readonly levels: { readonly read: number; readonly write: number };
 }
 
 export function leaderlessShard(slice: ShardSlice, range: string, sources: LeaderlessSources): ShardView {
@@ -62,12 +63,16 @@ function copyView(node: NodeId, { answers, isGone }: LeaderlessSources): Replica
   };
 }
 
+/** It is down where fewer copies can be asked than R or W; what some of them lack makes it under-replicated. */
 function stateOf(
   slice: ShardSlice,
   replicas: readonly ReplicaView[],
-  { isUp }: LeaderlessSources,
+  { levels }: LeaderlessSources,
 ): ShardView["state"] {
-  if (!slice.replicas.some(isUp)) return "down";
+  const answering = replicas.filter(
+    ({ node, state, copy }) => slice.replicas.includes(node) && state !== "down" && copy === "serving",
+  ).length;
+  if (answering < Math.max(levels.read, levels.write)) return "down";
   if (slice.outgoing !== undefined) return "moving";
   return replicas.every(({ state }) => state === "replicating") ? "ok" : "under-replicated";
 }

@@ -50,14 +50,15 @@ export function buildView(manifest: Manifest, answers: readonly NodeAnswer[]): E
   const members = membersOf(manifest, shown);
   const states = new Map(members.map((node) => [node.id, stateOf(node, manifest, reports)]));
   const leaderOf = (group: GroupId): Leadership => findLeader(group, reports, states, errors);
-  const hasLeaders = protocolOf(manifest, reports) !== "quorum";
+  const protocol = protocolOf(manifest, reports);
+  const levels = protocol === "quorum" ? levelsOf(manifest) : undefined;
   const shards = shown.shards.map((slice) =>
-    hasLeaders
+    levels === undefined
       ? shardView(slice, shown, leaderOf(slice.id), reports, states, errors)
       : leaderlessShard(slice, sliceLabel(slice, shown.strategy), {
           answers: copyAnswers(slice.id, reports),
           isGone: (node) => isGone(node, states, errors),
-          isUp: (node) => isUp(states.get(node)),
+          levels,
         }),
   );
   const meta = leaderOf(META_GROUP);
@@ -71,7 +72,7 @@ export function buildView(manifest: Manifest, answers: readonly NodeAnswer[]): E
     kind: "ClusterStatus",
     cluster: manifest.name,
     engine: manifest.engine,
-    protocol: protocolOf(manifest, reports),
+    protocol,
     sharding: shown.strategy,
     leader: meta.leader,
     term: meta.term,
@@ -80,7 +81,7 @@ export function buildView(manifest: Manifest, answers: readonly NodeAnswer[]): E
     healthyNodes: nodes.filter(({ state }) => state === "up" || state === "draining").length,
     totalShards: shards.length,
     copies: manifest.replication.replicas + 1,
-    ...levelsOf(manifest),
+    ...(levels === undefined ? {} : { levels }),
     replication: replicationOf(shards, reports, leaderOf),
     nodes,
     shards,
@@ -95,13 +96,10 @@ function protocolOf(manifest: Manifest, reports: Reports): Protocol {
 }
 
 /** R and W of the quorum protocol, in copies. */
-function levelsOf({ consensus, replication }: Manifest): Pick<EngineView, "levels"> {
-  if (consensus.protocol !== "quorum") return {};
+function levelsOf({ consensus, replication }: Manifest): NonNullable<EngineView["levels"]> {
   const copies = replication.replicas + 1;
   const { read, write } = consensus.consistency;
-  return {
-    levels: { read: copiesOfLevel(read, copies) ?? copies, write: copiesOfLevel(write, copies) ?? copies },
-  };
+  return { read: copiesOfLevel(read, copies) ?? copies, write: copiesOfLevel(write, copies) ?? copies };
 }
 
 /** The newest shard map that any node has; undefined when none answered. */
@@ -410,6 +408,8 @@ function replicationOf(
   let pending = 0;
   let failed = 0;
   let lagMs = 0;
+  let hints = 0;
+  let divergentKeys = 0;
   for (const shard of shards) {
     const { report } = leaderOf(shard.id);
     const live = shard.replicas.filter(({ state }) => state !== "down");
@@ -421,14 +421,19 @@ function replicationOf(
         ({ node }) => groupOf(reports.get(node), shard.id)?.commitIndex ?? [],
       );
       if (committed.length > 0) totalReplicated += Math.min(...committed);
-      if (shard.leaderless)
+      if (shard.leaderless) {
         pending += shard.replicas.reduce((sum, { lagEntries }) => sum + (lagEntries ?? 0), 0);
+        hints += shard.replicas.reduce((sum, replica) => sum + (replica.hints ?? 0), 0);
+        // Both of two copies that differ in a key count it.
+        divergentKeys += Math.max(0, ...shard.replicas.map((replica) => replica.divergentKeys ?? 0));
+      }
       continue;
     }
     totalReplicated += report.lastIndex - Math.max(0, ...live.map((replica) => replica.lagEntries ?? 0));
     pending += Math.max(0, ...shard.replicas.map((replica) => replica.lagEntries ?? 0));
   }
-  return { totalReplicated, pending, failed, lagMs };
+  const ofCopies = shards.some(({ leaderless }) => leaderless === true) ? { hints, divergentKeys } : {};
+  return { totalReplicated, pending, failed, lagMs, ...ofCopies };
 }
 
 /**

@@ -147,6 +147,25 @@ export const pictures: Readonly<Record<string, (request: Request) => string>> = 
     ),
   shards: ({ view, theme, wide }) => renderShardsList(view, theme, { wide }),
   nodes: ({ view, theme, wide }) => renderNodes(view, theme, { wide }),
+  "nodes-troubled": ({ view, theme, wide }) =>
+    renderNodes(
+      {
+        ...view,
+        nodes: view.nodes.map((node, index) =>
+          index === 1
+            ? {
+                ...node,
+                damaged: [
+                  { group: "3", why: "a record of the store does not match its checksum (key 7374)" },
+                ],
+                refusal: { by: ["node-3"], why: "node-2 came back without its data" },
+              }
+            : node,
+        ),
+      },
+      theme,
+      { wide },
+    ),
   lag: ({ view, theme, wide }) => renderReplicaLag(view, theme, { wide }),
   leaders: ({ view, theme }) =>
     renderLeaders(

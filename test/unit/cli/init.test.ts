@@ -34,6 +34,7 @@ describe("without a terminal", () => {
     [["--replication", "single", "--nodes", "2", "--arbiters", "1"], 2],
     [["--sharding", "range", "--shards", "8"], 3],
     [["--ranges", "g,n,t"], 3],
+    [["--consensus", "quorum", "--read", "one", "--write", "3"], 3],
     [["--sharding", "directory", "--key", "agent", "--shards", "4"], 3],
     [["--name", "fleet", "--zones", "3", "--nodes", "6", "--port", "9001", "--data-dir", "data"], 3],
   ];
@@ -99,6 +100,8 @@ describe("a file that is there", () => {
 const canScript = process.platform === "linux" && existsSync("/usr/bin/script");
 if (!canScript) process.stderr.write("skipped: init on a terminal (no /usr/bin/script of util-linux)\n");
 
+const DOWN = "\u001b[B";
+
 describe.runIf(canScript || process.env["CI"] === "true")("on a terminal", () => {
   let program = "";
   beforeAll(async () => {
@@ -124,6 +127,25 @@ describe.runIf(canScript || process.env["CI"] === "true")("on a terminal", () =>
     expect(readdirSync(cwd)).toEqual(["cluster.yaml"]);
     const { stdout } = await mem0ctl(["validate", "-o", "json"], { cwd });
     expect(at(stdout, "meaning", "copies")).toBe(3);
+  });
+
+  it("asks for R and W where quorum was chosen, and says what they survive", async () => {
+    const cwd = temporaryDirectory();
+    const { exit, screen } = await onTerminal(program, cwd, [
+      ["called?", "\r"],
+      ["keeps the data?", "\r"],
+      ["nodes hold data?", "\r"],
+      ["copies of each shard", "\r"],
+      ["How many exactly?", "\r"],
+      ["find their shard?", "\r"],
+      ["How many shards?", "\r"],
+      ["agree?", `${DOWN}${DOWN}\r`],
+      ["must answer", `${DOWN}\r`],
+      ["Write", "\r"],
+    ]);
+    expect(exit).toBe(0);
+    expect(screen).toContain("overlap, not linearizability");
+    expect(readFileSync(join(cwd, "cluster.yaml"), "utf8")).toContain("{ read: one, write: all }");
   });
 
   it("Ctrl-C at a question exits 130 and leaves nothing behind", async () => {

@@ -59,6 +59,8 @@ describe("one memory", () => {
     ]);
     expect(at(listed.stdout, "count")).toBe(1);
     expect((await run(["get", id])).stdout).toContain("Likes jasmine tea");
+    const all = await run(["list", "-o", "json"]);
+    expect([all.exit, Number(at(all.stdout, "count")) >= 2]).toEqual([0, true]);
   });
 
   it("is updated, and its history keeps the old text", async () => {

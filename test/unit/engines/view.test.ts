@@ -363,3 +363,81 @@ it("a node that refuses writes is up and says so", () => {
 it("the same answers give the same view", () => {
   expect(viewOf({ goneMs: { "node-2": 50 } })).toEqual(viewOf({ goneMs: { "node-2": 50 } }));
 });
+
+describe("quorum", () => {
+  const consistency = { read: "quorum", write: "quorum" } as const;
+  const quorum = {
+    ...manifest,
+    consensus: { ...manifest.consensus, protocol: "quorum" as const, consistency },
+  };
+  /** Every node's copies, with hints kept for the nodes named. */
+  const copies = (hints: Readonly<Record<string, number>> = {}): NodeReport[] =>
+    reportsOf(quorum).map((report) => ({
+      ...report,
+      groups: report.groups.map(({ progress: _progress, ...group }) => {
+        if (group.id === "meta") return group;
+        const peers = ["node-1", "node-2", "node-3"].filter((node) => node !== report.id);
+        return {
+          ...group,
+          role: "follower" as const,
+          leader: null,
+          term: 0,
+          copy: {
+            state: "serving" as const,
+            hints: 0,
+            hintBytes: 0,
+            tombstones: 0,
+            divergentKeys: 0,
+            peers: peers.map((node) => ({
+              node,
+              state: hints[node] === undefined ? ("replicating" as const) : ("down" as const),
+              hints: hints[node] ?? 0,
+              divergentKeys: 0,
+              lagEntries: hints[node] ?? 0,
+              lagMs: hints[node] === undefined ? 0 : 700,
+              comparedMs: 1000,
+            })),
+          },
+        };
+      }),
+      leaders: { meta: report.leaders["meta"] ?? { leader: null, term: 0 } },
+    }));
+  const lost = (...nodes: readonly string[]) =>
+    buildView(
+      quorum,
+      answersOf(
+        copies(Object.fromEntries(nodes.map((node) => [node, 2]))).filter(({ id }) => !nodes.includes(id)),
+        Object.fromEntries(nodes.map((node) => [node, "connection refused"])),
+      ),
+    );
+
+  it("invents no leader", () => {
+    const view = buildView(quorum, answersOf(copies()));
+    expect(view).toMatchObject({ protocol: "quorum", leader: "node-1", levels: { read: 2, write: 2 } });
+    expect(view.disagreements).toEqual([]);
+    expect(view.replication).toMatchObject({ hints: 0, divergentKeys: 0, failed: 0 });
+    for (const shard of view.shards) {
+      expect(shard).toMatchObject({ leaderless: true, leader: null, term: 0, state: "ok" });
+    }
+    expect(view.nodes.map(({ leads }) => leads)).toEqual([0, 0, 0]);
+  });
+
+  it("is under-replicated while R and W can be met, and counts what is kept for who is away", () => {
+    const view = lost("node-3");
+    const { length } = view.shards;
+    expect(view.shards.map(({ state }) => state)).toEqual(Array(length).fill("under-replicated"));
+    // Both others keep hints of their own.
+    expect(view.replication).toMatchObject({ hints: 4 * length, failed: length, lagMs: 700 });
+  });
+
+  it("is down when fewer copies answer than R or W, though one still does", () => {
+    const view = lost("node-2", "node-3");
+    expect(view.shards.every(({ state }) => state === "down")).toBe(true);
+    expect(view.shards[0]?.replicas.filter(({ copy }) => copy === "serving")).toHaveLength(1);
+  });
+});
+
+it("what the nodes run is shown, not what an edited manifest would like", () => {
+  const edited = { ...manifest, consensus: { ...manifest.consensus, protocol: "paxos" as const } };
+  expect(buildView(edited, answersOf(reportsOf(manifest))).protocol).toBe("raft");
+});
