@@ -5,7 +5,17 @@ import { callReport } from "./reports.ts";
 import type { Random } from "./random.ts";
 import type { Stage } from "./stage.ts";
 
-export const FAULTS = ["kill", "pause", "partition", "slow", "disk", "restart", "storm"] as const;
+export const FAULTS = [
+  "kill",
+  "pause",
+  "partition",
+  "slow",
+  "disk",
+  "restart",
+  "clock",
+  "damage",
+  "storm",
+] as const;
 export type FaultName = (typeof FAULTS)[number];
 
 /** `leader` is whoever leads most when the blow falls. */
@@ -24,23 +34,26 @@ export type Blow = { readonly gapMs: number; readonly forMs: number } & (
     }
   | { readonly kind: "freeze"; readonly victim: Victim }
   | { readonly kind: "full"; readonly victim: Victim }
+  | { readonly kind: "clock"; readonly victim: Victim; readonly offsetMs: number }
+  | { readonly kind: "records"; readonly victim: Victim; readonly every: number }
+  | { readonly kind: "log"; readonly victim: Victim; readonly where: number }
   | { readonly kind: "restart"; readonly victim: Victim }
 );
 
 /** A node is cut off both ways, hears nothing, or is not heard. */
 type Way = "both" | "in" | "out";
 
+const UP_MS = 15_000;
 const PAUSE_MS_MAX = 30_000;
 const BLOWS_MAX = 1000;
+const CLOCK_MS_MAX = 3_600_000;
+const STORM = ["kill", "pause", "partition", "slow", "disk", "restart", "clock", "damage"] as const;
 
 /** As many blows as could fit into the time; each waits for the one before it. */
 export function scheduleOf(fault: FaultName, random: Random, seconds: number): readonly Blow[] {
   const blows: Blow[] = [];
   for (let ms = 0; ms < seconds * 1000 && blows.length < BLOWS_MAX;) {
-    const kind =
-      fault === "storm"
-        ? random.pick(["kill", "pause", "partition", "slow", "disk", "restart"] as const)
-        : fault;
+    const kind = fault === "storm" ? random.pick(STORM) : fault;
     const blow = blowOf(kind, random, seconds);
     blows.push(blow);
     ms += blow.gapMs + blow.forMs;
@@ -85,6 +98,13 @@ function blowOf(fault: Exclude<FaultName, "storm">, random: Random, seconds: num
       return { ...time, kind: "full", victim };
     case "restart":
       return { ...time, forMs: 0, kind: "restart", victim };
+    case "clock":
+      return { ...time, kind: "clock", victim, offsetMs: random.between(-CLOCK_MS_MAX, CLOCK_MS_MAX) };
+    case "damage": {
+      const brief = { gapMs, forMs: random.between(0, 1000) };
+      if (random.chance(0.4)) return { ...brief, kind: "log", victim, where: random.next() };
+      return { ...brief, kind: "records", victim, every: random.between(1, 10) };
+    }
   }
 }
 
@@ -104,7 +124,7 @@ export async function strike(stage: Stage, blow: Blow, done: AbortSignal): Promi
     const nodes = await Promise.all(blow.victims.map(async (victim) => nodeOf(stage, victim)));
     await stage.kill([...new Set(nodes)]);
     await hold();
-    await stage.up(15_000);
+    await stage.up(UP_MS);
     return;
   }
   const node = await nodeOf(stage, blow.victim);
@@ -157,6 +177,27 @@ export async function strike(stage: Stage, blow: Blow, done: AbortSignal): Promi
     case "restart":
       await stage.restart(node);
       return;
+    case "clock":
+      stage.setClock(node, blow.offsetMs);
+      await hold();
+      stage.setClock(node, 0);
+      return;
+    case "records":
+      await stage.kill([node]);
+      await stage.damageRecords(node, blow.every);
+      await hold();
+      await stage.up(UP_MS);
+      return;
+    case "log": {
+      await stage.kill([node]);
+      const undo = stage.damageLog(node, blow.where);
+      await hold();
+      if (await stage.up(UP_MS)) return;
+      // It says that its log is damaged and does not start: its data is put back.
+      undo();
+      await stage.up(UP_MS);
+      return;
+    }
   }
 }
 

@@ -150,15 +150,24 @@ async function judge(stage: Stage, load: Load): Promise<readonly string[]> {
     wrong.push(`${unanswered.length} reads get no answer: ${unanswered[0] ?? ""}, …`);
   let exports = new Map<string, readonly MemoryRecord[]>();
   await demand("the replicas do not become equal", async () => {
+    let refused = "";
     await until(
       "every node exports the same",
       async () => {
-        exports = await exportsOf(stage);
+        try {
+          exports = await exportsOf(stage);
+        } catch (error) {
+          // A damaged copy refuses until it is repaired.
+          refused = `; ${String(error)}`;
+          return false;
+        }
         const [first, ...others] = [...exports.values()].map((records) => JSON.stringify(records));
         return others.every((other) => other === first);
       },
       EQUAL_MS,
-    );
+    ).catch((error: unknown) => {
+      throw new Error(`${String(error)}${refused}`);
+    });
   });
   const [records = []] = exports.values();
   const named = withNames(load, records, wrong);

@@ -2,16 +2,18 @@
 // the address where the others dial it, and what can be done to them. Clients talk to the nodes directly.
 
 import { execFileSync } from "node:child_process";
-import { readFileSync } from "node:fs";
+import { copyFileSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Protocol } from "../../src/model/ids.ts";
 import { bringUpCluster, isAlive, until, type TestCluster } from "../e2e/support/cluster.ts";
+import { damageState } from "../e2e/support/damage.ts";
 import { openLinks, type Links } from "./links.ts";
 
 const NODES = 3;
 export const SHARDS = 4;
 /** Below what every node's files have: nothing that it writes fits any more. */
 const FULL_BYTES = 65_536;
+const CLOCK = new URL("clock.mjs", import.meta.url).href;
 
 export interface Stage {
   readonly protocol: Protocol;
@@ -28,6 +30,15 @@ export interface Stage {
   continue(node: string): void;
   fill(node: string): void;
   empty(node: string): void;
+  /** Sets a node's wall clock, by so much against the right time. */
+  setClock(node: string, offsetMs: number): void;
+  /** Flips a bit in every so many-th record of a node's state, which does not run. */
+  damageRecords(node: string, every: number): Promise<void>;
+  /**
+   * Flips a bit of a node's log, which does not run. Resolves with what undoes it, for a node that refuses to
+   * start with it.
+   */
+  damageLog(node: string, where: number): () => void;
   /** Restarts a node in the way an operator does. */
   restart(node: string): Promise<void>;
   /** Ends every fault that is still on; processes that were killed are not started. */
@@ -46,6 +57,7 @@ export async function openStage(protocol: Protocol): Promise<Stage> {
   const bringUp = bringUpCluster({
     nodes: NODES,
     spare: NODES,
+    env: { NODE_OPTIONS: `--import ${CLOCK}` },
     name: `chaos-${protocol}`,
     flags: ["--consensus", protocol, "--sharding", "hash", "--shards", String(SHARDS)],
     edit: (manifest) => {
@@ -130,6 +142,32 @@ class RealStage implements Stage {
     if (this.full.delete(node)) this.limit(node, "unlimited");
   }
 
+  setClock(node: string, offsetMs: number): void {
+    writeFileSync(this.clockOf(node), String(offsetMs));
+  }
+
+  async damageRecords(node: string, every: number): Promise<void> {
+    let count = 0;
+    await damageState(
+      this.cluster.dataDir(node),
+      (_group, name) => name === "memory" && (count += 1) % every === 0,
+    );
+  }
+
+  damageLog(node: string, where: number): () => void {
+    const file = join(this.cluster.dataDir(node), "store", "log");
+    const kept = join(this.cluster.directory, `log-of-${node}`);
+    copyFileSync(file, kept);
+    const bytes = readFileSync(file);
+    // The space ahead of what was written is zeros.
+    let end = bytes.length;
+    while (end > 1 && bytes[end - 1] === 0) end -= 1;
+    const at = Math.floor(where * end);
+    bytes.writeUInt8(bytes.readUInt8(at) ^ 0x10, at);
+    writeFileSync(file, bytes);
+    return () => copyFileSync(kept, file);
+  }
+
   async restart(node: string): Promise<void> {
     this.mark(node, Infinity);
     await this.cluster.mem0ctl("restart", node, "--timeout", "20s");
@@ -141,6 +179,7 @@ class RealStage implements Stage {
     for (const node of this.nodes) {
       this.continue(node);
       this.empty(node);
+      rmSync(this.clockOf(node), { force: true });
     }
   }
 
@@ -171,6 +210,10 @@ class RealStage implements Stage {
     const pid = this.cluster.pidOf(node);
     if (pid === undefined) return;
     execFileSync("prlimit", ["--pid", String(pid), `--fsize=${bytes}:unlimited`]);
+  }
+
+  private clockOf(node: string): string {
+    return join(this.cluster.directory, `clock-${node}`);
   }
 
   private hostOf(node: string): string {
