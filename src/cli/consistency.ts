@@ -42,7 +42,7 @@ export function withReadLevel(command: Command): Command {
 export function withWriteLevel(command: Command): Command {
   return command.addOption(
     new Option(
-      "--consistency <level>",
+      "--consistency <copies>",
       "quorum protocol: one, quorum, all or a number of copies that have it before it is done",
     ).argParser(writeLevelOption),
   );

@@ -92,7 +92,7 @@ export function initCommand(action: Action): Command {
       ),
     )
     .addOption(
-      new Option("--write <level>", "quorum: copies that have a write before it is done").argParser(
+      new Option("--write <copies>", "quorum: copies that have a write before it is done").argParser(
         writeLevelOption,
       ),
     )

@@ -84,6 +84,10 @@ function valuesOfArgument(argument: Argument): Values {
   return valuesOf(argument.name(), argument.argChoices);
 }
 
+/** A number of copies may stand in their place. */
+const WRITE_LEVELS = ["one", "quorum", "all"];
+const READ_LEVELS = ["linearizable", "stale", ...WRITE_LEVELS];
+
 function valuesOf(placeholder: string, choices: readonly string[] | undefined): Values {
   if (choices !== undefined) return { kind: "words", words: choices };
   switch (placeholder) {
@@ -91,6 +95,10 @@ function valuesOf(placeholder: string, choices: readonly string[] | undefined): 
       return { kind: "files" };
     case "directory":
       return { kind: "files" };
+    case "level":
+      return { kind: "words", words: READ_LEVELS };
+    case "copies":
+      return { kind: "words", words: WRITE_LEVELS };
     case "node":
       return { kind: "nodes" };
     case "shard":
