@@ -10,6 +10,7 @@ import type { Manifest } from "../../model/manifest.ts";
 import type { GroupReport, NodeReport, ProgressReport } from "../../model/node-api.ts";
 import type { MapNode, ShardMap, ShardSlice } from "../../model/shard-map.ts";
 import type {
+  Ballot,
   Disagreement,
   NodeRefusal,
   NodeState,
@@ -283,10 +284,27 @@ function shardView(
     state: shardState(slice, leader, report, replicas, states),
     leader,
     term,
+    ...ballotOf(slice, leader, reports),
     memories: source?.memories ?? null,
     bytes: source?.bytes ?? null,
     replicas,
   };
+}
+
+/** Paxos: the leader's ballot, else the highest that any replica promised: the round first, then the node. */
+function ballotOf(slice: ShardSlice, leader: NodeId | null, reports: Reports): Pick<ShardView, "ballot"> {
+  let highest: Ballot | undefined;
+  for (const node of [...slice.replicas, ...slice.arbiters]) {
+    const ballot = groupOf(reports.get(node), slice.id)?.ballot;
+    if (ballot === undefined) continue;
+    if (node === leader) return { ballot };
+    const isHigher =
+      highest === undefined ||
+      ballot.round > highest.round ||
+      (ballot.round === highest.round && ballot.proposer > highest.proposer);
+    if (isHigher) highest = ballot;
+  }
+  return highest === undefined ? {} : { ballot: highest };
 }
 
 function copyAnswers(shard: GroupId, reports: Reports): CopyAnswer[] {

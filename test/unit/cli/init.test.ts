@@ -34,6 +34,7 @@ describe("without a terminal", () => {
     [["--replication", "single", "--nodes", "2", "--arbiters", "1"], 2],
     [["--sharding", "range", "--shards", "8"], 3],
     [["--ranges", "g,n,t"], 3],
+    [["--consensus", "paxos", "--read", "stale"], 3],
     [["--consensus", "quorum", "--read", "one", "--write", "3"], 3],
     [["--sharding", "directory", "--key", "agent", "--shards", "4"], 3],
     [["--name", "fleet", "--zones", "3", "--nodes", "6", "--port", "9001", "--data-dir", "data"], 3],

@@ -364,6 +364,32 @@ it("the same answers give the same view", () => {
   expect(viewOf({ goneMs: { "node-2": 50 } })).toEqual(viewOf({ goneMs: { "node-2": 50 } }));
 });
 
+describe("paxos", () => {
+  const paxos = { ...manifest, consensus: { ...manifest.consensus, protocol: "paxos" as const } };
+  const withBallots = (proposed: Readonly<Record<string, number>>): NodeReport[] =>
+    reportsOf(paxos).map((report) => ({
+      ...report,
+      groups: report.groups.map((group) =>
+        group.id === "meta"
+          ? group
+          : { ...group, ballot: { round: proposed[report.id] ?? 3, proposer: group.leader ?? "" } },
+      ),
+    }));
+
+  it("shows each shard with its leader's ballot, and the metadata group with none", () => {
+    const { protocol, shards, leader } = buildView(paxos, answersOf(withBallots({})));
+    expect({ protocol, leader }).toEqual({ protocol: "paxos", leader: "node-1" });
+    for (const shard of shards) expect(shard.ballot).toEqual({ round: 3, proposer: shard.leader });
+  });
+
+  it("shows the highest ballot that was promised where no leader answers", () => {
+    const reports = withBallots({ "node-2": 5, "node-3": 4 }).filter(({ id }) => id !== "node-1");
+    const view = buildView(paxos, answersOf(reports, { "node-1": "connection refused" }));
+    const led = view.shards.find(({ replicas }) => replicas[0]?.node === "node-1");
+    expect(led?.ballot?.round).toBe(5);
+  });
+});
+
 describe("quorum", () => {
   const consistency = { read: "quorum", write: "quorum" } as const;
   const quorum = {
