@@ -134,6 +134,7 @@ export function layoutOf(chance: Chance, protocol: Protocol): Layout {
       limits,
       rewriteBytesMin: chance.pick([4096, 16_384, 1 << 20]),
       aheadBytes: chance.pick([1024, 8192]),
+      reserveBytes: chance.pick([2048, 8192]),
     },
     canRot: shape.copies >= 2 && consistency.write !== "one",
     canLoseOne:

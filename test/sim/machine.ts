@@ -29,6 +29,7 @@ export interface NodeHabits {
   readonly limits: Partial<CoreLimits>;
   readonly rewriteBytesMin: number;
   readonly aheadBytes: number;
+  readonly reserveBytes: number;
 }
 
 const ASK_MS = 20;
@@ -167,6 +168,7 @@ export class Machine {
       onDiskFailure,
       rewriteBytesMin: nodeHabits.rewriteBytesMin,
       aheadBytes: nodeHabits.aheadBytes,
+      reserveBytes: nodeHabits.reserveBytes,
     });
     process.log = log;
     const state = new SimulatedStore({
