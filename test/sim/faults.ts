@@ -28,6 +28,8 @@ export class Faults {
   readonly #asked = new Set<{ readonly process: Machine["process"] }>();
   #isOver = false;
   #hasLost = false;
+  /** When somebody was asked to leave last: nobody can tell how far that is. */
+  #membersAskedMs = -Infinity;
   readonly #rotting: NodeId;
 
   constructor(parts: {
@@ -344,6 +346,7 @@ export class Faults {
     const gone = [...this.#machines.values()].find(({ loss, hasLeft }) => loss !== undefined && !hasLeft);
     // It has not been told yet who is in the cluster.
     if (map.nodes.length === 0) return;
+    this.#membersAskedMs = this.#world.nowMs;
     const leaving = gone ?? this.#machines.get(this.#chance.pick(map.nodes).id);
     if (leaving === undefined || !map.nodes.some(({ id }) => id === leaving.id)) return;
     const work = core.admin.leave(leaving.id, this.#context(machine));
@@ -367,6 +370,16 @@ export class Faults {
   /** Whether every group, as any replica of it sees itself, keeps a quorum and its data without the machine. */
   #canSpare(id: NodeId): boolean {
     for (const machine of this.#machines.values()) {
+      // What the map wants comes to pass, whatever the groups are now.
+      const map = machine.core?.map();
+      const wanted = [
+        map?.metaVoters ?? [],
+        ...(map?.shards.map((s) => [...s.replicas, ...s.arbiters]) ?? []),
+      ];
+      for (const voters of wanted) {
+        if (2 * voters.filter((voter) => voter !== id).length <= voters.length && voters.length > 0)
+          return false;
+      }
       for (const { replica } of machine.core?.host.groups.values() ?? []) {
         const { voters, outgoing, arbiters } = replica.status().membership;
         const left = voters.filter((voter) => voter !== id);
@@ -385,7 +398,7 @@ export class Faults {
     const members = machine?.core?.map().nodes.map(({ id }) => id) ?? [];
     if (machine === undefined || !members.includes(machine.id)) return;
     if (!members.every((id) => id === machine.id || this.#hasMet(machine.id, id))) return;
-    if (this.open > 0 || !this.#canSpare(machine.id)) return;
+    if (this.#world.nowMs - this.#membersAskedMs < ADMIN_TIMEOUT_MS || !this.#canSpare(machine.id)) return;
     this.#hasLost = true;
     const choice = this.#chance.next();
     if (choice < 0.4) {

@@ -7,6 +7,8 @@ import type { NodeSpec } from "../../src/model/manifest.ts";
 import { copiesOfLevel } from "../../src/model/consistency.ts";
 import { shardOfKey } from "../../src/topology/shard-map.ts";
 import { checkConvergence } from "../histories/convergence.ts";
+import { MemoryMachine } from "../../src/node/memories/memory-machine.ts";
+import { extendKey, prefixEnd } from "../../src/node/storage/key.ts";
 import { checkLinearizability } from "../histories/linearizability.ts";
 import { Faults } from "./faults.ts";
 import { Invariants } from "./invariants.ts";
@@ -328,11 +330,38 @@ class Run {
     return missing;
   }
 
+  /** What replicas hold in the end: no command was applied twice (7), sessions are bounded (15). */
+  #judgeReplicas(): void {
+    const sessionsMax = this.#layout.nodeHabits.limits.sessionsMax ?? Infinity;
+    for (const { id, core } of this.#serving()) {
+      for (const { id: group, machine } of core?.host.groups.values() ?? []) {
+        if (!(machine instanceof MemoryMachine)) continue;
+        for (const { id: key } of this.#workload.keys) {
+          // Every value is written once, so an update that left two events was applied twice.
+          const texts = machine.events(key).map((event) => event.new_memory);
+          this.#world.must(
+            new Set(texts).size === texts.length,
+            "applied-once",
+            () => `${id}, group ${group}: the history of ${key} is ${texts.join(", ")}`,
+          );
+        }
+        const start = extendKey(machine.prefix, "session");
+        const sessions = [...machine.store.keys({ start, end: prefixEnd(start) })].length;
+        this.#world.must(
+          sessions <= sessionsMax,
+          "sessions-bounded",
+          () => `${id}, group ${group}: ${sessions} sessions, ${sessionsMax} at most`,
+        );
+      }
+    }
+  }
+
   #judge(): void {
     if (this.#leaderlessWatch !== undefined) {
       this.#judgeLeaderless(this.#leaderlessWatch);
       return;
     }
+    this.#judgeReplicas();
     const [violation] = checkLinearizability(this.#workload.history);
     if (violation !== undefined) {
       this.#world.violate(`history-${violation.code}`, `key ${violation.key}: ${violation.message}`);
