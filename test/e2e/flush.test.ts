@@ -78,30 +78,17 @@ function fileOf({ text }: Syscall): string {
 
 test("no acknowledgement before the data is flushed on every replica it needs", async (context) => {
   if (cluster === undefined) return context.skip("strace is not installed");
-  const { pidOf, directory, hosts, dataDir } = cluster;
-  const traces = NODES.map((node) => join(directory, `${node}.strace`));
-  for (const [index, node] of NODES.entries()) {
-    const options = ["-f", "-ttt", "-T", "-y", "-s", "1000000", "-e", SYSCALLS];
-    const tracer = spawn("strace", [...options, "-p", String(pidOf(node)), "-o", traces[index] ?? ""], {
-      stdio: ["ignore", "ignore", "pipe"],
-    });
-    tracers.push(tracer);
-    let said = "";
-    tracer.stderr?.on("data", (chunk: Buffer) => (said += String(chunk)));
-    await until(`strace is attached to ${node}`, () => said.includes("attached"));
-  }
+  const { pidOf, hosts, dataDir } = cluster;
+  const stop = await trace(cluster);
   const synchronous = NODES.map((node) => synchronousFiles(pidOf(node) ?? 0));
   const text = `${MARKER} ${"x".repeat(200)}`;
   const answer = await importRecords(hosts[0] ?? "", [record("flushed", "ada", text)]);
   const answeredMs = performance.timeOrigin + performance.now();
   expect(answer).toMatchObject({ status: 200 });
-  for (const tracer of tracers) tracer.kill("SIGINT");
-  await until("strace has ended", () =>
-    tracers.every(({ exitCode, signalCode }) => exitCode !== null || signalCode !== null),
-  );
+  const traced = await stop();
 
   for (const [index, node] of NODES.entries()) {
-    const calls = syscallsOf(readFileSync(traces[index] ?? "", "utf8"));
+    const calls = traced[index] ?? [];
     const written = calls.find((one) => isWriteOf(one, dataDir(node)) && holdsMarker(one.text));
     expect(written, `${node} wrote the memory below its data directory`).toBeDefined();
     const file = written === undefined ? "" : fileOf(written);
@@ -113,6 +100,61 @@ test("no acknowledgement before the data is flushed on every replica it needs", 
     expect(durableMs, `${node} flushed ${file}`).toBeLessThan(answeredMs);
   }
 });
+
+test("no vote before the term it was given in is flushed", async (context) => {
+  if (cluster === undefined) return context.skip("strace is not installed");
+  const { mem0ctl, dataDir, pidOf, status } = cluster;
+  const [shard] = (await status()).view.shards;
+  const leader = shard?.leader ?? "";
+  const voter = NODES.indexOf(leader);
+  const successor = NODES.find((node) => node !== leader) ?? "";
+  const stop = await trace(cluster);
+  const synchronous = synchronousFiles(pidOf(leader) ?? 0);
+  const askedMs = performance.timeOrigin + performance.now();
+  // The leader that hands over votes for its successor, in a term that it did not know before.
+  expect(await mem0ctl("leader", "transfer", "0", "--to", successor)).toMatchObject({ code: 0 });
+  const calls = (await stop())[voter] ?? [];
+  const sent = calls.find(
+    (one) => /^writev?$/.test(one.name) && one.startedMs > askedMs && one.text.includes("vote-response"),
+  );
+  expect(sent, `${leader} sent its vote`).toBeDefined();
+  const promised = calls.filter(
+    (one) =>
+      isWriteOf(one, dataDir(leader)) &&
+      synchronous.has(fileOf(one)) &&
+      one.startedMs > askedMs &&
+      one.text.includes(whitened(successor)) &&
+      (one.endedMs ?? Infinity) <= (sent?.startedMs ?? 0),
+  );
+  expect(promised.length, `${leader} has its vote on disk before it leaves`).toBeGreaterThan(0);
+}, 60_000);
+
+/** Traces all nodes until what it returns is called, which gives the calls of each. */
+async function trace({
+  pidOf,
+  directory,
+}: TestCluster): Promise<() => Promise<readonly (readonly Syscall[])[]>> {
+  const traces = NODES.map((node) => join(directory, `${node}.strace`));
+  const own: ChildProcess[] = [];
+  for (const [index, node] of NODES.entries()) {
+    const options = ["-f", "-ttt", "-T", "-y", "-s", "1000000", "-e", SYSCALLS];
+    const tracer = spawn("strace", [...options, "-p", String(pidOf(node)), "-o", traces[index] ?? ""], {
+      stdio: ["ignore", "ignore", "pipe"],
+    });
+    own.push(tracer);
+    tracers.push(tracer);
+    let said = "";
+    tracer.stderr?.on("data", (chunk: Buffer) => (said += String(chunk)));
+    await until(`strace is attached to ${node}`, () => said.includes("attached"));
+  }
+  return async () => {
+    for (const tracer of own) tracer.kill("SIGINT");
+    await until("strace has ended", () =>
+      own.every(({ exitCode, signalCode }) => exitCode !== null || signalCode !== null),
+    );
+    return traces.map((file) => syscallsOf(readFileSync(file, "utf8")));
+  };
+}
 
 /** Files that the process has open with O_DSYNC: a write to them returns when it is on disk. */
 function synchronousFiles(pid: number): ReadonlySet<string> {

