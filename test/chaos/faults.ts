@@ -36,7 +36,12 @@ export type Blow = { readonly gapMs: number; readonly forMs: number } & (
   | { readonly kind: "full"; readonly victim: Victim }
   | { readonly kind: "clock"; readonly victim: Victim; readonly offsetMs: number }
   | { readonly kind: "records"; readonly victim: Victim; readonly every: number }
-  | { readonly kind: "log"; readonly victim: Victim; readonly where: number }
+  | {
+      readonly kind: "log";
+      readonly victim: Victim;
+      readonly how: "flip" | "truncate";
+      readonly where: number;
+    }
   | { readonly kind: "restart"; readonly victim: Victim }
 );
 
@@ -102,7 +107,8 @@ function blowOf(fault: Exclude<FaultName, "storm">, random: Random, seconds: num
       return { ...time, kind: "clock", victim, offsetMs: random.between(-CLOCK_MS_MAX, CLOCK_MS_MAX) };
     case "damage": {
       const brief = { gapMs, forMs: random.between(0, 1000) };
-      if (random.chance(0.4)) return { ...brief, kind: "log", victim, where: random.next() };
+      const how = random.pick(["flip", "truncate"] as const);
+      if (random.chance(0.6)) return { ...brief, kind: "log", victim, how, where: random.next() };
       return { ...brief, kind: "records", victim, every: random.between(1, 10) };
     }
   }
@@ -190,7 +196,7 @@ export async function strike(stage: Stage, blow: Blow, done: AbortSignal): Promi
       return;
     case "log": {
       await stage.kill([node]);
-      const undo = stage.damageLog(node, blow.where);
+      const undo = stage.damageLog(node, blow.how, blow.where);
       await hold();
       if (await stage.up(UP_MS)) return;
       // It says that its log is damaged and does not start: its data is put back.

@@ -35,10 +35,10 @@ export interface Stage {
   /** Flips a bit in every so many-th record of a node's state, which does not run. */
   damageRecords(node: string, every: number): Promise<void>;
   /**
-   * Flips a bit of a node's log, which does not run. Resolves with what undoes it, for a node that refuses to
-   * start with it.
+   * Flips a bit of a node's log, which does not run, or takes away all that is behind it. Gives back what undoes
+   * it, for a node that refuses to start with it.
    */
-  damageLog(node: string, where: number): () => void;
+  damageLog(node: string, how: "flip" | "truncate", where: number): () => void;
   /** Restarts a node in the way an operator does. */
   restart(node: string): Promise<void>;
   /** Ends every fault that is still on; processes that were killed are not started. */
@@ -154,7 +154,7 @@ class RealStage implements Stage {
     );
   }
 
-  damageLog(node: string, where: number): () => void {
+  damageLog(node: string, how: "flip" | "truncate", where: number): () => void {
     const file = join(this.cluster.dataDir(node), "store", "log");
     const kept = join(this.cluster.directory, `log-of-${node}`);
     copyFileSync(file, kept);
@@ -163,8 +163,8 @@ class RealStage implements Stage {
     let end = bytes.length;
     while (end > 1 && bytes[end - 1] === 0) end -= 1;
     const at = Math.floor(where * end);
-    bytes.writeUInt8(bytes.readUInt8(at) ^ 0x10, at);
-    writeFileSync(file, bytes);
+    if (how === "flip") bytes.writeUInt8(bytes.readUInt8(at) ^ 0x10, at);
+    writeFileSync(file, how === "flip" ? bytes : bytes.subarray(0, at));
     return () => copyFileSync(kept, file);
   }
 
