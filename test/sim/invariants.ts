@@ -2,7 +2,7 @@
 // their status, their logs in memory, the bytes that reached their disks, the messages that they send. Each
 // invariant has a name that a violation reports; RELIABILITY's numbers are in the comments.
 
-import { hasQuorum } from "../../src/consensus/quorum-math.ts";
+import { hasQuorum } from "./quorums.ts";
 import { decodeMembership, sameNodes } from "../../src/consensus/membership.ts";
 import type { Entry, Membership, Message, ReplicaStatus } from "../../src/consensus/seam.ts";
 import { META_GROUP, type GroupId, type NodeId } from "../../src/model/ids.ts";

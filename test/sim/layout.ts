@@ -95,7 +95,7 @@ export function layoutOf(chance: Chance, protocol: Protocol): Layout {
     appendBytesMax: chance.pick([500, 2000]),
     inflightBytesMax: chance.pick([1500, 8000]),
     inflightMessagesMax: chance.pick([2, 8]),
-    uncommittedBytesMax: chance.pick([4000, 16_000]),
+    uncommittedBytesMax: chance.pick([300, 4000, 16_000]),
     sessionsMax: chance.pick([6, 12, 40]),
     leaderless: leaderlessLimits(chance.fork("leaderless")),
   };

@@ -2,9 +2,9 @@
 // a broken promise is seen where it is broken. Many of these would otherwise take a rare crash to show. Most
 // are about any protocol behind the seam; those about raft's messages see nothing in others.
 
-import { isVoter, sameMembership } from "../../src/consensus/membership.ts";
+import { isMember, isVoter, sameMembership } from "../../src/consensus/membership.ts";
 import { isPaxosMessage } from "../../src/consensus/paxos/messages.ts";
-import { hasQuorum } from "../../src/consensus/quorum-math.ts";
+import { hasQuorum } from "./quorums.ts";
 import { isRaftMessage, type RaftMessage } from "../../src/consensus/raft/messages.ts";
 import type { Effects, Entry, Input, Membership, Replica, ReplicaStatus } from "../../src/consensus/seam.ts";
 import { decodeMembership } from "../../src/consensus/membership.ts";
@@ -23,6 +23,22 @@ interface WatchedGroup {
   readonly replica: Replica;
 }
 
+export interface LeaderClaim {
+  readonly leader: NodeId | null;
+  readonly term: number;
+}
+
+/** What a node knows of its groups besides their replicas. */
+export interface NodeKnowledge {
+  isArbiter(group: GroupId): boolean;
+  /** Who leads the group, as the node has heard. */
+  claimOf(group: GroupId): LeaderClaim;
+  /** Whether the entry is on the node's disk, whatever the node thinks. */
+  isOnDisk(group: GroupId, index: number, term: number): boolean;
+  /** Told when a replica of the node becomes leader: before anything of its term is committed. */
+  onLeader?(group: GroupId): void;
+}
+
 /** What all replicas of a group have shown together. */
 interface Group {
   readonly replicas: Map<NodeId, Watched>;
@@ -31,6 +47,7 @@ interface Group {
   readonly memberships: { readonly index: number; readonly membership: Membership }[];
   /** Whom a voter's delivered vote of a term was for. */
   readonly votes: Map<string, NodeId>;
+  readonly leaders: Map<number, NodeId>;
 }
 
 /** A running replica. */
@@ -41,6 +58,9 @@ interface Watched {
   readonly replica: Replica;
   readonly isArbiter: boolean;
   readonly isPaxos: boolean;
+  readonly claim: () => LeaderClaim;
+  readonly isOnDisk: (index: number, term: number) => boolean;
+  readonly onLeader: () => void;
   status: ReplicaStatus;
   ticks: number;
   /** The tick in which something of a peer came last. */
@@ -54,12 +74,18 @@ interface Watched {
   memberships: { readonly step: number; readonly membership: Membership }[];
   /** The step in which something of a peer came last. */
   readonly heardIn: Map<NodeId, number>;
+  /** The tick in which it last heard its leader, or voted: it waits from there on. */
+  timerTick: number;
 }
+
+/** As many campaigns of one run tell chance from none. */
+const WAITS_MIN = 10;
 
 export class ReplicaWatch {
   readonly #violate: (invariant: string, message: string) => void;
   readonly #limits: WatchLimits;
   readonly #groups = new Map<GroupId, Group>();
+  readonly #waits: number[] = [];
 
   constructor(violate: (invariant: string, message: string) => void, limits: WatchLimits) {
     this.#violate = violate;
@@ -67,13 +93,18 @@ export class ReplicaWatch {
   }
 
   /** Watches the groups that a node's host has and will have. */
-  attach(node: NodeId, groups: Map<GroupId, WatchedGroup>, isArbiter: (group: GroupId) => boolean): void {
+  attach(node: NodeId, groups: Map<GroupId, WatchedGroup>, knowledge: NodeKnowledge): void {
     const set = groups.set.bind(groups);
     groups.set = (id, group) => {
-      this.watch(node, group, isArbiter(id));
+      this.watch(node, group, knowledge);
       return set(id, group);
     };
-    for (const group of groups.values()) this.watch(node, group, isArbiter(group.id));
+    const remove = groups.delete.bind(groups);
+    groups.delete = (id) => {
+      this.#judgeRemoval(node, id);
+      return remove(id);
+    };
+    for (const group of groups.values()) this.watch(node, group, knowledge);
   }
 
   /** Its process is gone. */
@@ -81,7 +112,7 @@ export class ReplicaWatch {
     for (const group of this.#groups.values()) group.replicas.delete(node);
   }
 
-  watch(node: NodeId, { id, replica }: WatchedGroup, isArbiter: boolean): void {
+  watch(node: NodeId, { id, replica }: WatchedGroup, knowledge: NodeKnowledge): void {
     const group = this.#group(id);
     const status = replica.status();
     const watched: Watched = {
@@ -89,8 +120,11 @@ export class ReplicaWatch {
       group,
       name: `${node} in ${id}`,
       replica,
-      isArbiter,
       isPaxos: status.ballot !== undefined,
+      isArbiter: knowledge.isArbiter(id),
+      claim: () => knowledge.claimOf(id),
+      isOnDisk: (index, term) => knowledge.isOnDisk(id, index, term),
+      onLeader: () => knowledge.onLeader?.(id),
       status,
       ticks: 0,
       heard: new Map(),
@@ -100,8 +134,10 @@ export class ReplicaWatch {
       steps: 0,
       memberships: [{ step: 0, membership: status.membership }],
       heardIn: new Map(),
+      timerTick: 0,
     };
     group.replicas.set(node, watched);
+    if (!watched.isPaxos) this.#judgeVote(watched);
     const base = replica.snapshotAt(status.first - 1);
     if (base !== undefined && base.membership.voters.length > 0 && group.memberships.length === 0) {
       group.memberships.push({ index: base.index, membership: base.membership });
@@ -113,9 +149,19 @@ export class ReplicaWatch {
       if (input.kind === "read") {
         watched.reads.set(input.context, { floor: group.commitMax, step: watched.steps });
       }
+      const agrees =
+        input.kind === "install" &&
+        !watched.isPaxos &&
+        replica.entry(input.snapshot.index)?.term === input.snapshot.term;
       this.#hear(watched, input);
       const effects = step(input);
-      if (group.replicas.get(node) === watched) this.#judge(watched, before, input, effects);
+      if (group.replicas.get(node) !== watched) return effects;
+      this.#must(
+        !agrees || effects.persist?.snapshot === undefined,
+        "snapshot-keeps-what-agrees",
+        () => `${watched.name} drops its log for a snapshot that the log agrees with`,
+      );
+      this.#judge(watched, before, input, effects);
       return effects;
     };
   }
@@ -123,7 +169,7 @@ export class ReplicaWatch {
   #group(id: GroupId): Group {
     let group = this.#groups.get(id);
     if (group === undefined) {
-      group = { replicas: new Map(), commitMax: 0, memberships: [], votes: new Map() };
+      group = { replicas: new Map(), commitMax: 0, memberships: [], votes: new Map(), leaders: new Map() };
       this.#groups.set(id, group);
     }
     return group;
@@ -157,6 +203,12 @@ export class ReplicaWatch {
       watched.memberships.push({ step: watched.steps, membership: after.membership });
     }
     this.#judgePositions(watched, before, after);
+    // A round of paxos may have several proposers, and what a ballot takes over keeps its term.
+    if (!watched.isPaxos) {
+      if (after.vote !== before.vote) this.#judgeVote(watched);
+      this.#judgeLeaders(watched, input);
+      this.#judgeProof(watched, before, input, effects);
+    }
     this.#judgeRole(watched, before, input);
     if (effects.accepted.length > 0) this.#judgeBounds(watched, before);
     this.#judgeReads(watched, effects);
@@ -169,7 +221,7 @@ export class ReplicaWatch {
     watched.group.commitMax = Math.max(watched.group.commitMax, after.commit);
   }
 
-  #judgePositions({ name }: Watched, before: ReplicaStatus, after: ReplicaStatus): void {
+  #judgePositions({ name, isPaxos }: Watched, before: ReplicaStatus, after: ReplicaStatus): void {
     const { term, commit, applied, durable, last } = after;
     this.#must(
       term >= before.term && commit >= before.commit && applied >= before.applied,
@@ -181,6 +233,11 @@ export class ReplicaWatch {
       "applied-commit-last",
       () => `${name}: applied ${applied}, commit ${commit}, durable ${durable}, last ${last}`,
     );
+    this.#must(
+      isPaxos || before.term !== term || before.vote === "" || before.vote === after.vote,
+      "one-vote-per-term",
+      () => `${name}: voted for ${before.vote} and for ${after.vote} in term ${term}`,
+    );
     if (before.term !== term || before.role !== "leader" || after.role !== "leader") return;
     for (const { node, match } of after.progress) {
       const known = before.progress.find((one) => one.node === node)?.match ?? 0;
@@ -188,15 +245,106 @@ export class ReplicaWatch {
     }
   }
 
+  /** One leader per term; and nobody is said to lead a term that it did not win (claims travel with every beat). */
+  #judgeLeaders({ name, node, group, status, claim }: Watched, input: Input): void {
+    if (status.role === "leader") {
+      const known = group.leaders.get(status.term) ?? node;
+      group.leaders.set(status.term, known);
+      this.#must(
+        known === node,
+        "one-leader-per-term",
+        () => `${known} and ${name} both lead term ${status.term}`,
+      );
+    }
+    if (input.kind !== "tick") return;
+    const { leader, term } = claim();
+    this.#must(
+      leader === null || group.leaders.get(term) === leader,
+      "claims-are-true",
+      () =>
+        `${name} has heard that ${leader} leads in term ${term}; ${group.leaders.get(term) ?? "nobody"} does`,
+    );
+  }
+
+  /** What a step rests on: flushed entries, entries of the leader's own term, answers of this term, longer logs. */
+  #judgeProof(watched: Watched, before: ReplicaStatus, input: Input, effects: Effects): void {
+    const { name, status, replica } = watched;
+    const durableTerm = replica.entry(status.durable)?.term;
+    if (input.kind === "persisted" && status.durable > before.durable && durableTerm !== undefined) {
+      this.#must(
+        watched.isOnDisk(status.durable, durableTerm),
+        "durable-is-on-disk",
+        () => `${name} counts ${status.durable} as flushed, which is not on its disk`,
+      );
+    }
+    const leads = before.role === "leader" && status.role === "leader" && before.term === status.term;
+    const newest = replica.entry(status.commit)?.term;
+    this.#must(
+      !leads || status.commit === before.commit || newest === undefined || newest === status.term,
+      "commits-own-term",
+      () => `${name} commits up to an entry of term ${newest} in term ${status.term}`,
+    );
+    if (input.kind !== "message" || !isRaftMessage(input.message)) return;
+    const { message } = input;
+    const isAnswer = message.kind === "append-accepted" || message.kind === "vote-response";
+    if (isAnswer && message.term < before.term) {
+      const matches = (one: ReplicaStatus): string => one.progress.map(({ match }) => match).join(" ");
+      this.#must(
+        before.role === status.role && matches(before) === matches(status),
+        "old-answers-are-ignored",
+        () => `${name}: an answer of term ${message.term} counts in term ${before.term}`,
+      );
+    }
+    if (message.kind !== "vote") return;
+    const grants = effects.sendAfterPersist.some(
+      (one) => isRaftMessage(one) && one.kind === "vote-response" && one.granted,
+    );
+    const lastTerm = replica.snapshotAt(before.last)?.term ?? replica.entry(before.last)?.term ?? 0;
+    this.#must(
+      !grants ||
+        message.lastTerm > lastTerm ||
+        (message.lastTerm === lastTerm && message.lastIndex >= before.last),
+      "vote-for-a-log-as-new",
+      () =>
+        `${name} votes for ${message.from}, whose log ends at ${message.lastIndex}/${message.lastTerm}, with its own at ${before.last}/${lastTerm}`,
+    );
+  }
+
+  /** A vote that was given, and has arrived, is remembered for as long as its term lasts. */
+  #judgeVote({ name, node, group, status }: Watched): void {
+    const given = group.votes.get(`${node}@${status.term}`);
+    this.#must(
+      given === undefined || given === status.vote,
+      "vote-remembered",
+      () => `${name} voted for ${given} in term ${status.term} and now says ${status.vote || "nobody"}`,
+    );
+  }
+
+  /** Whoever hears nothing waits a random time before it campaigns: waits of a whole run are not all the same. */
+  #judgeWait({ name, ticks, timerTick }: Watched): void {
+    this.#waits.push(ticks - timerTick);
+    if (this.#waits.length < WAITS_MIN) return;
+    this.#must(
+      this.#waits.some((wait) => wait !== this.#waits[0]),
+      "timeouts-are-random",
+      () => `${name}: ${this.#waits.length} campaigns began after ${this.#waits[0]} ticks each`,
+    );
+  }
+
   #judgeRole(watched: Watched, before: ReplicaStatus, input: Input): void {
     const { status, name, node, ticks } = watched;
     const { electionTicks } = this.#limits;
-    if (status.role === "leader" && before.role !== "leader") watched.leadsSinceTick = ticks;
+    if (status.role === "leader" && before.role !== "leader") {
+      watched.leadsSinceTick = ticks;
+      watched.onLeader();
+    }
     const committed = watched.replica.snapshotAt(status.applied)?.membership;
     if (status.role === "candidate" && before.role !== "candidate") {
       const votes = isVoter(status.membership, node) || (committed !== undefined && isVoter(committed, node));
       const applies = status.applied < status.commit;
       this.#must(votes || applies, "learners-do-not-campaign", () => `${name} campaigns as a learner`);
+      if (!watched.isPaxos && input.kind === "tick" && before.leader !== "" && watched.leaderHeardTick >= 0)
+        this.#judgeWait(watched);
     }
     if (input.kind === "tick" && status.role === "leader") {
       const since = Math.max(watched.leadsSinceTick, ticks - 3 * electionTicks);
@@ -232,7 +380,9 @@ export class ReplicaWatch {
     const isLeaders = message.kind === "append" || message.kind === "heartbeat";
     if (isLeaders && status.leader === message.from && message.term === status.term) {
       watched.leaderHeardTick = ticks;
+      watched.timerTick = ticks;
     }
+    if (message.kind === "vote" && status.vote === message.from) watched.timerTick = ticks;
   }
 
   #judgeBounds({ name, status, replica }: Watched, before: ReplicaStatus): void {
@@ -310,16 +460,12 @@ export class ReplicaWatch {
     }
     // A paxos replica rewrites slots in the middle, and uses a configuration only when it is chosen.
     if (truncateFrom !== undefined && !watched.isPaxos) {
-      for (let index = status.last; index >= status.first; index -= 1) {
-        const entry = replica.entry(index);
-        if (entry?.kind !== "config") continue;
-        this.#must(
-          sameMembership(status.membership, decodeMembership(entry.data)),
-          "membership-of-the-log",
-          () => `${name} does not use the membership at ${index}, the newest of its log`,
-        );
-        break;
-      }
+      const due = newestMembership(replica, status);
+      this.#must(
+        due === undefined || sameMembership(status.membership, due),
+        "membership-of-the-log",
+        () => `${name} does not use the newest membership of its log`,
+      );
     }
     const isLeader = before.role === "leader" && status.role === "leader" && before.term === status.term;
     for (const entry of entries ?? []) {
@@ -332,6 +478,18 @@ export class ReplicaWatch {
     if (persist.snapshot !== undefined) {
       this.#judgeSnapshotMembership(watched, group, persist.snapshot.index, persist.snapshot.membership);
     }
+  }
+
+  /** A node gives up a replica: the group must have let it go for good. */
+  #judgeRemoval(node: NodeId, id: GroupId): void {
+    const group = this.#groups.get(id);
+    const newest = group?.memberships.at(-1)?.membership;
+    group?.replicas.delete(node);
+    this.#must(
+      newest === undefined || !isMember(newest, node),
+      "members-keep-their-replica",
+      () => `${node} deletes its replica of ${id} and is a member by what is committed`,
+    );
   }
 
   /** A leader put a new membership into its log. */
@@ -404,4 +562,13 @@ export class ReplicaWatch {
     if (entry.kind !== "config" || (group.memberships.at(-1)?.index ?? -1) >= entry.index) return;
     group.memberships.push({ index: entry.index, membership: decodeMembership(entry.data) });
   }
+}
+
+/** Of the log in memory, else of the snapshot before it. */
+function newestMembership(replica: Replica, { first, last }: ReplicaStatus): Membership | undefined {
+  for (let index = last; index >= first; index -= 1) {
+    const entry = replica.entry(index);
+    if (entry?.kind === "config") return decodeMembership(entry.data);
+  }
+  return replica.snapshotAt(first - 1)?.membership;
 }

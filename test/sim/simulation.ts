@@ -16,6 +16,7 @@ import { clockHabitsOf, diskHabitsOf, DIMENSIONS, layoutOf, type Layout } from "
 import { LeaderlessWatch } from "./leaderless.ts";
 import { Machine, Process, ProcessEnded } from "./machine.ts";
 import { SimulatedNetwork } from "./network.ts";
+import { OddChanges } from "./odd-changes.ts";
 import { ReplicaWatch } from "./replica-watch.ts";
 import { Workload } from "./workload.ts";
 import { World, type SimulationViolation } from "./world.ts";
@@ -93,6 +94,7 @@ class Run {
   readonly #leaderlessWatch: LeaderlessWatch | undefined;
   #callsWithItems = 0;
   readonly #faults: Faults;
+  readonly #oddChanges: OddChanges;
   #isOver = false;
 
   constructor(world: World, protocol: Protocol) {
@@ -118,6 +120,7 @@ class Run {
       // It is started from a manifest that names it: that of the cluster has changed since.
       this.#machines.set(spec.id, this.#machine(spec, [...manifest.nodes, spec]));
     }
+    this.#oddChanges = new OddChanges(world, world.chance.fork("odd changes"));
     this.#workload = new Workload(world, this.#machines, 1 + world.chance.below(3), manifest.consensus);
     const { leaderless } = this.#layout.nodeHabits.limits;
     if (protocol === "quorum" && leaderless !== undefined) {
@@ -163,6 +166,7 @@ class Run {
   #heal(): void {
     this.#workload.isOver = true;
     this.#faults.heal();
+    this.#oddChanges.isOver = true;
     const electionMs = this.#layout.manifest.consensus.electionTimeoutMs;
     this.#await(
       "leader-after-heal",
@@ -321,6 +325,10 @@ class Run {
       const groups = machine.core?.host.groups;
       if (groups === undefined) missing.push(`${machine.id} does not run`);
       for (const group of groups?.values() ?? []) {
+        const { role, membership } = group.replica.status();
+        if (role === "leader" && membership.outgoing.length > 0) {
+          missing.push(`${machine.id} leads ${group.id} in a joint configuration`);
+        }
         const committed = this.#invariants.committedTo(group.id);
         if (group.applied < committed) {
           missing.push(`${machine.id} has applied ${group.applied} of ${committed} of ${group.id}`);
@@ -416,8 +424,20 @@ class Run {
           this.#network.isReachable(asker, id) ? this.#machines.get(id)?.core?.admin.report() : undefined,
         ),
       onMade: (id, core) => {
-        if (this.#machines.get(id)?.loss === "wiped") return;
-        this.#watch.attach(id, core.host.groups, (group) => group !== META_GROUP && spec.role === "arbiter");
+        const machine = this.#machines.get(id);
+        if (machine === undefined || machine.loss === "wiped") return;
+        this.#watch.attach(id, core.host.groups, {
+          // Every node routes by the map, so even an arbiter has that group's state.
+          isArbiter: (group) => group !== META_GROUP && spec.role === "arbiter",
+          claimOf: (group) => core.liveness.leaderOf(group),
+          isOnDisk: (group, index, term) => machine.disk.mirror?.holds(group, index, term) ?? false,
+          onLeader: (group) => {
+            const led = core.host.groups.get(group);
+            if (led !== undefined && machine.process !== undefined) {
+              this.#oddChanges.onLeader(led, machine.process);
+            }
+          },
+        });
       },
       onStarted: (started, log) => this.#invariants.onStarted(started, log),
       onEnded: (id) => this.#watch.gone(id),

@@ -8,7 +8,7 @@
 //     less, so that changes nearby do not break it; `replace` stands in its place. Where one spot is not
 //     enough, `and` holds more patches, applied in order.
 //   - It does what the checklist's line forbids and nothing else; the program still compiles and mostly
-//     works. A patch that throws a TypeError or a ReferenceError is refused as broken, not counted as found.
+//     works. A patch that throws a ReferenceError is refused as broken, not counted as found.
 //   - It must be observable. Where no seed finds it, the simulator lacks a fault, an invariant, a tighter
 //     limit or a client operation: add that, do not make the bug coarser.
 //   - Where the design does not have what a line is about (leases), the bug introduces the fault that the

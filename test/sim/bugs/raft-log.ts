@@ -70,31 +70,6 @@ export const RAFT_LOG_BUGS: readonly Bug[] = [
   },
   {
     ...RAFT,
-    name: "committed-entries-truncated",
-    lines: [17],
-    what: "a conflict is resolved below the commit index, too",
-    file: REPLICATION,
-    find: "      if (first.index <= state.commit) return;\n",
-    replace: "",
-    and: [
-      {
-        file: "src/consensus/raft/election.ts",
-        find: "const granted = free && state.log.isUpToDate(message.lastIndex, message.lastTerm);",
-        replace: "const granted = free && message.lastIndex > 0;",
-      },
-    ],
-  },
-  {
-    ...RAFT,
-    name: "commit-beyond-verified",
-    lines: [18],
-    what: "a follower commits up to the leader's commit index, whether or not its log was compared up to there",
-    file: REPLICATION,
-    find: "commitTo(state, Math.min(message.commit, verified));",
-    replace: "commitTo(state, message.commit);",
-  },
-  {
-    ...RAFT,
     name: "heartbeat-commits-beyond-match",
     lines: [18],
     what: "a heartbeat carries the leader's commit index to followers that have not acknowledged so far",

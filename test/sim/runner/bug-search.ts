@@ -9,7 +9,7 @@ import type { Command } from "./options.ts";
 import type { Outcome, Pool, Task } from "./pool.ts";
 
 /** What a patch gives that does not fit: found so, it would prove nothing. */
-const BROKEN_PATCH = /\b(ReferenceError|SyntaxError|TypeError)\b/;
+const BROKEN_PATCH = /\b(ReferenceError|SyntaxError)\b/;
 const PROGRESS_MS = 10_000;
 
 type BugsCommand = Command & { readonly kind: "find-bugs" };
@@ -61,23 +61,34 @@ async function search(
   { say }: Streams,
 ): Promise<Search> {
   const started = performance.now();
-  const bundle = await bundleWorker(place, bug);
-  const pool = makePool(bundle, jobs);
+  const pool = makePool(await bundleWorker(place, bug), jobs);
+  const cleanPool = makePool(clean, 1);
+  const tasks = tasksOf(bug, seedsMax);
   let seeds = 0;
   let saidMs = started;
-  const suspects: Outcome[] = [];
-  await pool.run(tasksOf(bug, seedsMax), (outcome) => {
-    seeds += 1;
-    if (outcome.violation !== undefined) suspects.push(outcome);
-    if (performance.now() - saidMs > PROGRESS_MS) {
-      saidMs = performance.now();
-      say(`${bug.name}: ${seeds} seeds`);
-    }
-    return suspects.length === 0;
+  const end = (found: Outcome | undefined): Search => ({
+    seeds,
+    found,
+    seconds: (performance.now() - started) / 1000,
   });
-  const [suspect] = suspects.toSorted((a, b) => a.task.seed - b.task.seed);
-  if (suspect !== undefined) await mustBeTheBugs(bug, suspect, makePool(clean, 1));
-  return { seeds, found: suspect, seconds: (performance.now() - started) / 1000 };
+  for (;;) {
+    const suspects: Outcome[] = [];
+    await pool.run(tasks, (outcome) => {
+      seeds += 1;
+      if (outcome.violation !== undefined) suspects.push(outcome);
+      if (performance.now() - saidMs > PROGRESS_MS) {
+        saidMs = performance.now();
+        say(`${bug.name}: ${seeds} seeds`);
+      }
+      return suspects.length === 0;
+    });
+    if (suspects.length === 0) return end(undefined);
+    for (const suspect of suspects.toSorted((a, b) => a.task.seed - b.task.seed)) {
+      const without = await violationWithout(bug, suspect, cleanPool);
+      if (without === undefined) return end(suspect);
+      say(`seed ${suspect.task.seed} violates ${without} without the bug, too`);
+    }
+  }
 }
 
 function* tasksOf(bug: Bug, seedsMax: number): Generator<Task> {
@@ -87,19 +98,24 @@ function* tasksOf(bug: Bug, seedsMax: number): Generator<Task> {
   }
 }
 
-/** @throws Error when the violation proves nothing: the patch does not fit, or the seed fails without it, too */
-async function mustBeTheBugs(bug: Bug, { task, violation }: Outcome, pool: Pool): Promise<void> {
-  if (violation?.invariant === "crash" && BROKEN_PATCH.test(violation.message)) {
+/**
+ * The invariant that the seed violates without the bug: then it proves nothing.
+ * @throws Error when the patch does not fit what is around it
+ */
+async function violationWithout(
+  bug: Bug,
+  { task, violation }: Outcome,
+  pool: Pool,
+): Promise<string | undefined> {
+  if (violation !== undefined && BROKEN_PATCH.test(violation.message)) {
     throw new Error(`the patch of bug ${bug.name} is broken: ${violation.message}`);
   }
+  let invariant: string | undefined;
   await pool.run([task], (outcome) => {
-    if (outcome.violation !== undefined) {
-      throw new Error(
-        `seed ${task.seed} of ${task.protocol} violates ${outcome.violation.invariant} without bug ${bug.name}, too`,
-      );
-    }
+    invariant = outcome.violation?.invariant;
     return true;
   });
+  return invariant;
 }
 
 function lineName({ checklist, lines }: Bug): string {

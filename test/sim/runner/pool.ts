@@ -30,6 +30,7 @@ export interface Outcome extends Answer {
 
 /** A child is replaced after so many seeds: what it leaks must not add up. */
 const SEEDS_PER_CHILD = 2000;
+const ENDS_CHILD: readonly string[] = ["crash", "hang"];
 const ERROR_OUTPUT_KEPT = 4000;
 
 export class Pool {
@@ -62,7 +63,8 @@ export class Pool {
             const outcome = await this.simulate(child, next.value);
             if (this.ended) return;
             if (!onOutcome(outcome)) going = false;
-            if (child.exitCode !== null || child.signalCode !== null || !child.connected) break;
+            // What crashed or hung is done with, even when its process has not noticed yet.
+            if (ENDS_CHILD.includes(outcome.violation?.invariant ?? "") || !child.connected) break;
           }
         } finally {
           this.stop(child);

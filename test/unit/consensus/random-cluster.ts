@@ -19,7 +19,7 @@ import type {
   Message,
   ReplicaStatus,
 } from "../../../src/consensus/seam.ts";
-import { ReplicaWatch } from "../../sim/replica-watch.ts";
+import { ReplicaWatch, type LeaderClaim, type NodeKnowledge } from "../../sim/replica-watch.ts";
 import { isPaxosMessage } from "../../../src/consensus/paxos/messages.ts";
 import { PAXOS, type Protocol } from "./protocols.ts";
 import { digestOf, seededRandom, SimulatedHost, type Snapshot } from "./simulated-host.ts";
@@ -27,6 +27,7 @@ import { digestOf, seededRandom, SimulatedHost, type Snapshot } from "./simulate
 const ELECTION_TICKS = 10;
 const HEARTBEAT_TICKS = 2;
 const UNCOMMITTED_BYTES_MAX = 200;
+const NO_CLAIM: LeaderClaim = { leader: null, term: 0 };
 const encoder = new TextEncoder();
 
 /** Which cluster a seed runs. */
@@ -165,7 +166,7 @@ class RandomCluster {
           onEffects: (at, input, effects) => this.#observe(at, input, effects),
           onReplica: (node, replica) => {
             if (replica === undefined) this.#watch.gone(node);
-            else this.#watch.watch(node, { id: "group", replica }, arbiter);
+            else this.#watch.watch(node, { id: "group", replica }, this.#knowledgeOf(node, arbiter));
           },
         },
         { create: protocol.create, keepsCommit },
@@ -633,6 +634,17 @@ class RandomCluster {
         `${host.id}: same index ${entry.index}, same state`,
       );
     }
+  }
+
+  #knowledgeOf(node: string, arbiter: boolean): NodeKnowledge {
+    return {
+      isArbiter: () => arbiter,
+      claimOf: () => NO_CLAIM,
+      isOnDisk: (_group, index, term) => {
+        const { disk } = this.#host(node);
+        return disk.snapshot.index >= index || disk.entries[index - disk.snapshot.index - 1]?.term === term;
+      },
+    };
   }
 
   #hasOnDisk({ disk }: SimulatedHost, entry: Entry): boolean {
