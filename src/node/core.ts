@@ -416,7 +416,10 @@ export class NodeCore {
     return leaderless.shards.answer(from, method, body as CallBody<CopyCall>);
   }
 
-  private membersHere(group: GroupId): Membership {
+  private async membersHere(group: GroupId): Promise<Membership> {
+    // A new leader may have applied less than what is committed: as a read it waits until it has, and is refused
+    // where nobody leads. A replica that was wiped for members of yesterday takes acknowledged writes along.
+    await this.host.group(group).readIndex(this.options.clock.nowMs() + ASK_MEMBERS_MS);
     const status = this.host.group(group).replica.status();
     if (status.role !== "leader")
       throw new Mem0ctlError("unavailable", "not-leader", "this node does not lead the group");

@@ -118,7 +118,9 @@ export class Reconciler {
           const named =
             members === undefined ||
             [...members.voters, ...members.outgoing, ...members.learners].includes(self);
-          if (!named) await host.removeGroup(id);
+          // The map may have called it back while the leader was asked.
+          const wanted = wantedMembership(this.options.map(), id)?.voters.includes(self) === true;
+          if (!named && !wanted) await host.removeGroup(id);
         })
         .catch(() => undefined)
         .finally(() => this.leaving.delete(id));

@@ -87,6 +87,15 @@ export const RAFT_MEMBERSHIP_BUGS: readonly Bug[] = [
   },
   {
     ...RAFT,
+    name: "wiped-by-a-leader-that-lags",
+    lines: [36],
+    what: "a new leader says who is a member before it has applied what is committed, and a member is wiped",
+    file: "src/node/core.ts",
+    find: "    await this.host.group(group).readIndex(this.options.clock.nowMs() + ASK_MEMBERS_MS);\n",
+    replace: "",
+  },
+  {
+    ...RAFT,
     name: "removed-leader-stays",
     lines: [37],
     what: "a leader whose removal is committed goes on leading",
