@@ -17,9 +17,13 @@ export class OddChanges {
   readonly #chance: Chance;
   readonly #isOn: boolean;
 
-  constructor(world: World, chance: Chance) {
+  readonly #mayChange: () => boolean;
+
+  /** `mayChange`: with a machine gone for good, a quorum could be asked for that there is not. */
+  constructor(world: World, chance: Chance, mayChange: () => boolean) {
     this.#world = world;
     this.#chance = chance;
+    this.#mayChange = mayChange;
     this.#isOn = chance.hits(0.3);
   }
 
@@ -33,7 +37,7 @@ export class OddChanges {
       this.#world.timeline.plan(
         delayMs,
         () => {
-          if (!this.isOver) this.#change(group, owner);
+          if (!this.isOver && this.#mayChange()) this.#change(group, owner);
         },
         owner,
       );

@@ -120,7 +120,9 @@ class Run {
       // It is started from a manifest that names it: that of the cluster has changed since.
       this.#machines.set(spec.id, this.#machine(spec, [...manifest.nodes, spec]));
     }
-    this.#oddChanges = new OddChanges(world, world.chance.fork("odd changes"));
+    this.#oddChanges = new OddChanges(world, world.chance.fork("odd changes"), () =>
+      [...this.#machines.values()].every((machine) => machine.loss === undefined || machine.hasLeft),
+    );
     this.#workload = new Workload(world, this.#machines, 1 + world.chance.below(3), manifest.consensus);
     const { leaderless } = this.#layout.nodeHabits.limits;
     if (protocol === "quorum" && leaderless !== undefined) {
