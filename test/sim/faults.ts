@@ -22,6 +22,8 @@ export class Faults {
   readonly #layout: Layout;
   readonly #hasMet: (a: NodeId, b: NodeId) => boolean;
   readonly #kinds: readonly Fault[];
+  /** Whether a disk of this run may lose something for good. */
+  readonly losesData: boolean;
   readonly #spares: Machine[];
   readonly #pauseMsMean: number;
   /** Whom an admin asked for something and was not answered by yet. */
@@ -74,6 +76,7 @@ export class Faults {
     this.#rotting = chance.pick([...parts.machines.keys()]);
     this.#pauseMsMean = chance.pick([150, 400, 1200]);
     const names = [...new Set(chosen.map(([name]) => name))];
+    this.losesData = names.includes("loss") || names.includes("rot");
     this.#world.say(
       "faults",
       names.length === 0 ? "none" : `${names.join(", ")}, every ${this.#pauseMsMean} ms`,

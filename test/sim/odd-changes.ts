@@ -19,12 +19,12 @@ export class OddChanges {
 
   readonly #mayChange: () => boolean;
 
-  /** `mayChange`: with a machine gone for good, a quorum could be asked for that there is not. */
+  /** `mayChange`: where data is lost or rots for good, a quorum or a copy could be asked for that there is not. */
   constructor(world: World, chance: Chance, mayChange: () => boolean) {
     this.#world = world;
     this.#chance = chance;
     this.#mayChange = mayChange;
-    this.#isOn = chance.hits(0.3);
+    this.#isOn = chance.hits(0.6);
   }
 
   /** A replica of the process leads from this step on. */

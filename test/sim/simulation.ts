@@ -120,8 +120,10 @@ class Run {
       // It is started from a manifest that names it: that of the cluster has changed since.
       this.#machines.set(spec.id, this.#machine(spec, [...manifest.nodes, spec]));
     }
-    this.#oddChanges = new OddChanges(world, world.chance.fork("odd changes"), () =>
-      [...this.#machines.values()].every((machine) => machine.loss === undefined || machine.hasLeft),
+    this.#oddChanges = new OddChanges(
+      world,
+      world.chance.fork("odd changes"),
+      () => protocol !== "paxos" && !this.#faults.losesData,
     );
     this.#workload = new Workload(world, this.#machines, 1 + world.chance.below(3), manifest.consensus);
     const { leaderless } = this.#layout.nodeHabits.limits;
