@@ -30,7 +30,9 @@ export function mapWithNode(map: ShardMap, node: MapNode): ShardMap {
     );
   }
   const nodes = [...map.nodes, node];
-  return { ...map, epoch: map.epoch + 1, nodes, metaVoters: placeMetaVoters(nodes, map.metaVoters) };
+  // One that is on its way out gets no new vote: it may be gone for good, and the group would wait for it.
+  const staying = nodes.filter(({ id, draining }) => !draining || map.metaVoters.includes(id));
+  return { ...map, epoch: map.epoch + 1, nodes, metaVoters: placeMetaVoters(staying, map.metaVoters) };
 }
 
 /**
@@ -116,6 +118,7 @@ export function mapWithoutNode(
 ): ShardMap {
   requireNode(map, leaving);
   const nodes = map.nodes.filter((node) => node.id !== leaving);
+  const staying = nodes.filter(({ id, draining }) => !draining || map.metaVoters.includes(id));
   const replacement = new Map(
     reassignments.filter((one) => one.from === leaving).map((one) => [`${one.kind} ${one.shard}`, one.to]),
   );
@@ -147,7 +150,7 @@ export function mapWithoutNode(
     nodes,
     shards: withNewLeaders(replaced, nodes, (index) => map.shards[index]?.replicas[0] === leaving),
     metaVoters: placeMetaVoters(
-      nodes,
+      staying,
       map.metaVoters.filter((voter) => voter !== leaving),
     ),
   };

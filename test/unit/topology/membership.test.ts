@@ -1,7 +1,13 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { ShardMap } from "../../../src/model/shard-map.ts";
-import { mapWithNode, mapWithoutNode, planLeave } from "../../../src/topology/membership.ts";
+import {
+  mapWithNode,
+  mapWithoutNode,
+  planLeave,
+  withOutgoing,
+  withoutOutgoing,
+} from "../../../src/topology/membership.ts";
 import { checkShardMap, initialShardMap } from "../../../src/topology/shard-map.ts";
 import { manifestOf } from "./manifest.ts";
 
@@ -128,6 +134,16 @@ describe("a node joins", () => {
     expect(checkShardMap(after)).toEqual([]);
   });
 
+  test("a node that is on its way out gets no vote back when another joins", () => {
+    const map = initialShardMap(manifestOf({ nodes: 5, shards: 4, copies: 2 }));
+    const leaving = {
+      ...mapWithoutNode(map, "node-1", planLeave(map, "node-1")),
+      nodes: map.nodes.map((node) => (node.id === "node-1" ? { ...node, draining: true } : node)),
+    };
+    const sixth = { ...newcomer, id: "node-6", address: "127.0.0.1:7006" };
+    expect(mapWithNode(leaving, sixth).metaVoters).not.toContain("node-1");
+  });
+
   test("an id or an address that is taken is refused", () => {
     const map = initialShardMap(manifestOf({ nodes: 3, shards: 4, copies: 2 }));
     for (const taken of [
@@ -136,5 +152,35 @@ describe("a node joins", () => {
     ]) {
       expect(() => mapWithNode(map, taken)).toThrowError(expect.objectContaining({ code: "node-exists" }));
     }
+  });
+});
+
+describe("replicas that change without a group", () => {
+  const map = initialShardMap(manifestOf({ nodes: 4, shards: 6, copies: 3 }));
+  const after = mapWithoutNode(map, "node-1", planLeave(map, "node-1"));
+
+  test("keep those before beside them, in the shards that change alone (Quorum 12)", () => {
+    const changing = withOutgoing(map, after);
+    for (const [at, shard] of changing.shards.entries()) {
+      const before = map.shards[at]?.replicas ?? [];
+      const expected = before.includes("node-1") ? { replicas: before, since: after.epoch } : undefined;
+      expect(shard.outgoing).toEqual(expected);
+    }
+    expect(checkShardMap(changing)).not.toEqual([]);
+    expect(checkShardMap({ ...changing, nodes: map.nodes })).toEqual([]);
+  });
+
+  test("change once at a time, and are over when the new ones hold everything", () => {
+    const changing = { ...withOutgoing(map, after), nodes: map.nodes };
+    const back = { ...changing, shards: map.shards };
+    expect(() => withOutgoing(changing, back)).toThrowError(
+      expect.objectContaining({ code: "shard-moving" }),
+    );
+    const done = withoutOutgoing(
+      changing,
+      changing.shards.map(({ id }) => id),
+    );
+    expect(done.shards.some((shard) => "outgoing" in shard)).toBe(false);
+    expect(done.epoch).toBe(changing.epoch + 1);
   });
 });
