@@ -104,14 +104,6 @@ export const QUORUM_BUGS: readonly Bug[] = [
     file: "src/consensus/quorum/versions.ts",
     find: "|| covers(floor, version.dot));",
     replace: "|| (floor.length < 0 && covers(floor, version.dot)));",
-    and: [
-      {
-        // It has to have forgotten before the other copy comes back.
-        file: "src/consensus/quorum/tombstones.ts",
-        find: "|| awayMs > awayMsMax,",
-        replace: "|| awayMs >= 0 || awayMsMax < 0,",
-      },
-    ],
   },
   {
     ...QUORUM,
