@@ -164,7 +164,7 @@ class LmdbStore implements Store {
   range(range: RangeOptions): Iterable<Item> {
     const { start, end } = range;
     const unflushed = range.onDisk === true ? NOTHING : this.overlay();
-    return merged(unflushed, range, this.environment.getRange({ start, end }));
+    return merged(unflushed, range, this.whileOpen(this.environment.getRange({ start, end })));
   }
 
   *keys(range: RangeOptions): Iterable<Buffer> {
@@ -197,12 +197,14 @@ class LmdbStore implements Store {
   }
 
   snapshot(): StoreSnapshot {
+    this.refuseClosed();
     const transaction = this.environment.useReadTransaction();
     // What is not made yet may be: it gives the same whenever it is asked.
     const overlay = new Map([...(this.flushing ?? []), ...this.active]);
     let closed = false;
+    const isOpen = (): boolean => !this.closed;
     const range = (bounds: RangeOptions): Iterable<Item> =>
-      merged(overlay, bounds, this.environment.getRange({ ...bounds, transaction }));
+      merged(overlay, bounds, this.whileOpen(this.environment.getRange({ ...bounds, transaction })));
     return {
       get(key) {
         for (const item of range({ start: key, end: Buffer.concat([key, Buffer.of(0)]) })) return item.value;
@@ -213,7 +215,7 @@ class LmdbStore implements Store {
         for (const { key } of range(bounds)) yield key;
       },
       close() {
-        if (!closed) transaction.done();
+        if (!closed && isOpen()) transaction.done();
         closed = true;
       },
     };
@@ -263,6 +265,7 @@ class LmdbStore implements Store {
       if (written !== undefined) return recordOf(key, written);
       if (unflushed?.has(name) === true) return undefined;
     }
+    this.refuseClosed();
     return this.environment.get(key);
   }
 
@@ -341,8 +344,31 @@ class LmdbStore implements Store {
     return this.active.size === 0 ? this.flushing : new Map([...this.flushing, ...this.active]);
   }
 
+  /**
+   * LMDB's memory is gone once it is closed. Work that a stop overtakes may still read; it is told so, and not
+   * even an iterator is given back to LMDB then.
+   */
+  private *whileOpen<Found>(found: Iterable<Found>): Generator<Found> {
+    this.refuseClosed();
+    const iterator = found[Symbol.iterator]();
+    let isOver = false;
+    try {
+      for (let next = iterator.next(); next.done !== true; next = iterator.next()) {
+        yield next.value;
+        this.refuseClosed();
+      }
+      isOver = true;
+    } finally {
+      if (!isOver && !this.closed) iterator.return?.();
+    }
+  }
+
+  private refuseClosed(): void {
+    if (this.closed) throw new Error("the store is closed: the node is stopping");
+  }
+
   private *recordsOf(range: RangeOptions): Iterable<{ key: Buffer; value: undefined }> {
-    for (const key of this.environment.getKeys({ ...range })) yield { key, value: undefined };
+    for (const key of this.whileOpen(this.environment.getKeys({ ...range }))) yield { key, value: undefined };
   }
 }
 

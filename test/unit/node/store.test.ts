@@ -183,3 +183,23 @@ it("the state of a replica that was moved away just before a crash is found agai
     await log.close();
   }
 });
+
+it("work that still reads when the store is closed is told so, and touches nothing of it", async () => {
+  const keys = [1, 2, 3].map((number) => encodeKey("k", number));
+  await store.transact((writer) => {
+    for (const key of keys) writer.put(key, Buffer.from("value"));
+  });
+  const bounds = { start: encodeKey("k"), end: prefixEnd(encodeKey("k")) };
+  const items = store.range(bounds)[Symbol.iterator]();
+  const names = store.keys(bounds)[Symbol.iterator]();
+  const snapshot = store.snapshot();
+  const kept = snapshot.range(bounds)[Symbol.iterator]();
+  for (const iterator of [items, names, kept]) expect(iterator.next().done).toBe(false);
+  await store.close();
+  for (const iterator of [items, names, kept]) expect(() => iterator.next()).toThrow("the store is closed");
+  expect(() => store.get(encodeKey("k", 1))).toThrow("the store is closed");
+  expect(() => [...store.keys(bounds)]).toThrow("the store is closed");
+  snapshot.close();
+  // LMDB looks after its reads a moment later; what it did not get back would end the process there.
+  await new Promise((resolve) => setTimeout(resolve, 200));
+});
