@@ -228,7 +228,7 @@ function handOut(state: PaxosState): readonly Entry[] {
   const { leading } = state;
   if (leading !== undefined) {
     let bytes = 0;
-    for (const entry of entries) bytes += proposedBytes(entry);
+    for (const entry of entries) if (entry.index > leading.chosenBefore) bytes += proposedBytes(entry);
     leading.uncommittedBytes = Math.max(0, leading.uncommittedBytes - bytes);
   }
   return entries;

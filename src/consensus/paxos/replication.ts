@@ -20,6 +20,7 @@ export function becomeLeader(state: PaxosState, proposing: Proposing): void {
   const last = Math.max(log.lastIndex, proposing.reportedLast, commit);
   const leading: Leading = {
     opening: Math.max(last, commit + 1),
+    chosenBefore: commit,
     heartbeatElapsed: 0,
     uncommittedBytes: 0,
     waiting: [],

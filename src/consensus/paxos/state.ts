@@ -65,6 +65,8 @@ export interface ChangePlan {
 export interface Leading {
   /** Every slot up to here, the last one of its own ballot, was proposed when it began to lead. */
   readonly opening: number;
+  /** Slots up to here were chosen before: their bytes were never counted as its own. */
+  readonly chosenBefore: number;
   heartbeatElapsed: number;
   /** Data bytes proposed and not yet chosen, those that wait included. */
   uncommittedBytes: number;
