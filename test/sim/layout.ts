@@ -78,7 +78,7 @@ export interface Layout {
   readonly nodeHabits: NodeHabits;
   /** A replica can be lost for good, and every group keeps a quorum and a copy. */
   readonly canLoseOne: boolean;
-  /** There are other copies of what one machine holds. */
+  /** There are other copies of what one machine holds. With two and an arbiter the other may lag behind what is chosen. */
   readonly canRot: boolean;
 }
 
@@ -96,7 +96,8 @@ export function layoutOf(chance: Chance, protocol: Protocol): Layout {
     inflightBytesMax: chance.pick([1500, 8000]),
     inflightMessagesMax: chance.pick([2, 8]),
     uncommittedBytesMax: chance.pick([300, 4000, 16_000]),
-    sessionsMax: chance.pick([6, 12, 40]),
+    // Two for each of six nodes at least: one that restarted leaves a session, and none in use may make room.
+    sessionsMax: chance.pick([12, 16, 40]),
     leaderless: leaderlessLimits(chance.fork("leaderless")),
   };
   const consistency = protocol === "quorum" ? chance.pick(LEVELS) : LINEARIZABLE;
@@ -136,7 +137,7 @@ export function layoutOf(chance: Chance, protocol: Protocol): Layout {
       aheadBytes: chance.pick([1024, 8192]),
       reserveBytes: chance.pick([2048, 8192]),
     },
-    canRot: shape.copies >= 2 && consistency.write !== "one",
+    canRot: shape.copies >= (arbiters > 0 ? 3 : 2) && consistency.write !== "one",
     canLoseOne:
       protocol === "quorum"
         ? shape.copies >= 3 && consistency.read === "quorum" && consistency.write === "quorum"
