@@ -8,16 +8,16 @@ import type { Manifest } from "../model/manifest.ts";
 import type { Clock } from "./clock.ts";
 import type { LogStore } from "./storage/log-store.ts";
 
-/** Raised when an older version could not read what this one writes. */
-const DATA_FORMAT = 1;
+/** Raised whenever what is written changes its layout: neither an older nor a newer version may guess at it. */
+const DATA_FORMAT = 2;
 
 export interface Identity {
   readonly format: number;
   readonly cluster: string;
   readonly clusterId: string;
   readonly node: NodeId;
-  /** What the data was written under, and what it cannot change to; data of before this was kept has none. */
-  readonly settings?: FoundingSettings;
+  /** What the data was written under, and what it cannot change to. */
+  readonly settings: FoundingSettings;
   /** Made with the data directory: a node that lost its data comes back with another. */
   readonly uid: string;
   /** True once every replica that this node founded is on disk. */
@@ -63,7 +63,7 @@ export function newIdentity(manifest: Manifest, node: NodeId, clusterId: string,
 }
 
 /**
- * Throws `data-newer-format`, `data-of-other-cluster`, `data-of-other-node`; `protocol-changed` and
+ * Throws `data-newer-format`, `data-older-format`, `data-of-other-cluster`, `data-of-other-node`; `protocol-changed` and
  * `sharding-changed` where the manifest now asks for what this data cannot become.
  */
 export function checkIdentity(identity: Identity, manifest: Manifest, node: NodeId, folder: string): void {
@@ -75,6 +75,17 @@ export function checkIdentity(identity: Identity, manifest: Manifest, node: Node
       {
         why: `its format is ${identity.format}, this version reads up to ${DATA_FORMAT}`,
         hint: "upgrade mem0ctl on this machine",
+      },
+    );
+  }
+  if (identity.format < DATA_FORMAT) {
+    throw new Mem0ctlError(
+      "conflict",
+      "data-older-format",
+      `the data in ${folder} was written by an older version`,
+      {
+        why: `its format is ${identity.format}, this version reads ${DATA_FORMAT}`,
+        hint: "with the version that wrote it: `mem0ctl memories export --out all.jsonl`; then a new dataDir, `mem0ctl up`, `mem0ctl memories import all.jsonl`",
       },
     );
   }
@@ -100,8 +111,7 @@ export function checkIdentity(identity: Identity, manifest: Manifest, node: Node
       },
     );
   }
-  // Kept first when there were no others.
-  checkSettings(identity.settings ?? { ...settingsOf(manifest), protocol: "raft" }, manifest, folder);
+  checkSettings(identity.settings, manifest, folder);
 }
 
 /** One protocol cannot read another's log, and a key would be looked for in a shard that does not have it. */

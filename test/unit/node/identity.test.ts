@@ -52,22 +52,21 @@ describe("data that was written before", () => {
     for (const word of ["memories export", "memories import", "undo"]) expect(error.hint).toContain(word);
   });
 
-  test("from before the settings were kept is raft's", () => {
-    const { settings: _settings, ...old } = own;
-    checkIdentity(old, manifest, "node-1", "/data");
-    expect(codeFor(withProtocol("paxos"), old)).toBe("protocol-changed");
-  });
-
   test("is not cut in another way", () => {
     expect(codeFor(withSharding({ shards: 16 }))).toBe("sharding-changed");
     expect(codeFor(withSharding({ key: "agent" }))).toBe("sharding-changed");
     expect(codeFor(withSharding({ strategy: "directory" }))).toBe("sharding-changed");
   });
 
-  test("of another node, another cluster or a newer version is refused", () => {
+  test("of another node, another cluster or another version is refused", () => {
     expect(errorOf(() => checkIdentity(own, manifest, "node-2", "/data")).code).toBe("data-of-other-node");
     expect(codeFor({ ...manifest, name: "other" })).toBe("data-of-other-cluster");
-    expect(codeFor(manifest, { ...own, format: 99 })).toBe("data-newer-format");
+    expect(codeFor(manifest, { ...own, format: own.format + 1 })).toBe("data-newer-format");
+    const older = errorOf(() =>
+      checkIdentity({ ...own, format: own.format - 1 }, manifest, "node-1", "/data"),
+    );
+    expect(older).toMatchObject({ kind: "conflict", code: "data-older-format" });
+    for (const word of ["memories export", "memories import"]) expect(older.hint).toContain(word);
   });
 });
 
