@@ -53,6 +53,7 @@ export type { ErrorKind } from "./model/errors.ts";
 export type { Finding } from "./model/findings.ts";
 export type { Manifest } from "./model/manifest.ts";
 export type { MemoryEvent, MemoryStats } from "./model/node-api.ts";
+export type { Measure, Plan, PlannedState, RebalanceStep, Step } from "./model/plan.ts";
 export type {
   ClusterView,
   Disagreement,

@@ -1,9 +1,162 @@
-// A plan is data: printed, saved, compared, and only then applied. A step is idempotent.
+// A plan is data: printed, saved, compared, and only then applied. A step is idempotent. The planner in
+// topology/ makes plans, an engine executes their steps; neither knows the other.
 
-import type { GroupId, NodeId } from "./ids.ts";
-import type { MapNode } from "./shard-map.ts";
+import type { GroupId, NodeId, Role, ShardId } from "./ids.ts";
+import type { MapNode, SlotRange } from "./shard-map.ts";
 
 export type Step =
   | { readonly kind: "add-node"; readonly node: MapNode }
   | { readonly kind: "remove-node"; readonly node: NodeId }
-  | { readonly kind: "transfer-leader"; readonly group: GroupId; readonly to?: NodeId };
+  | AddReplica
+  | RemoveReplica
+  | MoveReplica
+  | TransferLeader
+  | MoveSlots
+  /** `at`: the first key, or the first slot in decimal, of the new shard `into`; absent: the median, or half the slots. */
+  | { readonly kind: "split"; readonly shard: ShardId; readonly at?: string; readonly into: ShardId }
+  /** `shard` becomes part of `into`, its neighbour. */
+  | { readonly kind: "merge"; readonly shard: ShardId; readonly into: ShardId }
+  /** `key` belongs to `shard` from now on, and its memories with it. */
+  | { readonly kind: "pin"; readonly key: string; readonly shard: ShardId };
+
+export interface AddReplica {
+  readonly kind: "add-replica";
+  readonly shard: ShardId;
+  readonly to: NodeId;
+  /** What is copied, as known when it was planned. */
+  readonly bytes: number;
+}
+
+export interface RemoveReplica {
+  readonly kind: "remove-replica";
+  readonly shard: ShardId;
+  readonly from: NodeId;
+}
+
+/** `to` takes the place of `from` in the shard's order of leadership: if `from` led, `to` will. */
+export interface MoveReplica {
+  readonly kind: "move-replica";
+  readonly shard: ShardId;
+  readonly from: NodeId;
+  readonly to: NodeId;
+  readonly bytes: number;
+}
+
+export interface TransferLeader {
+  readonly kind: "transfer-leader";
+  readonly group: GroupId;
+  /** Absent: the best caught-up replica. */
+  readonly to?: NodeId;
+}
+
+/** Of engines that shard by slots. */
+export interface MoveSlots {
+  readonly kind: "move-slots";
+  readonly slots: readonly SlotRange[];
+  readonly from: NodeId;
+  readonly to: NodeId;
+  readonly bytes: number;
+}
+
+/** What a rebalance is made of. */
+export type RebalanceStep = AddReplica | RemoveReplica | MoveReplica | TransferLeader | MoveSlots;
+
+/** What is made even: the number of copies on each node, or what they hold, or how much they are asked. */
+export type Measure = "shards" | "bytes" | "memories" | "load";
+
+/** What the planner knows of a node. */
+export interface PlannedNode {
+  readonly id: NodeId;
+  readonly role: Role;
+  readonly zone: string;
+  /** Its fair share relative to the others; > 0. */
+  readonly weight: number;
+  /** It shall end empty. */
+  readonly draining: boolean;
+  /** Most bytes that it may hold, also on the way; absent: no bound. */
+  readonly capacityBytes?: number;
+}
+
+/** What the planner knows of a shard. Sizes are of one copy; 0 where nobody knows. */
+export interface PlannedShard {
+  readonly id: ShardId;
+  /** Data copies, in the order of leadership. */
+  readonly replicas: readonly NodeId[];
+  /** Who leads now; null where there is none, or none by design. */
+  readonly leader: NodeId | null;
+  /** How many copies it should have. */
+  readonly copies: number;
+  readonly bytes: number;
+  readonly memories: number;
+  /** Requests per second, or any other number that is alike for all shards. */
+  readonly load: number;
+}
+
+/** The state that a plan is made for, and that it names when it is applied. */
+export interface PlannedState {
+  /** Of the shard map, or the engine's own version of its configuration. */
+  readonly epoch: number;
+  readonly nodes: readonly PlannedNode[];
+  readonly shards: readonly PlannedShard[];
+}
+
+/** A rule or an aim that cannot be kept, and what would let it be. */
+export interface PlanProblem {
+  readonly code: string;
+  /** hard: no step of the plan can be taken; soft: the plan is good, and stays short of its aim. */
+  readonly severity: "hard" | "soft";
+  readonly message: string;
+  readonly hint: string;
+}
+
+/** A node's part before or after. */
+export interface NodeLoad {
+  readonly replicas: number;
+  readonly leads: number;
+  readonly bytes: number;
+  /** In the measure that the plan makes even. */
+  readonly held: number;
+}
+
+export interface PlannedChange {
+  readonly node: NodeId;
+  /** What it should hold in the plan's measure: by weight, as far as the hard rules let it. */
+  readonly share: number;
+  readonly before: NodeLoad;
+  readonly after: NodeLoad;
+  /** Copies that come and that go. */
+  readonly received: number;
+  readonly given: number;
+}
+
+/** What is copied from node to node: replicas, or slots. */
+export interface MoveCount {
+  readonly moves: number;
+  readonly bytes: number;
+}
+
+export interface Plan {
+  readonly apiVersion: "mem0ctl/v1";
+  readonly kind: "Plan";
+  readonly by: Measure;
+  /** How far a node may be from its share, as a part of it: 0.02 is 2 %. */
+  readonly threshold: number;
+  /** Steps of one wave run side by side; no two of them are about one shard. */
+  readonly waves: readonly (readonly RebalanceStep[])[];
+  readonly predicted: MoveCount & {
+    readonly leaderTransfers: number;
+    /** At the bytes per second that were assumed; null when nobody said how many. */
+    readonly durationMs: number | null;
+  };
+  /** No plan that reaches the same balance can do with less. */
+  readonly lowerBound: MoveCount;
+  /** How much more than the lower bound is moved, as a part of it, in moves (by shards) or in bytes. */
+  readonly gap: number;
+  /** The plan is proven to be the least: the gap is 0. */
+  readonly optimal: boolean;
+  /** Every node ends within the threshold of its share. */
+  readonly balanced: boolean;
+  readonly nodes: readonly PlannedChange[];
+  readonly problems: readonly PlanProblem[];
+  readonly state: PlannedState;
+}

@@ -113,6 +113,11 @@ async function executeStep(nodes: ClusterNodes, step: Step, options: CallOptions
       const what = groupName(group);
       return `${what} went from ${result.from} to ${result.to} in term ${result.term}`;
     }
+    default:
+      throw new Mem0ctlError("invalid", "step-not-possible", `${step.kind} is not possible here`, {
+        why: "the embedded engine takes no such step",
+        hint: "see what the engine can do with `mem0ctl validate`",
+      });
   }
 }
 
