@@ -24,6 +24,9 @@ export interface Patch {
   readonly replace: string;
 }
 
+/** Seeds in which bugs were found before, by name: a search looks there first. `--remember` writes it. */
+export const FOUND_AT = "test/sim/bugs/found-at.json";
+
 /** Whose lines the numbers are: those of the protocols, of the storage, of moves and splits of shards. */
 export type Checklist = "raft" | "paxos" | "quorum" | "storage" | "moves";
 

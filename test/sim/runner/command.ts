@@ -2,7 +2,6 @@
 // go to stdout, progress to stderr. Exits with 0, with 1 when an invariant was violated or a bug was not found, and
 // with 2 when it cannot tell what is wanted.
 
-import { availableParallelism } from "node:os";
 import { bundleWorker, type Place } from "./bundle.ts";
 import { listBugs, searchBugs } from "./bug-search.ts";
 import { parseCommand, USAGE, UsageError, type Command } from "./options.ts";
@@ -32,8 +31,8 @@ export async function runCommand(args: readonly string[], place: Place): Promise
     return 2;
   }
   const pools = new Set<Pool>();
-  const makePool = (bundle: string, jobs: number | undefined): Pool => {
-    const pool = new Pool({ bundle, size: jobs ?? availableParallelism(), seedWallMs: SEED_WALL_MS });
+  const makePool = (bundle: string, jobs: number): Pool => {
+    const pool = new Pool({ bundle, size: jobs, seedWallMs: SEED_WALL_MS });
     pools.add(pool);
     return pool;
   };

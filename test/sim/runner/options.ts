@@ -1,5 +1,6 @@
 // What `npm run sim -- …` accepts, as data. Nothing runs here.
 
+import { availableParallelism } from "node:os";
 import { parseArgs } from "node:util";
 import type { Protocol } from "../../../src/model/ids.ts";
 import { bugNamed, BUGS } from "../bugs/table.ts";
@@ -16,6 +17,7 @@ npm run sim -- --bugs                            lists the deliberate bugs
 npm run sim -- --bug NAME                        exits with 0 when the simulator finds that bug (or several) within ${BUG_SEEDS_MAX} seeds
 npm run sim -- --all-bugs                        does so for all of them
   --seeds N  with --bug or --all-bugs: within fewer or more seeds
+  --remember with --bug or --all-bugs: keeps where they were found, for the next search to look there first
   --jobs N   child processes (default: one for each processor)
 `;
 
@@ -27,7 +29,9 @@ export type Command =
       readonly bugs: readonly Bug[];
       /** Seeds that each may take. */
       readonly seedsMax: number;
-      readonly jobs: number | undefined;
+      /** Whether the seeds that found them are written down. */
+      readonly isRemembered: boolean;
+      readonly jobs: number;
     }
   | {
       readonly kind: "seeds";
@@ -36,7 +40,7 @@ export type Command =
       readonly from: number;
       readonly seeds: number;
       readonly trace: boolean;
-      readonly jobs: number | undefined;
+      readonly jobs: number;
     };
 
 export class UsageError extends Error {
@@ -53,6 +57,7 @@ const SPEC = {
   bugs: { type: "boolean" },
   bug: { type: "string", multiple: true },
   "all-bugs": { type: "boolean" },
+  remember: { type: "boolean" },
   jobs: { type: "string" },
 } as const;
 
@@ -60,7 +65,7 @@ const SPEC = {
 export function parseCommand(args: readonly string[]): Command {
   const values = parse(args);
   if (values.help === true) return { kind: "help" };
-  const jobs = number("jobs", values.jobs, 1);
+  const jobs = number("jobs", values.jobs, 1) ?? availableParallelism();
   const searches = (["bugs", "bug", "all-bugs"] as const).filter((name) => values[name] !== undefined);
   if (searches.length > 0) {
     const [search, second] = searches;
@@ -70,8 +75,10 @@ export function parseCommand(args: readonly string[]): Command {
     }
     if (values.bugs === true) return { kind: "list-bugs" };
     const seedsMax = number("seeds", values.seeds, 1) ?? BUG_SEEDS_MAX;
-    return { kind: "find-bugs", bugs: values.bug?.map(named) ?? BUGS, seedsMax, jobs };
+    const isRemembered = values.remember === true;
+    return { kind: "find-bugs", bugs: values.bug?.map(named) ?? BUGS, seedsMax, isRemembered, jobs };
   }
+  if (values.remember === true) throw new UsageError("--remember needs --bug or --all-bugs");
   const protocol = protocolOf(values.protocol);
   const trace = values.trace === true;
   const seed = number("seed", values.seed, 0);

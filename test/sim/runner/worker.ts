@@ -5,6 +5,9 @@ import { simulate } from "../simulation.ts";
 import type { Answer, Task } from "./pool.ts";
 
 process.on("disconnect", () => process.exit(0));
+// A signal to the whole process group is the parent's to answer: it ends its children, and no seed looks as if
+// it had crashed.
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => undefined);
 process.on("message", (task: Task) => {
   const failed = (error: unknown): void => {
     const message = error instanceof Error ? (error.stack ?? error.message) : String(error);

@@ -1,4 +1,5 @@
 // What the simulator's command line means, and what it refuses.
+import { availableParallelism } from "node:os";
 import { expect, it } from "vitest";
 import { parseCommand, protocolOfSeed, UsageError } from "../../sim/runner/options.ts";
 
@@ -9,7 +10,7 @@ it("runs a range of seeds of one protocol", () => {
     from: 5000,
     seeds: 200,
     trace: false,
-    jobs: undefined,
+    jobs: availableParallelism(),
   });
 });
 
@@ -32,6 +33,7 @@ it("looks for one bug, for several, for all", () => {
   const several = parseCommand(["--bug", "two-votes-per-term", "--bug", "no-check-quorum", "--seeds", "9"]);
   expect(several).toMatchObject({ bugs: [{}, {}], seedsMax: 9 });
   expect(parseCommand(["--all-bugs"])).toMatchObject({ kind: "find-bugs" });
+  expect(parseCommand(["--all-bugs", "--remember"])).toMatchObject({ isRemembered: true });
   expect(parseCommand(["--bugs"])).toEqual({ kind: "list-bugs" });
 });
 
@@ -46,6 +48,7 @@ it.each([
   ["one seed and a range", ["--seed", "1", "--seeds", "2"]],
   ["an unknown bug", ["--bug", "moon-phase"]],
   ["a list and a search", ["--bugs", "--all-bugs"]],
+  ["to remember what is not searched", ["--remember"]],
   ["a search in one protocol's seeds", ["--all-bugs", "--protocol", "raft"]],
 ])("refuses %s", (_what, args) => {
   expect(() => parseCommand(args)).toThrow(UsageError);
