@@ -428,7 +428,11 @@ export class NodeCore {
     if (committed === undefined) {
       throw new Mem0ctlError("unavailable", "starting", "the members of the group are not known yet");
     }
-    return committed;
+    // A node that is on its way in again must not delete what it has acknowledged since: it is named already.
+    const named = [...committed.learners, ...status.progress.map(({ node }) => node)];
+    const votes = (node: NodeId): boolean =>
+      committed.voters.includes(node) || committed.outgoing.includes(node);
+    return { ...committed, learners: [...new Set(named)].filter((node) => !votes(node)) };
   }
 
   private async askMembers(group: GroupId): Promise<Membership | undefined> {

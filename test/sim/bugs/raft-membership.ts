@@ -82,8 +82,8 @@ export const RAFT_MEMBERSHIP_BUGS: readonly Bug[] = [
     lines: [36],
     what: "a node deletes a replica because of a membership that is not committed and may be taken back",
     file: "src/node/core.ts",
-    find: "    return committed;\n",
-    replace: "    return status.membership;\n",
+    find: "    const committed = this.host.group(group).committedMembership();",
+    replace: "    const committed = status.membership;",
   },
   {
     ...RAFT,

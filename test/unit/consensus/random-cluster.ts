@@ -114,6 +114,7 @@ class RandomCluster {
   #order = 0;
   #network: InFlight[] = [];
   #streams: Stream[] = [];
+  readonly #wanted: { readonly host: SimulatedHost; readonly to: string; readonly term: number }[] = [];
   #blocked = new Set<string>();
   #loss = 0;
   #duplication = 0;
@@ -255,6 +256,10 @@ class RandomCluster {
   }
 
   #deliver(): void {
+    // A step may switch to a snapshot and ask for one to be streamed: the host does one after the other.
+    for (const { host, to, term } of this.#wanted.splice(0)) {
+      if (host.replica !== undefined) this.#beginStream(host, to, term);
+    }
     const due = this.#network.filter((one) => one.due <= this.#now);
     this.#network = this.#network.filter((one) => one.due > this.#now);
     due.sort((a, b) => a.order - b.order);
@@ -399,7 +404,13 @@ class RandomCluster {
       wanted ||= entry?.kind === "config" && named(decodeMembership(entry.data));
     }
     if (wanted || commit < this.#committed.length) return;
+    // A node founds its groups with a first entry that no log holds, so who begins with nothing is always streamed
+    // the state of today. Nobody may be left here who would have it live through the time when it was a member.
+    const past = (pending?.index ?? 0) + this.#protocol.window;
+    if (![...this.#hosts.values()].every((one) => one === host || one.disk.snapshot.index >= past)) return;
     this.tally.wipes += 1;
+    // It asked the leader whether it is still a member, over the connection on which everything before had come.
+    this.#network = this.#network.filter(({ message }) => message.from !== host.id);
     host.wipe();
     this.#promisedBy.delete(host.id);
   }
@@ -471,7 +482,7 @@ class RandomCluster {
         this.#must(this.#readFloor.delete(context), "a read is answered once");
       }
     }
-    for (const { to } of effects.snapshotWanted) this.#beginStream(host, to, term);
+    for (const { to } of effects.snapshotWanted) this.#wanted.push({ host, to, term });
     if (input.kind === "persisted") {
       this.#must(status.durable <= status.last, `${host.id}: durable <= last`);
     }
