@@ -40,9 +40,12 @@ export class AcceptorView {
     return index <= this.match || this.#beyond.has(index);
   }
 
-  /** It holds first … last. True when that is news. */
+  /** It holds first … last. True when that is news; what was sent again is in flight no more though it is none. */
   hold(first: number, last: number): boolean {
-    if (last <= this.match) return false;
+    if (last <= this.match) {
+      this.window.release(last);
+      return false;
+    }
     if (first > this.match + 1) {
       for (let index = first; index <= last; index += 1) this.#beyond.add(index);
       return true;

@@ -307,8 +307,7 @@ function tickLeader(state: PaxosState, proposing: Proposing, leading: Leading): 
 
 /** What the step may have made possible: more slots, a resignation, answers to reads, a hand-over, the next step of a change. */
 function dutiesOfLeader(state: PaxosState, proposing: Proposing, leading: Leading): void {
-  const { configurations, commit, id } = state;
-  if (configurations.latestFrom <= commit + 1 && !isVoter(configurations.latest, id)) {
+  if (!isVoter(membershipNow(state), state.id)) {
     resign(state, proposing);
     return;
   }

@@ -24,6 +24,7 @@ export function becomeLeader(state: PaxosState, proposing: Proposing): void {
     heartbeatElapsed: 0,
     uncommittedBytes: 0,
     waiting: [],
+    waitingBytes: 0,
     round: 0,
     waitingReads: [],
     reading: undefined,
@@ -73,17 +74,21 @@ export function propose(state: PaxosState, proposals: readonly Proposal[]): void
     return;
   }
   for (const proposal of proposals) {
-    // One that is larger than the whole bound still passes when nothing else waits.
-    const bytes = leading.uncommittedBytes + proposal.data.byteLength;
-    const most = leading.uncommittedBytes > 0 && bytes > state.options.uncommittedBytesMax;
-    if (most || leading.waiting.length >= WAITING_MAX) {
+    const before = leading.uncommittedBytes + leading.waitingBytes;
+    const bytes = proposal.data.byteLength;
+    if (!fitsBound(state, before, bytes) || leading.waiting.length >= WAITING_MAX) {
       effects.refuse(proposal.context, "overloaded", leader);
       continue;
     }
-    leading.uncommittedBytes = bytes;
+    leading.waitingBytes += bytes;
     leading.waiting.push(proposal);
   }
   advanceFrontier(state, proposing, leading);
+}
+
+/** Whether a value fits beside those not yet chosen. One that is larger than the whole bound passes when it is alone. */
+function fitsBound({ options }: PaxosState, before: number, bytes: number): boolean {
+  return before === 0 || before + bytes <= options.uncommittedBytesMax;
 }
 
 /** Proposals that may wait for a slot; more are refused, however small they are. */
@@ -98,20 +103,21 @@ export function advanceFrontier(state: PaxosState, proposing: Proposing, leading
   let index = state.log.lastIndex + 1;
   let taken = 0;
   for (; mayPropose(state, proposing, index); index += 1) {
-    if (index <= proposing.reportedLast) {
-      const entry = adopted(state, proposing, index);
-      leading.uncommittedBytes += proposedBytes(entry);
-      entries.push(entry);
-      continue;
-    }
-    const proposal = leading.waiting[taken];
-    if (proposal !== undefined) {
-      taken += 1;
-      entries.push(own(state, index, "command", proposal.data));
-      state.effects.accept(proposal.context, index, state.term);
-    } else if (index < state.configurations.latestFrom) {
-      entries.push(own(state, index, "noop", NO_DATA));
-    } else break;
+    const proposal = index <= proposing.reportedLast ? undefined : leading.waiting[taken];
+    let entry: Entry;
+    if (index <= proposing.reportedLast) entry = adopted(state, proposing, index);
+    else if (proposal !== undefined) entry = own(state, index, "command", proposal.data);
+    else if (index < state.configurations.latestFrom) entry = own(state, index, "noop", NO_DATA);
+    else break;
+    const bytes = proposedBytes(entry);
+    // What a late report brings was not asked for: the room that it takes is taken from what waits.
+    if (bytes > 0 && !fitsBound(state, leading.uncommittedBytes, bytes)) break;
+    leading.uncommittedBytes += bytes;
+    entries.push(entry);
+    if (proposal === undefined) continue;
+    taken += 1;
+    leading.waitingBytes -= bytes;
+    state.effects.accept(proposal.context, index, state.term);
   }
   if (taken > 0) leading.waiting.splice(0, taken);
   if (proposing.reports.size > 0) {
@@ -176,8 +182,6 @@ export function handleLearned(state: PaxosState, proposing: Proposing, message: 
   if (acceptor === undefined || message.index > state.log.lastIndex) return;
   acceptor.heardTick = state.tick;
   if (acceptor.hold(1, message.index)) advanceChosen(state, proposing);
-  // What it held and had to be told again is no news, and yet not in flight any more.
-  acceptor.window.release(message.index);
   if (acceptor.awaitsSnapshot && message.index >= state.log.baseIndex) endSnapshot(acceptor);
   sendSlots(state, acceptor);
 }

@@ -68,10 +68,11 @@ export interface Leading {
   /** Slots up to here were chosen before: their bytes were never counted as its own. */
   readonly chosenBefore: number;
   heartbeatElapsed: number;
-  /** Data bytes proposed and not yet chosen, those that wait included. */
+  /** Data bytes that have a slot and are not yet chosen. */
   uncommittedBytes: number;
-  /** Proposals for which the window has no slot yet. */
+  /** Proposals for which there is no slot yet, and their bytes. */
   waiting: Proposal[];
+  waitingBytes: number;
   round: number;
   waitingReads: number[];
   reading: ReadRound | undefined;

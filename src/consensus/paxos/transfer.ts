@@ -15,8 +15,8 @@ export function beginTransfer(state: PaxosState, to: string): void {
   if (acceptor === undefined || !canTakeOver(state, acceptor)) return;
   leading.transfer = { to, deadlineTick: state.tick + state.options.electionTicks, askedTick: -1 };
   for (const { context } of leading.waiting) state.effects.refuse(context, "transferring", state.leader);
-  for (const { data } of leading.waiting) leading.uncommittedBytes -= data.byteLength;
   leading.waiting = [];
+  leading.waitingBytes = 0;
 }
 
 /** Gives up at the deadline, and asks the successor to prepare as soon as it has everything. */

@@ -76,6 +76,22 @@ describe("reconfiguration", () => {
     expect(leader.promise("d").accepted).toEqual([{ context: 0, index: WINDOW + 1, term: 2 }]);
   });
 
+  test("a leader that learns from reports that it was let go resigns, though a later change is on its way (37)", () => {
+    const without = ["b", "c", "d"];
+    const report = [
+      config(1, 1, { voters: without }),
+      ...Array.from({ length: WINDOW }, (_, position) => entry(position + 2, 1, "", "noop")),
+      config(WINDOW + 2, 1, { voters: without, learners: ["e"] }),
+    ];
+    const leader = new PaxosDriver().prepare("b", "c");
+    leader.promise("b", report, 1);
+    leader.promise("c", report, 1);
+    leader.flush();
+    expect(leader.status.role).toBe("leader");
+    for (const from of ["b", "c"]) leader.accept(from, 2, WINDOW);
+    expect(leader.status).toMatchObject({ commit: WINDOW, role: "learner", membership: { voters: without } });
+  });
+
   test("one change at a time: another waits until the first is in force (12)", () => {
     const leader = new PaxosDriver().lead("b");
     leader.step({ kind: "reconfigure", target: membershipOf({ ...ABC, learners: ["d"] }) });

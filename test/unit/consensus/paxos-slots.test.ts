@@ -325,3 +325,39 @@ test("a replica that has forgotten over a restart which of its slots are chosen 
   const next = leader.propose("w").send.filter((message) => message.kind === "accept" && message.to === "b");
   expect(next).toMatchObject([{ entries: [{ index: 5 }] }]);
 });
+
+test("slots that are accepted again, because a restart forgot what is chosen before them, leave the window (16)", () => {
+  const leader = new PaxosDriver({
+    membership: { voters: ["a", "b", "c", "d", "e"] },
+    options: { inflightMessagesMax: 1, appendBytesMax: 1 },
+  }).lead("b", "c");
+  leader.propose("x", "y");
+  leader.flush();
+  // b holds both slots; of the second no quorum is known yet.
+  leader.accept("b", 2);
+  leader.accept("b", 3);
+  leader.accept("c", 2);
+  const { term, commit } = leader.status;
+  expect(commit).toBe(2);
+  // Back from a restart, b does not know that the second slot is chosen: that and all behind it is sent again.
+  const lacks = { kind: "heartbeat-response", term, round: 0, sent: 3, held: 1, lacks: 2, base: 0 } as const;
+  expect(kinds(leader.receive("b", lacks))).toEqual(["learn"]);
+  const again = leader.receive("b", { kind: "learned", term, index: 2 });
+  expect(accepts(again, "b")).toEqual(["3/1 y"]);
+  leader.accept("b", 3);
+  expect(accepts(leader.propose("z"), "b")).toEqual(["4/1 z"]);
+});
+
+test("what a late report brings takes its room from what waits, and waits for room itself (22)", () => {
+  const leader = new PaxosDriver({ options: { uncommittedBytesMax: 10 } }).lead("b");
+  leader.propose("123456");
+  const late = { kind: "promise", term: 1, first: 3, last: 4, commit: 0 } as const;
+  const entries = [entry(3, 1, "abc"), entry(4, 1, "defg")];
+  expect(accepts(leader.receive("c", { ...late, entries }), "b")).toEqual(["3/1 abc"]);
+  expect(leader.propose("h").accepted).toEqual([]);
+  leader.flush();
+  leader.accept("b", 2);
+  const [next] = leader.tick(1);
+  expect(next?.accepted).toEqual([{ context: 0, index: 5, term: 1 }]);
+  expect(next === undefined ? [] : accepts(next, "b")).toEqual(["4/1 defg", "5/1 h"]);
+});
