@@ -59,6 +59,8 @@ interface Content {
 export class SimulatedDisk {
   isFull = false;
   isFailing = false;
+  /** It answers nothing until then. */
+  stalledUntilMs = 0;
   /** The next write goes to the wrong place. */
   misdirects = false;
   /** One did. */
@@ -91,7 +93,8 @@ export class SimulatedDisk {
   }
 
   writeMs(): number {
-    return this.chance.between(this.habits.writeMsMin, this.habits.writeMsMax);
+    const stallMs = Math.max(0, this.stalledUntilMs - this.world.nowMs);
+    return stallMs + this.chance.between(this.habits.writeMsMin, this.habits.writeMsMax);
   }
 
   folder(owner: Owner): LogFolder {

@@ -33,6 +33,8 @@ export class Faults {
   /** When somebody was asked to leave last: nobody can tell how far that is. */
   #membersAskedMs = -Infinity;
   readonly #rotting: NodeId;
+  /** Faults prefer those that lead. */
+  readonly #huntsLeaders: boolean;
 
   constructor(parts: {
     readonly world: World;
@@ -64,6 +66,7 @@ export class Faults {
       ["reset", () => this.#reset()],
       ["weather", () => this.#changeWeather()],
       ["full", () => this.#fillDisk()],
+      ["stall", () => this.#stallDisk()],
       ["eio", () => this.#failDisk()],
       ["clock", () => this.#jump()],
       ["transfer", () => this.#transfer()],
@@ -74,6 +77,7 @@ export class Faults {
     const chosen = all.filter(() => chance.hits(0.45));
     this.#kinds = chosen.map(([, fault]) => fault);
     this.#rotting = chance.pick([...parts.machines.keys()]);
+    this.#huntsLeaders = chance.hits(0.4);
     this.#pauseMsMean = chance.pick([150, 400, 1200]);
     const names = [...new Set(chosen.map(([name]) => name))];
     this.losesData = names.includes("loss") || names.includes("rot");
@@ -100,6 +104,7 @@ export class Faults {
     for (const machine of this.#machines.values()) {
       machine.disk.isFull = false;
       machine.disk.isFailing = false;
+      machine.disk.stalledUntilMs = 0;
       machine.disk.misdirects = false;
       machine.resume();
       if (!machine.isUp && machine.loss === undefined && !machine.hasLeft) machine.start();
@@ -130,8 +135,19 @@ export class Faults {
     return up.length === 0 ? undefined : this.#chance.pick(up);
   }
 
+  /** Whom a fault is for: in some runs it is mostly a leader, for whom more is under way. */
+  #victim(): Machine | undefined {
+    if (!this.#huntsLeaders || !this.#chance.hits(0.7)) return this.#anyUp();
+    const leaders = this.#up().flatMap((machine) =>
+      [...(machine.core?.host.groups.values() ?? [])].flatMap(({ replica }) =>
+        replica.status().role === "leader" ? [machine] : [],
+      ),
+    );
+    return leaders.length === 0 ? this.#anyUp() : this.#chance.pick(leaders);
+  }
+
   #crash(): void {
-    const machine = this.#anyUp();
+    const machine = this.#victim();
     if (machine !== undefined) this.#crashAndRestart(machine, "killed");
   }
 
@@ -148,7 +164,7 @@ export class Faults {
   }
 
   #pause(): void {
-    this.#anyUp()?.pause(this.#chance.between(50, this.#chance.pick([300, 2000, 5000])));
+    this.#victim()?.pause(this.#chance.between(50, this.#chance.pick([300, 2000, 5000])));
   }
 
   #ids(): NodeId[] {
@@ -168,7 +184,7 @@ export class Faults {
   }
 
   #isolate(): void {
-    const id = this.#chance.pick(this.#ids());
+    const id = this.#victim()?.id ?? this.#chance.pick(this.#ids());
     const others = this.#ids().filter((other) => other !== id);
     this.#block(
       `${id} is cut off`,
@@ -254,14 +270,26 @@ export class Faults {
     );
   }
 
+  /** Replicas hold the same, so their disks may be full at the same time. */
   #fillDisk(): void {
-    const machine = this.#chance.pick([...this.#machines.values()]);
-    machine.disk.isFull = true;
-    this.#world.say(machine.id, "disk is full");
-    this.#after(this.#chance.between(100, 4000), () => {
-      machine.disk.isFull = false;
-      this.#world.say(machine.id, "disk has room again");
-    });
+    const all = [...this.#machines.values()];
+    for (const machine of this.#chance.hits(0.25) ? all : [this.#victim() ?? this.#chance.pick(all)]) {
+      machine.disk.isFull = true;
+      this.#world.say(machine.id, "disk is full");
+      this.#after(this.#chance.between(100, 4000), () => {
+        machine.disk.isFull = false;
+        this.#world.say(machine.id, "disk has room again");
+      });
+    }
+  }
+
+  /** Nothing that is written from now on is done before the disk answers again. */
+  #stallDisk(): void {
+    const machine = this.#victim();
+    if (machine === undefined) return;
+    const ms = this.#chance.between(20, this.#chance.pick([100, 600, 2000]));
+    machine.disk.stalledUntilMs = this.#world.nowMs + ms;
+    this.#world.say(machine.id, `disk hangs for ${Math.round(ms)} ms`);
   }
 
   #failDisk(): void {

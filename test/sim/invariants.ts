@@ -47,6 +47,8 @@ export interface InvariantLimits {
 }
 
 const MET_MS = 200;
+/** Ticks come every 25 ms of a clock that is at most 5 % wrong. */
+const TICKS_APART_MS_MAX = 500;
 
 export class Invariants {
   readonly #world: World;
@@ -101,6 +103,13 @@ export class Invariants {
     // A node that lost its data and finds nobody begins a cluster that nobody joins.
     if (core === undefined || this.#machines.get(process.name)?.loss === "wiped") return;
     this.#lookAtMap(process, core);
+    if (core.host.groups.size === 0) process.tickedMs = this.#world.nowMs;
+    const since = Math.max(process.tickedMs, process.pausedUntilMs);
+    this.#world.must(
+      this.#world.nowMs - since <= TICKS_APART_MS_MAX,
+      "time-goes-on",
+      () => `${process.name} has given its replicas no tick for ${this.#world.nowMs - since} ms`,
+    );
     let sights = this.#sights.get(process);
     if (sights === undefined) {
       sights = new Map();

@@ -96,8 +96,9 @@ export function layoutOf(chance: Chance, protocol: Protocol): Layout {
     inflightBytesMax: chance.pick([1500, 8000]),
     inflightMessagesMax: chance.pick([2, 8]),
     uncommittedBytesMax: chance.pick([300, 4000, 16_000]),
-    // Two for each of six nodes at least: one that restarted leaves a session, and none in use may make room.
-    sessionsMax: chance.pick([12, 16, 40]),
+    // One for each node at least, or those in use make room for each other for ever. With so few, the sessions
+    // that restarted nodes leave behind push out one that rests, or waits for an answer.
+    sessionsMax: chance.pick([nodes.length + spares.length, 12, 16, 40]),
     leaderless: leaderlessLimits(chance.fork("leaderless")),
   };
   const consistency = protocol === "quorum" ? chance.pick(LEVELS) : LINEARIZABLE;

@@ -40,6 +40,8 @@ export class Process implements Owner {
   readonly clock: Clock;
   isAlive = true;
   pausedUntilMs = 0;
+  /** When a tick came to its replicas last; before the first, when it began to run. */
+  tickedMs = 0;
   deferred: Planned[] = [];
   core: NodeCore | undefined;
   port: Port | undefined;
@@ -232,6 +234,7 @@ export class Machine {
     await core.open(start?.map, start?.founder === true);
     if (!process.isAlive) return;
     process.core = core;
+    process.tickedMs = world.nowMs;
     core.run();
     process.port?.open();
     world.say(this.id, "runs");

@@ -23,6 +23,13 @@ interface WatchedGroup {
   readonly replica: Replica;
 }
 
+/** One that the host runs, with its state. */
+interface HostedGroup extends WatchedGroup {
+  readonly applied: number;
+  readIndex(deadlineMs: number): Promise<number>;
+  reached(index: number, deadlineMs: number): Promise<void>;
+}
+
 export interface LeaderClaim {
   readonly leader: NodeId | null;
   readonly term: number;
@@ -37,6 +44,8 @@ export interface NodeKnowledge {
   isOnDisk(group: GroupId, index: number, term: number): boolean;
   /** Told when a replica of the node becomes leader: before anything of its term is committed. */
   onLeader?(group: GroupId): void;
+  /** Told of every tick of a replica of the node. */
+  onTick?(): void;
 }
 
 /** What all replicas of a group have shown together. */
@@ -61,6 +70,7 @@ interface Watched {
   readonly claim: () => LeaderClaim;
   readonly isOnDisk: (index: number, term: number) => boolean;
   readonly onLeader: () => void;
+  readonly onTick: () => void;
   status: ReplicaStatus;
   ticks: number;
   /** The tick in which something of a peer came last. */
@@ -76,6 +86,8 @@ interface Watched {
   readonly heardIn: Map<NodeId, number>;
   /** The tick in which it last heard its leader, or voted: it waits from there on. */
   timerTick: number;
+  /** The tick before which it handed nothing over as it does now. */
+  transferTick: number;
 }
 
 /** As many campaigns of one run tell chance from none. */
@@ -93,10 +105,11 @@ export class ReplicaWatch {
   }
 
   /** Watches the groups that a node's host has and will have. */
-  attach(node: NodeId, groups: Map<GroupId, WatchedGroup>, knowledge: NodeKnowledge): void {
+  attach(node: NodeId, groups: Map<GroupId, HostedGroup>, knowledge: NodeKnowledge): void {
     const set = groups.set.bind(groups);
     groups.set = (id, group) => {
       this.watch(node, group, knowledge);
+      this.#watchReads(node, group);
       return set(id, group);
     };
     const remove = groups.delete.bind(groups);
@@ -104,7 +117,31 @@ export class ReplicaWatch {
       this.#judgeRemoval(node, id);
       return remove(id);
     };
-    for (const group of groups.values()) this.watch(node, group, knowledge);
+    for (const group of groups.values()) {
+      this.watch(node, group, knowledge);
+      this.#watchReads(node, group);
+    }
+  }
+
+  /** A read waits until the state holds what it was confirmed at (44). */
+  #watchReads(node: NodeId, group: HostedGroup): void {
+    const readIndex = group.readIndex.bind(group);
+    const reached = group.reached.bind(group);
+    const judge = (index: number): void =>
+      this.#must(
+        group.applied >= index,
+        "read-waits-for-state",
+        () => `${node} in ${group.id} serves a read of ${index} with ${group.applied} applied`,
+      );
+    group.readIndex = async (deadlineMs) => {
+      const index = await readIndex(deadlineMs);
+      judge(index);
+      return index;
+    };
+    group.reached = async (index, deadlineMs) => {
+      await reached(index, deadlineMs);
+      judge(index);
+    };
   }
 
   /** Its process is gone. */
@@ -125,6 +162,7 @@ export class ReplicaWatch {
       claim: () => knowledge.claimOf(id),
       isOnDisk: (index, term) => knowledge.isOnDisk(id, index, term),
       onLeader: () => knowledge.onLeader?.(id),
+      onTick: () => knowledge.onTick?.(),
       status,
       ticks: 0,
       heard: new Map(),
@@ -135,6 +173,7 @@ export class ReplicaWatch {
       memberships: [{ step: 0, membership: status.membership }],
       heardIn: new Map(),
       timerTick: 0,
+      transferTick: 0,
     };
     group.replicas.set(node, watched);
     if (!watched.isPaxos) this.#judgeVote(watched);
@@ -180,7 +219,10 @@ export class ReplicaWatch {
   }
 
   #hear(watched: Watched, input: Input): void {
-    if (input.kind === "tick") watched.ticks += 1;
+    if (input.kind === "tick") {
+      watched.ticks += 1;
+      watched.onTick();
+    }
     if (input.kind !== "message") return;
     const { message } = input;
     watched.heard.set(message.from, watched.ticks);
@@ -210,6 +252,7 @@ export class ReplicaWatch {
       this.#judgeProof(watched, before, input, effects);
     }
     this.#judgeRole(watched, before, input);
+    this.#judgeTransfer(watched, before);
     if (effects.accepted.length > 0) this.#judgeBounds(watched, before);
     this.#judgeReads(watched, effects);
     if (watched.isPaxos) this.#judgeBallots(watched, before, input, effects);
@@ -295,9 +338,12 @@ export class ReplicaWatch {
         () => `${name}: an answer of term ${message.term} counts in term ${before.term}`,
       );
     }
-    if (message.kind !== "vote") return;
-    const grants = effects.sendAfterPersist.some(
-      (one) => isRaftMessage(one) && one.kind === "vote-response" && one.granted,
+    if (message.kind !== "vote" && message.kind !== "pre-vote") return;
+    const grants = [...effects.send, ...effects.sendAfterPersist].some(
+      (one) =>
+        isRaftMessage(one) &&
+        (one.kind === "vote-response" || one.kind === "pre-vote-response") &&
+        one.granted,
     );
     const lastTerm = replica.snapshotAt(before.last)?.term ?? replica.entry(before.last)?.term ?? 0;
     this.#must(
@@ -383,6 +429,19 @@ export class ReplicaWatch {
       watched.timerTick = ticks;
     }
     if (message.kind === "vote" && status.vote === message.from) watched.timerTick = ticks;
+  }
+
+  /** A leader that hands over takes no proposals: it gives up within an election timeout (40). */
+  #judgeTransfer(watched: Watched, before: ReplicaStatus): void {
+    const { status, ticks, name } = watched;
+    if (status.transferringTo === "" || status.transferringTo !== before.transferringTo) {
+      watched.transferTick = ticks;
+    }
+    this.#must(
+      ticks - watched.transferTick <= this.#limits.electionTicks,
+      "transfer-ends",
+      () => `${name} hands over to ${status.transferringTo} for ${ticks - watched.transferTick} ticks`,
+    );
   }
 
   #judgeBounds({ name, status, replica }: Watched, before: ReplicaStatus): void {

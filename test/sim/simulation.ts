@@ -446,6 +446,9 @@ class Run {
           isArbiter: (group) => group !== META_GROUP && spec.role === "arbiter",
           claimOf: (group) => core.liveness.leaderOf(group),
           isOnDisk: (group, index, term) => machine.disk.mirror?.holds(group, index, term) ?? false,
+          onTick: () => {
+            if (machine.process !== undefined) machine.process.tickedMs = this.#world.nowMs;
+          },
           onLeader: (group) => {
             const led = core.host.groups.get(group);
             if (led !== undefined && machine.process !== undefined) {

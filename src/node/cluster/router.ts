@@ -199,7 +199,9 @@ export class Router implements ShardPath {
             attempts -= 1;
           } else if (ELSEWHERE.has(error.code)) {
             attempts -= 1;
-          } else if (error.kind !== "busy") {
+          } else if (error.kind === "busy") {
+            attempts -= 1;
+          } else {
             // An earlier attempt may have been done; a full disk says nothing of that one.
             throw unknown !== undefined && error.kind === "full" ? unknown : error;
           }
