@@ -23,7 +23,7 @@ async function loadSources() {
           export { commandTree } from "./src/cli/program.ts";
           export { completionScript, COMPLETION_FILES } from "./src/cli/completion/scripts.ts";
           export { manifestJsonSchema } from "./src/manifest/json-schema.ts";
-          export { openapiDocument } from "./src/node/http/openapi.ts";
+          export { nodeDocument } from "./src/node/http/routes.ts";
         `,
         resolveDir: root,
         loader: "ts",
@@ -53,7 +53,7 @@ async function render() {
     files.set(`completions/${name}`, sources.completionScript(shell, program));
   }
   files.set("docs/manifest.schema.json", `${JSON.stringify(sources.manifestJsonSchema(), null, 2)}\n`);
-  files.set("docs/openapi.json", `${JSON.stringify(sources.openapiDocument(), null, 2)}\n`);
+  files.set("docs/openapi.json", `${JSON.stringify(sources.nodeDocument(), null, 2)}\n`);
   return files;
 }
 

@@ -11,7 +11,7 @@
 //   GET  /v1/memories/export?shard=ID&cursor=C&limit=N -> ExportPage         (role read)
 //   GET  /v1/memories/stats              -> MemoryStats                      (role read)
 //   GET  /openapi.json, GET /v1/ping/    unauthenticated on loopback only for ping
-// plus mem0's own routes (see node/http/memories.ts). Errors are ErrorBody (model/errors.ts).
+// plus mem0's own routes (see http/memories.ts). Errors are ErrorBody (model/errors.ts).
 
 import type { GroupId, NodeId, Protocol, Role, ShardId } from "./ids.ts";
 import type { ShardMap } from "./shard-map.ts";

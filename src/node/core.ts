@@ -21,7 +21,7 @@ import { leaderRank, Reconciler, wantedMembership } from "./cluster/reconcile.ts
 import { groupReport } from "./cluster/report.ts";
 import { Router, type Query, type ShardPath } from "./cluster/router.ts";
 import { runShardQuery } from "./cluster/shard-queries.ts";
-import type { Embedder } from "./embedder.ts";
+import type { Embedder } from "../memory/embedder.ts";
 import type { Stores } from "./host/durable-group.ts";
 import { Host, type HostLimits } from "./host/host.ts";
 import { replicaDamaged, type StateCall } from "./host/state-repair.ts";
@@ -29,7 +29,7 @@ import { writeIdentity, type Identity } from "./identity.ts";
 import { MemoryMachine } from "./memories/memory-machine.ts";
 import { VectorCache } from "./memories/vector-cache.ts";
 import { MetaMachine } from "./meta/meta-machine.ts";
-import type { MemoryService } from "./service.ts";
+import type { MemoryService } from "../memory/service.ts";
 import { isCopyCall, type CallBody, type CopyCall } from "./quorum/calls.ts";
 import { Changeover } from "./quorum/changeover.ts";
 import { LEADERLESS_LIMITS, LeaderlessShards, type LeaderlessLimits } from "./quorum/leaderless-shards.ts";

@@ -14,11 +14,12 @@ import type { Manifest, NodeSpec } from "../model/manifest.ts";
 import type { ShardMap } from "../model/shard-map.ts";
 import { VERSION } from "../model/version.ts";
 import { knownUid, NodeCore, rememberUid } from "./core.ts";
-import { createEmbedder, type Embedder } from "./embedder.ts";
+import { createEmbedder, type Embedder } from "../memory/embedder.ts";
 import { establish } from "./beginning.ts";
 import { beginning } from "./founding.ts";
 import { isLogShort, type Stores } from "./host/durable-group.ts";
-import { createHttpServer, type HttpServer } from "./http/server.ts";
+import { createHttpServer, type HttpServer } from "../http/server.ts";
+import { nodeRoutes } from "./http/routes.ts";
 import { readIdentity, writeIdentity, type Identity } from "./identity.ts";
 import { lockDataDirectory } from "./pid-lock.ts";
 import { openLogFolder } from "./storage/log-folder.ts";
@@ -26,6 +27,7 @@ import { DAMAGED_FILE, LogStore } from "./storage/log-store.ts";
 import { StoreCorruptError } from "./storage/store.ts";
 import { openLmdbStore } from "./storage/lmdb.ts";
 import { systemClock } from "./system-clock.ts";
+import { PEER_PROTOCOL } from "./transport/network.ts";
 import { Peers, type PeerAddress } from "./transport/peers.ts";
 
 /** What was applied may be lost in a crash for this long; it is then applied again from the log. */
@@ -105,17 +107,22 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
     opened.unshift({ close: () => node.core.stop() });
     await node.core.open(start?.map, start?.founder === true);
     const http = createHttpServer({
-      memories: node.core.memories,
-      admin: node.core.admin,
+      routes: nodeRoutes({
+        memories: node.core.memories,
+        admin: node.core.admin,
+        bounds: { dimensions: manifest.embedding.dimensions, batchMax: manifest.limits.batchMax },
+      }),
       tokens,
       ...(tls === undefined ? {} : { tls }),
       limits: manifest.limits,
-      dimensions: manifest.embedding.dimensions,
       consistency: consistencyTerms(manifest),
       logger,
-      onPeerUpgrade: (request, socket, head, authorised) => {
-        if (authorised) node.peers.accept(request, socket, head);
-        else socket.end("HTTP/1.1 401 Unauthorized\r\nConnection: close\r\n\r\n");
+      peers: {
+        protocol: PEER_PROTOCOL,
+        onUpgrade: (request, socket, head, authorised) => {
+          if (authorised) node.peers.accept(request, socket, head);
+          else socket.end("HTTP/1.1 401 Unauthorized\r\nConnection: close\r\n\r\n");
+        },
       },
       requestTimeoutMs: REQUEST_TIMEOUT_MS,
     });

@@ -2,7 +2,7 @@
 // them never shows what a single one does. Faults end by themselves, and all of them end when the run heals.
 
 import { META_GROUP, type NodeId } from "../../src/model/ids.ts";
-import type { CallContext } from "../../src/node/service.ts";
+import type { CallContext } from "../../src/memory/service.ts";
 import type { Chance } from "./chance.ts";
 import type { Layout } from "./layout.ts";
 import type { Machine } from "./machine.ts";

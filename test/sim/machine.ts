@@ -4,7 +4,7 @@
 import { establish, beginningAmong } from "../../src/node/beginning.ts";
 import { pause, type Clock } from "../../src/node/clock.ts";
 import { knownUid, NodeCore, rememberUid, type CoreLimits } from "../../src/node/core.ts";
-import type { Embedder } from "../../src/node/embedder.ts";
+import type { Embedder } from "../../src/memory/embedder.ts";
 import { LogStore } from "../../src/node/storage/log-store.ts";
 import { StoreCorruptError } from "../../src/node/storage/store.ts";
 import { Mem0ctlError } from "../../src/model/errors.ts";

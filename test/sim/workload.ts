@@ -6,7 +6,7 @@ import type { Consistency } from "../../src/model/consistency.ts";
 import { scopeFilter } from "../../src/memory/filter.ts";
 import type { ConsensusSpec } from "../../src/model/manifest.ts";
 import type { NodeCore } from "../../src/node/core.ts";
-import type { CallContext } from "../../src/node/service.ts";
+import type { CallContext } from "../../src/memory/service.ts";
 import type { Operation, OperationKind, Outcome } from "../histories/history.ts";
 import type { Chance } from "./chance.ts";
 import { DIMENSIONS } from "./layout.ts";

@@ -9,7 +9,8 @@ import { mapWithNode, mapWithoutNode, planLeave, withOutgoing } from "../../topo
 import { shardById } from "../../topology/shard-map.ts";
 import { pause, type Clock } from "../clock.ts";
 import type { Host } from "../host/host.ts";
-import type { AdminService, CallContext } from "../service.ts";
+import type { CallContext } from "../../memory/service.ts";
+import type { AdminService } from "../service.ts";
 import type { Network } from "../transport/network.ts";
 import { changeOfMap } from "./map-change.ts";
 import type { Router } from "./router.ts";

@@ -25,7 +25,7 @@ import type {
 import type { ShardMap } from "../../model/shard-map.ts";
 import { shardById, shardOfKey } from "../../topology/shard-map.ts";
 import type { Clock } from "../clock.ts";
-import type { Embedder } from "../embedder.ts";
+import type { Embedder } from "../../memory/embedder.ts";
 import {
   putItem,
   vectorBytes,
@@ -42,7 +42,7 @@ import type {
   NewMemory,
   ScoredMemory,
   StoredMemory,
-} from "../service.ts";
+} from "../../memory/service.ts";
 import type { ShardPath } from "./router.ts";
 import { queries, type TypedQuery } from "./shard-queries.ts";
 

@@ -15,7 +15,7 @@ import {
   listMemories,
   searchMemories,
 } from "../memories/queries.ts";
-import type { EntityCount, ScoredMemory, StoredMemory } from "../service.ts";
+import type { EntityCount, ScoredMemory, StoredMemory } from "../../memory/service.ts";
 import type { Query } from "./router.ts";
 
 /** A query and, in its type alone, what it is answered with. */

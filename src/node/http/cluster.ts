@@ -3,9 +3,16 @@
 
 import type { MapNode } from "../../model/shard-map.ts";
 import { NAME_PATTERN } from "../../model/ids.ts";
-import { route, type Route } from "./route.ts";
-import { answer, named } from "./schemas.ts";
-import { choice, flag, number, object, optional, refuse, text, type Shape } from "./shapes.ts";
+import { routeOver, type Route, type Services } from "../../http/route.ts";
+import { answer, named } from "../../http/schemas.ts";
+import { choice, flag, number, object, optional, refuse, text, type Shape } from "../../http/shapes.ts";
+import type { AdminService } from "../service.ts";
+
+export interface NodeServices extends Services {
+  readonly admin: AdminService;
+}
+
+const route = routeOver<NodeServices>();
 
 const NAME_CHARACTERS_MAX = 63;
 const WEIGHT_MAX = 1000;
@@ -124,7 +131,7 @@ const documentRoute = route({
   run: async ({ services }) => services.document(),
 });
 
-export const CLUSTER_ROUTES: readonly Route[] = [
+export const CLUSTER_ROUTES: readonly Route<NodeServices>[] = [
   reportRoute,
   mapRoute,
   transferRoute,

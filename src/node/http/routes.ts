@@ -1,14 +1,24 @@
-// All routes of a node. The server registers these, the OpenAPI document describes these.
+// All routes of a node, and the document that describes them.
 
-import { CLUSTER_ROUTES } from "./cluster.ts";
-import { ENTITY_ROUTES } from "./entities.ts";
-import { INTERCHANGE_ROUTES } from "./interchange.ts";
-import { MEMORY_ROUTES } from "./memories.ts";
-import type { Route } from "./route.ts";
+import { openapiDocument } from "../../http/openapi.ts";
+import { bindRoutes, type BoundRoute, type Route } from "../../http/route.ts";
+import { SERVICE_ROUTES } from "../../http/routes.ts";
+import { CLUSTER_ROUTES, type NodeServices } from "./cluster.ts";
 
-export const ROUTES: readonly Route[] = [
-  ...MEMORY_ROUTES,
-  ...ENTITY_ROUTES,
-  ...INTERCHANGE_ROUTES,
-  ...CLUSTER_ROUTES,
-];
+/** @internal The tests go through all of them. */
+export const ROUTES: readonly Route<NodeServices>[] = [...SERVICE_ROUTES, ...CLUSTER_ROUTES];
+
+export function nodeRoutes(services: Omit<NodeServices, "document">): readonly BoundRoute[] {
+  let document: object | undefined;
+  return bindRoutes(ROUTES, { ...services, document: () => (document ??= nodeDocument()) });
+}
+
+/** @internal docs/openapi.json is made from it. */
+export function nodeDocument(): object {
+  return openapiDocument(ROUTES, {
+    title: "mem0ctl node",
+    description:
+      "The HTTP API of a node of the embedded engine. Any node takes any request. The routes under " +
+      "/v1/memories, /v3/memories, /v1/entities and /v1/batch are those that mem0's clients call.",
+  });
+}

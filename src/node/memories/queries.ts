@@ -8,7 +8,7 @@ import type { ShardKeyField } from "../../model/ids.ts";
 import { Mem0ctlError } from "../../model/errors.ts";
 import type { ExportPage, MemoryEvent, MemoryRecord } from "../../model/node-api.ts";
 import { giveWay } from "../clock.ts";
-import type { EntityCount, ScoredMemory, StoredMemory } from "../service.ts";
+import type { EntityCount, ScoredMemory, StoredMemory } from "../../memory/service.ts";
 import { decodeKey, extendKey, prefixEnd, type Key } from "../storage/key.ts";
 import type { StoreReader } from "../storage/store.ts";
 import { unpack } from "../transport/frames.ts";

@@ -4,7 +4,7 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeAll, describe, expect, it, vi } from "vitest";
-import { TOKEN_DIGESTS, TOKENS } from "../node-http/support/running-server.ts";
+import { TOKEN_DIGESTS, TOKENS } from "../http/support/running-server.ts";
 import { visibleCluster } from "./support/cluster.ts";
 import type { VisibleCluster } from "./support/cluster.ts";
 import { at, mem0ctl } from "./support/program.ts";

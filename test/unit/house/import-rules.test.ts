@@ -17,9 +17,11 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   topology: ["model"],
   consensus: ["model"],
   memory: ["model"],
+  http: ["memory", "model"],
   render: ["model"],
-  node: ["consensus", "memory", "topology", "manifest", "model"],
-  engines: ["topology", "manifest", "memory", "model"],
+  node: ["consensus", "memory", "http", "topology", "manifest", "model"],
+  engines: ["topology", "manifest", "memory", "http", "model"],
+  gateway: ["engines", "http", "memory", "manifest", "model"],
   operations: ["engines", "topology", "manifest", "memory", "model"],
   cli: ["operations", "render", "model"],
 };

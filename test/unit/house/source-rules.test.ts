@@ -20,8 +20,8 @@ const packagesOf = (code: string): readonly string[] =>
 describe("a package that costs start-up time stays in the room that needs it", () => {
   const HOMES: Readonly<Record<string, readonly string[]>> = {
     lmdb: ["node"],
-    fastify: ["node"],
-    pino: ["node"],
+    fastify: ["http"],
+    pino: ["http", "node", "gateway"],
     msgpackr: ["node"],
     commander: ["cli"],
     inquirer: ["cli"],

@@ -4,13 +4,13 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { NodeReport } from "../../../../src/model/node-api.ts";
-import type { TokenDigest } from "../../../../src/node/http/access.ts";
+import type { TokenDigest } from "../../../../src/http/access.ts";
 import type { AdminService } from "../../../../src/node/service.ts";
 import { manifestOf, reportsOf } from "../../engines/support.ts";
 import type { Scene } from "../../engines/support.ts";
-import { DIMENSIONS, inProcessMemories } from "../../node-http/support/memory-service.ts";
-import type { InProcessMemories } from "../../node-http/support/memory-service.ts";
-import { runServer } from "../../node-http/support/running-server.ts";
+import { DIMENSIONS, inProcessMemories } from "../../http/support/memory-service.ts";
+import type { InProcessMemories } from "../../http/support/memory-service.ts";
+import { runServer } from "../../http/support/running-server.ts";
 import { cleanUpAfterwards, temporaryDirectory } from "./program.ts";
 
 export interface VisibleCluster {

@@ -1,13 +1,12 @@
 // The OpenAPI document describes what the server does: the same routes, and answers that fit its schemas.
 
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { openapiDocument } from "../../../src/node/http/openapi.ts";
-import { ROUTES } from "../../../src/node/http/routes.ts";
+import { nodeDocument, ROUTES } from "../../../src/node/http/routes.ts";
 import { problemsOf } from "./support/json-schema.ts";
 import { DIMENSIONS } from "./support/memory-service.ts";
 import { at, runServer, type RunningServer } from "./support/running-server.ts";
 
-const document = openapiDocument();
+const document = nodeDocument();
 let server: RunningServer;
 beforeAll(async () => {
   server = await runServer();

@@ -9,8 +9,8 @@ import {
   STALENESS_MS_MAX,
   type Consistency,
   type ConsistencyTerms,
-} from "../../model/consistency.ts";
-import type { CallContext } from "../service.ts";
+} from "../model/consistency.ts";
+import type { CallContext } from "../memory/service.ts";
 import { refuse } from "./shapes.ts";
 
 const TIMEOUT_MS_DEFAULT = 10_000;

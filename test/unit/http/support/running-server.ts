@@ -5,8 +5,11 @@ import { request as httpRequest, type IncomingHttpHeaders } from "node:http";
 import type { ConsistencyTerms } from "../../../../src/model/consistency.ts";
 import type { LimitsSpec, TokenRole } from "../../../../src/model/manifest.ts";
 import type { ShardMap } from "../../../../src/model/shard-map.ts";
-import { createHttpServer, type HttpServerOptions } from "../../../../src/node/http/server.ts";
+import { createHttpServer, type HttpServerOptions, type PeerUpgrade } from "../../../../src/http/server.ts";
+import type { MemoryService } from "../../../../src/memory/service.ts";
+import { nodeRoutes } from "../../../../src/node/http/routes.ts";
 import type { AdminService } from "../../../../src/node/service.ts";
+import { PEER_PROTOCOL } from "../../../../src/node/transport/network.ts";
 import { DIMENSIONS, inProcessMemories, type InProcessMemories } from "./memory-service.ts";
 
 export const TOKENS: Readonly<Record<TokenRole, string>> = {
@@ -55,18 +58,30 @@ export const LEVELS: ConsistencyTerms = {
   defaults: { read: "linearizable", write: "quorum" },
 };
 
-export async function runServer(overrides: Partial<HttpServerOptions> = {}): Promise<RunningServer> {
+export interface ServerOverrides extends Partial<Omit<HttpServerOptions, "routes" | "peers">> {
+  readonly memories?: MemoryService;
+  readonly admin?: AdminService;
+  readonly onPeerUpgrade?: PeerUpgrade["onUpgrade"];
+}
+
+export async function runServer(overrides: ServerOverrides = {}): Promise<RunningServer> {
   const memories = inProcessMemories();
   const admin = adminOfOneNode();
+  const { limits = LIMITS } = overrides;
   const server = createHttpServer({
-    memories,
-    admin,
+    routes: nodeRoutes({
+      memories: overrides.memories ?? memories,
+      admin: overrides.admin ?? admin,
+      bounds: { dimensions: DIMENSIONS, batchMax: limits.batchMax },
+    }),
     tokens: [],
-    limits: LIMITS,
-    dimensions: DIMENSIONS,
+    limits,
     consistency: LEVELS,
     logger: false,
-    onPeerUpgrade: (_request, socket) => socket.destroy(),
+    peers: {
+      protocol: PEER_PROTOCOL,
+      onUpgrade: overrides.onPeerUpgrade ?? ((_request, socket) => void socket.destroy()),
+    },
     requestTimeoutMs: 10_000,
     ...overrides,
   });

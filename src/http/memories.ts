@@ -2,10 +2,10 @@
 // applications need no new client. They turn requests into calls of MemoryService and nothing else.
 // Texts are stored as given: extracting facts from a conversation is the client's work.
 
-import { parseFilter, type Filter } from "../../memory/filter.ts";
-import { checkScope, checkText, isPlainObject, SCOPE_FIELDS } from "../../memory/record.ts";
-import { Mem0ctlError } from "../../model/errors.ts";
-import type { CallContext, NewMemory } from "../service.ts";
+import { parseFilter, type Filter } from "../memory/filter.ts";
+import { checkScope, checkText, isPlainObject, SCOPE_FIELDS } from "../memory/record.ts";
+import { Mem0ctlError } from "../model/errors.ts";
+import type { CallContext, NewMemory } from "../memory/service.ts";
 import { IGNORED_EVERYWHERE, route, type Route } from "./route.ts";
 import { answer, deletedAnswer, messageAnswer, named, pageOf } from "./schemas.ts";
 import {

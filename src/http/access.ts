@@ -3,8 +3,8 @@
 
 import { hash, timingSafeEqual } from "node:crypto";
 import type { IncomingHttpHeaders } from "node:http";
-import { Mem0ctlError } from "../../model/errors.ts";
-import type { TokenRole } from "../../model/manifest.ts";
+import { Mem0ctlError } from "../model/errors.ts";
+import type { TokenRole } from "../model/manifest.ts";
 import type { Access } from "./route.ts";
 
 /** A token as a node knows it: enough to check one, not to use it. */

@@ -4,12 +4,11 @@
 
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { createGate } from "./access.ts";
-import { servicesOf, type AppOptions } from "./app.ts";
+import type { AppOptions } from "./app.ts";
 import { contextOf, requestIdOf } from "./context.ts";
 import { failureOf } from "./failure.ts";
 import { parseJsonBody } from "./json-body.ts";
-import type { Route } from "./route.ts";
-import { ROUTES } from "./routes.ts";
+import type { BoundRoute } from "./route.ts";
 
 const JSON_TYPE = "application/json; charset=utf-8";
 
@@ -19,11 +18,10 @@ export type ShortWay = (request: IncomingMessage, response: ServerResponse) => b
 export function createShortWay(options: AppOptions): ShortWay {
   const { admission, logger, limits } = options;
   const gate = createGate(options.tokens);
-  const services = servicesOf(options);
-  const routes = routesByPath();
+  const routes = routesByPath(options.routes);
 
   const answer = async (
-    route: Route,
+    route: BoundRoute,
     request: IncomingMessage,
     response: ServerResponse,
     id: string,
@@ -32,14 +30,14 @@ export function createShortWay(options: AppOptions): ShortWay {
     try {
       const raw = { params: {}, query: {}, body: parseJsonBody(body) };
       const context = contextOf(request.headers, id, options.consistency);
-      const result = await admission.run(async () => route.run(raw, services, context));
+      const result = await admission.run(async () => route.run(raw, context));
       send(response, 200, id, {}, result);
     } catch (error) {
       answerFailure(error, route, response, id);
     }
   };
 
-  const answerFailure = (error: unknown, route: Route, response: ServerResponse, id: string): void => {
+  const answerFailure = (error: unknown, route: BoundRoute, response: ServerResponse, id: string): void => {
     const { status, headers, body, unexpected } = failureOf(error, id);
     if (logger !== false && unexpected !== undefined) {
       logger.error({ requestId: id, route: route.path, err: unexpected }, "failed");
@@ -78,9 +76,9 @@ export function createShortWay(options: AppOptions): ShortWay {
   };
 }
 
-function routesByPath(): ReadonlyMap<string, Route> {
-  const routes = new Map<string, Route>();
-  for (const route of ROUTES) {
+function routesByPath(all: readonly BoundRoute[]): ReadonlyMap<string, BoundRoute> {
+  const routes = new Map<string, BoundRoute>();
+  for (const route of all) {
     if (route.method !== "POST" || route.path.includes("{")) continue;
     const path = route.path.replace(/\/$/, "");
     routes.set(path, route);

@@ -6,7 +6,7 @@ import { Writable } from "node:stream";
 import { pino } from "pino";
 import { afterEach, describe, expect, test } from "vitest";
 import { Mem0ctlError } from "../../../src/model/errors.ts";
-import { createHttpServer, type HttpServerOptions } from "../../../src/node/http/server.ts";
+import { createHttpServer } from "../../../src/http/server.ts";
 import { PEER_PROTOCOL } from "../../../src/node/transport/network.ts";
 import { selfSigned } from "../manifest/certificate.ts";
 import { inProcessMemories } from "./support/memory-service.ts";
@@ -18,6 +18,7 @@ import {
   TOKEN_DIGESTS,
   TOKENS,
   type RunningServer,
+  type ServerOverrides,
   LEVELS,
   type Answer,
 } from "./support/running-server.ts";
@@ -27,7 +28,7 @@ afterEach(async () => {
   for (const end of ends.splice(0).toReversed()) await end();
 });
 
-async function run(overrides: Partial<HttpServerOptions> = {}): Promise<RunningServer> {
+async function run(overrides: ServerOverrides = {}): Promise<RunningServer> {
   const server = await runServer(overrides);
   ends.push(server.close);
   return server;
@@ -365,14 +366,11 @@ describe("listening", () => {
   test("a taken port is named", async () => {
     const server = await run();
     const second = createHttpServer({
-      memories: server.memories,
-      admin: server.admin,
+      routes: [],
       tokens: [],
       limits: LIMITS,
-      dimensions: 4,
       consistency: LEVELS,
       logger: false,
-      onPeerUpgrade: () => {},
       requestTimeoutMs: 1_000,
     });
     await expect(second.listen("127.0.0.1", server.port)).rejects.toMatchObject({

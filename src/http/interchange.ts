@@ -1,8 +1,8 @@
 // Bulk import and export with vectors, and the counts. A record is imported whole or not at all, one by
 // one: what is wrong with a record is said here, and the good ones go on.
 
-import { checkRecord, FieldError } from "../../memory/record.ts";
-import type { ImportResult, MemoryRecord } from "../../model/node-api.ts";
+import { checkRecord, FieldError } from "../memory/record.ts";
+import type { ImportResult, MemoryRecord } from "../model/node-api.ts";
 import { route, type Route } from "./route.ts";
 import { named } from "./schemas.ts";
 import { anything, batch, defaulted, integerInQuery, object, optional, text } from "./shapes.ts";

@@ -1,11 +1,11 @@
 // Who may call what: every route of the table, over real HTTP, with every token.
 
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { createAdmission } from "../../../src/node/http/admission.ts";
-import { createApp } from "../../../src/node/http/app.ts";
+import { createAdmission } from "../../../src/http/admission.ts";
+import { createApp } from "../../../src/http/app.ts";
 import type { TokenRole } from "../../../src/model/manifest.ts";
-import { createGate } from "../../../src/node/http/access.ts";
-import { ROUTES } from "../../../src/node/http/routes.ts";
+import { createGate } from "../../../src/http/access.ts";
+import { nodeRoutes, ROUTES } from "../../../src/node/http/routes.ts";
 import { DIMENSIONS } from "./support/memory-service.ts";
 import {
   at,
@@ -68,11 +68,13 @@ describe("every route", () => {
 
   test("the router knows no route that is not in the table", async () => {
     const app = createApp({
-      memories: server.memories,
-      admin: server.admin,
+      routes: nodeRoutes({
+        memories: server.memories,
+        admin: server.admin,
+        bounds: { dimensions: DIMENSIONS, batchMax: LIMITS.batchMax },
+      }),
       tokens: [],
       limits: LIMITS,
-      dimensions: DIMENSIONS,
       consistency: LEVELS,
       logger: false,
       admission: createAdmission({ requestsMax: 1, bytesMax: 1 }),

@@ -4,8 +4,8 @@ import { createServer, type IncomingMessage } from "node:http";
 import { afterEach, describe, expect, test } from "vitest";
 import { lexicalEmbedding } from "../../../src/memory/lexical.ts";
 import type { EmbeddingSpec } from "../../../src/model/manifest.ts";
-import { createEmbedder, type Embedder } from "../../../src/node/embedder.ts";
-import { at } from "./support/running-server.ts";
+import { createEmbedder, type Embedder } from "../../../src/memory/embedder.ts";
+import { at } from "../http/support/running-server.ts";
 
 const SPEC: EmbeddingSpec = {
   provider: "lexical",

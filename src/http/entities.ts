@@ -1,7 +1,7 @@
 // mem0's routes about whom memories belong to, and its ping.
 
-import { scopeFilter } from "../../memory/filter.ts";
-import { checkScope, type Scope } from "../../memory/record.ts";
+import { scopeFilter } from "../memory/filter.ts";
+import { checkScope, type Scope } from "../memory/record.ts";
 import { IGNORED_EVERYWHERE, route, type Route } from "./route.ts";
 import { answer, deletedAnswer, named, pageOf } from "./schemas.ts";
 import { choice, defaulted, integerInQuery, object, scopeName } from "./shapes.ts";

@@ -1,5 +1,5 @@
-// The node's HTTP server: one port for clients (the routes) and for peers (an HTTP Upgrade that is checked
-// here and handed over). It owns sockets, their limits, their timeouts and their end; requests are app.ts's.
+// The HTTP server of a node or a gateway: one port for clients (the routes) and, at a node, for peers (an
+// HTTP Upgrade that is checked here and handed over). It owns sockets, their limits, their timeouts and their end; requests are app.ts's.
 
 import { createServer, type IncomingMessage, type RequestListener, type Server } from "node:http";
 import { createServer as createTlsServer } from "node:https";
@@ -7,44 +7,42 @@ import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { TLSSocket } from "node:tls";
 import type { Logger } from "pino";
-import type { ConsistencyTerms } from "../../model/consistency.ts";
-import { Mem0ctlError } from "../../model/errors.ts";
-import type { LimitsSpec } from "../../model/manifest.ts";
-import type { AdminService, MemoryService } from "../service.ts";
-import { PEER_PROTOCOL } from "../transport/network.ts";
+import type { ConsistencyTerms } from "../model/consistency.ts";
+import { Mem0ctlError } from "../model/errors.ts";
+import type { LimitsSpec } from "../model/manifest.ts";
 import { createGate, type TokenDigest } from "./access.ts";
 import { createAdmission } from "./admission.ts";
 import { createApp, type AppOptions } from "./app.ts";
 import { requestIdOf } from "./context.ts";
 import { failureOf, rawResponse } from "./failure.ts";
+import type { BoundRoute } from "./route.ts";
 import { createShortWay } from "./short-way.ts";
 
 export interface HttpServerOptions {
-  readonly memories: MemoryService;
-  readonly admin: AdminService;
+  readonly routes: readonly BoundRoute[];
   /** Empty: every program on this machine may do everything; only ever so on loopback. */
   readonly tokens: readonly TokenDigest[];
   /** PEM. Client certificates are asked for, and demanded of peers. */
   readonly tls?: { readonly cert: Buffer; readonly key: Buffer; readonly ca: Buffer };
   readonly limits: LimitsSpec;
-  /** Length of every vector. */
-  readonly dimensions: number;
   /** What the cluster offers, and what a request gets that asks for no level. */
   readonly consistency: ConsistencyTerms;
   readonly logger: Logger | false;
+  /** Absent where there are no peers: nothing is upgraded then. */
+  readonly peers?: PeerUpgrade;
+  /** Longest time from a request's first byte to its last. */
+  readonly requestTimeoutMs: number;
+}
+
+export interface PeerUpgrade {
+  /** What the header Upgrade must name. */
+  readonly protocol: string;
   /**
    * Takes over the socket of a peer. `authorised` is false where tokens exist and the request carries none
    * of role admin, or where TLS is on and the peer's certificate is not one that the CA signed: the callee
    * must then refuse it and end the socket. Which node a certificate names is the callee's to check.
    */
-  readonly onPeerUpgrade: (
-    request: IncomingMessage,
-    socket: Duplex,
-    head: Buffer,
-    authorised: boolean,
-  ) => void;
-  /** Longest time from a request's first byte to its last. */
-  readonly requestTimeoutMs: number;
+  readonly onUpgrade: (request: IncomingMessage, socket: Duplex, head: Buffer, authorised: boolean) => void;
 }
 
 export interface HttpServer {
@@ -105,7 +103,7 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
     socket.once("close", () => clients.delete(socket));
   });
   server.on("clientError", answerUnparsable);
-  server.on("upgrade", createUpgrade(options, clients));
+  if (options.peers !== undefined) server.on("upgrade", createUpgrade(options, options.peers, clients));
 
   let closing: Promise<void> | undefined;
   return {
@@ -199,22 +197,21 @@ function answerUnparsable(error: NodeJS.ErrnoException, socket: Duplex): void {
 
 type UpgradeListener = (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
 
-function createUpgrade(options: HttpServerOptions, clients: Set<Socket>): UpgradeListener {
+function createUpgrade(
+  options: HttpServerOptions,
+  { protocol, onUpgrade }: PeerUpgrade,
+  clients: Set<Socket>,
+): UpgradeListener {
   const gate = createGate(options.tokens);
   return (request, socket, head) => {
     clients.delete(request.socket);
     // A peer that goes away before it is taken over must not end the process.
     socket.on("error", () => socket.destroy());
-    if (request.headers.upgrade?.toLowerCase() !== PEER_PROTOCOL || request.method !== "GET") {
-      const refusal = new Mem0ctlError(
-        "invalid",
-        "upgrade-required",
-        `only ${PEER_PROTOCOL} is spoken here`,
-        {
-          hint: "send the request without the header Upgrade",
-        },
-      );
-      const upgrade = { upgrade: PEER_PROTOCOL, connection: "Upgrade, close" };
+    if (request.headers.upgrade?.toLowerCase() !== protocol || request.method !== "GET") {
+      const refusal = new Mem0ctlError("invalid", "upgrade-required", `only ${protocol} is spoken here`, {
+        hint: "send the request without the header Upgrade",
+      });
+      const upgrade = { upgrade: protocol, connection: "Upgrade, close" };
       socket.end(rawResponse(failureOf(refusal, requestIdOf(request)), "Upgrade Required", upgrade));
       return;
     }
@@ -225,7 +222,7 @@ function createUpgrade(options: HttpServerOptions, clients: Set<Socket>): Upgrad
     } catch {
       authorised = false;
     }
-    options.onPeerUpgrade(request, socket, head, authorised);
+    onUpgrade(request, socket, head, authorised);
   };
 }
 

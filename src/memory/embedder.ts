@@ -3,8 +3,8 @@
 
 import { setImmediate as nextTurn, setTimeout as sleep } from "node:timers/promises";
 import type { Pool } from "undici";
-import { lexicalEmbedding } from "../memory/lexical.ts";
-import { checkVector, isPlainObject } from "../memory/record.ts";
+import { lexicalEmbedding } from "./lexical.ts";
+import { checkVector, isPlainObject } from "./record.ts";
 import { Mem0ctlError } from "../model/errors.ts";
 import type { EmbeddingSpec } from "../model/manifest.ts";
 

@@ -2,7 +2,7 @@
 // later (deep nesting, keys that reach a prototype, bytes that are not UTF-8) ends here.
 
 import { isUtf8 } from "node:buffer";
-import { Mem0ctlError } from "../../model/errors.ts";
+import { Mem0ctlError } from "../model/errors.ts";
 
 const JSON_DEPTH_MAX = 32;
 

@@ -1,7 +1,6 @@
 // The OpenAPI 3.1 document, made from the routes and the very shapes that read requests.
 
-import { STALENESS_MS_MAX } from "../../model/consistency.ts";
-import { ROUTES } from "./routes.ts";
+import { STALENESS_MS_MAX } from "../model/consistency.ts";
 import type { Access, Route } from "./route.ts";
 import { ANSWERS, named } from "./schemas.ts";
 import type { JsonSchema, Shape } from "./shapes.ts";
@@ -51,21 +50,26 @@ const PARAMETERS = {
   },
 } as const;
 
-/** Plain data; the same on every node. */
-export function openapiDocument(): object {
+export interface DocumentHead {
+  readonly title: string;
+  readonly description: string;
+}
+
+type DescribedRoute = Omit<Route, "run">;
+
+/** Plain data; the same on every server with these routes. */
+export function openapiDocument(routes: readonly DescribedRoute[], head: DocumentHead): object {
   const paths: Record<string, Record<string, unknown>> = {};
-  for (const route of ROUTES) {
+  for (const route of routes) {
     const path = (paths[route.path] ??= {});
     path[route.method.toLowerCase()] = operationOf(route);
   }
   return {
     openapi: "3.1.0",
     info: {
-      title: "mem0ctl node",
+      title: head.title,
       version: "1",
-      description:
-        "The HTTP API of a node of the embedded engine. Any node takes any request. The routes under " +
-        "/v1/memories, /v3/memories, /v1/entities and /v1/batch are those that mem0's clients call.",
+      description: head.description,
       license: { name: "Apache-2.0", identifier: "Apache-2.0" },
     },
     security: [{ token: [] }, { bearer: [] }],
@@ -93,7 +97,7 @@ export function openapiDocument(): object {
   };
 }
 
-function operationOf(route: Route): JsonSchema {
+function operationOf(route: DescribedRoute): JsonSchema {
   return {
     operationId: route.operation,
     tags: [route.tag],

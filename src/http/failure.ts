@@ -1,7 +1,7 @@
 // How a failure is answered: always an ErrorBody, its status taken from the error's kind, and nothing of
 // an unexpected error's insides.
 
-import { errorBody, HTTP_STATUS, Mem0ctlError, type ErrorBody } from "../../model/errors.ts";
+import { errorBody, HTTP_STATUS, Mem0ctlError, type ErrorBody } from "../model/errors.ts";
 
 /** Codes whose HTTP status is finer than that of their kind. */
 const STATUS_OF_CODE: ReadonlyMap<string, number> = new Map([

@@ -14,7 +14,7 @@ import {
   METADATA_BYTES_MAX,
   SCOPE_CHARACTERS_MAX,
   TEXT_BYTES_MAX,
-} from "../../memory/record.ts";
+} from "../memory/record.ts";
 
 export type JsonSchema = Readonly<Record<string, unknown>>;
 

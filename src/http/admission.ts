@@ -1,7 +1,7 @@
 // How much a node takes on at a time. Over the bound a request is refused at once with `busy` (HTTP 429):
 // a queue without end would only turn overload into timeouts and memory.
 
-import { Mem0ctlError } from "../../model/errors.ts";
+import { Mem0ctlError } from "../model/errors.ts";
 
 export interface AdmissionLimits {
   readonly requestsMax: number;

@@ -5,18 +5,15 @@
 import { fastify, type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
 import type { IncomingHttpHeaders, IncomingMessage } from "node:http";
 import type { Logger } from "pino";
-import type { ConsistencyTerms } from "../../model/consistency.ts";
-import { Mem0ctlError } from "../../model/errors.ts";
-import type { LimitsSpec } from "../../model/manifest.ts";
-import type { AdminService, MemoryService } from "../service.ts";
+import type { ConsistencyTerms } from "../model/consistency.ts";
+import { Mem0ctlError } from "../model/errors.ts";
+import type { LimitsSpec } from "../model/manifest.ts";
 import { createGate, type TokenDigest } from "./access.ts";
 import type { Admission } from "./admission.ts";
 import { bodyBytesOf, contextOf, requestIdOf } from "./context.ts";
 import { failureOf } from "./failure.ts";
 import { parseJsonBody } from "./json-body.ts";
-import { openapiDocument } from "./openapi.ts";
-import type { Access, Services } from "./route.ts";
-import { ROUTES } from "./routes.ts";
+import type { Access, BoundRoute } from "./route.ts";
 
 declare module "fastify" {
   interface FastifyContextConfig {
@@ -26,11 +23,9 @@ declare module "fastify" {
 }
 
 export interface AppOptions {
-  readonly memories: MemoryService;
-  readonly admin: AdminService;
+  readonly routes: readonly BoundRoute[];
   readonly tokens: readonly TokenDigest[];
   readonly limits: LimitsSpec;
-  readonly dimensions: number;
   readonly consistency: ConsistencyTerms;
   readonly logger: Logger | false;
   readonly admission: Admission;
@@ -45,7 +40,6 @@ const PATH_PART_MAX = 256 * 12;
 export function createApp(options: AppOptions): FastifyInstance {
   const { admission, logger } = options;
   const gate = createGate(options.tokens);
-  const services = servicesOf(options);
 
   const answerFailure = (error: unknown, request: FastifyRequest, reply: FastifyReply): void => {
     const failure = failureOf(error, request.id);
@@ -119,7 +113,7 @@ export function createApp(options: AppOptions): FastifyInstance {
     );
   });
 
-  for (const route of ROUTES) {
+  for (const route of options.routes) {
     app.route({
       method: route.method,
       url: route.path.replaceAll(/\{(\w+)\}/g, ":$1"),
@@ -127,18 +121,12 @@ export function createApp(options: AppOptions): FastifyInstance {
       handler: async (request, reply) => {
         const raw = { params: plain(request.params), query: plain(request.query), body: request.body };
         const context = contextOf(request.headers, request.id, options.consistency);
-        const answer = await admission.run(async () => route.run(raw, services, context));
+        const answer = await admission.run(async () => route.run(raw, context));
         return reply.headers({ "x-request-id": request.id, "cache-control": "no-store" }).send(answer);
       },
     });
   }
   return app;
-}
-
-/** What the routes stand on. */
-export function servicesOf({ memories, admin, dimensions, limits }: AppOptions): Services {
-  const bounds = { dimensions, batchMax: limits.batchMax };
-  return { memories, admin, bounds, document: lazily(openapiDocument) };
 }
 
 function callerOf(request: FastifyRequest): {
@@ -151,11 +139,6 @@ function callerOf(request: FastifyRequest): {
 /** The router's own objects have prototypes of their own. */
 function plain(value: unknown): object {
   return typeof value === "object" ? { ...value } : {};
-}
-
-function lazily<Value>(make: () => Value): () => Value {
-  let made: { readonly value: Value } | undefined;
-  return () => (made ??= { value: make() }).value;
 }
 
 /** What the call threw, if anything. */

@@ -6,7 +6,12 @@ import { lexicalEmbedding } from "../../../../src/memory/lexical.ts";
 import { SCOPE_FIELDS } from "../../../../src/memory/record.ts";
 import { Mem0ctlError } from "../../../../src/model/errors.ts";
 import type { MemoryEvent, MemoryRecord } from "../../../../src/model/node-api.ts";
-import type { CallContext, EntityCount, MemoryService, StoredMemory } from "../../../../src/node/service.ts";
+import type {
+  CallContext,
+  EntityCount,
+  MemoryService,
+  StoredMemory,
+} from "../../../../src/memory/service.ts";
 
 export const DIMENSIONS = 16;
 
