@@ -67,6 +67,27 @@ async function refuseTexts(texts: readonly string[]): Promise<Float32Array[]> {
   });
 }
 
+/**
+ * A vector for each text: the caller's where there is one, checked, and the embedder's for the others.
+ * Throws as `embed`, and FieldError for a vector that is none.
+ */
+export async function embedMissing(
+  { embedder, dimensions }: { readonly embedder: Embedder; readonly dimensions: number },
+  texts: readonly string[],
+  vectors: readonly (Float32Array | undefined)[],
+  deadlineMs: number,
+): Promise<Float32Array[]> {
+  const missing = texts.filter((_, at) => vectors[at] === undefined);
+  const made = missing.length === 0 ? [] : await embedder.embed(missing, deadlineMs);
+  let next = 0;
+  return texts.map((_, at) => {
+    const vector = vectors[at] ?? made[next++];
+    if (vector === undefined)
+      throw new Mem0ctlError("failed", "embedding-missing", "the embedder gave too few vectors");
+    return checkVector(vector, dimensions);
+  });
+}
+
 /** What one attempt came to: an answer, or an error that another attempt may or may not mend. */
 type Attempt =
   | { readonly vectors: Float32Array[] }

@@ -1,16 +1,22 @@
 // The memory operations of the whole cluster, from any of its nodes: which shards a request concerns, one
 // call to each of their leaders, and one answer made of theirs.
 
+import { memoryNotFound } from "../../memory/changes.ts";
+import { embedMissing, type Embedder } from "../../memory/embedder.ts";
+import { countNames, mergeEntities } from "../../memory/entities.ts";
 import { boundingShardKeys, type Filter } from "../../memory/filter.ts";
 import { newMemoryId, shardHint } from "../../memory/id.ts";
-import {
-  checkRecord,
-  checkVector,
-  FieldError,
-  shardKeyOf,
-  textHash,
-  type Scope,
-} from "../../memory/record.ts";
+import { checkRecords } from "../../memory/importing.ts";
+import { bestFirst, newestFirst, pageDepth } from "../../memory/ranking.ts";
+import { shardKeyOf, textHash } from "../../memory/record.ts";
+import type {
+  CallContext,
+  MemoryService,
+  NewMemory,
+  ScoredMemory,
+  StoredMemory,
+} from "../../memory/service.ts";
+import { importedRecord, newRecord, vectorBytes } from "../../memory/stored.ts";
 import { checkConditional } from "../../model/consistency.ts";
 import { Mem0ctlError } from "../../model/errors.ts";
 import type { Protocol, ShardId } from "../../model/ids.ts";
@@ -19,30 +25,12 @@ import type {
   ImportRequest,
   ImportResult,
   MemoryEvent,
-  MemoryRecord,
   MemoryStats,
 } from "../../model/node-api.ts";
 import type { ShardMap } from "../../model/shard-map.ts";
 import { shardById, shardOfKey } from "../../topology/shard-map.ts";
 import type { Clock } from "../clock.ts";
-import type { Embedder } from "../../memory/embedder.ts";
-import {
-  putItem,
-  vectorBytes,
-  type PutItem,
-  type ShardCommand,
-  type StoredRecord,
-} from "../memories/commands.ts";
-import { memoryNotFound } from "../memories/memory-machine.ts";
-import { bestFirst, newestFirst } from "../memories/queries.ts";
-import type {
-  CallContext,
-  EntityCount,
-  MemoryService,
-  NewMemory,
-  ScoredMemory,
-  StoredMemory,
-} from "../../memory/service.ts";
+import { putItem, type PutItem, type ShardCommand } from "../memories/commands.ts";
 import type { ShardPath } from "./router.ts";
 import { queries, type TypedQuery } from "./shard-queries.ts";
 
@@ -50,8 +38,6 @@ import { queries, type TypedQuery } from "./shard-queries.ts";
 const COMMAND_BYTES_MAX = 1 << 20;
 /** Shards asked at a time by a request that concerns them all. */
 const SHARDS_AT_ONCE = 16;
-/** Newest records that one page may reach back to: pages deeper than this are refused. */
-const PAGE_DEPTH_MAX = 100_000;
 const ID_RANDOM_BYTES = 10;
 
 export interface MemoryServiceOptions {
@@ -118,21 +104,11 @@ export function createMemoryService(options: MemoryServiceOptions): MemoryServic
     throw errors.find(isUnknown) ?? first ?? memoryNotFound(id);
   };
 
-  const embed = async (
+  const embed = (
     texts: readonly string[],
     vectors: readonly (Float32Array | undefined)[],
     deadlineMs: number,
-  ): Promise<Float32Array[]> => {
-    const missing = texts.filter((_, at) => vectors[at] === undefined);
-    const made = missing.length === 0 ? [] : await embedder.embed(missing, deadlineMs);
-    let next = 0;
-    return texts.map((_, at) => {
-      const vector = vectors[at] ?? made[next++];
-      if (vector === undefined)
-        throw new Mem0ctlError("failed", "embedding-missing", "the embedder gave too few vectors");
-      return checkVector(vector, dimensions);
-    });
-  };
+  ): Promise<Float32Array[]> => embedMissing({ embedder, dimensions }, texts, vectors, deadlineMs);
 
   /** Puts items shard by shard, each command of bounded size. */
   const put = async (
@@ -169,18 +145,9 @@ export function createMemoryService(options: MemoryServiceOptions): MemoryServic
       const nowMs = clock.wallMs();
       const at = new Date(nowMs).toISOString();
       const items = memories.map((memory, index) => {
-        const scope = scopeOf(memory);
-        const key = shardKeyOf(scope, map.key);
+        const key = shardKeyOf(memory, map.key);
         const shard = shardOfKey(map, key).id;
-        const record: StoredRecord = {
-          memory: memory.text,
-          ...scope,
-          ...(memory.metadata === undefined ? {} : { metadata: memory.metadata }),
-          ...(memory.categories === undefined ? {} : { categories: memory.categories }),
-          created_at: at,
-          updated_at: at,
-          hash: textHash(memory.text),
-        };
+        const record = newRecord(memory, at);
         const vector = vectors[index];
         if (vector === undefined)
           throw new Mem0ctlError("failed", "embedding-missing", "a vector is missing");
@@ -200,18 +167,7 @@ export function createMemoryService(options: MemoryServiceOptions): MemoryServic
     },
 
     async list(request, context) {
-      const depth = request.page * request.pageSize;
-      if (depth > PAGE_DEPTH_MAX) {
-        throw new Mem0ctlError(
-          "invalid",
-          "page-too-deep",
-          `page: pages reach back ${PAGE_DEPTH_MAX} memories`,
-          {
-            why: "every page looks again at all that is newer",
-            hint: "narrow the filter, or use `mem0ctl memories export`",
-          },
-        );
-      }
+      const depth = pageDepth(request.page, request.pageSize);
       const answers = await askAll(shardsOf(request.filter), queries.list(request.filter, depth), context);
       const newest = answers.flatMap((answer) => answer.newest).toSorted(newestFirst);
       return {
@@ -264,38 +220,19 @@ export function createMemoryService(options: MemoryServiceOptions): MemoryServic
     },
 
     async entities(context) {
-      const merged = new Map<string, EntityCount>();
-      for (const entity of (await askAll(allShards(), queries.entities(), context)).flat()) {
-        const name = `${entity.type}\n${entity.name}`;
-        const known = merged.get(name);
-        merged.set(name, known === undefined ? entity : addCounts(known, entity));
-      }
-      return [...merged.values()].toSorted((a, b) =>
-        a.type === b.type ? (a.name < b.name ? -1 : 1) : a.type < b.type ? -1 : 1,
-      );
+      return mergeEntities((await askAll(allShards(), queries.entities(), context)).flat());
     },
 
     async import(request: ImportRequest, context): Promise<ImportResult> {
       const map = options.map();
-      const failed: { index: number; field: string; message: string }[] = [];
-      const good: { readonly index: number; readonly record: MemoryRecord }[] = [];
-      request.records.forEach((candidate, index) => {
-        try {
-          good.push({ index, record: checkRecord(candidate, dimensions) });
-        } catch (error) {
-          if (!(error instanceof FieldError)) throw error;
-          for (const { field, message } of error.problems) failed.push({ index, field, message });
-        }
-      });
+      const { good, failed } = checkRecords(request.records, dimensions);
       const vectors = await embed(
-        good.map(({ record }) => record.memory),
-        good.map(({ record }) =>
-          record.embedding === undefined ? undefined : Float32Array.from(record.embedding),
-        ),
+        good.map((record) => record.memory),
+        good.map(({ embedding }) => (embedding === undefined ? undefined : Float32Array.from(embedding))),
         context.deadlineMs,
       );
-      const items = good.map(({ record }, at) => {
-        const { id, embedding: _, history, ...rest } = record;
+      const items = good.map((record, at) => {
+        const { id, history } = record;
         const vector = vectors[at];
         if (vector === undefined)
           throw new Mem0ctlError("failed", "embedding-missing", "a vector is missing");
@@ -303,7 +240,7 @@ export function createMemoryService(options: MemoryServiceOptions): MemoryServic
         const item = putItem({
           id,
           key,
-          record: { ...rest, hash: textHash(record.memory) },
+          record: importedRecord(record),
           vector,
           ...(history === undefined ? {} : { history }),
         });
@@ -327,8 +264,6 @@ export function createMemoryService(options: MemoryServiceOptions): MemoryServic
       const shards = allShards();
       const sizes = await askAll(shards, queries.size(), context);
       const entities = (await askAll(shards, queries.entities(), context)).flat();
-      const names = (type: EntityCount["type"]): number =>
-        new Set(entities.filter((entity) => entity.type === type).map((entity) => entity.name)).size;
       return {
         memories: sizes.reduce((sum, size) => sum + size.memories, 0),
         bytes: sizes.reduce((sum, size) => sum + size.bytes, 0),
@@ -337,27 +272,9 @@ export function createMemoryService(options: MemoryServiceOptions): MemoryServic
           memories: sizes[at]?.memories ?? 0,
           bytes: sizes[at]?.bytes ?? 0,
         })),
-        entities: { users: names("user"), agents: names("agent"), runs: names("run"), apps: names("app") },
+        entities: countNames(entities),
       };
     },
-  };
-}
-
-function scopeOf({ user_id, agent_id, run_id, app_id }: Scope): Scope {
-  return {
-    ...(user_id === undefined ? {} : { user_id }),
-    ...(agent_id === undefined ? {} : { agent_id }),
-    ...(run_id === undefined ? {} : { run_id }),
-    ...(app_id === undefined ? {} : { app_id }),
-  };
-}
-
-function addCounts(a: EntityCount, b: EntityCount): EntityCount {
-  return {
-    ...a,
-    memories: a.memories + b.memories,
-    created_at: a.created_at < b.created_at ? a.created_at : b.created_at,
-    updated_at: a.updated_at > b.updated_at ? a.updated_at : b.updated_at,
   };
 }
 

@@ -5,7 +5,7 @@ import type { Filter } from "../../memory/filter.ts";
 import { Mem0ctlError } from "../../model/errors.ts";
 import type { ShardKeyField } from "../../model/ids.ts";
 import type { ExportPage, MemoryEvent } from "../../model/node-api.ts";
-import { vectorBytes, vectorFrom } from "../memories/commands.ts";
+import { vectorBytes, vectorFrom } from "../../memory/stored.ts";
 import type { MemoryMachine } from "../memories/memory-machine.ts";
 import {
   exportMemories,

@@ -2,24 +2,10 @@
 // of the node that took the request, so that one that was retried applies once.
 
 import type { Filter } from "../../memory/filter.ts";
-import { SCOPE_FIELDS, type Scope } from "../../memory/record.ts";
+import { countedOf, vectorBytes, type Counted, type StoredRecord } from "../../memory/stored.ts";
 import type { ErrorBody } from "../../model/errors.ts";
 import type { MemoryEvent } from "../../model/node-api.ts";
 import { pack, unpack } from "../transport/frames.ts";
-
-/** A memory as a shard stores it; its id is in the key, its vector beside it in the same value. */
-export interface StoredRecord extends Scope {
-  readonly memory: string;
-  readonly metadata?: Readonly<Record<string, unknown>>;
-  readonly categories?: readonly string[];
-  readonly created_at: string;
-  readonly updated_at: string;
-  /** MD5 of the text in hex. */
-  readonly hash: string;
-}
-
-/** What of a record is counted under its entities: the names in the order of SCOPE_FIELDS, and its times. */
-export type Counted = readonly [names: readonly (string | null)[], createdAt: string, updatedAt: string];
 
 /** A memory on its way to its replicas, packed once by the node that took it: they only store it. */
 export interface PutItem {
@@ -47,10 +33,6 @@ export function putItem(memory: {
     counted: countedOf(record),
     ...(history === undefined ? {} : { history }),
   };
-}
-
-export function countedOf(record: StoredRecord): Counted {
-  return [SCOPE_FIELDS.map((field) => record[field] ?? null), record.created_at, record.updated_at];
 }
 
 const LENGTH_BYTES = 4;
@@ -141,13 +123,4 @@ export function decodeCommand(bytes: Uint8Array): Envelope {
     history === undefined ? { id, key, value, counted } : { id, key, value, counted, history },
   );
   return { session, sequence, answered, command: { t: "put", items } };
-}
-
-export function vectorBytes(vector: Float32Array): Uint8Array {
-  return new Uint8Array(vector.buffer, vector.byteOffset, vector.byteLength);
-}
-
-/** A copy, aligned. */
-export function vectorFrom(bytes: Uint8Array): Float32Array {
-  return new Float32Array(Uint8Array.prototype.slice.call(bytes).buffer as ArrayBuffer, 0, bytes.length / 4);
 }

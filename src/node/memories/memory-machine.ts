@@ -6,8 +6,10 @@
 //   history <id>              -> MemoryEvent[] (once updated)
 //   session <session>         -> sessions.ts         totals         -> [memories, bytes]
 
+import { HISTORY_EVENTS_KEPT, memoryChanged, memoryNotFound, updated } from "../../memory/changes.ts";
 import { matches } from "../../memory/filter.ts";
 import { SCOPE_FIELDS, type ScopeField } from "../../memory/record.ts";
+import { countedOf, vectorFrom, type Counted, type StoredRecord } from "../../memory/stored.ts";
 import { errorBody, Mem0ctlError } from "../../model/errors.ts";
 import type { MemoryEvent } from "../../model/node-api.ts";
 import type { Clock } from "../clock.ts";
@@ -16,23 +18,16 @@ import { decodeKey, extendKey, prefixEnd, type Key } from "../storage/key.ts";
 import type { Store, StoreWriter } from "../storage/store.ts";
 import { pack, unpack } from "../transport/frames.ts";
 import {
-  countedOf,
   decodeCommand,
   memoryValue,
   recordIn,
   vectorBytesIn,
-  vectorFrom,
   type CommandResult,
-  type Counted,
   type PutItem,
   type ShardCommand,
-  type StoredRecord,
 } from "./commands.ts";
 import { Sessions } from "./sessions.ts";
 import type { VectorCache } from "./vector-cache.ts";
-
-/** Most events a memory's history keeps; the oldest go first. */
-const HISTORY_EVENTS_KEPT = 100;
 
 /** Entities whose counts stay in memory; beyond it all are read anew. */
 const ENTITIES_KEPT = 4096;
@@ -173,7 +168,7 @@ export class MemoryMachine implements StateMachine {
         return this.update(command, writer);
       case "delete": {
         const key = this.placeOf(command.id);
-        if (key === undefined) return notFound(command.id);
+        if (key === undefined) return refusal(memoryNotFound(command.id));
         this.remove(key, command.id, writer);
         return { ok: true, value: null };
       }
@@ -213,9 +208,10 @@ export class MemoryMachine implements StateMachine {
   private update(command: ShardCommand & { readonly t: "update" }, writer: StoreWriter): CommandResult {
     const key = this.placeOf(command.id);
     const old = key === undefined ? undefined : this.valueOf(key, command.id);
-    if (key === undefined || old === undefined) return notFound(command.id);
+    if (key === undefined || old === undefined) return refusal(memoryNotFound(command.id));
     const before = recordIn(old);
-    if (command.ifHash !== undefined && before.hash !== command.ifHash) return changed(command.id, before);
+    if (command.ifHash !== undefined && before.hash !== command.ifHash)
+      return refusal(memoryChanged(command.id, before));
     const { after, events } = updated(command, before, this.events(command.id));
     const value = memoryValue(after, command.vector ?? vectorBytesIn(old));
     writer.put(this.memoryKey(key, command.id), value);
@@ -312,72 +308,11 @@ export class MemoryMachine implements StateMachine {
   }
 }
 
-/** A memory after an update, and its history with the event of it. */
-export function updated(
-  change: ShardCommand & { readonly t: "update" },
-  before: StoredRecord,
-  history: readonly MemoryEvent[],
-): { readonly after: StoredRecord; readonly events: readonly MemoryEvent[] } {
-  const after: StoredRecord = {
-    ...before,
-    ...(change.text === undefined ? {} : { memory: change.text }),
-    ...(change.hash === undefined ? {} : { hash: change.hash }),
-    ...(change.metadata === undefined ? {} : { metadata: change.metadata }),
-    updated_at: change.at,
-  };
-  const known = history.length > 0 ? history : [addedEvent(change.id, before)];
-  const event: MemoryEvent = {
-    id: eventId(change.id, eventNumber(known) + 1),
-    event: "UPDATE",
-    old_memory: before.memory,
-    new_memory: after.memory,
-    created_at: change.at,
-  };
-  return { after, events: [...known, event].slice(-HISTORY_EVENTS_KEPT) };
-}
-
 function prefixesOf(state: Key): { readonly memory: Key; readonly place: Key; readonly totals: Key } {
   const under = (name: string): Key => extendKey(state, name);
   return { memory: under("memory"), place: under("place"), totals: under("totals") };
 }
 
-/** The event that a memory's history begins with; not stored before there is a second one. */
-export function addedEvent(id: string, record: StoredRecord): MemoryEvent {
-  return {
-    id: eventId(id, 1),
-    event: "ADD",
-    old_memory: null,
-    new_memory: record.memory,
-    created_at: record.created_at,
-  };
-}
-
-/** Within what an id may be, so that an exported history can be imported again. */
-function eventId(memory: string, number: number): string {
-  return `${memory.slice(0, 100)}-e${number}`;
-}
-
-function eventNumber(events: readonly MemoryEvent[]): number {
-  const last = /-e(\d{1,9})$/.exec(events.at(-1)?.id ?? "")?.[1];
-  return last === undefined ? events.length : Number(last);
-}
-
-function changed(id: string, { hash, updated_at: at }: StoredRecord): CommandResult {
-  const error = new Mem0ctlError("conflict", "memory-changed", `memory ${id} is not what it was`, {
-    why: `the hash of its text is ${hash}; it was updated at ${at}`,
-    hint: `read it again with \`mem0ctl memories get ${id}\`, and decide anew`,
-    data: { id, hash, updated_at: at },
-  });
+function refusal(error: Mem0ctlError): CommandResult {
   return { ok: false, error: errorBody(error) };
-}
-
-function notFound(id: string): CommandResult {
-  return { ok: false, error: errorBody(memoryNotFound(id)) };
-}
-
-export function memoryNotFound(id: string): Mem0ctlError {
-  return new Mem0ctlError("not-found", "memory-not-found", `there is no memory ${id}`, {
-    why: "it was never added, or it was deleted",
-    hint: "see what is there with `mem0ctl memories list --user ID`",
-  });
 }

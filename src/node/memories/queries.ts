@@ -1,19 +1,23 @@
 // What is read of one shard's state: by id, by filter, by similarity, as pages for export. Long reads work on
 // a snapshot of the store and give way to others, so that no heartbeat waits for them.
 
+import { addedEvent, memoryNotFound } from "../../memory/changes.ts";
+import { ENTITY_TYPES } from "../../memory/entities.ts";
 import { boundingShardKeys, matches, type Filter } from "../../memory/filter.ts";
+import { bestFirst, cosine, newestFirst } from "../../memory/ranking.ts";
 import type { ScopeField } from "../../memory/record.ts";
+import type { EntityCount, ScoredMemory, StoredMemory } from "../../memory/service.ts";
+import { exportedRecord, vectorFrom, type StoredRecord } from "../../memory/stored.ts";
 import { VectorSet } from "../../memory/vector-set.ts";
 import type { ShardKeyField } from "../../model/ids.ts";
 import { Mem0ctlError } from "../../model/errors.ts";
 import type { ExportPage, MemoryEvent, MemoryRecord } from "../../model/node-api.ts";
 import { giveWay } from "../clock.ts";
-import type { EntityCount, ScoredMemory, StoredMemory } from "../../memory/service.ts";
 import { decodeKey, extendKey, prefixEnd, type Key } from "../storage/key.ts";
 import type { StoreReader } from "../storage/store.ts";
 import { unpack } from "../transport/frames.ts";
-import { recordIn, vectorBytesIn, vectorFrom, type StoredRecord } from "./commands.ts";
-import { addedEvent, memoryNotFound, type EntityRecord, type MemoryMachine } from "./memory-machine.ts";
+import { recordIn, vectorBytesIn } from "./commands.ts";
+import type { EntityRecord, MemoryMachine } from "./memory-machine.ts";
 
 /** Records looked at before others get their turn. */
 const RECORDS_PER_TURN = 500;
@@ -86,12 +90,6 @@ export async function listMemories(
   }
 }
 
-/** By creation, newest first; equal times by id, so that pages are stable. */
-export function newestFirst(a: StoredMemory, b: StoredMemory): number {
-  const byTime = Date.parse(b.created_at) - Date.parse(a.created_at);
-  return byTime !== 0 ? byTime : a.id < b.id ? 1 : -1;
-}
-
 export interface SearchQuery {
   readonly filter: Filter;
   readonly vector: Float32Array;
@@ -126,10 +124,6 @@ export async function searchMemories(
   return best.toSorted(bestFirst).slice(0, query.topK);
 }
 
-export function bestFirst(a: ScoredMemory, b: ScoredMemory): number {
-  return b.score - a.score || (a.id < b.id ? -1 : 1);
-}
-
 /** Without a scope to bound it: every record that matches, one vector at a time, nothing kept in memory. */
 async function searchEverything(
   machine: MemoryMachine,
@@ -151,20 +145,6 @@ async function searchEverything(
   }
 }
 
-function cosine(a: Float32Array, b: Float32Array): number {
-  let dot = 0;
-  let left = 0;
-  let right = 0;
-  for (let at = 0; at < a.length; at += 1) {
-    const x = a[at] ?? 0;
-    const y = b[at] ?? 0;
-    dot += x * y;
-    left += x * x;
-    right += y * y;
-  }
-  return left === 0 || right === 0 ? 0 : dot / Math.sqrt(left * right);
-}
-
 /**
  * Loads a scope's vectors. In one turn: what is applied meanwhile must not be missed, and a set that is
  * filled over several turns would miss it. 10,000 vectors of 384 take some 20 ms, once per scope.
@@ -181,13 +161,6 @@ async function loadVectors(machine: MemoryMachine, key: string, dimensions: numb
   machine.vectors.add(machine.owner, key, set);
   return set;
 }
-
-const ENTITY_TYPES: Readonly<Record<ScopeField, EntityCount["type"]>> = {
-  user_id: "user",
-  agent_id: "agent",
-  run_id: "run",
-  app_id: "app",
-};
 
 export function listEntities(machine: MemoryMachine): EntityCount[] {
   const prefix = extendKey(machine.prefix, "entity");
@@ -217,16 +190,9 @@ export function exportMemories(machine: MemoryMachine, cursor: string | null, li
     const stored = machine.record(shardKey, id);
     if (stored === undefined)
       throw new Mem0ctlError("failed", "record-missing", `the record of memory ${id} is missing`);
-    const { hash: _, ...record } = stored;
     const vector = machine.vector(shardKey, id);
-    const history = machine.events(id);
-    records.push({
-      id,
-      ...record,
-      ...(vector === undefined ? {} : { embedding: [...vector] }),
-      ...(history.length === 0 ? {} : { history }),
-    });
-    bytes += record.memory.length + (vector?.length ?? 0) * 10;
+    records.push(exportedRecord(id, stored, vector, machine.events(id)));
+    bytes += stored.memory.length + (vector?.length ?? 0) * 10;
   }
   return { records, cursor: more ? (records.at(-1)?.id ?? null) : null };
 }

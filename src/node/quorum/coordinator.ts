@@ -10,7 +10,9 @@ import { cappedTime, resolve } from "../../consensus/quorum/resolve.ts";
 import type { Dot, VersionVector } from "../../consensus/quorum/vectors.ts";
 import { doneBy, merge, written, type Held, type Item } from "../../consensus/quorum/versions.ts";
 import { WriteRound, type WriteOutput } from "../../consensus/quorum/write-round.ts";
+import { addedEvent, memoryNotFound, updated } from "../../memory/changes.ts";
 import { boundingShardKeys, matches } from "../../memory/filter.ts";
+import { countedOf, type StoredRecord } from "../../memory/stored.ts";
 import type { Consistency } from "../../model/consistency.ts";
 import { Mem0ctlError } from "../../model/errors.ts";
 import type { NodeId } from "../../model/ids.ts";
@@ -18,15 +20,7 @@ import type { ShardMap } from "../../model/shard-map.ts";
 import type { Clock } from "../clock.ts";
 import type { Query } from "../cluster/router.ts";
 import { runShardQuery } from "../cluster/shard-queries.ts";
-import {
-  countedOf,
-  memoryValue,
-  recordIn,
-  vectorBytesIn,
-  type ShardCommand,
-  type StoredRecord,
-} from "../memories/commands.ts";
-import { addedEvent, memoryNotFound, updated } from "../memories/memory-machine.ts";
+import { memoryValue, recordIn, vectorBytesIn, type ShardCommand } from "../memories/commands.ts";
 import { listMemories } from "../memories/queries.ts";
 import type { Network } from "../transport/network.ts";
 import { standingOf, type CopyClient, type Standing } from "./calls.ts";

@@ -28,10 +28,11 @@ import {
   type Item,
   type Version,
 } from "../../consensus/quorum/versions.ts";
+import { countedOf } from "../../memory/stored.ts";
 import { Mem0ctlError } from "../../model/errors.ts";
 import type { ShardId } from "../../model/ids.ts";
 import { giveWay, type Clock } from "../clock.ts";
-import { countedOf, recordIn } from "../memories/commands.ts";
+import { recordIn } from "../memories/commands.ts";
 import { MemoryMachine } from "../memories/memory-machine.ts";
 import type { VectorCache } from "../memories/vector-cache.ts";
 import { decodeKey, encodeKey, extendKey, prefixEnd, type Key } from "../storage/key.ts";

@@ -4,7 +4,7 @@
 import { expect, it } from "vitest";
 import { Mem0ctlError } from "../../../src/model/errors.ts";
 import { createMemoryService } from "../../../src/node/cluster/memory-service.ts";
-import { memoryNotFound } from "../../../src/node/memories/memory-machine.ts";
+import { memoryNotFound } from "../../../src/memory/changes.ts";
 import type { CallContext, MemoryService } from "../../../src/memory/service.ts";
 import { systemClock } from "../../../src/node/system-clock.ts";
 import { initialShardMap } from "../../../src/topology/shard-map.ts";
