@@ -145,6 +145,7 @@ export class NodeCore {
       protocolOf: (group) => replicaFactoryOf(protocol, group),
       heartbeatIntervalMs,
       electionTimeoutMs,
+      beat: () => this.queueBeats(),
       makeMachine: (group, prefix) =>
         group === META_GROUP
           ? this.makeMeta(prefix)
@@ -271,14 +272,11 @@ export class NodeCore {
 
   /** From here on it ticks, beats and follows the map. */
   run(): void {
-    const { clock, manifest } = this.options;
+    const { clock } = this.options;
     this.options.onMap(this.map());
     this.host.start();
     this.leaderless?.shards.start();
-    this.timers.push(
-      every(clock, manifest.consensus.heartbeatIntervalMs, () => this.sendBeats()),
-      every(clock, RECONCILE_MS, () => this.follow()),
-    );
+    this.timers.push(every(clock, RECONCILE_MS, () => this.follow()));
   }
 
   /** Hands over what it leads; it goes on answering. */
@@ -323,7 +321,8 @@ export class NodeCore {
     this.leaderless?.changeover.look();
   }
 
-  private sendBeats(): void {
+  private queueBeats(): void {
+    if (this.stopping) return;
     const leads: [GroupId, number][] = [];
     for (const group of this.host.groups.values()) {
       const status = group.replica.status();
@@ -331,7 +330,6 @@ export class NodeCore {
     }
     for (const node of this.map().nodes)
       if (node.id !== this.options.spec.id) this.network.beat(node.id, { leads });
-    this.network.flush();
   }
 
   private async answer(from: NodeId, method: string, body: unknown): Promise<unknown> {

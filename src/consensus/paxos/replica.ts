@@ -299,10 +299,9 @@ function tickLeader(state: PaxosState, proposing: Proposing, leading: Leading): 
     becomeFollower(state, state.term, state.vote, "", "no-quorum");
     return;
   }
-  leading.heartbeatElapsed += 1;
-  if (leading.heartbeatElapsed >= state.options.heartbeatTicks) {
-    broadcastHeartbeat(state, proposing, leading);
-  }
+  // By the replica's own ticks and not since the election: so those of all groups of a node fall together,
+  // and travel in one frame per peer.
+  if (state.tick % state.options.heartbeatTicks === 0) broadcastHeartbeat(state, proposing, leading);
 }
 
 /** What the step may have made possible: more slots, a resignation, answers to reads, a hand-over, the next step of a change. */

@@ -21,7 +21,6 @@ export function becomeLeader(state: PaxosState, proposing: Proposing): void {
   const leading: Leading = {
     opening: Math.max(last, commit + 1),
     chosenBefore: commit,
-    heartbeatElapsed: 0,
     uncommittedBytes: 0,
     waiting: [],
     waitingBytes: 0,
@@ -217,7 +216,6 @@ function chooseUpTo(state: PaxosState, index: number): void {
 
 /** One heartbeat to everybody who promised; the others are asked to, for a quorum has. */
 export function broadcastHeartbeat(state: PaxosState, proposing: Proposing, leading: Leading): void {
-  leading.heartbeatElapsed = 0;
   const { id, term, commit, effects } = state;
   const deciding = state.configurations.onwards(commit + 1);
   for (const acceptor of proposing.acceptors.values()) {

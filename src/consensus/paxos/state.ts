@@ -67,7 +67,6 @@ export interface Leading {
   readonly opening: number;
   /** Slots up to here were chosen before: their bytes were never counted as its own. */
   readonly chosenBefore: number;
-  heartbeatElapsed: number;
   /** Data bytes that have a slot and are not yet chosen. */
   uncommittedBytes: number;
   /** Proposals for which there is no slot yet, and their bytes. */

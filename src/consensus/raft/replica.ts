@@ -286,8 +286,9 @@ function tickLeader(state: RaftState, leading: Leading): void {
     becomeFollower(state, state.term, "", "no-quorum");
     return;
   }
-  leading.heartbeatElapsed += 1;
-  if (leading.heartbeatElapsed >= state.options.heartbeatTicks) broadcastHeartbeat(state, leading);
+  // By the replica's own ticks and not since the election: so those of all groups of a node fall together,
+  // and travel in one frame per peer.
+  if (state.tick % state.options.heartbeatTicks === 0) broadcastHeartbeat(state, leading);
 }
 
 /** What the step may have made possible: a resignation, answers to reads, a hand-over, the next step of a change. */

@@ -24,7 +24,6 @@ export function becomeLeader(state: RaftState): void {
   const leading: Leading = {
     opening: state.log.lastIndex + 1,
     progress: new Map<NodeId, Progress>(),
-    heartbeatElapsed: 0,
     uncommittedBytes,
     round: 0,
     waitingReads: [],
@@ -245,7 +244,6 @@ export function commitTo(state: RaftState, index: number): void {
 
 /** One heartbeat to everybody: commit, the newest read round. */
 export function broadcastHeartbeat(state: RaftState, leading: Leading): void {
-  leading.heartbeatElapsed = 0;
   const { arbiters } = state.memberships.current;
   for (const progress of leading.progress.values()) {
     state.effects.send({

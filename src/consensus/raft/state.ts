@@ -50,7 +50,6 @@ export interface Leading {
   /** Index of the no-op that opened the term (13). */
   readonly opening: number;
   readonly progress: Map<NodeId, Progress>;
-  heartbeatElapsed: number;
   /** Data bytes proposed in this or an earlier term and not yet committed (22). */
   uncommittedBytes: number;
   round: number;

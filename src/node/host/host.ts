@@ -38,6 +38,8 @@ export interface HostOptions {
   readonly electionTimeoutMs: number;
   readonly makeMachine: (group: GroupId, prefix: Key) => StateMachine;
   readonly limits: HostLimits;
+  /** Queues a sign of life for every peer; it leaves with what the groups have to say at the same tick. */
+  readonly beat: () => void;
   /** Leader, term or membership of a group changed. */
   readonly onChanged: (group: ReplicaGroup) => void;
   /** A record of a replica's state cannot be read; it is rebuilt from another replica, where there is one. */
@@ -100,6 +102,8 @@ export class Host {
   private tickTimer: Timer | undefined;
   private lastTickMs: number;
   private readonly tickMs: number;
+  /** Ticks since the last heartbeat, counted as the groups count theirs. */
+  private ticks = 0;
   private lastDurable: Promise<void> = Promise.resolve();
   private readonly cleaning = new Set<Promise<void>>();
 
@@ -430,9 +434,18 @@ export class Host {
     const due = Math.floor((now - this.lastTickMs) / this.tickMs);
     if (due <= 0) return;
     this.lastTickMs = due > CATCH_UP_TICKS_MAX ? now : this.lastTickMs + due * this.tickMs;
-    for (let count = Math.min(due, CATCH_UP_TICKS_MAX); count > 0; count -= 1) {
+    const count = Math.min(due, CATCH_UP_TICKS_MAX);
+    this.ticks += count;
+    const isBeat = this.ticks >= TICKS_PER_HEARTBEAT;
+    if (isBeat) {
+      this.ticks %= TICKS_PER_HEARTBEAT;
+      this.options.beat();
+    }
+    for (let left = count; left > 0; left -= 1) {
       for (const group of this.groups.values()) group.step({ kind: "tick" });
     }
+    // After the round, which takes the beats along where a group has something to say.
+    if (isBeat) this.options.clock.soon(() => this.options.network.flush());
   }
 
   /** One round: send, write and apply, answer, then (flushed) acknowledge. */
