@@ -56,6 +56,7 @@ const LIMITS: CoreLimits = {
   logBytes: 32 * MIB,
   groupLogBytesMin: MIB,
   snapshotChunkBytes: MIB / 2,
+  cleanRecordsMax: 2000,
   unwrittenBytesMax: 64 * MIB,
   scrubBytesPerSecond: MIB,
   appendBytesMax: MIB,

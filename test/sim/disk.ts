@@ -61,6 +61,8 @@ export class SimulatedDisk {
   isFailing = false;
   /** It answers nothing until then. */
   stalledUntilMs = 0;
+  /** Every write takes so much longer. */
+  slowMs = 0;
   /** The next write goes to the wrong place. */
   misdirects = false;
   /** One did. */
@@ -94,7 +96,7 @@ export class SimulatedDisk {
 
   writeMs(): number {
     const stallMs = Math.max(0, this.stalledUntilMs - this.world.nowMs);
-    return stallMs + this.chance.between(this.habits.writeMsMin, this.habits.writeMsMax);
+    return stallMs + this.slowMs + this.chance.between(this.habits.writeMsMin, this.habits.writeMsMax);
   }
 
   folder(owner: Owner): LogFolder {

@@ -1,15 +1,24 @@
 // What goes wrong, and when. Each seed draws which kinds of faults it has and how often: one that has all of
 // them never shows what a single one does. Faults end by themselves, and all of them end when the run heals.
 
-import { META_GROUP, type NodeId } from "../../src/model/ids.ts";
+import { META_GROUP, type NodeId, type ShardId } from "../../src/model/ids.ts";
+import type { ShardMap } from "../../src/model/shard-map.ts";
+import { changeOfMap } from "../../src/node/cluster/map-change.ts";
 import type { CallContext } from "../../src/memory/service.ts";
+import { shardById } from "../../src/topology/shard-map.ts";
 import type { Chance } from "./chance.ts";
-import type { Layout } from "./layout.ts";
+import type { Layout, Mood } from "./layout.ts";
 import type { Machine } from "./machine.ts";
 import { CALM, type SimulatedNetwork } from "./network.ts";
 import type { World } from "./world.ts";
 
 const HOUR_MS = 3_600_000;
+/** Kinds that a seed of some mood always has, and twice as often as others. */
+const KINDS_OF_MOOD: Readonly<Partial<Record<Mood, readonly string[]>>> = {
+  snapshots: ["transfer", "reset", "slow", "isolate"],
+  members: ["move", "members", "crash", "slow"],
+  arbiters: ["crash", "isolate", "slow"],
+};
 const ADMIN_TIMEOUT_MS = 6000;
 
 type Fault = () => void;
@@ -68,13 +77,20 @@ export class Faults {
       ["full", () => this.#fillDisk()],
       ["stall", () => this.#stallDisk()],
       ["eio", () => this.#failDisk()],
+      ["slow", () => this.#slowDisk()],
       ["clock", () => this.#jump()],
       ["transfer", () => this.#transfer()],
       ["members", () => this.#changeMembers()],
+      ["move", () => this.#moveReplica()],
       ["loss", () => this.#lose()],
       ["rot", () => this.#rot()],
     ];
-    const chosen = all.filter(() => chance.hits(0.45));
+    const favoured = KINDS_OF_MOOD[parts.layout.mood] ?? [];
+    const chosen = all.flatMap((one) => {
+      const isChosen = chance.hits(0.45);
+      if (favoured.includes(one[0])) return [one, one];
+      return isChosen ? [one] : [];
+    });
     this.#kinds = chosen.map(([, fault]) => fault);
     this.#rotting = chance.pick([...parts.machines.keys()]);
     this.#huntsLeaders = chance.hits(0.4);
@@ -105,6 +121,7 @@ export class Faults {
       machine.disk.isFull = false;
       machine.disk.isFailing = false;
       machine.disk.stalledUntilMs = 0;
+      machine.disk.slowMs = 0;
       machine.disk.misdirects = false;
       machine.resume();
       if (!machine.isUp && machine.loss === undefined && !machine.hasLeft) machine.start();
@@ -303,6 +320,17 @@ export class Faults {
     });
   }
 
+  /** Nothing is lost, everything takes its time. */
+  #slowDisk(): void {
+    const machine = this.#chance.pick([...this.#machines.values()]);
+    const ms = this.#chance.between(20, this.#chance.pick([100, 500]));
+    machine.disk.slowMs = ms;
+    this.#world.say(machine.id, `every write takes ${Math.round(ms)} ms more`);
+    this.#after(this.#chance.between(200, 3000), () => {
+      machine.disk.slowMs = 0;
+    });
+  }
+
   #jump(): void {
     const machine = this.#chance.pick([...this.#machines.values()]);
     machine.clockHabits.wallOffsetMs += this.#chance.pick([-HOUR_MS, HOUR_MS, -1000, 1000]);
@@ -387,6 +415,31 @@ export class Faults {
     });
   }
 
+  /** Puts a copy of a shard onto another node, as an operator does who balances the cluster. */
+  #moveReplica(): void {
+    const machine = this.#anyUp();
+    const core = machine?.core;
+    if (machine === undefined || core === undefined || this.#hasLost || !this.#layout.canMove) return;
+    const map = core.map();
+    if (map.shards.length === 0) return;
+    const shard = this.#chance.pick(map.shards);
+    const from = this.#chance.pick(shard.replicas);
+    const free = map.nodes.filter(
+      ({ id, role, draining }) =>
+        role !== "arbiter" && !draining && ![...shard.replicas, ...shard.arbiters].includes(id),
+    );
+    if (free.length === 0) return;
+    const { id: to } = this.#chance.pick(free);
+    this.#membersAskedMs = this.#world.nowMs;
+    const { deadlineMs } = this.#context(machine);
+    const work = changeOfMap(
+      map,
+      (newest) => withReplicaMoved(newest, shard.id, from, to),
+      (command) => core.router.changeMap(command, deadlineMs),
+    );
+    this.#follow(machine, `move shard ${shard.id} from ${from} to ${to}`, work);
+  }
+
   /** Bits of the applied state of one machine flip, always the same: the others keep good copies. */
   #rot(): void {
     const machine = this.#machines.get(this.#rotting);
@@ -449,6 +502,19 @@ export class Faults {
     // It tries to come back, and must not.
     this.#after(this.#chance.between(50, 2000), () => machine.start());
   }
+}
+
+/** The very same map where it is not possible, or done. */
+function withReplicaMoved(map: ShardMap, shard: ShardId, from: NodeId, to: NodeId): ShardMap {
+  const replicas = shardById(map, shard)?.replicas ?? [];
+  const isMember = map.nodes.some(({ id, draining }) => id === to && !draining);
+  if (!isMember || !replicas.includes(from) || replicas.includes(to)) return map;
+  const moved = replicas.map((id) => (id === from ? to : id));
+  return {
+    ...map,
+    epoch: map.epoch + 1,
+    shards: map.shards.map((one) => (one.id === shard ? { ...one, replicas: moved } : one)),
+  };
 }
 
 function between(one: readonly NodeId[], other: readonly NodeId[]): (readonly [NodeId, NodeId])[] {

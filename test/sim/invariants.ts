@@ -110,6 +110,7 @@ export class Invariants {
       "time-goes-on",
       () => `${process.name} has given its replicas no tick for ${this.#world.nowMs - since} ms`,
     );
+    this.#lookAtLog(process, core);
     let sights = this.#sights.get(process);
     if (sights === undefined) {
       sights = new Map();
@@ -308,6 +309,18 @@ export class Invariants {
       known === undefined || known === text,
       "one-map-per-epoch",
       () => `${process.name} has another map of epoch ${map.epoch}`,
+    );
+  }
+
+  /** What the log holds has a replica: one that was moved away does not come back to life. */
+  #lookAtLog({ name, log }: Process, core: NodeCore): void {
+    const { groups } = core.host;
+    if (log === undefined || log.groups.size === groups.size) return;
+    const stray = [...log.groups.keys()].find((group) => !groups.has(group));
+    this.#world.must(
+      stray === undefined,
+      "removed-stays-removed",
+      () => `${name} has a log of ${stray}, of which it holds no replica`,
     );
   }
 

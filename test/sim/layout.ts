@@ -39,6 +39,15 @@ const SHAPES: readonly Shape[] = [
 ];
 const OFTEN = [0, 0, 0, 1, 1, 2, 2, 3, 3, 4, 5, 6, 7, 8];
 
+/** What a seed is for; most are for everything. */
+export type Mood = "any" | "snapshots" | "members" | "arbiters";
+const MOODS: readonly Mood[] = ["any", "any", "any", "any", "snapshots", "members", "arbiters"];
+/** Shapes in which a copy can move to a node that has none, and those with a log-only voter. */
+const SHAPES_OF_MOOD: Readonly<Partial<Record<Mood, readonly number[]>>> = {
+  members: [3, 3, 5, 5, 7, 8],
+  arbiters: [2, 2, 6],
+};
+
 const LINEARIZABLE: Consistency = { read: "linearizable", write: "quorum" };
 /** Of the quorum protocol; most clusters want reads that meet every write. */
 const LEVELS: readonly Consistency[] = [
@@ -72,26 +81,34 @@ function leaderlessLimits(chance: Chance): LeaderlessLimits {
 
 export interface Layout {
   readonly name: string;
+  readonly mood: Mood;
   readonly manifest: Manifest;
   /** Not of the cluster; may join it. */
   readonly spares: readonly NodeSpec[];
   readonly nodeHabits: NodeHabits;
+  /** Log bytes that a node keeps for its followers, where nodes differ in it: one needs a snapshot where another does not. */
+  readonly logBytesOfNode: readonly number[];
   /** A replica can be lost for good, and every group keeps a quorum and a copy. */
   readonly canLoseOne: boolean;
+  /** A copy of a shard can be put elsewhere by a change of the map alone. */
+  readonly canMove: boolean;
   /** There are other copies of what one machine holds. With two and an arbiter the other may lag behind what is chosen. */
   readonly canRot: boolean;
 }
 
 export function layoutOf(chance: Chance, protocol: Protocol): Layout {
-  const shape = SHAPES[chance.pick(OFTEN)] ?? SHAPES[0];
+  // The quorum protocol has neither logs nor arbiters, and its copies move by themselves.
+  const mood = protocol === "quorum" ? "any" : chance.pick(MOODS);
+  const shape = SHAPES[chance.pick(SHAPES_OF_MOOD[mood] ?? OFTEN)] ?? SHAPES[0];
   if (shape === undefined) throw new Error("there are shapes");
   const shards = 1 + chance.below(shape.shardsMax);
   const nodes = shape.roles.map((role, index) => nodeOf(index, role));
-  const spares = chance.hits(0.4) ? [nodeOf(nodes.length, S)] : [];
+  const spares = chance.hits(0.4) || mood === "members" ? [nodeOf(nodes.length, S)] : [];
   const limits: Partial<CoreLimits> = {
-    logBytes: 4096,
+    logBytes: mood === "snapshots" ? 256 : 4096,
     groupLogBytesMin: chance.pick([1024, 2048, 6000]),
     snapshotChunkBytes: chance.pick([300, 1000, 4000]),
+    cleanRecordsMax: chance.pick([2, 2000]),
     appendBytesMax: chance.pick([500, 2000]),
     inflightBytesMax: chance.pick([1500, 8000]),
     inflightMessagesMax: chance.pick([2, 8]),
@@ -129,7 +146,8 @@ export function layoutOf(chance: Chance, protocol: Protocol): Layout {
   };
   const arbiters = shape.roles.filter((role) => role === "arbiter").length;
   return {
-    name: `${shape.name}, ${shards} ${shards === 1 ? "shard" : "shards"}`,
+    name: `${shape.name}, ${shards} ${shards === 1 ? "shard" : "shards"}, for ${mood}`,
+    mood,
     manifest,
     spares,
     nodeHabits: {
@@ -138,12 +156,21 @@ export function layoutOf(chance: Chance, protocol: Protocol): Layout {
       aheadBytes: chance.pick([1024, 8192]),
       reserveBytes: chance.pick([2048, 8192]),
     },
+    logBytesOfNode: mood === "snapshots" ? [150, 400, 2048] : [],
     canRot: shape.copies >= (arbiters > 0 ? 3 : 2) && consistency.write !== "one",
+    canMove: protocol !== "quorum",
     canLoseOne:
       protocol === "quorum"
         ? shape.copies >= 3 && consistency.read === "quorum" && consistency.write === "quorum"
         : shape.copies + arbiters >= 3 && shape.copies >= 2,
   };
+}
+
+/** What every node has in common, and what it has for itself. */
+export function habitsOfNode({ nodeHabits, logBytesOfNode }: Layout, chance: Chance): NodeHabits {
+  if (logBytesOfNode.length === 0) return nodeHabits;
+  const groupLogBytesMin = chance.pick(logBytesOfNode);
+  return { ...nodeHabits, limits: { ...nodeHabits.limits, groupLogBytesMin } };
 }
 
 function nodeOf(index: number, role: Role): NodeSpec {

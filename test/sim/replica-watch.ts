@@ -6,7 +6,15 @@ import { isMember, isVoter, sameMembership } from "../../src/consensus/membershi
 import { isPaxosMessage } from "../../src/consensus/paxos/messages.ts";
 import { hasQuorum } from "./quorums.ts";
 import { isRaftMessage, type RaftMessage } from "../../src/consensus/raft/messages.ts";
-import type { Effects, Entry, Input, Membership, Replica, ReplicaStatus } from "../../src/consensus/seam.ts";
+import type {
+  Effects,
+  Entry,
+  Input,
+  Membership,
+  Replica,
+  ReplicaStatus,
+  SnapshotMeta,
+} from "../../src/consensus/seam.ts";
 import { decodeMembership } from "../../src/consensus/membership.ts";
 import type { GroupId, NodeId } from "../../src/model/ids.ts";
 
@@ -42,6 +50,8 @@ export interface NodeKnowledge {
   claimOf(group: GroupId): LeaderClaim;
   /** Whether the entry is on the node's disk, whatever the node thinks. */
   isOnDisk(group: GroupId, index: number, term: number): boolean;
+  /** The same of another node; true where its disk is gone. */
+  isHeldBy?(node: NodeId, group: GroupId, index: number, term: number): boolean;
   /** Told when a replica of the node becomes leader: before anything of its term is committed. */
   onLeader?(group: GroupId): void;
   /** Told of every tick of a replica of the node. */
@@ -69,6 +79,7 @@ interface Watched {
   readonly isPaxos: boolean;
   readonly claim: () => LeaderClaim;
   readonly isOnDisk: (index: number, term: number) => boolean;
+  readonly isHeldBy: (node: NodeId, index: number, term: number) => boolean;
   readonly onLeader: () => void;
   readonly onTick: () => void;
   status: ReplicaStatus;
@@ -161,6 +172,7 @@ export class ReplicaWatch {
       isArbiter: knowledge.isArbiter(id),
       claim: () => knowledge.claimOf(id),
       isOnDisk: (index, term) => knowledge.isOnDisk(id, index, term),
+      isHeldBy: (other, index, term) => knowledge.isHeldBy?.(other, id, index, term) ?? true,
       onLeader: () => knowledge.onLeader?.(id),
       onTick: () => knowledge.onTick?.(),
       status,
@@ -532,11 +544,24 @@ export class ReplicaWatch {
       if (entry.kind === "config" && isLeader && entry.ballot === undefined)
         this.#judgeChange(watched, before, entry);
     }
-    if (compactTo !== undefined)
+    if (compactTo !== undefined) {
       this.#judgeSnapshotMembership(watched, group, compactTo.index, compactTo.membership);
+      if (watched.isArbiter) this.#judgeForgotten(watched, compactTo);
+    }
     if (persist.snapshot !== undefined) {
       this.#judgeSnapshotMembership(watched, group, persist.snapshot.index, persist.snapshot.membership);
     }
+  }
+
+  /** An arbiter has no state to give: what a data voter lacks it keeps, for it may be the only one left that has it. */
+  #judgeForgotten({ name, status, isHeldBy }: Watched, { index, term }: SnapshotMeta): void {
+    const { voters, arbiters } = status.membership;
+    const lacking = voters.find((voter) => !arbiters.includes(voter) && !isHeldBy(voter, index, term));
+    this.#must(
+      lacking === undefined,
+      "arbiter-keeps-what-others-lack",
+      () => `${name} forgets its log up to ${index}, which ${lacking} does not hold`,
+    );
   }
 
   /** A node gives up a replica: the group must have let it go for good. */

@@ -14,7 +14,7 @@ import { extendKey, prefixEnd } from "../../src/node/storage/key.ts";
 import { checkLinearizability } from "../histories/linearizability.ts";
 import { Faults } from "./faults.ts";
 import { Invariants } from "./invariants.ts";
-import { clockHabitsOf, diskHabitsOf, DIMENSIONS, layoutOf, type Layout } from "./layout.ts";
+import { clockHabitsOf, diskHabitsOf, DIMENSIONS, habitsOfNode, layoutOf, type Layout } from "./layout.ts";
 import { LeaderlessWatch } from "./leaderless.ts";
 import { Machine, Process, ProcessEnded } from "./machine.ts";
 import { SimulatedNetwork } from "./network.ts";
@@ -427,7 +427,7 @@ class Run {
       isSpare: nodes !== this.#layout.manifest.nodes,
       clockHabits: clockHabitsOf(chance),
       diskHabits: diskHabitsOf(chance),
-      nodeHabits: this.#layout.nodeHabits,
+      nodeHabits: habitsOfNode(this.#layout, chance),
       embedder: {
         embed: (texts) => Promise.resolve(texts.map(() => new Float32Array(DIMENSIONS).fill(1))),
         close: () => Promise.resolve(),
@@ -448,6 +448,10 @@ class Run {
           isOnDisk: (group, index, term) => machine.disk.mirror?.holds(group, index, term) ?? false,
           onTick: () => {
             if (machine.process !== undefined) machine.process.tickedMs = this.#world.nowMs;
+          },
+          isHeldBy: (node, group, index, term) => {
+            const other = this.#machines.get(node);
+            return other?.loss !== undefined || other?.disk.mirror?.holds(group, index, term) === true;
           },
           onLeader: (group) => {
             const led = core.host.groups.get(group);

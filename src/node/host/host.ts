@@ -60,6 +60,8 @@ export interface HostLimits {
   /** … and each of them at least. */
   readonly groupLogBytesMin: number;
   readonly snapshotChunkBytes: number;
+  /** Records of a former state that are deleted in one transaction, so that no write waits long. */
+  readonly cleanRecordsMax: number;
   /** What waits in memory for a full disk, of entries and of state each, before no more is taken. */
   readonly unwrittenBytesMax: number;
   /** Bytes of state that are read per second to see whether they can be. */
@@ -117,6 +119,7 @@ export class Host {
       network: options.network,
       clock: options.clock,
       chunkBytes: options.limits.snapshotChunkBytes,
+      cleanRecordsMax: options.limits.cleanRecordsMax,
     });
     this.repair = new StateRepair({
       self: options.self,
@@ -384,7 +387,8 @@ export class Host {
   /** Deletes a range of states at leisure. */
   clean(start: Key, end: Key): void {
     // What a stop leaves is cleaned at the next start.
-    const work = removeRange(this.options.stores.state, start, end, () => this.stopped)
+    const { stores, limits } = this.options;
+    const work = removeRange(stores.state, start, end, () => this.stopped, limits.cleanRecordsMax)
       .catch((error: unknown) => this.options.onFailure(error))
       .finally(() => this.cleaning.delete(work));
     this.cleaning.add(work);

@@ -47,6 +47,7 @@ export class SnapshotTransfers {
   private readonly network: Network;
   private readonly clock: Clock;
   private readonly chunkBytes: number;
+  private readonly cleanRecordsMax: number;
   /** `group/peer` of what is being sent. */
   private readonly outgoing = new Set<string>();
   /** Groups whose staged state is whole and about to become the state: nothing may touch it. */
@@ -61,12 +62,14 @@ export class SnapshotTransfers {
     readonly network: Network;
     readonly clock: Clock;
     readonly chunkBytes: number;
+    readonly cleanRecordsMax: number;
   }) {
     this.host = parts.host;
     this.stores = parts.stores;
     this.network = parts.network;
     this.clock = parts.clock;
     this.chunkBytes = parts.chunkBytes;
+    this.cleanRecordsMax = parts.cleanRecordsMax;
   }
 
   sending(group: GroupId): boolean {
@@ -129,7 +132,7 @@ export class SnapshotTransfers {
       // What a crash left in the very place where this one is staged may still be going.
       await this.host.cleaned();
       this.staging.set(call.group, call.id);
-      await removeRange(this.stores.state, prefix, prefixEnd(prefix));
+      await removeRange(this.stores.state, prefix, prefixEnd(prefix), undefined, this.cleanRecordsMax);
       return true;
     }
     if (this.staging.get(call.group) !== call.id) throw snapshotError("another snapshot took its place");

@@ -107,10 +107,17 @@ export const RAFT_MEMBERSHIP_BUGS: readonly Bug[] = [
     ...RAFT,
     name: "wiped-node-votes-again",
     lines: [38],
-    what: "a node that lost its data comes back under its old id and founds its replicas anew",
+    what: "a node that lost its data comes back under its old id, founds its replicas anew and is let in",
     file: "src/node/beginning.ts",
     find: "report.peers.some(({ id, known }) => id === self.id && known)",
     replace: 'report.peers.some(({ id, known }) => id === self.id && known && id === "")',
+    and: [
+      {
+        file: "src/node/transport/hello.ts",
+        find: "if (known !== undefined && known !== hello.uid) {",
+        replace: 'if (known === "") {',
+      },
+    ],
   },
   {
     ...RAFT,
