@@ -31,6 +31,8 @@ class GroupHistory {
   readonly committed = new Map<number, Fact>();
   readonly leaders = new Map<number, NodeId>();
   readonly votes = new Map<string, NodeId>();
+  /** The highest round that a node has spoken for, of paxos. */
+  readonly promised = new Map<NodeId, number>();
   /** State digest by applied index. */
   readonly states = new Map<number, number>();
   committedTo = 0;
@@ -123,7 +125,12 @@ export class Invariants {
       this.#lookAtReplica(process, core, group.id, status, before);
     }
     if (sights.size > core.host.groups.size) {
-      for (const id of sights.keys()) if (!core.host.groups.has(id)) sights.delete(id);
+      for (const id of sights.keys()) {
+        if (core.host.groups.has(id)) continue;
+        sights.delete(id);
+        // What comes back under its name is another replica, which begins with nothing.
+        this.#historyOf(id).promised.delete(process.name);
+      }
     }
   }
 
@@ -156,9 +163,16 @@ export class Invariants {
           "ballot-on-disk",
           () => `${from} speaks of round ${message.term} of ${group} to ${to} and has not flushed it`,
         );
+        const { promised } = this.#historyOf(group);
+        promised.set(from, Math.max(message.term, promised.get(from) ?? 0));
         return;
       }
       case "accepted": {
+        this.#world.must(
+          message.term >= (this.#historyOf(group).promised.get(from) ?? 0),
+          "accepts-nothing-lower",
+          () => `${from} accepts in round ${message.term} of ${group} after it promised a higher one`,
+        );
         const last = Number(Reflect.get(message, "last"));
         for (let index = Number(Reflect.get(message, "first")); index <= last; index += 1) {
           this.#world.must(
@@ -405,6 +419,12 @@ export class Invariants {
       () => `${known ?? ""} and ${name} both lead ${group} in term ${status.term}`,
     );
     history.leaders.set(status.term, name);
+    const hard = this.#mirrorOf(name)?.groups.get(group)?.record.hardState;
+    this.#world.must(
+      hard === undefined || hard.term > status.term || (hard.term === status.term && hard.vote === name),
+      "leads-by-a-vote-on-disk",
+      () => `${name} leads ${group} in term ${status.term} and has not flushed that it votes for itself`,
+    );
     const replica = core.host.groups.get(group)?.replica;
     for (let index = status.first; index <= history.committedTo; index += 1) {
       const entry = replica?.entry(index);

@@ -4,6 +4,7 @@
 
 import { isMember, isVoter, sameMembership } from "../../src/consensus/membership.ts";
 import { isPaxosMessage } from "../../src/consensus/paxos/messages.ts";
+import { BallotWatch } from "./ballot-watch.ts";
 import { hasQuorum } from "./quorums.ts";
 import { isRaftMessage, type RaftMessage } from "../../src/consensus/raft/messages.ts";
 import type {
@@ -77,6 +78,8 @@ interface Watched {
   readonly replica: Replica;
   readonly isArbiter: boolean;
   readonly isPaxos: boolean;
+  /** Of paxos alone. */
+  readonly ballots: BallotWatch | undefined;
   readonly claim: () => LeaderClaim;
   readonly isOnDisk: (index: number, term: number) => boolean;
   readonly isHeldBy: (node: NodeId, index: number, term: number) => boolean;
@@ -169,6 +172,15 @@ export class ReplicaWatch {
       name: `${node} in ${id}`,
       replica,
       isPaxos: status.ballot !== undefined,
+      ballots:
+        status.ballot === undefined
+          ? undefined
+          : new BallotWatch({
+              node,
+              name: `${node} in ${id}`,
+              replica,
+              must: (holds, invariant, message) => this.#must(holds, invariant, message),
+            }),
       isArbiter: knowledge.isArbiter(id),
       claim: () => knowledge.claimOf(id),
       isOnDisk: (index, term) => knowledge.isOnDisk(id, index, term),
@@ -268,11 +280,13 @@ export class ReplicaWatch {
     if (effects.accepted.length > 0) this.#judgeBounds(watched, before);
     this.#judgeReads(watched, effects);
     if (watched.isPaxos) this.#judgeBallots(watched, before, input, effects);
+    watched.ballots?.judge(before, after, input);
     this.#judgeLog(watched, before, input, effects);
     for (const message of effects.send) {
       if (isRaftMessage(message)) this.#judgeSent(watched, before, message);
     }
     for (const entry of effects.committed) this.#noteCommitted(watched.group, entry);
+    if (watched.isPaxos && after.membership !== before.membership) this.#judgeInForce(watched);
     watched.group.commitMax = Math.max(watched.group.commitMax, after.commit);
   }
 
@@ -617,6 +631,23 @@ export class ReplicaWatch {
       "snapshot-membership",
       () =>
         `${name}: the snapshot at ${index} names ${membership.voters.join(" ")}, due is ${due?.voters.join(" ")}`,
+    );
+  }
+
+  /** A membership of paxos decides from a window after its slot on (12), neither sooner nor later. */
+  #judgeInForce({ name, group, status }: Watched): void {
+    const window = this.#limits.windowSlots;
+    const { commit, membership } = status;
+    if (window === undefined || commit > group.commitMax) return;
+    const first = group.memberships[0];
+    const due = group.memberships.findLast(
+      (one) => one === first || one.index + window <= commit + 1,
+    )?.membership;
+    this.#must(
+      due === undefined || membership.voters.length === 0 || sameMembership(due, membership),
+      "membership-in-force",
+      () =>
+        `${name}: ${membership.voters.join(" ")} decide slot ${commit + 1}, due are ${due?.voters.join(" ")}`,
     );
   }
 

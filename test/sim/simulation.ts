@@ -41,6 +41,8 @@ export interface SimulationResult {
 
 /** As the host counts them. */
 const TICKS_PER_HEARTBEAT = 4;
+/** Slots between a membership and the first that it decides, of multi-paxos. */
+const WINDOW_SLOTS = 256;
 const LOG_BYTES_MAX = 64 << 10;
 const STORM_MS_MIN = 5000;
 const STORM_MS_MAX = 10_000;
@@ -109,6 +111,7 @@ class Run {
     this.#watch = new ReplicaWatch((invariant, message) => world.violate(invariant, message), {
       electionTicks: Math.ceil((electionTimeoutMs * TICKS_PER_HEARTBEAT) / heartbeatIntervalMs),
       uncommittedBytesMax: this.#layout.nodeHabits.limits.uncommittedBytesMax ?? Infinity,
+      windowSlots: WINDOW_SLOTS,
     });
     this.#network = new SimulatedNetwork(world, world.chance.fork("network"), {
       onSend: (from, to, group, message) => this.#invariants.onSend(from, to, group, message),

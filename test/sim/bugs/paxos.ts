@@ -47,6 +47,14 @@ export const PAXOS_BUGS: readonly Bug[] = [
     file: `${FOLDER}/state.ts`,
     find: "? state.flushed >= proposing.promiseSequence",
     replace: "? state.sequence >= 0",
+    and: [
+      {
+        file: PROPOSER,
+        find: "  state.proposing = proposing;\n  alignAcceptors(state, proposing);",
+        replace:
+          "  state.proposing = proposing;\n  alignAcceptors(state, proposing);\n  tryToLead(state, proposing);",
+      },
+    ],
   },
   {
     ...PAXOS,
@@ -163,7 +171,7 @@ export const PAXOS_BUGS: readonly Bug[] = [
     what: "a proposer that was refused takes the next round at once, and so do all",
     file: PROPOSER,
     find: "  if (message.round > state.term) {\n    backOff(state);",
-    replace: '  if (message.round > state.term) {\n    beginPrepare(state, "none");',
+    replace: '  if (message.round > state.term) {\n    backOff(state);\n    beginPrepare(state, "none");',
   },
   {
     ...PAXOS,
