@@ -76,16 +76,16 @@ complete -c mem0ctl -n '__mem0ctl_at \'init cluster\'' -s f -l file -d 'the mani
 complete -c mem0ctl -n '__mem0ctl_at \'init cluster\'' -s o -l output -d 'how results are printed' -x -a 'table wide json yaml'
 complete -c mem0ctl -n '__mem0ctl_at \'init cluster\'' -l name -d 'the cluster\'s name (default: the directory\'s)' -x
 complete -c mem0ctl -n '__mem0ctl_at \'init cluster\'' -l engine -d 'what keeps the data' -x -a 'embedded redis'
-complete -c mem0ctl -n '__mem0ctl_at \'init cluster\'' -l nodes -d 'nodes that hold data (default: 3)' -x
+complete -c mem0ctl -n '__mem0ctl_at \'init cluster\'' -l nodes -d 'nodes that hold data (default: 3; redis: 6)' -x
 complete -c mem0ctl -n '__mem0ctl_at \'init cluster\'' -l zones -d 'failure domains to spread them over (default: one each)' -x
 complete -c mem0ctl -n '__mem0ctl_at \'init cluster\'' -l arbiters -d 'nodes that vote and hold no data (default: 0)' -x
 complete -c mem0ctl -n '__mem0ctl_at \'init cluster\'' -l replication -d 'copies of each shard besides the leader\'s: none, one, or more' -x -a 'none single multiple'
-complete -c mem0ctl -n '__mem0ctl_at \'init cluster\'' -l replicas -d 'how many copies besides the leader\'s (default: 2)' -x
+complete -c mem0ctl -n '__mem0ctl_at \'init cluster\'' -l replicas -d 'how many copies besides the leader\'s (default: 2; redis: 1)' -x
 complete -c mem0ctl -n '__mem0ctl_at \'init cluster\'' -l sharding -d 'how keys find their shard (default: hash)' -x -a 'hash range directory'
-complete -c mem0ctl -n '__mem0ctl_at \'init cluster\'' -l shards -d 'how many shards (default: 16)' -x
+complete -c mem0ctl -n '__mem0ctl_at \'init cluster\'' -l shards -d 'how many shards (default: 16; redis: as many as the nodes make)' -x
 complete -c mem0ctl -n '__mem0ctl_at \'init cluster\'' -l key -d 'whose id is the shard key (default: user)' -x -a 'user agent run app'
 complete -c mem0ctl -n '__mem0ctl_at \'init cluster\'' -l ranges -d 'range sharding: split points, as in g,n,t' -x
-complete -c mem0ctl -n '__mem0ctl_at \'init cluster\'' -l consensus -d 'how replicas agree (default: raft)' -x -a 'raft paxos quorum'
+complete -c mem0ctl -n '__mem0ctl_at \'init cluster\'' -l consensus -d 'how replicas agree (embedded; default: raft)' -x -a 'raft paxos quorum'
 complete -c mem0ctl -n '__mem0ctl_at \'init cluster\'' -l read -d 'consistency of reads (default: linearizable; quorum: quorum)' -x -a 'linearizable stale one quorum all'
 complete -c mem0ctl -n '__mem0ctl_at \'init cluster\'' -l write -d 'quorum: copies that have a write before it is done' -x -a 'one quorum all'
 complete -c mem0ctl -n '__mem0ctl_at \'init cluster\'' -l port -d 'first port; each node takes the next (default: 7001)' -x

@@ -177,7 +177,7 @@ const OPERATION_TIMEOUT_MS = 60_000;
 /**
  * A client for the cluster of a manifest: its path, or what the builder or another `connect` gave.
  * Nothing is asked of any node before the first call.
- * @throws Mem0ctlError `manifest-invalid` with `data.findings`, `engine-not-available`.
+ * @throws Mem0ctlError `manifest-invalid` with `data.findings`.
  */
 export async function connect(
   source: Manifest | string,

@@ -5,30 +5,41 @@ import type { EngineName, Protocol, ReplicationStrategy, Role, ShardingStrategy 
 
 export interface EngineCapabilities {
   readonly engine: EngineName;
-  /** Whether this version can drive the engine at all. */
-  readonly available: boolean;
   readonly sharding: readonly ShardingStrategy[];
   /** Consensus protocols that are mem0ctl's to choose; empty where the engine replicates in its own way. */
   readonly protocols: readonly Protocol[];
+  /** The engine's own way, in words, where `protocols` is empty. */
+  readonly replicatesBy?: string;
   readonly replication: readonly ReplicationStrategy[];
   readonly roles: readonly Role[];
+  /**
+   * `many`: a node holds replicas of any number of shards. `one`: it holds a replica of one shard, so that
+   * nodes and copies say how many shards there are.
+   */
+  readonly shardsPerNode: "many" | "one";
+  /** How clients of the engine prove who they are, besides TLS. */
+  readonly authentication: "tokens" | "password";
 }
 
 export const ENGINE_CAPABILITIES: Readonly<Record<EngineName, EngineCapabilities>> = {
   embedded: {
     engine: "embedded",
-    available: true,
     sharding: ["hash", "range", "directory"],
     protocols: ["raft", "paxos", "quorum"],
     replication: ["none", "single", "multiple"],
     roles: ["primary", "secondary", "arbiter"],
+    shardsPerNode: "many",
+    authentication: "tokens",
   },
   redis: {
     engine: "redis",
-    available: false,
     sharding: ["hash"],
     protocols: [],
+    replicatesBy:
+      "each primary streams its writes to its replicas, and a majority of the primaries votes when one is lost",
     replication: ["none", "single", "multiple"],
     roles: ["primary", "secondary"],
+    shardsPerNode: "one",
+    authentication: "password",
   },
 };

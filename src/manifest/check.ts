@@ -2,7 +2,8 @@
 // with all defaults in place. The one path for YAML text and for the builder.
 
 import { resolve } from "node:path";
-import type { ShardId } from "../model/ids.ts";
+import type { ReadConsistency } from "../model/consistency.ts";
+import type { EngineName, Protocol, ShardId } from "../model/ids.ts";
 import type {
   EmbeddingSpec,
   Manifest,
@@ -15,10 +16,12 @@ import type {
 import { Mem0ctlError } from "../model/errors.ts";
 import type { Finding } from "../model/findings.ts";
 import { isLoopback } from "./address.ts";
+import { ENGINE_CAPABILITIES } from "./capabilities.ts";
 import type { RawNode, Report } from "./raw.ts";
 import { checkCapabilities, checkConsensus } from "./rules-consensus.ts";
 import { checkNodes, nodeDataDir } from "./rules-nodes.ts";
 import { checkSecurity } from "./rules-security.ts";
+import { checkOneShardPerNode } from "./rules-one-shard.ts";
 import { checkSharding } from "./rules-sharding.ts";
 import { replicasOf, rulesFor, shardsOf } from "./rules.ts";
 import type { Rules } from "./rules.ts";
@@ -43,6 +46,7 @@ export function checkManifest(root: RawNode, baseDir: string, report: Report): M
   checkNodes(rules);
   checkConsensus(rules);
   checkCapabilities(rules);
+  checkOneShardPerNode(rules);
   checkSharding(rules);
   checkSecurity(rules);
   return errors === 0 ? complete(draft, draft.spec, rules) : undefined;
@@ -101,7 +105,7 @@ function complete(draft: ManifestDraft, spec: SpecDraft, { baseDir, nodes }: Rul
       heartbeatIntervalMs: present(consensus.heartbeatInterval, "heartbeatInterval"),
       electionTimeoutMs: present(consensus.electionTimeout, "electionTimeout"),
       consistency: {
-        read: consistency.read ?? (protocol === "quorum" ? "quorum" : "linearizable"),
+        read: consistency.read ?? readByDefault(present(spec.engine, "engine"), protocol),
         write: present(consistency.write, "write consistency"),
         ...(consistency.maxStaleness === undefined ? {} : { maxStalenessMs: consistency.maxStaleness }),
       },
@@ -115,6 +119,11 @@ function complete(draft: ManifestDraft, spec: SpecDraft, { baseDir, nodes }: Rul
     },
     security: completeSecurity(spec, baseDir),
   };
+}
+
+function readByDefault(engine: EngineName, protocol: Protocol): ReadConsistency {
+  if (ENGINE_CAPABILITIES[engine].protocols.length === 0) return "one";
+  return protocol === "quorum" ? "quorum" : "linearizable";
 }
 
 function completeSharding(spec: SpecDraft): ShardingSpec {
@@ -152,7 +161,7 @@ function reference(
 
 function completeSecurity(spec: SpecDraft, baseDir: string): SecuritySpec {
   const security = present(spec.security, "security");
-  const { tls } = security;
+  const { tls, password } = security;
   return {
     tokens: present(security.tokens, "tokens").map((token) =>
       completeToken(present(token, "token"), baseDir),
@@ -165,6 +174,8 @@ function completeSecurity(spec: SpecDraft, baseDir: string): SecuritySpec {
             key: resolve(baseDir, present(tls.key, "private key")),
             ca: resolve(baseDir, present(tls.ca, "authority")),
           },
+    ...(security.user === undefined ? {} : { user: security.user }),
+    ...(password === undefined ? {} : { password: reference(password, baseDir) }),
   };
 }
 

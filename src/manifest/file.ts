@@ -235,7 +235,11 @@ async function checkSecretFiles(
             path: ["spec", "embedding", "apiKey"],
           },
         ];
-  for (const { source, what, path } of [...references, ...apiKey]) {
+  const password =
+    security.password === undefined
+      ? []
+      : [{ source: security.password, what: "the password", path: ["spec", "security", "password"] }];
+  for (const { source, what, path } of [...references, ...apiKey, ...password]) {
     const at = [...path, "env" in source ? "env" : "file"];
     try {
       await resolveSecret(source, what);

@@ -3,6 +3,8 @@
 
 import { copiesOfLevel } from "../model/consistency.ts";
 import type { Manifest, Meaning, NodeSpec } from "../model/manifest.ts";
+import { placeOwnShards } from "../topology/own-shard-placement.ts";
+import { ENGINE_CAPABILITIES } from "./capabilities.ts";
 import { counted, majorityOf, votersOf } from "./rules.ts";
 
 /**
@@ -12,6 +14,8 @@ import { counted, majorityOf, votersOf } from "./rules.ts";
  */
 export function meaningOf(manifest: Manifest): Meaning {
   const copies = manifest.replication.replicas + 1;
+  if (ENGINE_CAPABILITIES[manifest.engine].shardsPerNode === "one")
+    return meaningOfOwnShards(manifest, copies);
   if (manifest.consensus.protocol === "quorum") return meaningOfLevels(manifest, copies);
   const arbiters = manifest.nodes.filter((node) => node.role === "arbiter").length;
   const voters = votersOf(copies, arbiters);
@@ -22,6 +26,40 @@ export function meaningOf(manifest: Manifest): Meaning {
   const what = `${counted(copies, "copy", "copies")}${voters > copies ? " and an arbiter" : ""}`;
   const sentence = `${what}, quorum ${quorum}, survives ${lossOf(manifest, survivesNodes, survivesZones)}`;
   return { copies, quorum, survivesNodes, survivesZones, sentence };
+}
+
+/**
+ * A node holds one shard, replicated asynchronously: a shard lives while one of its copies does, and a lost
+ * primary is replaced while a majority of the primaries is there to vote. Judged by the placement that `up`
+ * makes; after failovers leaders may share a zone that did not before.
+ */
+function meaningOfOwnShards(manifest: Manifest, copies: number): Meaning {
+  const { shards } = manifest.sharding;
+  const groups = placeOwnShards(manifest.nodes, shards);
+  const quorum = majorityOf(shards);
+  const survivesNodes = Math.min(copies - 1, shards - quorum);
+  const zoneOf = new Map(manifest.nodes.map(({ id, zone }) => [id, zone]));
+  const lives = (zone: string): boolean =>
+    groups.every(({ replicas }) => replicas.some((id) => zoneOf.get(id) !== zone)) &&
+    groups.filter(({ replicas: [leader = ""] }) => zoneOf.get(leader) !== zone).length >= quorum;
+  // More than one zone at a time is not claimed: which primaries are where by then, nobody knows.
+  const survivesZones = survivesNodes > 0 && [...new Set(zoneOf.values())].every(lives) ? 1 : 0;
+  const { write } = manifest.consensus.consistency;
+  const waits = copiesOfLevel(write, copies) ?? copies;
+  const promise =
+    waits > 1
+      ? `a write waits for ${waits} of ${copies}, but no failover is bound by it`
+      : "a failover can lose the newest writes";
+  const sentence = `${counted(shards, "shard")} of ${counted(copies, "copy", "copies")}, failover by ${quorum} of ${counted(shards, "primary", "primaries")}, survives ${lossOf(manifest, survivesNodes, survivesZones)}; replication is asynchronous: ${promise}`;
+  const replicatesBy = ENGINE_CAPABILITIES[manifest.engine].replicatesBy;
+  return {
+    copies,
+    quorum,
+    survivesNodes,
+    survivesZones,
+    ...(replicatesBy === undefined ? {} : { replicatesBy }),
+    sentence,
+  };
 }
 
 /**

@@ -18,8 +18,14 @@ export function checkConsensus(rules: Rules): void {
   checkVoters(rules);
   checkTimeouts(rules);
   checkStaleness(rules);
+  if (replicatesItself(rules)) return; // rules-one-shard.ts
   if (rules.spec.consensus?.protocol === "quorum") checkQuorumConsistency(rules);
   else checkLogConsistency(rules);
+}
+
+/** Whether the engine replicates in a way of its own, so that no protocol can be chosen. */
+function replicatesItself({ spec }: Rules): boolean {
+  return spec.engine !== undefined && ENGINE_CAPABILITIES[spec.engine].protocols.length === 0;
 }
 
 function checkReplicas(rules: Rules): void {
@@ -61,7 +67,7 @@ function checkReplicas(rules: Rules): void {
 function checkVoters(rules: Rules): void {
   const { copies, arbiters, spec, report, dataNodes } = rules;
   if (copies === undefined || copies > dataNodes.length || spec.consensus?.protocol === "quorum") return;
-  if (spec.engine !== "embedded") return;
+  if (replicatesItself(rules)) return;
   const voters = votersOf(copies, arbiters.length);
   if (voters % 2 === 1) return;
   const tolerated = voters - majorityOf(voters);
@@ -165,25 +171,14 @@ export function checkCapabilities(rules: Rules): void {
   const { spec, report, nodes } = rules;
   if (spec.engine === undefined) return;
   const can = ENGINE_CAPABILITIES[spec.engine];
-  if (!can.available) {
-    report({
-      code: "engine-not-available",
-      path: ["spec", "engine"],
-      message: `the engine ${spec.engine} is not available in this version of mem0ctl`,
-      hint: `engines of this version: ${Object.values(ENGINE_CAPABILITIES)
-        .filter((engine) => engine.available)
-        .map((engine) => engine.engine)
-        .join(", ")}`,
-    });
-  }
   const cannot = (path: Path, what: string, asked: string, known: readonly string[]): void => {
     report({
       code: "engine-cannot",
       path,
-      message: `the ${spec.engine ?? ""} engine of this version cannot do ${what} ${asked}`,
+      message: `the ${can.engine} engine cannot do ${what} ${asked}`,
       hint:
         known.length === 0
-          ? `leave it out: the engine has a way of its own`
+          ? `leave it out; ${can.engine} has a way of its own: ${can.replicatesBy ?? "its own"}`
           : `${what} it can do: ${known.join(", ")}`,
     });
   };

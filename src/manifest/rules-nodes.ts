@@ -2,6 +2,7 @@
 // share a data directory, and no data directory is a surprise.
 
 import { dirname, isAbsolute, join, resolve } from "node:path";
+import { ENGINE_CAPABILITIES } from "./capabilities.ts";
 import { canonicalHost, isLoopback, isUnspecified } from "./address.ts";
 import { shown } from "./raw.ts";
 import type { Path } from "./raw.ts";
@@ -21,7 +22,7 @@ export function checkNodes(rules: Rules): void {
 }
 
 function checkDataNodes(rules: Rules): void {
-  const { dataNodes, nodesComplete, copies, nodes, report, shards } = rules;
+  const { dataNodes, nodesComplete, copies, nodes, report, shards, spec } = rules;
   if (!nodesComplete) return;
   if (dataNodes.length === 0) {
     report({
@@ -65,7 +66,8 @@ function checkDataNodes(rules: Rules): void {
       hint: `spread the data nodes over ${copies} zones`,
     });
   }
-  if (shards !== undefined && shards * copies < dataNodes.length) {
+  const anyNumber = spec.engine === undefined || ENGINE_CAPABILITIES[spec.engine].shardsPerNode === "many";
+  if (anyNumber && shards !== undefined && shards * copies < dataNodes.length) {
     report({
       code: "idle-nodes",
       severity: "warning",

@@ -2,6 +2,7 @@
 // are never looked at here (secrets.ts resolves them), and never repeated.
 
 import { isLoopback } from "./address.ts";
+import { ENGINE_CAPABILITIES } from "./capabilities.ts";
 import { shown } from "./raw.ts";
 import type { Path } from "./raw.ts";
 import { counted, isGiven, onLine } from "./rules.ts";
@@ -10,26 +11,60 @@ import type { Rules } from "./rules.ts";
 export function checkSecurity(rules: Rules): void {
   checkExposure(rules);
   checkTokens(rules);
+  checkPassword(rules);
   checkEmbedding(rules);
 }
 
 /** Whoever listens where others can reach it needs both: TLS, so that a token is not overheard, and a token. */
 function checkExposure(rules: Rules): void {
   const { nodes, spec, report } = rules;
-  if (spec.engine !== "embedded") return; // another engine's servers have their own security
-  const exposed = nodes.filter(({ listen }) => listen !== undefined && !isLoopback(listen.host));
+  if (spec.engine === undefined) return;
+  const byPassword = ENGINE_CAPABILITIES[spec.engine].authentication === "password";
+  // What somebody else runs may be protected in ways that cannot be seen from here: it is asked, not judged.
+  const exposed = nodes.filter(
+    ({ listen, draft }) =>
+      listen !== undefined && !isLoopback(listen.host) && !(byPassword && draft.manage !== "spawn"),
+  );
   const [first] = exposed;
   if (first === undefined) return;
   const tls = isGiven(rules, ["spec", "security", "tls"]);
-  const tokens = spec.security?.tokens === undefined || spec.security.tokens.length > 0;
+  const tokens = byPassword
+    ? isGiven(rules, ["spec", "security", "password"])
+    : spec.security?.tokens === undefined || spec.security.tokens.length > 0;
   if (tls && tokens) return;
+  const secret = byPassword ? "a password" : "a token";
   const others = exposed.length === 1 ? "" : ` and ${counted(exposed.length - 1, "other node")}`;
-  const missing = [tls ? [] : "TLS", tokens ? [] : "a token"].flat().join(" and ");
+  const missing = [tls ? [] : "TLS", tokens ? [] : secret].flat().join(" and ");
   report({
     code: "exposed-without-security",
     path: [...first.path, first.draft.listen === undefined ? "address" : "listen"],
     message: `${first.draft.id ?? "the node"}${others} can be reached from other machines (${shown(first.draft.listen ?? first.draft.address ?? "")}), but ${missing} ${tls || tokens ? "is" : "are"} not set`,
-    hint: "set spec.security.tls { cert, key, ca } and spec.security.tokens with an admin token, or use 127.0.0.1",
+    hint: `set spec.security.tls { cert, key, ca } and ${byPassword ? "spec.security.password by file or env" : "spec.security.tokens with an admin token"}, or use 127.0.0.1`,
+  });
+}
+
+/** A password belongs to engines whose servers ask for one. */
+function checkPassword(rules: Rules): void {
+  const { spec, report } = rules;
+  if (spec.engine === undefined) return;
+  const { authentication } = ENGINE_CAPABILITIES[spec.engine];
+  for (const field of ["user", "password"] as const) {
+    const path: Path = ["spec", "security", field];
+    if (authentication === "password" || !isGiven(rules, path)) continue;
+    report({
+      code: "setting-of-another-engine",
+      path,
+      message: `${field} belongs to engines that log in with a password; clients of ${spec.engine} bring tokens`,
+      hint: `remove ${field}, and set spec.security.tokens`,
+    });
+  }
+  if (authentication !== "password" || spec.security?.user === undefined) return;
+  if (isGiven(rules, ["spec", "security", "password"])) return;
+  report({
+    code: "missing-field",
+    path: ["spec", "security", "password"],
+    message: "the user needs a password",
+    hint: "set spec.security.password: { env: NAME } or { file: PATH }",
   });
 }
 

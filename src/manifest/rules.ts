@@ -1,6 +1,7 @@
 // What the rules between fields share: the draft that they judge, and how they report. Each rules-*.ts
 // is one subject; a rule is silent about a field that was reported already (its draft is undefined).
 
+import { ENGINE_CAPABILITIES } from "./capabilities.ts";
 import { SHARDS_DEFAULT } from "./schema.ts";
 import type { NodeDraft, SpecDraft } from "./schema.ts";
 import { nodeAt, placeOf, shown } from "./raw.ts";
@@ -82,10 +83,18 @@ export function replicasOf({ replication }: SpecDraft): number | undefined {
   return replicas === undefined || replicas === implied ? implied : undefined;
 }
 
-/** The number of shards: as given, or what the split points make, or the default. */
-export function shardsOf({ sharding }: SpecDraft): number | undefined {
+/** The number of shards: as given, or what the split points make, or what the engine's nodes can hold, or the default. */
+export function shardsOf(spec: SpecDraft): number | undefined {
+  const { sharding, engine } = spec;
   if (sharding?.strategy === undefined) return undefined;
   if (sharding.shards !== undefined) return sharding.shards;
+  if (engine !== undefined && ENGINE_CAPABILITIES[engine].shardsPerNode === "one") {
+    const replicas = replicasOf(spec);
+    const nodes = spec.nodes?.length ?? 0;
+    return replicas === undefined || nodes === 0
+      ? undefined
+      : Math.max(1, Math.floor(nodes / (replicas + 1)));
+  }
   return sharding.strategy === "range" && sharding.ranges !== undefined
     ? sharding.ranges.length + 1
     : SHARDS_DEFAULT;

@@ -9,6 +9,8 @@ import type {
   ShardingStrategy,
   ShardKeyField,
 } from "../model/ids.ts";
+import { ENGINE_CAPABILITIES } from "./capabilities.ts";
+import type { EngineCapabilities } from "./capabilities.ts";
 import { invalidManifest } from "./check.ts";
 import { parseManifest } from "./parse.ts";
 import { SHARDS_DEFAULT } from "./schema.ts";
@@ -46,8 +48,24 @@ export interface ScaffoldOptions {
   readonly write?: WriteConsistency;
   /** Default: .mem0ctl/ and the name. */
   readonly dataDir?: string;
+  /** The nodes themselves, in place of a number of new ones on this machine. */
+  readonly nodeList?: readonly ScaffoldNode[];
+  /** Of an engine that asks for a password. Only the variable's name is written. */
+  readonly security?: {
+    readonly user?: string;
+    readonly password?: { readonly env: string };
+    readonly tls?: { readonly cert: string; readonly key: string; readonly ca: string };
+  };
   /** Path or URL of the JSON Schema for editors; left out unless given. */
   readonly schema?: string;
+}
+
+export interface ScaffoldNode {
+  readonly id: string;
+  readonly address: string;
+  readonly role: "primary" | "secondary";
+  readonly zone: string;
+  readonly manage: "spawn" | "connect";
 }
 
 /**
@@ -65,6 +83,7 @@ export function scaffoldManifest(options: ScaffoldOptions): string {
     "",
     "spec:",
     "  # What keeps the data. embedded: nodes of mem0ctl's own, for laptops, CI and small clusters.",
+    "  # redis: Redis or Valkey Cluster, whose servers `mem0ctl up` starts, or that runs already.",
     `  engine: ${options.engine ?? "embedded"}`,
     "",
     "  # Spawned nodes keep data, logs and pid files below it, relative to this file.",
@@ -82,16 +101,45 @@ export function scaffoldManifest(options: ScaffoldOptions): string {
     "    # A replica that lags behind its leader by more makes `mem0ctl status` say degraded.",
     "    maxLag: 5s",
     "",
-    "  # Any address but loopback needs TLS and an admin token. Secrets never stand in this file.",
-    "  # security:",
-    '  #   tls: { cert: "tls/{node}.pem", key: "tls/{node}.key", ca: tls/ca.pem }',
-    "  #   tokens:",
-    "  #     - { name: admin, role: admin, env: MEM0CTL_ADMIN_TOKEN }",
+    ...securityLines(options),
     "",
   ].join("\n");
   const { manifest, findings } = parseManifest(text, { file: "cluster.yaml", baseDir: "." });
   if (manifest === undefined) throw invalidManifest("the new manifest", findings);
   return text;
+}
+
+function securityLines(options: ScaffoldOptions): string[] {
+  const byPassword = engineOf(options).authentication === "password";
+  const { password, user, tls } = options.security ?? {};
+  if (password !== undefined || tls !== undefined) {
+    return [
+      "  # Secrets never stand in this file.",
+      "  security:",
+      ...(user === undefined ? [] : [`    user: ${yamlText(user)}`]),
+      ...(password === undefined ? [] : [`    password: { env: ${password.env} }`]),
+      ...(tls === undefined
+        ? []
+        : [
+            `    tls: { cert: ${quotedAlways(tls.cert)}, key: ${quotedAlways(tls.key)}, ca: ${quotedAlways(tls.ca)} }`,
+          ]),
+    ];
+  }
+  return [
+    `  # Any address but loopback needs TLS and ${byPassword ? "a password" : "an admin token"}. Secrets never stand in this file.`,
+    "  # security:",
+    '  #   tls: { cert: "tls/{node}.pem", key: "tls/{node}.key", ca: tls/ca.pem }',
+    ...(byPassword
+      ? [
+          "  #   password: { env: MEM0CTL_REDIS_PASSWORD }",
+          "  #   user: mem0ctl    # an ACL user; the default user unless given",
+        ]
+      : ["  #   tokens:", "  #     - { name: admin, role: admin, env: MEM0CTL_ADMIN_TOKEN }"]),
+  ];
+}
+
+function engineOf({ engine = "embedded" }: ScaffoldOptions): EngineCapabilities {
+  return ENGINE_CAPABILITIES[engine];
 }
 
 function header({ schema }: ScaffoldOptions): string[] {
@@ -104,7 +152,20 @@ function zoneName(index: number): string {
   return index < 26 ? String.fromCharCode("a".charCodeAt(0) + index) : `zone-${index + 1}`;
 }
 
-function nodeLines({ nodes = 3, zones, arbiters = 0, basePort = 7001 }: ScaffoldOptions): string[] {
+function nodeLines(options: ScaffoldOptions): string[] {
+  const { nodes = 3, zones, arbiters = 0, basePort = 7001, nodeList } = options;
+  if (nodeList !== undefined) {
+    return [
+      "  # One line per node of the running cluster, which somebody else starts and stops (manage: connect).",
+      "  # zone: what fails together, say a rack; the copies of a shard belong into different ones. Written here",
+      "  #   is the host of each; correct it where several hosts share a zone.",
+      "  nodes:",
+      ...nodeList.map(
+        ({ id, address, role, zone, manage }) =>
+          `    - { id: ${id}, address: ${quotedAlways(address)}, role: ${role}, zone: ${yamlText(zone)}, manage: ${manage} }`,
+      ),
+    ];
+  }
   const lines = [
     "  # One line per node. A node on a loopback address is started by `mem0ctl up`; any other is connected to.",
     "  # role: a primary holds data and is preferred as leader (all are here, so that leaders spread over all);",
@@ -125,16 +186,20 @@ function nodeLines({ nodes = 3, zones, arbiters = 0, basePort = 7001 }: Scaffold
   return lines;
 }
 
-function replicationLines({ nodes = 3, replication, arbiters = 0 }: ScaffoldOptions): string[] {
+function replicationLines(options: ScaffoldOptions): string[] {
+  const { nodes = 3, replication, arbiters = 0 } = options;
+  const votes = engineOf(options).protocols.length > 0;
   const byDefault = (["none", "none", "single"] as const)[nodes] ?? "multiple";
   const strategy = replication?.strategy ?? byDefault;
   const replicas =
     replication?.replicas ?? (strategy === "multiple" ? Math.max(1, Math.min(2, nodes - 1)) : undefined);
   const lines = [
     "  # Copies of each shard besides the leader's: none has 0, single has 1, multiple has as many as replicas says.",
-    "  # 3 copies (multiple, replicas: 2) go on after the loss of any one node.",
+    votes
+      ? "  # 3 copies (multiple, replicas: 2) go on after the loss of any one node."
+      : "  # 2 copies (single) go on after the loss of any one node, while a majority of the primaries is there.",
   ];
-  if (strategy === "single" && arbiters === 0) {
+  if (votes && strategy === "single" && arbiters === 0) {
     lines.push(
       "  # 2 copies keep the data when a node is lost, but write only while both are there: add an arbiter.",
     );
@@ -145,8 +210,19 @@ function replicationLines({ nodes = 3, replication, arbiters = 0 }: ScaffoldOpti
   return lines;
 }
 
-function shardingLines({ sharding }: ScaffoldOptions): string[] {
+function shardingLines(options: ScaffoldOptions): string[] {
+  const { sharding } = options;
   const strategy = sharding?.strategy ?? "hash";
+  if (engineOf(options).shardsPerNode === "one") {
+    return [
+      "  # A shard is a primary with its replicas, so the nodes and the copies say how many there are.",
+      "  # key: the scope field that decides which slot a memory belongs to: user, agent, run or app.",
+      "  sharding:",
+      `    strategy: ${strategy}`,
+      ...(sharding?.shards === undefined ? [] : [`    shards: ${sharding.shards}`]),
+      `    key: ${sharding?.key ?? "user"}`,
+    ];
+  }
   const shards =
     sharding?.shards ?? (sharding?.ranges === undefined ? SHARDS_DEFAULT : sharding.ranges.length + 1);
   const lines = [
@@ -206,7 +282,21 @@ function evenSplitPoints(shards: number): string[] {
   return points;
 }
 
-function consensusLines({ protocol = "raft", read, write = "quorum" }: ScaffoldOptions): string[] {
+function consensusLines(options: ScaffoldOptions): string[] {
+  const { read, write = "quorum" } = options;
+  if (engineOf(options).protocols.length === 0) {
+    return [
+      "  # The engine replicates in a way of its own: asynchronously, so that a failover can lose the newest writes.",
+      "  # electionTimeout: silence after which a primary is replaced by one of its replicas.",
+      "  # write: copies that a write waits for: one (the primary), quorum, all, or a number.",
+      "  # read: one asks the primary; stale asks the nearest copy.",
+      "  consensus:",
+      ...(options.protocol === undefined ? [] : [`    protocol: ${options.protocol}`]),
+      "    electionTimeout: 5s",
+      `    consistency: { read: ${read ?? "one"}, write: ${write} }`,
+    ];
+  }
+  const { protocol = "raft" } = options;
   const readLevel = read ?? (protocol === "quorum" ? "quorum" : "linearizable");
   return [
     "  # How the copies of a shard agree.",

@@ -114,7 +114,7 @@ const sharding = mapping({
   },
   shards: {
     kind: integer(1, SHARDS_MAX),
-    description: `How many slices the key space has. Default: ${SHARDS_DEFAULT}; with range, one more than there are split points.`,
+    description: `How many slices the key space has. Default: ${SHARDS_DEFAULT}; with range, one more than there are split points; redis: one for each primary, as many as nodes and copies make.`,
   },
   key: {
     kind: choice(["user", "agent", "run", "app"]),
@@ -258,7 +258,21 @@ const security = mapping({
         description: "PEM file of the authority that all nodes' certificates are checked against.",
       },
     }),
-    description: "TLS for all traffic of the nodes. Needed, with a token, on any address but loopback.",
+    description:
+      "TLS for all traffic of the nodes. Needed, with a token or a password, on any address but loopback.",
+  },
+  user: {
+    kind: text({
+      pattern: /^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$/,
+      patternMeans: "letters, digits, dots, hyphens and underscores, 1 to 63 characters",
+      code: "invalid-name",
+      lengthMax: 63,
+    }),
+    description: "redis: the ACL user that nodes and clients log in as. Default: the default user.",
+  },
+  password: {
+    kind: mapping(secretFields, { exactlyOne: ["file", "env"], holdsSecret: true }),
+    description: "redis: where the password of all nodes is read from.",
   },
 });
 
@@ -283,7 +297,7 @@ export const MANIFEST = mapping({
         kind: choice(["embedded", "redis"]),
         fallback: "embedded",
         description:
-          "What keeps the data. embedded: nodes of mem0ctl's own, for laptops, CI and small clusters.",
+          "What keeps the data. embedded: nodes of mem0ctl's own, for laptops, CI and small clusters; redis: Redis or Valkey Cluster.",
       },
       dataDir: {
         kind: path,

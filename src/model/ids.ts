@@ -24,6 +24,8 @@ export const NAME_PATTERN = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
 export type Role = "primary" | "secondary" | "arbiter";
 export type EngineName = "embedded" | "redis";
 export type Protocol = "raft" | "paxos" | "quorum";
+/** How the copies of a shard agree: a protocol of mem0ctl's own, or the engine's way. */
+export type ReplicationProtocol = Protocol | "redis-cluster";
 export type ShardingStrategy = "hash" | "range" | "directory";
 export type ReplicationStrategy = "none" | "single" | "multiple";
 

@@ -77,6 +77,9 @@ export interface TlsSpec {
 export interface SecuritySpec {
   readonly tokens: readonly TokenSpec[];
   readonly tls: TlsSpec | undefined;
+  /** Of engines that ask for a password: the account (default: the engine's own default one). */
+  readonly user?: string;
+  readonly password?: SecretReference;
 }
 
 export interface LimitsSpec {
@@ -131,5 +134,7 @@ export interface Meaning {
     /** R + W > N: a read meets every write that was finished before it. */
     readonly overlap: boolean;
   };
+  /** How the copies agree where that is the engine's own way; absent where a protocol was chosen. */
+  readonly replicatesBy?: string;
   readonly sentence: string;
 }

@@ -1,6 +1,6 @@
 // The one view of a cluster that every table and every JSON comes from (additions only, within v1).
 
-import type { EngineName, NodeId, Role, ShardId, ShardingStrategy, Protocol } from "./ids.ts";
+import type { EngineName, NodeId, Role, ShardId, ShardingStrategy, ReplicationProtocol } from "./ids.ts";
 
 export type Health = "healthy" | "degraded" | "unavailable";
 export type NodeState = "up" | "suspect" | "down" | "draining";
@@ -32,7 +32,11 @@ export interface NodeView {
   /** Number of data replicas it holds. */
   readonly replicas: number;
   readonly memories: number | null;
+  /** Of engines that count keys. */
+  readonly keys?: number | null;
   readonly bytes: number | null;
+  /** Other nodes that have no connection with it at the moment; absent when there are none. */
+  readonly cutOffFrom?: readonly NodeId[];
   /** Why it is not up: `connection refused`, `no answer within 2 s`, `HTTP 401`. */
   readonly error?: string;
   /** Replicas of it whose state is damaged, and why; absent when there are none. */
@@ -83,9 +87,22 @@ export interface ShardView {
   readonly leaderless?: true;
   /** Paxos: the highest ballot that a replica promised; the leader is its proposer once it was elected. */
   readonly ballot?: Ballot;
+  /** Of engines that shard by slots alone: how many it owns. */
+  readonly slots?: number;
+  /** Why it refuses requests although it has a leader. */
+  readonly refusal?: string;
   readonly memories: number | null;
+  readonly keys?: number | null;
   readonly bytes: number | null;
   readonly replicas: readonly ReplicaView[];
+}
+
+/** A slot between two nodes: half its keys may be here and half there. */
+export interface OpenSlotView {
+  readonly slot: number;
+  /** null where only the other end is open. */
+  readonly from: NodeId | null;
+  readonly to: NodeId | null;
 }
 
 /** Two nodes that name different leaders for the same group in the same term, or live in different terms. */
@@ -104,11 +121,13 @@ export interface ClusterView {
   readonly kind: "ClusterStatus";
   readonly cluster: string;
   readonly engine: EngineName;
-  readonly protocol: Protocol;
+  readonly protocol: ReplicationProtocol;
   readonly sharding: ShardingStrategy;
   readonly health: Health;
   readonly reasons: readonly Reason[];
   readonly leader: NodeId | null;
+  /** Set where the cluster as such has no leader by design, only its shards have. */
+  readonly leaderless?: true;
   readonly term: number;
   readonly epoch: number;
   readonly totalNodes: number;
@@ -119,6 +138,8 @@ export interface ClusterView {
   /** Quorum protocol: how many of them a read asks and a write waits for where a request asks for no other level. */
   readonly levels?: { readonly read: number; readonly write: number };
   readonly replication: {
+    /** What is counted here; absent: log entries. */
+    readonly unit?: "bytes";
     /** Log entries that every live replica of their shard has. */
     readonly totalReplicated: number;
     /** Entries that some replica has still to acknowledge. */
@@ -133,5 +154,9 @@ export interface ClusterView {
   };
   readonly nodes: readonly NodeView[];
   readonly shards: readonly ShardView[];
+  /** Slots that no node owns: `5461-10922`; absent when there are none. */
+  readonly unownedSlots?: string;
+  /** Slots that were opened for a move that has not ended; absent when there are none. */
+  readonly openSlots?: readonly OpenSlotView[];
   readonly disagreements: readonly Disagreement[];
 }

@@ -14,7 +14,7 @@ export interface OpenCluster extends OpenedManifest {
  * `engine`, so that the process can end.
  * @param options.starting when nodes will be started: see OpenOptions.
  * @param options.token overrides MEM0CTL_TOKEN and the manifest's own token reference.
- * @throws Mem0ctlError `manifest-invalid`, `engine-not-available`.
+ * @throws Mem0ctlError `manifest-invalid`.
  */
 export async function openCluster(
   path: string,

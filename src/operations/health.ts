@@ -4,6 +4,8 @@
 //   nothing-answered       unavailable  no node answered
 //   shard-down             unavailable  no replica of a shard is on a node that answers
 //   shard-leaderless       unavailable  a shard has replicas but no leader: it takes no writes
+//   slots-unowned          unavailable  slots belong to no node
+//   shard-refuses          unavailable  a shard's leader answers, and refuses requests
 //   shard-below-level      unavailable  quorum protocol: fewer copies answer than a read or a write asks for
 //   node-down              degraded     a node does not answer, and no other node heard of it lately
 //   node-suspect           degraded     a node does not answer, but another node heard of it lately
@@ -12,6 +14,9 @@
 //   replica-damaged        degraded     a record of a replica's state does not match its checksum
 //   shard-under-replicated degraded     a replica is missing, or is still catching up
 //   shard-moving           (no reason)  a move is under way; the shard serves meanwhile
+//   node-not-member        degraded     a node runs, but the others do not count it in
+//   nodes-cut-off          degraded     nodes that answer have no connection to each other
+//   slots-open             degraded     slots are in the middle of a move that has not ended
 //   lag-above-limit        degraded     a replica is further behind than `limits.maxLag`
 //   no-cluster-leader      degraded     the metadata group has no leader: no joins, leaves or moves
 //   nodes-disagree         degraded     nodes name different leaders, or live in different terms
@@ -43,6 +48,7 @@ export function judge(view: EngineView, limits: HealthLimits): Judgement {
   const degraded = [
     ...nodeReasons(view.nodes),
     ...underReplicated(view),
+    ...openSlots(view),
     ...lagging(view, limits),
     ...leadership(view),
   ];
@@ -63,12 +69,27 @@ function nothingAnswered(view: EngineView): Reason {
 }
 
 function* unservedShards(view: EngineView): Generator<Reason> {
+  if (view.unownedSlots !== undefined) {
+    yield {
+      code: "slots-unowned",
+      message: `slots that belong to no node: ${view.unownedSlots}`,
+      hint: "a cluster that is not formed yet: `mem0ctl up`; else a node that owned them was removed or reset: bring it back with its data",
+    };
+  }
+  for (const shard of view.shards) {
+    if (shard.refusal === undefined) continue;
+    yield {
+      code: "shard-refuses",
+      message: `shard ${shard.id} (${shard.range}) on ${shard.leader ?? "no node"} refuses requests: ${shard.refusal}`,
+      hint: "it goes on by itself once every slot has an owner that answers, and a majority of the primaries is there",
+    };
+  }
   yield* belowLevel(view);
   const down = view.shards.filter((shard) => shard.state === "down" && answering(shard) === 0);
   if (down.length > 0) {
     yield {
       code: "shard-down",
-      message: `${counted(down, "has", "have")} no replica that answers: ${named(down)}`,
+      message: `${counted(down, "has", "have")} no replica that answers: ${named(down)}${slotsOf(down)}`,
       hint: "start the nodes that hold them: `mem0ctl restart` or `mem0ctl nodes logs NODE`",
     };
   }
@@ -76,7 +97,7 @@ function* unservedShards(view: EngineView): Generator<Reason> {
   if (leaderless.length > 0) {
     yield {
       code: "shard-leaderless",
-      message: `${counted(leaderless, "has", "have")} no leader and ${leaderless.length === 1 ? "takes" : "take"} no writes: ${named(leaderless)}`,
+      message: `${counted(leaderless, "has", "have")} no leader and ${leaderless.length === 1 ? "takes" : "take"} no writes: ${named(leaderless)}${slotsOf(leaderless)}`,
       hint: "an election takes a moment; if it lasts, a majority of the replicas is missing: start their nodes",
     };
   }
@@ -124,6 +145,20 @@ function* nodeReasons(nodes: readonly NodeView[]): Generator<Reason> {
         hint: "it may be starting, stopping or cut off from here; look again in a few seconds",
       };
     }
+    if (node.state === "up" && node.error !== undefined) {
+      yield {
+        code: "node-not-member",
+        message: `${node.id} (${node.address}) ${node.error}`,
+        hint: "a new node has to be let in; one that was reset has lost its data and its place",
+      };
+    }
+    if (node.cutOffFrom !== undefined) {
+      yield {
+        code: "nodes-cut-off",
+        message: `${node.id} (${node.address}) has no connection from ${node.cutOffFrom.join(", ")}`,
+        hint: "for a moment after a start this is usual; if it lasts, look at the network, and at the firewall for the port that nodes use among themselves",
+      };
+    }
     if (node.refusal !== undefined) {
       const { by, why } = node.refusal;
       const what = why.startsWith(`${node.id} `) ? `it ${why.slice(node.id.length + 1)}` : why;
@@ -167,6 +202,19 @@ function* underReplicated(view: EngineView): Generator<Reason> {
   };
 }
 
+function* openSlots({ openSlots: open = [] }: EngineView): Generator<Reason> {
+  if (open.length === 0) return;
+  const shown = open
+    .slice(0, SHARDS_NAMED_MAX)
+    .map(({ slot, from, to }) => `${slot} (${from ?? "?"} to ${to ?? "?"})`);
+  const rest = open.length - shown.length;
+  yield {
+    code: "slots-open",
+    message: `${open.length} ${open.length === 1 ? "slot is" : "slots are"} in the middle of a move: ${shown.join(", ")}${rest > 0 ? ` and ${rest} more` : ""}`,
+    hint: "a move that runs closes them; one that broke off leaves them open, and their keys are then on both sides",
+  };
+}
+
 function* lagging(view: EngineView, limits: HealthLimits): Generator<Reason> {
   let worst: { shard: string; node: string; lagMs: number } | undefined;
   for (const shard of view.shards) {
@@ -187,7 +235,7 @@ function* lagging(view: EngineView, limits: HealthLimits): Generator<Reason> {
 }
 
 function* leadership(view: EngineView): Generator<Reason> {
-  if (view.leader === null) {
+  if (view.leader === null && view.leaderless !== true) {
     yield {
       code: "no-cluster-leader",
       message: "the metadata group has no leader",
@@ -205,6 +253,12 @@ function* leadership(view: EngineView): Generator<Reason> {
     message: `nodes disagree about the leader of ${groupName(first.group)}: ${claims.join("; ")}${more}`,
     hint: "normal for a moment during an election; if it lasts, some nodes cannot reach each other",
   };
+}
+
+/** What is not served, where the engine's shards are known by their slots: ` (slots 0-5460)`. */
+function slotsOf(shards: readonly ShardView[]): string {
+  const ranges = shards.filter(({ slots = 0 }) => slots > 0).map(({ range }) => range);
+  return ranges.length === 0 ? "" : ` (${ranges.join("; ")})`;
 }
 
 function counted(shards: readonly ShardView[], one: string, many: string): string {

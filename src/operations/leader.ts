@@ -16,7 +16,7 @@ export interface GroupLeader {
   readonly term: number;
   /** Paxos: the highest ballot that was promised. */
   readonly ballot?: Ballot;
-  /** Quorum protocol: there is none by design. */
+  /** There is none by design (quorum protocol; the cluster as such where the engine has no metadata group). */
   readonly leaderless?: true;
 }
 
@@ -45,7 +45,12 @@ function leadersOf(view: EngineView): LeadersView {
   return {
     cluster: view.cluster,
     groups: [
-      { group: META_GROUP, leader: view.leader, term: view.term },
+      {
+        group: META_GROUP,
+        leader: view.leader,
+        term: view.term,
+        ...(view.leaderless === undefined ? {} : { leaderless: view.leaderless }),
+      },
       ...view.shards.map(({ id, leader, term, ballot, leaderless }) => ({
         group: id,
         leader,
@@ -99,14 +104,20 @@ function checkTransfer(view: EngineView, group: GroupId, to: NodeId | undefined)
   const found = leaderOf(view, group);
   if (found === undefined) throw unknownShard(group, view.totalShards);
   if (found.leaderless === true) {
+    const isMeta = group === META_GROUP;
     throw new Mem0ctlError(
       "invalid",
       "leaderless-by-design",
-      `${groupName(group)} has no leader to transfer: it is leaderless by design`,
-      {
-        why: "in the quorum protocol any node coordinates reads and writes; only the metadata group has a leader",
-        hint: "`mem0ctl leader transfer meta` moves the cluster leader",
-      },
+      `${isMeta ? "the cluster" : groupName(group)} has no leader to transfer: it is leaderless by design`,
+      isMeta
+        ? {
+            why: "this engine has no metadata group: its nodes agree by gossip, and only shards have leaders",
+            hint: "name a shard: `mem0ctl leader transfer 0`; see them with `mem0ctl leader show`",
+          }
+        : {
+            why: "in the quorum protocol any node coordinates reads and writes; only the metadata group has a leader",
+            hint: "`mem0ctl leader transfer meta` moves the cluster leader",
+          },
     );
   }
   const replicas = view.shards.find((shard) => shard.id === group)?.replicas;

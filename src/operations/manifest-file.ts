@@ -8,7 +8,7 @@ import { scaffoldManifest } from "../manifest/scaffold.ts";
 import type { ScaffoldOptions } from "../manifest/scaffold.ts";
 import { Mem0ctlError } from "../model/errors.ts";
 import type { Finding } from "../model/findings.ts";
-import type { EngineName, Protocol } from "../model/ids.ts";
+import type { EngineName, Protocol, ShardingStrategy } from "../model/ids.ts";
 import type { Manifest, Meaning } from "../model/manifest.ts";
 
 export interface ManifestFile {
@@ -71,9 +71,14 @@ function invalidManifest(path: string, findings: readonly Finding[]): Mem0ctlErr
   );
 }
 
-/** The consensus protocols that the engine of this version runs. */
-export function protocolsOf(engine: EngineName): readonly Protocol[] {
-  return ENGINE_CAPABILITIES[engine].protocols;
+/** What an engine leaves to choose, for whoever asks the questions. */
+export function choicesOf(engine: EngineName): {
+  readonly protocols: readonly Protocol[];
+  readonly sharding: readonly ShardingStrategy[];
+  /** `one`: nodes and copies say how many shards there are. */
+  readonly shardsPerNode: "many" | "one";
+} {
+  return ENGINE_CAPABILITIES[engine];
 }
 
 /** The commented YAML text that `init cluster` writes. */

@@ -36,9 +36,15 @@ interface Row {
 export function renderLeaders({ cluster, groups, nodes }: Leaders, theme: Theme): string {
   const meta = groups.find(({ group }) => group === "meta");
   const shards = groups.filter(({ group, leaderless }) => group !== "meta" && leaderless !== true);
-  const leaderless = groups.filter((group) => group.leaderless === true).length;
+  const leaderless = groups.filter(({ group, leaderless: by }) => group !== "meta" && by === true).length;
   const led = meta?.leader ?? null;
-  const first = `${theme.bold(safeText(cluster))}  ${led === null ? theme.bad("no cluster leader") : `cluster leader ${theme.bold(safeText(led))}`}, term ${meta?.term ?? 0}`;
+  const byDesign = meta?.leaderless === true;
+  const whoLeads = byDesign
+    ? "its shards have leaders, the cluster has none by design"
+    : led === null
+      ? theme.bad("no cluster leader")
+      : `cluster leader ${theme.bold(safeText(led))}`;
+  const first = `${theme.bold(safeText(cluster))}  ${whoLeads}, term ${meta?.term ?? 0}`;
   if (leaderless > 0) {
     const why = `${leaderless} shards are leaderless by design: any node coordinates their reads and writes`;
     return `${first}\n\n${hang("", why, theme.proseWidth)}\n`;

@@ -23,8 +23,11 @@ export function renderMeaning(manifest: Manifest, meaning: Meaning, theme: Theme
 }
 
 /** What the protocol is told: levels where it has them; times of elections where it has those. */
-function consensusText({ consensus }: Manifest, { levels, copies }: Meaning): string {
+function consensusText({ consensus }: Manifest, { levels, copies, replicatesBy }: Meaning): string {
   const { protocol, heartbeatIntervalMs, electionTimeoutMs, consistency } = consensus;
+  if (replicatesBy !== undefined) {
+    return `${replicatesBy}; election timeout ${formatDuration(electionTimeoutMs)}`;
+  }
   if (levels !== undefined) {
     const level = (asked: string | number, number: number): string =>
       typeof asked === "number" ? `${number} of ${copies}` : `${asked} (${number} of ${copies})`;

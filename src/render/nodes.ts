@@ -8,7 +8,7 @@ import { safeText } from "./safe.ts";
 import { type Column, renderTable } from "./table.ts";
 import { hang } from "./text.ts";
 import type { Theme } from "./theme.ts";
-import { isLeaderless, known, number, stateStyle, stateText } from "./words.ts";
+import { countsKeys, isLeaderless, known, number, stateStyle, stateText } from "./words.ts";
 
 type NodesShown = Pick<ClusterView, "nodes" | "protocol">;
 
@@ -45,7 +45,9 @@ export function nodesTable(view: NodesShown, theme: Theme, { wide = false }: Nod
           },
         ]),
     { title: "REPLICAS", text: (node) => number(theme, node.replicas), align: "right" },
-    { title: "MEMORIES", text: (node) => number(theme, node.memories), align: "right", dropRank: 1 },
+    countsKeys(view.nodes)
+      ? { title: "KEYS", text: (node) => number(theme, node.keys ?? null), align: "right", dropRank: 1 }
+      : { title: "MEMORIES", text: (node) => number(theme, node.memories), align: "right", dropRank: 1 },
   ];
   if (wide) {
     columns.push(
@@ -66,6 +68,8 @@ function troubleOf(node: NodeView, theme: Theme): string[] {
       : `last heard of ${formatDuration(node.lastHeartbeatMs)} ago`;
   const lines: string[] = [];
   if (node.state === "down" || node.state === "suspect") lines.push(`${node.error ?? "no answer"}; ${heard}`);
+  if (node.state === "up" && node.error !== undefined) lines.push(node.error);
+  if (node.cutOffFrom !== undefined) lines.push(`no connection from ${node.cutOffFrom.join(", ")}`);
   for (const { group, why } of node.damaged ?? []) lines.push(`${groupName(group)} is damaged: ${why}`);
   if (node.writeRefusal !== undefined) lines.push(`refuses writes: ${node.writeRefusal}`);
   if (node.refusal !== undefined) lines.push(`refused by ${node.refusal.by.join(", ")}: ${node.refusal.why}`);

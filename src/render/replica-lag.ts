@@ -6,7 +6,17 @@ import type { ClusterView, ReplicaView, ShardView } from "../model/view.ts";
 import { safeText } from "./safe.ts";
 import { type Column, renderTable } from "./table.ts";
 import type { Theme } from "./theme.ts";
-import { UNKNOWN, amount, copyCounts, isLeaderless, known, number, stateStyle, stateText } from "./words.ts";
+import {
+  UNKNOWN,
+  amount,
+  copyCounts,
+  isLeaderless,
+  known,
+  number,
+  replicatedCounts,
+  stateStyle,
+  stateText,
+} from "./words.ts";
 
 type LagShown = Pick<ClusterView, "shards" | "replication" | "protocol">;
 
@@ -25,7 +35,8 @@ export function renderReplicaLag(
   const rows = wide ? all : all.filter((row) => row.role !== "leader");
   if (rows.length === 0)
     return `${totals(view, all, theme)}\nno replicas besides the leaders: nothing can lag\n`;
-  const calm = (row: Row) => (row.lagMs === 0 && row.lagEntries === 0 ? theme.dim : undefined);
+  const calm = (row: Row) =>
+    row.lagMs === 0 && (row.lagEntries ?? row.lagBytes) === 0 ? theme.dim : undefined;
   const inCopies = isLeaderless(view);
   const columns: Column<Row>[] = [
     { title: "SHARD", text: (row) => row.shard.id, align: "right" },
@@ -44,7 +55,11 @@ export function renderReplicaLag(
   return `${totals(view, all, theme)}\n\n${renderTable(theme, columns, rows, { fit: !wide })}\n`;
 }
 
-function logColumns({ protocol }: LagShown, theme: Theme, calm: Column<Row>["style"]): Column<Row>[] {
+function logColumns(
+  { protocol, replication }: LagShown,
+  theme: Theme,
+  calm: Column<Row>["style"],
+): Column<Row>[] {
   const style = calm === undefined ? {} : { style: calm };
   return [
     {
@@ -52,7 +67,16 @@ function logColumns({ protocol }: LagShown, theme: Theme, calm: Column<Row>["sty
       text: (row) => row.shard.leader ?? UNKNOWN,
       dropRank: 1,
     },
-    { title: "ENTRIES", text: (row) => number(theme, row.lagEntries), align: "right", ...style },
+    ...(replication.unit === "bytes"
+      ? []
+      : [
+          {
+            title: "ENTRIES",
+            text: (row: Row) => number(theme, row.lagEntries),
+            align: "right" as const,
+            ...style,
+          },
+        ]),
     { title: "BYTES", text: (row) => known(row.lagBytes, formatBytes), align: "right", ...style },
   ];
 }
@@ -81,9 +105,8 @@ function totals(view: LagShown, rows: readonly Row[], theme: Theme): string {
     worst === undefined
       ? "none is behind"
       : `largest lag ${formatDuration(worst.lagMs ?? 0)}: shard ${safeText(worst.shard.id)} on ${safeText(worst.node)}`;
-  const { totalReplicated, pending, failed } = view.replication;
   const counts = isLeaderless(view)
     ? copyCounts(view.replication, theme).join(", ")
-    : `${number(theme, totalReplicated)} entries replicated, ${number(theme, pending)} pending, ${number(theme, failed)} failed`;
+    : replicatedCounts(view.replication, theme).join(", ");
   return `${amount(theme, rows.length, "replica", "replicas")}: ${states.join(", ")}; ${lag}\n${counts}`;
 }

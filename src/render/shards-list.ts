@@ -4,7 +4,16 @@ import { formatBytes, formatDuration } from "../model/units.ts";
 import type { ClusterView, ReplicaView, ShardView } from "../model/view.ts";
 import { type Column, renderTable } from "./table.ts";
 import type { Theme } from "./theme.ts";
-import { UNKNOWN, ballotText, isLeaderless, known, number, stateStyle, stateText } from "./words.ts";
+import {
+  countsKeys,
+  UNKNOWN,
+  ballotText,
+  isLeaderless,
+  known,
+  number,
+  stateStyle,
+  stateText,
+} from "./words.ts";
 
 const SLOTS_PREFIX = /^slots? (?=\d)/;
 
@@ -22,7 +31,7 @@ export function renderShardsList(view: ShardsShown, theme: Theme, options: Shard
 export function shardsTable(view: ShardsShown, theme: Theme, { wide = false }: ShardsOptions): string {
   const { shards } = view;
   // The title says once what every cell would say again.
-  const bySlots = shards.every((shard) => SLOTS_PREFIX.test(shard.range));
+  const bySlots = shards.every((shard) => SLOTS_PREFIX.test(shard.range) || shard.slots === 0);
   const columns: Column<ShardView>[] = [
     { title: "SHARD", text: (shard) => shard.id, align: "right" },
     bySlots
@@ -35,7 +44,9 @@ export function shardsTable(view: ShardsShown, theme: Theme, { wide = false }: S
     },
     ...(isLeaderless(view) ? copyColumns(theme) : leaderColumns(view, theme)),
     { title: "LAG", text: (shard) => known(lagMsOf(shard), formatDuration), align: "right", dropRank: 1 },
-    { title: "MEMORIES", text: (shard) => number(theme, shard.memories), align: "right", dropRank: 2 },
+    countsKeys(shards)
+      ? { title: "KEYS", text: (shard) => number(theme, shard.keys ?? null), align: "right", dropRank: 2 }
+      : { title: "MEMORIES", text: (shard) => number(theme, shard.memories), align: "right", dropRank: 2 },
   ];
   if (wide) columns.push({ title: "SIZE", text: (shard) => known(shard.bytes, formatBytes), align: "right" });
   return renderTable(theme, columns, shards, { fit: !wide });

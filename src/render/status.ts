@@ -10,7 +10,7 @@ import { shardsTable } from "./shards-list.ts";
 import { type Column, renderTable } from "./table.ts";
 import { displayWidth, hang } from "./text.ts";
 import type { Style, Theme } from "./theme.ts";
-import { copyCounts, healthStyle, healthSymbol, isLeaderless, number } from "./words.ts";
+import { copyCounts, healthStyle, healthSymbol, isLeaderless, number, replicatedCounts } from "./words.ts";
 
 export function renderStatus(
   view: ClusterView,
@@ -38,16 +38,24 @@ function summary(view: ClusterView, theme: Theme): string {
       [safeText(view.cluster), theme.bold],
       [health, healthStyle(theme, view.health)],
       [view.engine],
-      [
-        `${isLeaderless(view) ? "cluster leader" : "leader"} ${view.leader === null ? "none" : safeText(view.leader)}`,
-        view.leader === null ? theme.bad : undefined,
-      ],
+      ...clusterLeader(view, theme),
       [`term ${view.term}`],
       [`epoch ${view.epoch}`],
       [`nodes ${view.healthyNodes}/${view.totalNodes} up`, allUp ? undefined : theme.warn],
     ],
     theme.proseWidth,
   );
+}
+
+/** Nothing where the cluster as such has none by design. */
+function clusterLeader(
+  view: ClusterView,
+  theme: Theme,
+): readonly (readonly [text: string, style?: Style | undefined])[] {
+  if (view.leaderless === true) return [];
+  const name = view.leader === null ? "none" : safeText(view.leader);
+  const title = isLeaderless(view) ? "cluster leader" : "leader";
+  return [[`${title} ${name}`, view.leader === null ? theme.bad : undefined]];
 }
 
 function items(
@@ -135,15 +143,10 @@ function protocolWords({ protocol, levels }: ClusterView): string[] {
 }
 
 function replicationCounts(view: ClusterView, theme: Theme): string[] {
-  const { totalReplicated, pending, failed, lagMs } = view.replication;
+  const { lagMs } = view.replication;
   const lag = `lag ${formatDuration(lagMs)}`;
   if (isLeaderless(view)) return [...copyCounts(view.replication, theme), lag];
-  return [
-    `${number(theme, totalReplicated)} entries replicated`,
-    `${number(theme, pending)} pending`,
-    `${number(theme, failed)} failed`,
-    lag,
-  ];
+  return [...replicatedCounts(view.replication, theme), lag];
 }
 
 /** Who proposes how many shards, and in which rounds: `node-1 6 (rounds 2-3), node-2 10 (round 2)`. */

@@ -1,6 +1,7 @@
 // The words, glyphs and styles that several pictures share: health, states, numbers, what is unknown.
 
 import type { Ballot, ClusterView, Health, NodeState, ReplicaState, ShardState } from "../model/view.ts";
+import { formatBytes } from "../model/units.ts";
 import type { Style, Theme } from "./theme.ts";
 
 export const UNKNOWN = "-";
@@ -61,6 +62,29 @@ export function copyCounts(
     amount(theme, divergentKeys, "key diverges", "keys diverge"),
     amount(theme, failed, "copy down", "copies down"),
   ];
+}
+
+/** `4,120 entries replicated, 0 pending, 0 failed`; in bytes where the engine counts those. */
+export function replicatedCounts(
+  { unit, totalReplicated, pending, failed }: ClusterView["replication"],
+  theme: Theme,
+): string[] {
+  return unit === "bytes"
+    ? [
+        `${formatBytes(totalReplicated)} replicated`,
+        `${formatBytes(pending)} pending`,
+        `${number(theme, failed)} failed`,
+      ]
+    : [
+        `${number(theme, totalReplicated)} entries replicated`,
+        `${number(theme, pending)} pending`,
+        `${number(theme, failed)} failed`,
+      ];
+}
+
+/** Whether what is counted is keys: an engine that does not know which of them are memories. */
+export function countsKeys(items: readonly { readonly keys?: number | null }[]): boolean {
+  return items.some(({ keys }) => keys !== undefined);
 }
 
 /** `3:node-1`: a ballot, its round first, by which ballots are compared. */

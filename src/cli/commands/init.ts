@@ -44,7 +44,7 @@ export function initCommand(action: Action): Command {
   const cluster = newCommand("cluster", "Write a manifest; asks on a terminal, never otherwise")
     .option("--name <name>", "the cluster's name (default: the directory's)")
     .addOption(new Option("--engine <engine>", "what keeps the data").choices(["embedded", "redis"]))
-    .option("--nodes <count>", "nodes that hold data (default: 3)", integerOption(1, 1000))
+    .option("--nodes <count>", "nodes that hold data (default: 3; redis: 6)", integerOption(1, 1000))
     .option(
       "--zones <count>",
       "failure domains to spread them over (default: one each)",
@@ -57,7 +57,11 @@ export function initCommand(action: Action): Command {
         "copies of each shard besides the leader's: none, one, or more",
       ).choices(["none", "single", "multiple"]),
     )
-    .option("--replicas <count>", "how many copies besides the leader's (default: 2)", integerOption(0, 1000))
+    .option(
+      "--replicas <count>",
+      "how many copies besides the leader's (default: 2; redis: 1)",
+      integerOption(0, 1000),
+    )
     .addOption(
       new Option("--sharding <strategy>", "how keys find their shard (default: hash)").choices([
         "hash",
@@ -65,7 +69,11 @@ export function initCommand(action: Action): Command {
         "directory",
       ]),
     )
-    .option("--shards <count>", "how many shards (default: 16)", integerOption(1, 16_384))
+    .option(
+      "--shards <count>",
+      "how many shards (default: 16; redis: as many as the nodes make)",
+      integerOption(1, 16_384),
+    )
     .addOption(
       new Option("--key <field>", "whose id is the shard key (default: user)").choices([
         "user",
@@ -80,7 +88,7 @@ export function initCommand(action: Action): Command {
       ),
     )
     .addOption(
-      new Option("--consensus <protocol>", "how replicas agree (default: raft)").choices([
+      new Option("--consensus <protocol>", "how replicas agree (embedded; default: raft)").choices([
         "raft",
         "paxos",
         "quorum",
@@ -107,6 +115,7 @@ export function initCommand(action: Action): Command {
         ["mem0ctl init cluster --yes", "three nodes, three copies, 16 shards"],
         ["mem0ctl init cluster --nodes 5 --zones 3 --replicas 2 -f prod.yaml", ""],
         ["mem0ctl init cluster --sharding range --ranges g,n,t", "four shards by name"],
+        ["mem0ctl init cluster --engine redis --nodes 6 --yes", "Redis Cluster: three shards, two copies"],
         ["mem0ctl init cluster --consensus quorum --read one --write all", "leaderless; fast reads"],
       ),
     )

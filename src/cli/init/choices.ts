@@ -10,6 +10,7 @@ import type {
   ShardingStrategy,
   ShardKeyField,
 } from "../../model/ids.ts";
+import { choicesOf } from "../../operations/manifest-file.ts";
 import type { ScaffoldOptions } from "./manifest.ts";
 
 export interface Choices {
@@ -31,8 +32,19 @@ export interface Choices {
   readonly dataDir?: string;
 }
 
+/** Nodes that hold one shard each vote by shards, of which three can do without one: that takes six nodes. */
+export function nodesByDefault(engine: EngineName | undefined): number {
+  return choicesOf(engine ?? "embedded").shardsPerNode === "one" ? 6 : 3;
+}
+
 /** Copies besides the leader's, as far as there are nodes for them: 2 survive the loss of one node. */
-export function copiesByDefault(nodes: number): { replication: ReplicationStrategy; replicas: number } {
+export function copiesByDefault(
+  nodes: number,
+  engine: EngineName | undefined,
+): { replication: ReplicationStrategy; replicas: number } {
+  if (choicesOf(engine ?? "embedded").shardsPerNode === "one") {
+    return nodes >= 6 ? { replication: "single", replicas: 1 } : { replication: "none", replicas: 0 };
+  }
   if (nodes >= 3) return { replication: "multiple", replicas: 2 };
   return nodes === 2 ? { replication: "single", replicas: 1 } : { replication: "none", replicas: 0 };
 }
@@ -49,7 +61,18 @@ export function nameFrom(directory: string): string {
 
 /** What the scaffold is told; the rest it decides itself. */
 export function scaffoldOf(choices: Choices, directory: string): ScaffoldOptions {
-  const { name, engine, nodes = 3, zones, arbiters, port, consensus, read, write, dataDir } = choices;
+  const {
+    name,
+    engine,
+    nodes = nodesByDefault(choices.engine),
+    zones,
+    arbiters,
+    port,
+    consensus,
+    read,
+    write,
+    dataDir,
+  } = choices;
   return {
     name: name ?? nameFrom(directory),
     nodes,
@@ -68,7 +91,7 @@ export function scaffoldOf(choices: Choices, directory: string): ScaffoldOptions
 
 /** A number of replicas says which strategy it is; a strategy alone says how many where it can. */
 function replicationOf(
-  { replication, replicas }: Choices,
+  { replication, replicas, engine }: Choices,
   nodes: number,
 ): { strategy: ReplicationStrategy; replicas?: number } {
   if (replication !== undefined) {
@@ -77,7 +100,7 @@ function replicationOf(
     return { strategy: "multiple", replicas: replicas ?? Math.max(1, Math.min(2, nodes - 1)) };
   }
   if (replicas === undefined) {
-    const byDefault = copiesByDefault(nodes);
+    const byDefault = copiesByDefault(nodes, engine);
     return { strategy: byDefault.replication, replicas: byDefault.replicas };
   }
   return { strategy: replicas === 0 ? "none" : replicas === 1 ? "single" : "multiple", replicas };

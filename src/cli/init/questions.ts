@@ -3,14 +3,11 @@
 
 import type { ReadConsistency, WriteConsistency } from "../../model/consistency.ts";
 import { NAME_PATTERN } from "../../model/ids.ts";
-import type { Protocol } from "../../model/ids.ts";
-import { protocolsOf } from "../../operations/manifest-file.ts";
+import { choicesOf } from "../../operations/manifest-file.ts";
 import type { CliIo } from "../io.ts";
 import { askChoice, askInteger, askText } from "../prompt.ts";
-import { copiesByDefault, nameFrom } from "./choices.ts";
+import { copiesByDefault, nameFrom, nodesByDefault } from "./choices.ts";
 import type { Choices } from "./choices.ts";
-
-const NOT_YET = "(not in this version)";
 
 export async function askChoices(io: CliIo): Promise<Choices> {
   const name = await askText(io, "What is the cluster called?", nameFrom(io.cwd), (text) =>
@@ -18,18 +15,25 @@ export async function askChoices(io: CliIo): Promise<Choices> {
   );
   const engine = await askChoice(io, "What keeps the data?", [
     { value: "embedded", meaning: "nodes that mem0ctl starts itself; nothing to install" },
-    { value: "redis", meaning: "an existing cluster", disabled: NOT_YET },
+    { value: "redis", meaning: "Redis or Valkey Cluster, on servers that are installed here" },
   ]);
-  const nodes = await askInteger(io, "How many nodes hold data?", 3, [1, 1000]);
+  const can = choicesOf(engine);
+  const nodes = await askInteger(io, "How many nodes hold data?", nodesByDefault(engine), [1, 1000]);
   const replication = await askChoice(
     io,
     "How many copies of each shard, besides the leader's?",
     [
       { value: "none", meaning: "a node that is lost loses its shards" },
-      { value: "single", meaning: "one; survives a node only with an arbiter" },
+      {
+        value: "single",
+        meaning:
+          can.protocols.length === 0
+            ? "one; survives the loss of a node"
+            : "one; survives a node only with an arbiter",
+      },
       { value: "multiple", meaning: "two or more; survives the loss of a node" },
     ],
-    copiesByDefault(nodes).replication,
+    copiesByDefault(nodes, engine).replication,
   );
   const replicas =
     replication === "multiple"
@@ -38,6 +42,10 @@ export async function askChoices(io: CliIo): Promise<Choices> {
           Math.max(1, nodes - 1),
         ])
       : undefined;
+  const copies = 1 + (replicas ?? (replication === "single" ? 1 : 0));
+  const chosen = { name, engine, nodes, replication, ...(replicas === undefined ? {} : { replicas }) };
+  // What the engine decides by itself is not asked.
+  if (can.protocols.length === 0 && can.shardsPerNode === "one") return chosen;
   const sharding = await askChoice(
     io,
     "How do keys find their shard?",
@@ -49,27 +57,19 @@ export async function askChoices(io: CliIo): Promise<Choices> {
     "hash",
   );
   const shards = await askInteger(io, "How many shards?", 16, [1, 16_384]);
-  const runs = protocolsOf(engine);
-  const unless = (protocol: Protocol): { disabled?: string } =>
-    runs.includes(protocol) ? {} : { disabled: NOT_YET };
   const consensus = await askChoice(
     io,
     "How do replicas agree?",
     [
-      { value: "raft", meaning: "a leader for each shard orders the writes", ...unless("raft") },
-      { value: "paxos", meaning: "the same promises, by Multi-Paxos", ...unless("paxos") },
-      { value: "quorum", meaning: "no leader: R and W copies, tunable", ...unless("quorum") },
+      { value: "raft", meaning: "a leader for each shard orders the writes" },
+      { value: "paxos", meaning: "the same promises, by Multi-Paxos" },
+      { value: "quorum", meaning: "no leader: R and W copies, tunable" },
     ],
     "raft",
   );
-  const copies = 1 + (replicas ?? (replication === "single" ? 1 : 0));
   const levels = consensus === "quorum" && copies > 1 ? await askLevels(io, copies) : {};
   return {
-    name,
-    engine,
-    nodes,
-    replication,
-    ...(replicas === undefined ? {} : { replicas }),
+    ...chosen,
     sharding,
     shards,
     consensus,

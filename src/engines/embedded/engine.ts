@@ -13,6 +13,7 @@ import { LOG_FILE } from "../../model/pid-file.ts";
 import type { Step } from "../../model/plan.ts";
 import { initialShardMap } from "../../topology/shard-map.ts";
 import type { CallOptions, Engine, NodeAction } from "../engine.ts";
+import { describeStart, forEachNode, specOfNode } from "../local/every-node.ts";
 import { shardMap, transferResult } from "./answers.ts";
 import { memoryOperations } from "./memory-routes.ts";
 import { ClusterNodes } from "./nodes.ts";
@@ -27,25 +28,10 @@ export interface EmbeddedEngineOptions {
   readonly program?: string;
 }
 
-/** Nodes that start or stop at the same time: more would only wait for the same disk and processors. */
-const CONCURRENT_MAX = 8;
-
 export function createEmbeddedEngine(manifest: Manifest, options: EmbeddedEngineOptions): Engine {
   const nodes = new ClusterNodes(manifest, options.token);
   const manifestFile = resolve(options.manifestFile);
-  const specOf = (id: NodeId): NodeSpec => {
-    const spec = manifest.nodes.find((node) => node.id === id);
-    if (spec !== undefined) return spec;
-    throw new Mem0ctlError(
-      "not-found",
-      "unknown-node",
-      `there is no node ${JSON.stringify(id)} in the manifest`,
-      {
-        why: `the manifest has ${manifest.nodes.map((node) => node.id).join(", ")}`,
-        hint: "see them with `mem0ctl nodes list`",
-      },
-    );
-  };
+  const specOf = (id: NodeId): NodeSpec => specOfNode(manifest, id);
 
   return {
     capabilities: ENGINE_CAPABILITIES.embedded,
@@ -53,7 +39,7 @@ export function createEmbeddedEngine(manifest: Manifest, options: EmbeddedEngine
 
     async up(ids, callOptions) {
       const specs = ids.map(specOf);
-      const { nodeProgram } = await import("./processes.ts");
+      const { nodeProgram } = await import("./node-program.ts");
       const { startNode } = await import("./start.ts");
       const program = specs.some(({ manage }) => manage === "spawn")
         ? (options.program ?? nodeProgram())
@@ -129,8 +115,9 @@ async function stopSpawned(
 ): Promise<NodeAction> {
   const node = spec.id;
   if (spec.manage === "connect") return { node, outcome: "not-managed", pid: null };
-  const { stopNode } = await import("./processes.ts");
-  const { outcome, pid } = await stopNode(spec.dataDir, node, manifest.name);
+  const { stopNode } = await import("../local/processes.ts");
+  const { isNodeProcess } = await import("./node-program.ts");
+  const { outcome, pid } = await stopNode(spec.dataDir, node, manifest.name, isNodeProcess);
   if (outcome === "foreground") return { node, outcome: "not-managed", pid };
   if (outcome === "stopped") return { node, outcome, pid };
   // Nothing that may be signalled was found, but it may run all the same, its pid file lost.
@@ -140,58 +127,4 @@ async function stopSpawned(
     return { node, outcome: "not-managed", pid: report.pid };
   }
   return { node, outcome, pid: null };
-}
-
-function describeStart({ outcome, pid, error }: NodeAction): string {
-  const detail = error ?? (pid === null ? undefined : `pid ${pid}`);
-  return `${outcome}${detail === undefined ? "" : ` (${detail})`}`;
-}
-
-/**
- * Does the same to every node, a few at a time, and to all of them even when one fails.
- * @throws the first failure by the order of nodes, with all of them in `data.failures`.
- */
-async function forEachNode(
-  specs: readonly NodeSpec[],
-  options: CallOptions,
-  act: (spec: NodeSpec) => Promise<NodeAction>,
-  describe: (action: NodeAction) => string,
-): Promise<readonly NodeAction[]> {
-  const results: (NodeAction | Mem0ctlError)[] = [];
-  let next = 0;
-  let done = 0;
-  const worker = async (): Promise<void> => {
-    for (let index = next++; index < specs.length; index = next++) {
-      const spec = specs[index];
-      if (spec === undefined) break;
-      let message: string;
-      try {
-        const action = await act(spec);
-        results[index] = action;
-        message = describe(action);
-      } catch (error) {
-        if (!(error instanceof Mem0ctlError)) throw error;
-        results[index] = error;
-        message = error.message;
-      }
-      done += 1;
-      options.onProgress?.({ node: spec.id, done, total: specs.length, message });
-    }
-  };
-  await Promise.all(Array.from({ length: Math.min(CONCURRENT_MAX, specs.length) }, worker));
-  const failures = results.filter((result) => result instanceof Mem0ctlError);
-  const [first] = failures;
-  if (first === undefined) {
-    return results.filter((result): result is NodeAction => !(result instanceof Mem0ctlError));
-  }
-  if (failures.length === 1) throw first;
-  throw new Mem0ctlError(first.kind, first.code, `${first.message} (and ${failures.length - 1} more)`, {
-    ...(first.why === undefined ? {} : { why: first.why }),
-    ...(first.hint === undefined ? {} : { hint: first.hint }),
-    data: {
-      ...first.data,
-      failures: failures.map(({ code, message, data }) => ({ code, message, ...data })),
-    },
-    cause: first,
-  });
 }

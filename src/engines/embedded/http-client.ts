@@ -11,20 +11,11 @@ import type { ClientRequest, IncomingMessage, RequestOptions } from "node:http";
 
 import type { ConsistencyRequest } from "../../model/consistency.ts";
 import { errorFromBody, Mem0ctlError } from "../../model/errors.ts";
-import type { ErrorKind } from "../../model/errors.ts";
-import type { NodeId } from "../../model/ids.ts";
-import { formatDuration } from "../../model/units.ts";
+import { connectionReason, NodeFailure, shortDuration, systemCode } from "../node-failure.ts";
+import type { Endpoint } from "../node-failure.ts";
 import { errorAnswer } from "./answers.ts";
 import { DecodeError } from "./decode.ts";
 import type { Decoder } from "./decode.ts";
-
-export interface Endpoint {
-  readonly id: NodeId;
-  readonly host: string;
-  readonly port: number;
-  /** The host that the certificate names, where another one is dialled. */
-  readonly certifiedHost?: string;
-}
 
 export interface Credentials {
   readonly token: string | undefined;
@@ -43,33 +34,6 @@ export interface NodeRequest {
   readonly timeoutMs: number;
   readonly signal?: AbortSignal;
   readonly consistency?: ConsistencyRequest;
-}
-
-/** A node did not do what it was asked. `reason` is short, for a table cell: `connection refused`. */
-export class NodeFailure extends Mem0ctlError {
-  readonly node: NodeId;
-  readonly reason: string;
-  /** false: the node certainly never saw the request, so another one may be asked. */
-  readonly sent: boolean;
-
-  constructor(
-    node: NodeId,
-    reason: string,
-    sent: boolean,
-    error: { kind: ErrorKind; code: string; message: string; why?: string; hint: string; cause?: unknown },
-    data: Readonly<Record<string, unknown>> = {},
-  ) {
-    const { kind, code, message, why, hint, cause } = error;
-    super(kind, code, message, {
-      ...(why === undefined ? {} : { why }),
-      hint,
-      data: { node, ...data },
-      cause,
-    });
-    this.node = node;
-    this.reason = reason;
-    this.sent = sent;
-  }
 }
 
 const ANSWER_BYTES_MAX = 64 * 1024 * 1024;
@@ -307,25 +271,6 @@ function readAnswer(response: IncomingMessage, end: (outcome: RawAnswer | Error)
   response.on("error", end);
 }
 
-const REASONS: Readonly<Record<string, string>> = {
-  ECONNREFUSED: "connection refused",
-  ECONNRESET: "connection reset",
-  EPIPE: "connection closed",
-  ETIMEDOUT: "no connection: timed out",
-  EHOSTUNREACH: "host unreachable",
-  ENETUNREACH: "network unreachable",
-  ENOTFOUND: "host not found",
-  EAI_AGAIN: "host name could not be looked up",
-  DEPTH_ZERO_SELF_SIGNED_CERT: "certificate not signed by the CA",
-  SELF_SIGNED_CERT_IN_CHAIN: "certificate not signed by the CA",
-  UNABLE_TO_VERIFY_LEAF_SIGNATURE: "certificate not signed by the CA",
-  ERR_TLS_CERT_ALTNAME_INVALID: "certificate is for another host",
-  CERT_HAS_EXPIRED: "certificate has expired",
-  CERT_NOT_YET_VALID: "certificate is not valid yet",
-  ERR_SSL_WRONG_VERSION_NUMBER: "does not speak TLS",
-  EPROTO: "does not speak TLS",
-};
-
 function reasonOf(error: Error, timeoutMs: number): string {
   if (error instanceof Deadline) return `no answer within ${shortDuration(timeoutMs)}`;
   if (error instanceof ConnectDeadline) return `no connection within ${shortDuration(CONNECT_MS_MAX)}`;
@@ -333,23 +278,11 @@ function reasonOf(error: Error, timeoutMs: number): string {
   if (error instanceof TooLarge) return `answer above ${ANSWER_BYTES_MAX / 1_048_576} MiB`;
   const code = systemCode(error);
   if (code.startsWith("HPE_")) return "does not speak HTTP";
-  return REASONS[code] ?? (code === "" ? error.message : code);
+  return connectionReason(error);
 }
 
 function codeOf(error: Error): string {
   if (error instanceof Deadline || error instanceof ConnectDeadline) return "no-answer";
   if (error instanceof TooLarge) return "answer-too-large";
   return systemCode(error) === "ECONNREFUSED" ? "connection-refused" : "connection-failed";
-}
-
-function systemCode(error: Error): string {
-  // A host name with several addresses fails with one error for each of them.
-  const first: unknown = error instanceof AggregateError ? error.errors[0] : error;
-  return first instanceof Error && "code" in first && typeof first.code === "string" ? first.code : "";
-}
-
-/** `2 s` rather than `2.0 s`. */
-function shortDuration(ms: number): string {
-  const rounded = ms >= 1000 ? Math.round(ms / 100) * 100 : Math.round(ms);
-  return rounded >= 1000 && rounded < 60_000 ? `${rounded / 1000} s` : formatDuration(rounded);
 }

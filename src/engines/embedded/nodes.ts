@@ -15,8 +15,10 @@ import { isUnspecified } from "../../manifest/address.ts";
 import { resolveSecret } from "../../manifest/secrets.ts";
 import { nodeReport } from "./answers.ts";
 import type { Decoder } from "./decode.ts";
-import { NodeClient, NodeFailure } from "./http-client.ts";
-import type { Credentials, Endpoint, NodeRequest } from "./http-client.ts";
+import { NodeFailure } from "../node-failure.ts";
+import type { Endpoint } from "../node-failure.ts";
+import { NodeClient } from "./http-client.ts";
+import type { Credentials, NodeRequest } from "./http-client.ts";
 import { newestMap, sortAnswers } from "./view.ts";
 import type { NodeAnswer } from "./view.ts";
 

@@ -7,12 +7,14 @@ import { Mem0ctlError } from "../../model/errors.ts";
 import type { Manifest, NodeSpec } from "../../model/manifest.ts";
 import type { NodeReport } from "../../model/node-api.ts";
 import type { NodeAction } from "../engine.ts";
-import { NodeFailure } from "./http-client.ts";
+import { NodeFailure } from "../node-failure.ts";
 import type { ClusterNodes } from "./nodes.ts";
-import { nodeProcess } from "./process-identity.ts";
-import { spawnNode } from "./processes.ts";
-import type { SpawnedNode } from "./processes.ts";
-import { portTaken, startFailure } from "./start-failure.ts";
+import { nodeProcess } from "../local/process-identity.ts";
+import { prepareDataDir, spawnNode } from "../local/processes.ts";
+import type { SpawnedNode } from "../local/processes.ts";
+import { portTaken } from "../local/start-failure.ts";
+import { isNodeProcess, nodeCommand } from "./node-program.ts";
+import { startFailure } from "./start-failure.ts";
 
 export interface StartContext {
   readonly manifest: Manifest;
@@ -38,7 +40,7 @@ const CONNECT_MS_MAX = 2000;
 export async function startNode(spec: NodeSpec, context: StartContext): Promise<NodeAction> {
   const node = spec.id;
   if (spec.manage === "connect") return connect(spec, context);
-  const found = await nodeProcess(spec.dataDir, node, context.manifest.name);
+  const found = await nodeProcess(spec.dataDir, node, context.manifest.name, isNodeProcess);
   const runs = found.kind === "spawned" || found.kind === "foreground";
   const answer = await ask(spec, context);
   if (isReport(answer)) return { node, outcome: "already-running", pid: answer.pid };
@@ -48,7 +50,9 @@ export async function startNode(spec: NodeSpec, context: StartContext): Promise<
   }
   // Something has the port, but is not a node and not ours. A refused connection means that it is free.
   if (answer.code !== "connection-refused") throw await portTaken(spec);
-  const spawned = await spawnNode(spec, context.manifest.name, context.manifestFile, context.program);
+  await prepareDataDir(spec);
+  const command = nodeCommand(context.program, context.manifestFile, node);
+  const spawned = await spawnNode(spec, context.manifest.name, command);
   const report = await untilItAnswers(spec, context, spawned);
   // Another `up` at the same time may have been the faster one.
   return { node, outcome: report.pid === spawned.pid ? "spawned" : "already-running", pid: report.pid };

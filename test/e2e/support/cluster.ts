@@ -8,7 +8,8 @@ import { createServer, type Server } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { parsePidFile, PID_FILE, stateOfStat } from "../../../src/model/pid-file.ts";
+import { parsePidFile, PID_FILE, startTimeOfStat, stateOfStat } from "../../../src/model/pid-file.ts";
+import type { PidRecord } from "../../../src/model/pid-file.ts";
 import type { ClusterView } from "../../../src/model/view.ts";
 
 const BIN = fileURLToPath(new URL("../../../bin/mem0ctl.js", import.meta.url));
@@ -112,7 +113,7 @@ export async function makeCluster(options: ClusterOptions = {}): Promise<TestClu
     end,
   };
   const copies = flags.includes("--replication") ? [] : ["--replication", "multiple", "--replicas", "2"];
-  const shards = flags.includes("--sharding") ? [] : ["--shards", "8"];
+  const shards = flags.includes("--sharding") || flags.includes("--engine") ? [] : ["--shards", "8"];
   const defaults = ["--name", name, "--yes", ...copies, ...shards];
   try {
     const port = ["--port", String(ports[0] ?? 0)];
@@ -182,15 +183,16 @@ async function succeed(result: CommandResult): Promise<void> {
 function runningNodes(directory: string): readonly { readonly node: string; readonly pid: number }[] {
   return filesNamed(directory, PID_FILE).flatMap((file) => {
     const record = parsePidFile(readFileSync(file, "utf8"));
-    return record !== undefined && isNode(record.pid, directory)
-      ? [{ node: record.node, pid: record.pid }]
-      : [];
+    return record !== undefined && isNode(record, directory) ? [{ node: record.node, pid: record.pid }] : [];
   });
 }
 
-function isNode(pid: number, directory: string): boolean {
+/** A node's command line names its directory; a server that writes its own title names cluster and node. */
+function isNode({ pid, cluster, node, startTime }: PidRecord, directory: string): boolean {
   try {
-    return isAlive(pid) && readFileSync(`/proc/${pid}/cmdline`, "utf8").includes(directory);
+    const command = readFileSync(`/proc/${pid}/cmdline`, "utf8");
+    const same = startTimeOfStat(readFileSync(`/proc/${pid}/stat`, "utf8")) === startTime;
+    return isAlive(pid) && same && (command.includes(directory) || command.includes(`${cluster}/${node}`));
   } catch {
     return false;
   }

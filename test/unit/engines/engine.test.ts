@@ -4,7 +4,6 @@
 import { afterEach, describe, expect, it } from "vitest";
 
 import { createEmbeddedEngine } from "../../../src/engines/embedded/engine.ts";
-import { openEngine } from "../../../src/engines/registry.ts";
 import type { Engine } from "../../../src/engines/engine.ts";
 import { Mem0ctlError, errorBody } from "../../../src/model/errors.ts";
 import type { Manifest } from "../../../src/model/manifest.ts";
@@ -285,12 +284,4 @@ it("nodes that are only connected to are reported, reachable or not, and never s
   expect(await engine.down(["node-1"], QUICK)).toEqual([
     { node: "node-1", outcome: "not-managed", pid: null },
   ]);
-});
-
-it("an engine that this version does not have is refused by name", async () => {
-  const manifest: Manifest = { ...manifestOf(), engine: "redis" };
-  await expect(openEngine(manifest, { manifestFile: "cluster.yaml" })).rejects.toMatchObject({
-    kind: "invalid",
-    code: "engine-not-available",
-  });
 });

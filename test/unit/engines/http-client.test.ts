@@ -7,7 +7,8 @@ import type { AddressInfo } from "node:net";
 import { afterEach, describe, expect, it } from "vitest";
 
 import { anything, number, object } from "../../../src/engines/embedded/decode.ts";
-import { NodeClient, NodeFailure } from "../../../src/engines/embedded/http-client.ts";
+import { NodeFailure } from "../../../src/engines/node-failure.ts";
+import { NodeClient } from "../../../src/engines/embedded/http-client.ts";
 import type { NodeRequest } from "../../../src/engines/embedded/http-client.ts";
 import { errorBody, Mem0ctlError } from "../../../src/model/errors.ts";
 import { selfSigned } from "../manifest/certificate.ts";

@@ -12,8 +12,9 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 
 import { createEmbeddedEngine } from "../../../src/engines/embedded/engine.ts";
-import { identify, nodeProcess } from "../../../src/engines/embedded/process-identity.ts";
-import { stopNode } from "../../../src/engines/embedded/processes.ts";
+import { identify, nodeProcess } from "../../../src/engines/local/process-identity.ts";
+import { stopNode } from "../../../src/engines/local/processes.ts";
+import { isNodeProcess } from "../../../src/engines/embedded/node-program.ts";
 import type { Engine } from "../../../src/engines/engine.ts";
 import { errorBody, Mem0ctlError } from "../../../src/model/errors.ts";
 import { encodePidFile, PID_FILE, SPAWN_FILE, startTimeOfStat } from "../../../src/model/pid-file.ts";
@@ -109,7 +110,10 @@ describe.runIf(process.platform === "linux")("no signal is sent", () => {
     const dataDir = await dataDirWith(
       encodePidFile({ ...before, startTime: String(Number(before.startTime) - 1) }),
     );
-    expect(await stopNode(dataDir, "node-1", "demo")).toEqual({ outcome: "was-not-running", pid: null });
+    expect(await stopNode(dataDir, "node-1", "demo", isNodeProcess)).toEqual({
+      outcome: "was-not-running",
+      pid: null,
+    });
     expect(existsSync(join(dataDir, PID_FILE))).toBe(false);
     expect(isAlive(child)).toBe(true);
   });
@@ -117,7 +121,9 @@ describe.runIf(process.platform === "linux")("no signal is sent", () => {
   it("to a process of the same start time in another boot", async () => {
     const { child, pid } = await bystander(await idleScript());
     const dataDir = await dataDirWith(encodePidFile({ ...(await truthOf(pid)), bootId: "another-boot" }));
-    expect(await stopNode(dataDir, "node-1", "demo")).toMatchObject({ outcome: "was-not-running" });
+    expect(await stopNode(dataDir, "node-1", "demo", isNodeProcess)).toMatchObject({
+      outcome: "was-not-running",
+    });
     expect(isAlive(child)).toBe(true);
   });
 
@@ -125,7 +131,9 @@ describe.runIf(process.platform === "linux")("no signal is sent", () => {
     const { child, pid } = await bystander(await idleScript());
     for (const change of [{ node: "node-2" }, { cluster: "other" }]) {
       const dataDir = await dataDirWith(encodePidFile({ ...(await truthOf(pid)), ...change }));
-      expect(await stopNode(dataDir, "node-1", "demo")).toMatchObject({ outcome: "was-not-running" });
+      expect(await stopNode(dataDir, "node-1", "demo", isNodeProcess)).toMatchObject({
+        outcome: "was-not-running",
+      });
     }
     expect(isAlive(child)).toBe(true);
   });
@@ -133,7 +141,7 @@ describe.runIf(process.platform === "linux")("no signal is sent", () => {
   it("to a node that someone runs in the foreground: that is theirs to stop", async () => {
     const { child, pid } = await bystander(await idleScript(), "node", "run", "--node", "node-1");
     const dataDir = await dataDirWith(encodePidFile(await truthOf(pid)));
-    expect(await stopNode(dataDir, "node-1", "demo")).toEqual({ outcome: "foreground", pid });
+    expect(await stopNode(dataDir, "node-1", "demo", isNodeProcess)).toEqual({ outcome: "foreground", pid });
     expect(existsSync(join(dataDir, PID_FILE))).toBe(true);
     expect(isAlive(child)).toBe(true);
   });
@@ -145,7 +153,9 @@ describe.runIf(process.platform === "linux")("no signal is sent", () => {
     const dataDir = join(folder, "node-1");
     await mkdir(dataDir);
     await symlink(elsewhere, join(dataDir, PID_FILE));
-    expect(await stopNode(dataDir, "node-1", "demo")).toMatchObject({ outcome: "was-not-running" });
+    expect(await stopNode(dataDir, "node-1", "demo", isNodeProcess)).toMatchObject({
+      outcome: "was-not-running",
+    });
     expect(existsSync(elsewhere)).toBe(true);
     expect(isAlive(child)).toBe(true);
   });
@@ -163,7 +173,10 @@ describe.runIf(process.platform === "linux")("no signal is sent", () => {
     ];
     for (const content of contents) {
       const dataDir = await dataDirWith(content);
-      expect(await nodeProcess(dataDir, "node-1", "demo")).toEqual({ kind: "stale", pid: null });
+      expect(await nodeProcess(dataDir, "node-1", "demo", isNodeProcess)).toEqual({
+        kind: "stale",
+        pid: null,
+      });
     }
   });
 
@@ -172,7 +185,7 @@ describe.runIf(process.platform === "linux")("no signal is sent", () => {
     const record = await truthOf(pid);
     child.kill("SIGKILL");
     await once(child, "exit");
-    expect(await identify(record)).toEqual({ kind: "stale", pid });
+    expect(await identify(record, isNodeProcess)).toEqual({ kind: "stale", pid });
   });
 });
 
@@ -235,7 +248,10 @@ describe.runIf(process.platform === "linux")("up and down", () => {
     const { engine } = await engineOf({ stubborn: true });
     const [action] = await up(engine, ["node-1"]);
     const dataDir = join(folder, "node-1");
-    expect(await stopNode(dataDir, "node-1", "demo", 200)).toEqual({ outcome: "stopped", pid: action?.pid });
+    expect(await stopNode(dataDir, "node-1", "demo", isNodeProcess, 200)).toEqual({
+      outcome: "stopped",
+      pid: action?.pid,
+    });
     expect(await isRunning(action?.pid ?? null)).toBe(false);
     expect(existsSync(join(dataDir, PID_FILE))).toBe(false);
   });

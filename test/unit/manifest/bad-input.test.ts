@@ -509,12 +509,46 @@ const consensus: readonly Row[] = [
       .replace("zone: c", "role: arbiter, zone: c")
       .replace("replicas: 2", "replicas: 1"),
     found: [
+      "5:3 ~no-failover spec.nodes",
       "8:54 engine-cannot spec.nodes[2].role",
-      "10:11 engine-not-available spec.engine",
       "11:25 engine-cannot spec.sharding.strategy",
       "12:26 engine-cannot spec.consensus.protocol",
     ],
-    learns: ["sharding it can do: hash", "primary, secondary", "engines of this version: embedded"],
+    learns: ["sharding it can do: hash", "primary, secondary", "a majority of the primaries"],
+  },
+  {
+    title: "more shards on redis than its nodes can hold",
+    text: withSpec("  engine: redis\n  sharding: { shards: 16 }\n"),
+    found: ["11:23 too-few-data-nodes spec.sharding.shards"],
+    learns: ["48 nodes", "a node holds one shard", "these nodes make 1"],
+  },
+  {
+    title: "linearizable reads on redis, and a write to more copies than there are",
+    text: withSpec("  engine: redis\n  consensus: { consistency: { read: linearizable, write: 4 } }\n"),
+    found: [
+      "5:3 ~no-failover spec.nodes",
+      "11:37 consistency-not-in-protocol spec.consensus.consistency.read",
+      "11:58 consistency-out-of-range spec.consensus.consistency.write",
+    ],
+    learns: ["replicates asynchronously", "1..3"],
+  },
+  {
+    title: "a user without a password on redis",
+    text: withSpec("  engine: redis\n  security: { user: app }\n"),
+    found: ["5:3 ~no-failover spec.nodes", "11:3 missing-field spec.security.password"],
+    learns: ["{ env: NAME }"],
+  },
+  {
+    title: "a password of the embedded engine",
+    text: withSpec("  security: { password: { env: SECRET_OF_REDIS } }\n"),
+    found: ["10:15 setting-of-another-engine spec.security.password"],
+    learns: ["bring tokens"],
+  },
+  {
+    title: "a port that is another node's cluster bus",
+    text: withSpec("  engine: redis\n").replace("7003", "17001"),
+    found: ["5:3 ~no-failover spec.nodes", "8:30 duplicate-listen spec.nodes[2].address"],
+    learns: ["cluster bus of nodes[0]"],
   },
 ];
 

@@ -174,7 +174,7 @@ it.each([
   ["ports above 65535", { name: "demo", basePort: 65_535 }, "invalid-address"],
   ["two arbiters", { name: "demo", arbiters: 2 }, "too-many-arbiters"],
   ["no nodes", { name: "demo", nodes: 0 }, "no-data-node"],
-  ["an engine that is not there yet", { name: "demo", engine: "redis" }, "engine-not-available"],
+  ["an arbiter on redis", { name: "demo", engine: "redis", nodes: 6, arbiters: 1 }, "engine-cannot"],
 ] satisfies [string, ScaffoldOptions, string][])("refuses %s", (_, options, code) => {
   expect(() => scaffoldManifest(options)).toThrow(
     expect.objectContaining({

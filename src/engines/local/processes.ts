@@ -3,11 +3,10 @@
 // it is the node. Talking to a node is not done here.
 
 import { spawn } from "node:child_process";
-import { constants, existsSync } from "node:fs";
+import { constants } from "node:fs";
 import { lstat, mkdir, open, rename, rm, stat, writeFile } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
-import { fileURLToPath } from "node:url";
 
 import { Mem0ctlError } from "../../model/errors.ts";
 import type { NodeId } from "../../model/ids.ts";
@@ -15,6 +14,7 @@ import type { NodeSpec } from "../../model/manifest.ts";
 import { encodePidFile, LOG_FILE, PID_FILE, SPAWN_FILE } from "../../model/pid-file.ts";
 import type { PidRecord } from "../../model/pid-file.ts";
 import { identify, nodeProcess, proofOf } from "./process-identity.ts";
+import type { Recognise } from "./process-identity.ts";
 
 export interface SpawnedNode {
   readonly pid: number;
@@ -38,54 +38,29 @@ const STOP_GRACE_MS = 10_000;
 /** A killed process ends at once, unless the kernel holds it in a disk wait. */
 const KILL_WAIT_MS = 5000;
 
-/**
- * The node's program, `node/main.js` of the build that this code belongs to: from a bundle in `dist` it
- * is near by, from the sources it is in the `dist` beside them.
- * @throws Mem0ctlError `not-built`.
- */
-export function nodeProgram(): string {
-  let folder = dirname(fileURLToPath(import.meta.url));
-  for (;;) {
-    for (const candidate of [join(folder, "node", "main.js"), join(folder, "dist", "node", "main.js")]) {
-      if (existsSync(candidate)) return candidate;
-    }
-    const parent = dirname(folder);
-    if (parent === folder) break;
-    folder = parent;
-  }
-  throw new Mem0ctlError("failed", "not-built", "the node program is missing", {
-    why: "there is no dist/node/main.js beside this program",
-    hint: "build it with `npm run build`, or install mem0ctl again",
-  });
+/** How a node is started: without a shell, and without secrets. */
+export interface NodeCommand {
+  readonly program: string;
+  readonly args: readonly string[];
+  /** Which file tells of the process: the one that the program itself will not write. */
+  readonly pidFile: typeof PID_FILE | typeof SPAWN_FILE;
 }
 
-/**
- * Room for the short-lived objects of many requests, which then die young instead of being moved, and one
- * helper thread for V8: several nodes share a small machine.
- */
-const NODE_FLAGS = ["--max-semi-space-size=64", "--v8-pool-size=1"];
-
-/** @throws Mem0ctlError `unsafe-path`, `data-dir-unusable`, `spawn-failed`. */
+/** The data directory has been prepared. @throws Mem0ctlError `spawn-failed`. */
 export async function spawnNode(
   node: NodeSpec,
   cluster: string,
-  manifestFile: string,
-  program: string,
+  { program, args, pidFile }: NodeCommand,
 ): Promise<SpawnedNode> {
-  await prepareDataDir(node);
   const logFile = join(node.dataDir, LOG_FILE);
   const { descriptor, offset } = await openLog(logFile);
   try {
-    const child = spawn(
-      process.execPath,
-      [...NODE_FLAGS, program, "--manifest", manifestFile, "--node", node.id],
-      {
-        cwd: node.dataDir,
-        detached: true,
-        stdio: ["ignore", descriptor.fd, descriptor.fd],
-        windowsHide: true,
-      },
-    );
+    const child = spawn(program, [...args], {
+      cwd: node.dataDir,
+      detached: true,
+      stdio: ["ignore", descriptor.fd, descriptor.fd],
+      windowsHide: true,
+    });
     let exit: NodeExit | undefined;
     child.once("exit", (code, signal) => {
       exit = { code, signal };
@@ -98,7 +73,7 @@ export async function spawnNode(
       });
     });
     child.unref();
-    await noteSpawned(node, cluster, pid);
+    await noteSpawned(node, cluster, pid, pidFile);
     return { pid, logFile, logOffset: offset, exit: () => exit };
   } catch (cause) {
     throw new Mem0ctlError("failed", "spawn-failed", `cannot start ${node.id}`, {
@@ -112,10 +87,10 @@ export async function spawnNode(
 }
 
 /** So that a `down` finds a node that has not yet got as far as its own pid file. */
-async function noteSpawned(node: NodeSpec, cluster: string, pid: number): Promise<void> {
+async function noteSpawned(node: NodeSpec, cluster: string, pid: number, pidFile: string): Promise<void> {
   const proof = await proofOf(pid);
   if (proof === undefined) return;
-  const file = join(node.dataDir, SPAWN_FILE);
+  const file = join(node.dataDir, pidFile);
   const made = `${file}.${process.pid}`;
   const { port } = node.listen ?? node;
   await writeFile(made, encodePidFile({ pid, ...proof, node: node.id, cluster, port }), {
@@ -124,7 +99,8 @@ async function noteSpawned(node: NodeSpec, cluster: string, pid: number): Promis
   await rename(made, file);
 }
 
-async function prepareDataDir(node: NodeSpec): Promise<void> {
+/** @throws Mem0ctlError `unsafe-path`, `data-dir-unusable`. */
+export async function prepareDataDir(node: NodeSpec): Promise<void> {
   const { dataDir, id } = node;
   try {
     await mkdir(dataDir, { recursive: true, mode: 0o700 });
@@ -167,9 +143,10 @@ export async function stopNode(
   dataDir: string,
   node: NodeId,
   cluster: string,
+  recognise: Recognise,
   graceMs: number = STOP_GRACE_MS,
 ): Promise<StopResult> {
-  const found = await nodeProcess(dataDir, node, cluster);
+  const found = await nodeProcess(dataDir, node, cluster, recognise);
   if (found.kind === "none") return { outcome: "was-not-running", pid: null };
   if (found.kind === "foreground") return { outcome: "foreground", pid: found.record.pid };
   if (found.kind === "stale") {
@@ -178,7 +155,9 @@ export async function stopNode(
     return { outcome: "was-not-running", pid: null };
   }
   const { record } = found;
-  const ended = (await end(record, "SIGTERM", graceMs)) || (await end(record, "SIGKILL", KILL_WAIT_MS));
+  const ended =
+    (await end(record, recognise, "SIGTERM", graceMs)) ||
+    (await end(record, recognise, "SIGKILL", KILL_WAIT_MS));
   if (!ended) {
     throw new Mem0ctlError("failed", "stop-failed", `${node} (pid ${record.pid}) does not end`, {
       why: "it was killed, but the kernel keeps it: it may be waiting for a disk",
@@ -186,14 +165,19 @@ export async function stopNode(
     });
   }
   // A node that stops cleanly removes the file itself; a killed one cannot.
-  await removePidFileOf(record, dataDir, node, cluster);
+  await removePidFileOf(record, dataDir, node, cluster, recognise);
   return { outcome: "stopped", pid: record.pid };
 }
 
 /** Proves the identity, signals, and waits; true once the process has ended. */
-async function end(record: PidRecord, signal: "SIGTERM" | "SIGKILL", waitMs: number): Promise<boolean> {
+async function end(
+  record: PidRecord,
+  recognise: Recognise,
+  signal: "SIGTERM" | "SIGKILL",
+  waitMs: number,
+): Promise<boolean> {
   // Between this look and the signal lies less than a millisecond; POSIX offers Node nothing tighter.
-  if ((await identify(record)).kind === "stale") return true;
+  if ((await identify(record, recognise)).kind === "stale") return true;
   try {
     process.kill(record.pid, signal);
   } catch (cause) {
@@ -207,7 +191,7 @@ async function end(record: PidRecord, signal: "SIGTERM" | "SIGKILL", waitMs: num
   const deadlineMs = performance.now() + waitMs;
   while (performance.now() < deadlineMs) {
     // A process that is ending loses its command line first, so it may look like another for a moment.
-    if ((await identify(record)).kind === "stale") return true;
+    if ((await identify(record, recognise)).kind === "stale") return true;
     await pause(STOP_POLL_MS);
   }
   return false;
@@ -219,8 +203,9 @@ async function removePidFileOf(
   dataDir: string,
   node: NodeId,
   cluster: string,
+  recognise: Recognise,
 ): Promise<void> {
-  const left = await nodeProcess(dataDir, node, cluster);
+  const left = await nodeProcess(dataDir, node, cluster, recognise);
   if (left.kind === "stale" && left.pid === record.pid) await rm(join(dataDir, PID_FILE), { force: true });
   if (left.kind !== "spawned") await rm(join(dataDir, SPAWN_FILE), { force: true });
 }

@@ -28,6 +28,12 @@ export type NodeProcess =
   | { readonly kind: "stale"; readonly pid: number | null }
   | { readonly kind: "none" };
 
+/**
+ * Whether a command line is that of a node that `up` spawned. Words are separated by NUL, or by spaces where
+ * the program wrote its own title.
+ */
+export type Recognise = (command: string, record: PidRecord) => boolean;
+
 /** What `ps` or `/proc` tells of a running process; undefined when there is none. */
 interface Running {
   readonly startTime: string;
@@ -36,20 +42,30 @@ interface Running {
 }
 
 /** By the node's own pid file; while there is none of a live process, by what its spawner wrote. */
-export async function nodeProcess(dataDir: string, node: NodeId, cluster: string): Promise<NodeProcess> {
-  const own = await processOf(join(dataDir, PID_FILE), node, cluster);
+export async function nodeProcess(
+  dataDir: string,
+  node: NodeId,
+  cluster: string,
+  recognise: Recognise,
+): Promise<NodeProcess> {
+  const own = await processOf(join(dataDir, PID_FILE), node, cluster, recognise);
   if (own.kind === "spawned" || own.kind === "foreground") return own;
-  const starting = await processOf(join(dataDir, SPAWN_FILE), node, cluster);
+  const starting = await processOf(join(dataDir, SPAWN_FILE), node, cluster, recognise);
   return starting.kind === "spawned" ? starting : own;
 }
 
-async function processOf(file: string, node: NodeId, cluster: string): Promise<NodeProcess> {
+async function processOf(
+  file: string,
+  node: NodeId,
+  cluster: string,
+  recognise: Recognise,
+): Promise<NodeProcess> {
   const content = await readPidFile(file);
   if (content === undefined) return { kind: "none" };
   const record = parsePidFile(content);
   if (record === undefined) return { kind: "stale", pid: null };
   if (record.node !== node || record.cluster !== cluster) return { kind: "stale", pid: record.pid };
-  return identify(record);
+  return identify(record, recognise);
 }
 
 /** What makes a process checkable later; undefined when it has ended already. */
@@ -59,15 +75,12 @@ export async function proofOf(pid: number): Promise<Pick<PidRecord, "startTime" 
 }
 
 /** Looks at the process again: to be called right before every signal. */
-export async function identify(record: PidRecord): Promise<NodeProcess> {
+export async function identify(record: PidRecord, recognise: Recognise): Promise<NodeProcess> {
   const running = await runningProcess(record.pid);
   const same =
     running !== undefined && running.startTime === record.startTime && running.bootId === record.bootId;
   if (!same) return { kind: "stale", pid: record.pid };
-  const words = running.command.split(/[\0\s]+/);
-  const spawned =
-    words.some((word) => word.replaceAll("\\", "/").endsWith("node/main.js")) && words.includes(record.node);
-  return spawned ? { kind: "spawned", record } : { kind: "foreground", record };
+  return recognise(running.command, record) ? { kind: "spawned", record } : { kind: "foreground", record };
 }
 
 async function readPidFile(path: string): Promise<string | undefined> {

@@ -1,0 +1,88 @@
+// Why a node that was started here did not come up, as far as every engine's nodes can have it in common:
+// who has its port, what its log says, whether its disk is full. A log is untrusted text and is made safe
+// before it goes into a message.
+
+import { open } from "node:fs/promises";
+
+import { Mem0ctlError } from "../../model/errors.ts";
+import type { NodeSpec } from "../../model/manifest.ts";
+import { portHolder } from "./port-holder.ts";
+import type { NodeExit, SpawnedNode } from "./processes.ts";
+
+const TAIL_BYTES_MAX = 64 * 1024;
+const LINES_SHOWN_MAX = 5;
+const LINE_CHARACTERS_MAX = 300;
+
+/** What every such error carries as data. */
+export function startData(
+  node: NodeSpec,
+  { logFile }: SpawnedNode,
+  exit: NodeExit,
+  lines: readonly string[],
+): { readonly log: readonly string[] } & Readonly<Record<string, unknown>> {
+  return {
+    node: node.id,
+    exitCode: exit.code,
+    signal: exit.signal,
+    logFile,
+    log: lines.slice(-LINES_SHOWN_MAX).map(safeLine),
+  };
+}
+
+export function diskFull(node: NodeSpec, data: Readonly<Record<string, unknown>>): Mem0ctlError {
+  return new Mem0ctlError("full", "disk-full", `${node.id} did not start: its disk is full`, {
+    why: `nothing more fits into ${node.dataDir}`,
+    hint: "free space there and run `mem0ctl up` again",
+    data,
+  });
+}
+
+export function nodeDied(
+  node: NodeSpec,
+  exit: NodeExit,
+  data: { readonly log: readonly string[] } & Readonly<Record<string, unknown>>,
+): Mem0ctlError {
+  const how = exit.signal === null ? `exit code ${exit.code ?? "unknown"}` : `signal ${exit.signal}`;
+  return new Mem0ctlError("failed", "node-died", `${node.id} ended while it started (${how})`, {
+    why: data.log.at(-1) ?? "its log says nothing",
+    hint: `its log: \`mem0ctl nodes logs ${node.id}\``,
+    data,
+  });
+}
+
+/** @param data goes into the error. Used too when the port answers, but not as the node. */
+export async function portTaken(
+  node: NodeSpec,
+  data: Readonly<Record<string, unknown>> = {},
+): Promise<Mem0ctlError> {
+  const { address, port } = node.listen ?? node;
+  const holder = await portHolder(port);
+  const who = holder === undefined ? "another program" : `${safeLine(holder.name)} (pid ${holder.pid})`;
+  return new Mem0ctlError("failed", "port-taken", `port ${port} of ${node.id} is taken by ${who}`, {
+    why: `${node.id} listens on ${address}`,
+    hint: "stop that program, or give the node another port in the manifest",
+    data: { ...data, node: node.id, port, ...(holder === undefined ? {} : { holder }) },
+  });
+}
+
+/** The lines that this start wrote. */
+export async function logLines({ logFile, logOffset }: SpawnedNode): Promise<string[]> {
+  const file = await open(logFile, "r").catch(() => undefined);
+  if (file === undefined) return [];
+  try {
+    const { size } = await file.stat();
+    const start = Math.max(logOffset, size - TAIL_BYTES_MAX);
+    const buffer = Buffer.alloc(Math.max(0, size - start));
+    const { bytesRead } = await file.read(buffer, 0, buffer.length, start);
+    const text = buffer.subarray(0, bytesRead).toString("utf8");
+    return text.split("\n").filter((line) => line.trim() !== "");
+  } finally {
+    await file.close();
+  }
+}
+
+/** One printable line: no control or format characters (terminal escapes, bidi), bounded. */
+function safeLine(line: string): string {
+  const plain = line.replaceAll(/[\p{Cc}\p{Cf}\u2028\u2029]/gu, " ").trim();
+  return plain.length > LINE_CHARACTERS_MAX ? `${plain.slice(0, LINE_CHARACTERS_MAX)}…` : plain;
+}

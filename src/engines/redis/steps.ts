@@ -1,0 +1,286 @@
+// One step of a plan, done to a live cluster: each looks first, does only what is missing, and ends when the
+// cluster itself says that it is so. A step that was done already is done again without harm.
+
+import { setTimeout as pause } from "node:timers/promises";
+
+import { Mem0ctlError } from "../../model/errors.ts";
+import type { NodeId } from "../../model/ids.ts";
+import type { Manifest } from "../../model/manifest.ts";
+import type { Step } from "../../model/plan.ts";
+import type { CallOptions } from "../engine.ts";
+import { infoNumber } from "./gossip.ts";
+import type { RedisNodes } from "./nodes.ts";
+import { ReplyError } from "./resp.ts";
+import type { Command } from "./resp.ts";
+import { topologyOf } from "./topology.ts";
+import type { Group, Member, RedisTopology } from "./topology.ts";
+
+export interface LiveCluster {
+  readonly manifest: Manifest;
+  readonly nodes: RedisNodes;
+}
+
+const ANSWER_MS_MAX = 2000;
+const POLL_MS = 50;
+
+/** @throws Mem0ctlError `engine-cannot`, of what the servers refuse, or `step-not-seen` (unknown-outcome). */
+export async function executeStep(cluster: LiveCluster, step: Step, options: CallOptions): Promise<string> {
+  const deadlineMs = performance.now() + options.timeoutMs;
+  switch (step.kind) {
+    case "transfer-leader":
+      return transferLeader(cluster, step.group, step.to, options, deadlineMs);
+    case "add-node":
+      return addNode(cluster, step.node.id, options, deadlineMs);
+    case "remove-node":
+      return removeNode(cluster, step.node, options, deadlineMs);
+    case "add-replica":
+      return addReplica(cluster, step.shard, step.to, options, deadlineMs);
+    case "remove-replica":
+      return removeNode(cluster, step.from, options, deadlineMs);
+    case "move-replica": {
+      await addReplica(cluster, step.shard, step.to, options, deadlineMs);
+      const { groups } = await look(cluster, options, deadlineMs);
+      if (groups.some(({ id, primary }) => id === step.shard && primary.id === step.from)) {
+        await transferLeader(cluster, step.shard, step.to, options, deadlineMs);
+      }
+      return removeNode(cluster, step.from, options, deadlineMs);
+    }
+    default:
+      throw new Mem0ctlError("invalid", "engine-cannot", `the redis engine cannot ${step.kind}`, {
+        why: "it shards by 16384 slots, each of which belongs to one primary",
+        hint: "what it can do: add and remove nodes and replicas, and transfer leaders",
+      });
+  }
+}
+
+async function look(
+  { manifest, nodes }: LiveCluster,
+  { signal }: CallOptions,
+  deadlineMs: number,
+): Promise<RedisTopology> {
+  const timeoutMs = Math.max(1, Math.min(ANSWER_MS_MAX, deadlineMs - performance.now()));
+  return topologyOf(manifest, await nodes.askAll({ timeoutMs, ...(signal === undefined ? {} : { signal }) }));
+}
+
+/** Tells one node to do something. @throws Mem0ctlError `refused-by-node` with the server's words. */
+async function tell(
+  { nodes }: LiveCluster,
+  node: NodeId,
+  command: Command,
+  deadlineMs: number,
+): Promise<void> {
+  const connection = await nodes.connection(node);
+  const timeoutMs = Math.max(1, deadlineMs - performance.now());
+  try {
+    await connection.call(command, { timeoutMs, write: true });
+  } catch (error) {
+    if (!(error instanceof ReplyError)) throw error;
+    throw new Mem0ctlError(
+      "conflict",
+      "refused-by-node",
+      `${node} refused ${command.slice(0, 2).join(" ")}`,
+      {
+        why: error.message,
+        hint: "see the state of the cluster with `mem0ctl status`",
+      },
+    );
+  }
+}
+
+/** Looks until it is so. @throws Mem0ctlError `step-not-seen` (unknown-outcome) at the deadline. */
+async function untilSeen<Value>(
+  cluster: LiveCluster,
+  what: string,
+  options: CallOptions,
+  deadlineMs: number,
+  probe: (topology: RedisTopology) => Value | undefined,
+): Promise<Value> {
+  for (;;) {
+    const value = probe(await look(cluster, options, deadlineMs));
+    if (value !== undefined) return value;
+    if (performance.now() + POLL_MS >= deadlineMs) {
+      throw new Mem0ctlError("unknown-outcome", "step-not-seen", `${what}: accepted, but not seen in time`, {
+        why: "the servers spread the news among themselves",
+        hint: "look again with `mem0ctl status`",
+      });
+    }
+    await pause(POLL_MS, undefined, options.signal === undefined ? {} : { signal: options.signal });
+  }
+}
+
+function groupOf({ groups }: RedisTopology, id: string): Group {
+  const found = groups.find((group) => group.id === id);
+  if (found !== undefined) return found;
+  throw new Mem0ctlError("not-found", "unknown-shard", `there is no shard ${JSON.stringify(id)}`, {
+    why: `the cluster has shards 0 to ${groups.length - 1}`,
+    hint: "see them with `mem0ctl shards list`",
+  });
+}
+
+function memberOf({ members }: RedisTopology, id: NodeId): Member {
+  const found = members.find((member) => member.id === id);
+  if (found !== undefined) return found;
+  throw new Mem0ctlError("not-found", "unknown-node", `there is no node ${JSON.stringify(id)}`, {
+    why: `the cluster has ${members.map((member) => member.id).join(", ")}`,
+    hint: "see them with `mem0ctl nodes list`",
+  });
+}
+
+/** CLUSTER FAILOVER: the primary stops for the moment in which the replica catches up, so nothing is lost. */
+async function transferLeader(
+  cluster: LiveCluster,
+  shard: string,
+  to: NodeId | undefined,
+  options: CallOptions,
+  deadlineMs: number,
+): Promise<string> {
+  const group = groupOf(await look(cluster, options, deadlineMs), shard);
+  const heir = to ?? bestReplica(group)?.id;
+  if (heir === undefined) {
+    throw new Mem0ctlError("conflict", "no-replica", `shard ${shard} has no replica that could lead it`, {
+      why: `only ${group.primary.id} holds it, or its replicas do not follow`,
+      hint: "see them with `mem0ctl replicas lag`",
+    });
+  }
+  if (heir === group.primary.id) return `shard ${shard} is led by ${heir} already`;
+  await tell(cluster, heir, ["CLUSTER", "FAILOVER"], deadlineMs);
+  const term = await untilSeen(
+    cluster,
+    `the transfer of shard ${shard} to ${heir}`,
+    options,
+    deadlineMs,
+    ({ groups }) => groups.find(({ primary }) => primary.id === heir)?.epoch,
+  );
+  return `shard ${shard} went from ${group.primary.id} to ${heir} in term ${term}`;
+}
+
+/** The replica that has most of the primary's stream. */
+function bestReplica({ replicas }: Group): Member | undefined {
+  const offset = ({ report }: Member): number =>
+    report?.info.get("master_link_status") === "up"
+      ? (infoNumber(report.info, "slave_repl_offset") ?? 0)
+      : -1;
+  const [best] = replicas.toSorted((one, other) => offset(other) - offset(one));
+  return best === undefined || offset(best) < 0 ? undefined : best;
+}
+
+/** The node becomes a member without slots. */
+async function addNode(
+  cluster: LiveCluster,
+  id: NodeId,
+  options: CallOptions,
+  deadlineMs: number,
+): Promise<string> {
+  const topology = await look(cluster, options, deadlineMs);
+  const member = memberOf(topology, id);
+  const joined = ({ members }: RedisTopology): true | undefined =>
+    members.every(
+      ({ report }) =>
+        report === undefined ||
+        members.every(
+          (other) =>
+            other.report === undefined || report.nodes.some(({ redisId }) => redisId === other.redisId),
+        ),
+    ) && members.some((one) => one.id === id && one.report !== undefined)
+      ? true
+      : undefined;
+  if (member.report === undefined && !member.stranger) {
+    throw new Mem0ctlError(
+      "unavailable",
+      "node-not-running",
+      `${id} does not answer: ${member.error ?? ""}`,
+      {
+        hint: "start it with `mem0ctl up`, then add it",
+      },
+    );
+  }
+  if (member.stranger) {
+    const {
+      self,
+      keys,
+      nodes: known,
+    } = await (async () =>
+      cluster.nodes.report(id, { timeoutMs: Math.max(1, deadlineMs - performance.now()) }))();
+    if (keys > 0 || self.slots.length > 0 || known.length > 1) {
+      throw new Mem0ctlError(
+        "conflict",
+        "node-not-empty",
+        `${id} cannot join: it is not a new, empty server`,
+        {
+          why: known.length > 1 ? "it belongs to another cluster" : `it holds ${keys} keys`,
+          hint: "give the node an empty data directory",
+        },
+      );
+    }
+    const via = topology.members.find(({ report }) => report !== undefined);
+    if (via === undefined) {
+      throw new Mem0ctlError("unavailable", "nothing-answered", "no node of the cluster answered", {
+        hint: "start the cluster with `mem0ctl up`",
+      });
+    }
+    const host = self.host === "" ? member.host : self.host;
+    await tell(cluster, via.id, ["CLUSTER", "MEET", host, self.port, self.busPort], deadlineMs);
+  }
+  await untilSeen(cluster, `${id} joins`, options, deadlineMs, joined);
+  return `${id} is a member, without slots`;
+}
+
+async function addReplica(
+  cluster: LiveCluster,
+  shard: string,
+  to: NodeId,
+  options: CallOptions,
+  deadlineMs: number,
+): Promise<string> {
+  const topology = await look(cluster, options, deadlineMs);
+  const group = groupOf(topology, shard);
+  const primary = group.primary.redisId;
+  if (primary === undefined) throw new RangeError("a group without a primary");
+  if (memberOf(topology, to).report === undefined) await addNode(cluster, to, options, deadlineMs);
+  const already = memberOf(topology, to).line?.primary === primary;
+  if (!already) await tell(cluster, to, ["CLUSTER", "REPLICATE", primary], deadlineMs);
+  await untilSeen(cluster, `${to} follows ${group.primary.id}`, options, deadlineMs, ({ members }) => {
+    const member = members.find(({ id }) => id === to);
+    const linked = member?.report?.info.get("master_link_status") === "up";
+    return linked && member?.line?.primary === primary ? true : undefined;
+  });
+  return `${to} holds a replica of shard ${shard}`;
+}
+
+/**
+ * The node leaves: every other one forgets it, and it forgets them. It must own no slot; a replica simply
+ * goes. Forgetting lasts a minute on each node (CLUSTER FORGET), so all are told within one.
+ */
+async function removeNode(
+  cluster: LiveCluster,
+  id: NodeId,
+  options: CallOptions,
+  deadlineMs: number,
+): Promise<string> {
+  const topology = await look(cluster, options, deadlineMs);
+  const member = memberOf(topology, id);
+  const { redisId } = member;
+  if (redisId === undefined) return `${id} is no member`;
+  const own = topology.groups.find(({ primary }) => primary === member);
+  if (own !== undefined && (own.slotCount > 0 || own.replicas.length > 0)) {
+    throw new Mem0ctlError("conflict", "node-in-use", `${id} cannot leave: it leads shard ${own.id}`, {
+      why:
+        own.slotCount > 0
+          ? `it owns ${own.slotCount} slots`
+          : `${own.replicas.map((one) => one.id).join(", ")} would follow nobody`,
+      hint: "drain it first, or transfer its leadership and remove it as a replica",
+    });
+  }
+  const others = topology.members.filter((other) => other !== member && other.report !== undefined);
+  if (member.report !== undefined) {
+    // First, so that it tells nobody about itself any more.
+    await tell(cluster, id, ["CLUSTER", "RESET", "SOFT"], deadlineMs);
+  }
+  await Promise.all(
+    others.map(async ({ id: other, report }) => {
+      if (report?.nodes.some((line) => line.redisId === redisId) !== true) return;
+      await tell(cluster, other, ["CLUSTER", "FORGET", redisId], deadlineMs);
+    }),
+  );
+  return `${id} is no member; ${others.length} nodes have forgotten it`;
+}
