@@ -2,17 +2,20 @@
 // every event of a process, and all copies together at the end. A run's copies live in the state store alone,
 // so that nothing here follows from a log.
 
-import { includes } from "../../src/consensus/quorum/vectors.ts";
+import { covers, includes, join } from "../../src/consensus/quorum/vectors.ts";
 import { resolve } from "../../src/consensus/quorum/resolve.ts";
-import type { VersionVector } from "../../src/consensus/quorum/vectors.ts";
+import type { Dot, VersionVector } from "../../src/consensus/quorum/vectors.ts";
+import { copiesOfLevel, type ReadConsistency } from "../../src/model/consistency.ts";
 import type { NodeId, ShardId } from "../../src/model/ids.ts";
 import type { ShardMap } from "../../src/model/shard-map.ts";
 import { extendKey, prefixEnd, decodeKey } from "../../src/node/storage/key.ts";
+import { shardOfKey } from "../../src/topology/shard-map.ts";
 import { StoreCorruptError } from "../../src/node/storage/store.ts";
 import { outlineFrom, type Outline } from "../../src/node/quorum/records.ts";
 import type { CopyHere, LeaderlessLimits } from "../../src/node/quorum/leaderless-shards.ts";
 import type { ShardCopy } from "../../src/node/quorum/shard-copy.ts";
 import type { Machine, Process } from "./machine.ts";
+import type { Key } from "./workload.ts";
 import { WALL_START_MS } from "./machine.ts";
 import type { World } from "./world.ts";
 
@@ -139,6 +142,35 @@ export class LeaderlessWatch {
     }
   }
 
+  /**
+   * A read is being answered with a value: enough copies know of it by now, or of something newer, or may (2). One
+   * that is down or being rebuilt may have flushed it before.
+   */
+  judgeRead(asked: NodeId, { id, user }: Key, value: string, level: ReadConsistency): void {
+    const map = this.#machines.get(asked)?.core?.map();
+    const slice = map === undefined ? undefined : shardOfKey(map, user);
+    if (slice === undefined || slice.outgoing !== undefined) return;
+    const enough = copiesOfLevel(level, slice.replicas.length) ?? 0;
+    // Below a majority two reads need not meet.
+    if (2 * enough <= slice.replicas.length) return;
+    const sights = slice.replicas.map((node) => {
+      const machine = this.#machines.get(node);
+      const copy = machine?.core?.leaderless?.shards.here(slice.id)?.copy;
+      const serves = copy?.isReadable === true && copy.state === "serving" && machine?.loss === undefined;
+      return serves ? sightOf(copy, id) : undefined;
+    });
+    const dot = sights.find((sight) => sight?.shown === value)?.dot;
+    // Nobody shows it any more: it was written over meanwhile.
+    if (dot === undefined) return;
+    const may = sights.filter((sight) => sight === undefined || covers(sight.known, dot)).length;
+    this.#world.must(
+      may >= enough,
+      "read-writes-back",
+      () =>
+        `${asked} answers that ${id} is ${value}, which ${may} of ${slice.replicas.length} copies know of`,
+    );
+  }
+
   /** Copies that do not serve yet, and changes that are under way. */
   unsettled(serving: readonly Machine[], map: ShardMap | undefined): string[] {
     const missing: string[] = [];
@@ -216,6 +248,27 @@ export class LeaderlessWatch {
         }
       }
     }
+  }
+}
+
+/** What readers of a copy see of a memory, and all that the copy has seen of it; undefined when it is rotten. */
+function sightOf(
+  copy: ShardCopy,
+  id: string,
+):
+  | { readonly shown: string | undefined; readonly dot: Dot | undefined; readonly known: VersionVector }
+  | undefined {
+  try {
+    const outline = copy.outline(id);
+    const key = copy.machine.placeOf(id);
+    return {
+      shown: key === undefined ? undefined : copy.machine.record(key, id)?.memory,
+      dot: resolve(outline)?.dot,
+      known: join(outline.context, copy.floor),
+    };
+  } catch (error) {
+    if (!(error instanceof StoreCorruptError)) throw error;
+    return undefined;
   }
 }
 

@@ -133,7 +133,10 @@ class Run {
     this.#workload = new Workload(world, this.#machines, 1 + world.chance.below(3), manifest.consensus);
     const { leaderless } = this.#layout.nodeHabits.limits;
     if (protocol === "quorum" && leaderless !== undefined) {
-      this.#leaderlessWatch = new LeaderlessWatch(world, this.#machines, leaderless);
+      const watch = new LeaderlessWatch(world, this.#machines, leaderless);
+      this.#leaderlessWatch = watch;
+      const { read } = manifest.consensus.consistency;
+      this.#workload.onRead = (asked, key, value) => watch.judgeRead(asked, key, value, read);
     }
     this.#faults = new Faults({
       world,

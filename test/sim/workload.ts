@@ -7,6 +7,7 @@ import { scopeFilter } from "../../src/memory/filter.ts";
 import type { ConsensusSpec } from "../../src/model/manifest.ts";
 import type { NodeCore } from "../../src/node/core.ts";
 import type { CallContext } from "../../src/memory/service.ts";
+import type { NodeId } from "../../src/model/ids.ts";
 import type { Operation, OperationKind, Outcome } from "../histories/history.ts";
 import type { Chance } from "./chance.ts";
 import { DIMENSIONS } from "./layout.ts";
@@ -39,9 +40,13 @@ interface Request {
   readonly staleness?: number;
   /** What the protocol does not have: it must be refused with this code, whenever it is answered at all. */
   readonly refusedAs?: string;
+  /** The one key that it reads as the manifest says. */
+  readonly reads?: Key;
 }
 
 export class Workload {
+  /** Told at the moment in which a node answers an ordinary read of one key with a value. */
+  onRead: ((asked: NodeId, key: Key, value: string) => void) | undefined;
   readonly history: Operation[] = [];
   readonly keys: readonly Key[];
   isOver = false;
@@ -179,8 +184,10 @@ export class Workload {
     };
   }
 
-  read({ id }: Key): Request {
+  read(key: Key): Request {
+    const { id } = key;
     return {
+      reads: key,
       words: `reads ${id}`,
       run: (core, context) => core.memories.get(id, context),
       about: [{ key: id, kind: "read", value: null }],
@@ -258,6 +265,9 @@ export class Workload {
         request.run(core, context).then(
           (answer) => {
             this.#mustBeRefused(request, machine, undefined);
+            if (request.reads !== undefined && request.consistency === undefined && process.isAlive) {
+              this.onRead?.(machine.id, request.reads, textOf(answer));
+            }
             answerLater("ok", answer);
           },
           (error: unknown) => {
