@@ -188,25 +188,31 @@ export class Faults {
     return [...this.#machines.keys()];
   }
 
-  /** Blocks paths for a while. */
-  #block(words: string, paths: readonly (readonly [NodeId, NodeId])[]): void {
+  /** Blocks paths for a while. Returns how long. */
+  #block(words: string, paths: readonly (readonly [NodeId, NodeId])[]): number {
     const chance = this.#chance;
     this.#world.say("faults", words);
     for (const [from, to] of paths) this.#network.block(from, to);
     if (chance.hits(0.3)) for (const [from, to] of paths) this.#network.breakLink(from, to);
-    this.#after(chance.between(100, chance.pick([500, 2000, 5000])), () => {
+    const ms = chance.between(100, chance.pick([500, 2000, 5000]));
+    this.#after(ms, () => {
       this.#world.say("faults", `${words}: over`);
       for (const [from, to] of paths) this.#network.unblock(from, to);
     });
+    return ms;
   }
 
   #isolate(): void {
     const id = this.#victim()?.id ?? this.#chance.pick(this.#ids());
     const others = this.#ids().filter((other) => other !== id);
-    this.#block(
+    const ms = this.#block(
       `${id} is cut off`,
       others.flatMap((other) => [[id, other] as const, [other, id] as const]),
     );
+    // Its disk is on the same network, and comes back a little later.
+    const machine = this.#machines.get(id);
+    if (machine !== undefined && this.#chance.hits(0.3))
+      this.#stall(machine, ms + this.#chance.between(0, 400));
   }
 
   #oneWay(): void {
@@ -304,7 +310,10 @@ export class Faults {
   #stallDisk(): void {
     const machine = this.#victim();
     if (machine === undefined) return;
-    const ms = this.#chance.between(20, this.#chance.pick([100, 600, 2000]));
+    this.#stall(machine, this.#chance.between(20, this.#chance.pick([100, 600, 2000])));
+  }
+
+  #stall(machine: Machine, ms: number): void {
     machine.disk.stalledUntilMs = this.#world.nowMs + ms;
     this.#world.say(machine.id, `disk hangs for ${Math.round(ms)} ms`);
   }

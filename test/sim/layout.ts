@@ -104,6 +104,7 @@ export function layoutOf(chance: Chance, protocol: Protocol): Layout {
   const shards = 1 + chance.below(shape.shardsMax);
   const nodes = shape.roles.map((role, index) => nodeOf(index, role));
   const spares = chance.hits(0.4) || mood === "members" ? [nodeOf(nodes.length, S)] : [];
+  const nodeCount = nodes.length + spares.length;
   const limits: Partial<CoreLimits> = {
     logBytes: mood === "snapshots" ? 256 : 4096,
     groupLogBytesMin: chance.pick([1024, 2048, 6000]),
@@ -113,9 +114,14 @@ export function layoutOf(chance: Chance, protocol: Protocol): Layout {
     inflightBytesMax: chance.pick([1500, 8000]),
     inflightMessagesMax: chance.pick([2, 8]),
     uncommittedBytesMax: chance.pick([300, 4000, 16_000]),
-    // One for each node at least, or those in use make room for each other for ever. With so few, the sessions
-    // that restarted nodes leave behind push out one that rests, or waits for an answer.
-    sessionsMax: chance.pick([nodes.length + spares.length, 12, 16, 40]),
+    // Fewer than the nodes that use them make room for each other all the time. With one for each, those that
+    // restarted nodes leave behind push out one that rests, or waits for an answer.
+    sessionsMax: chance.pick([
+      Math.ceil(nodes.length / 2),
+      ...[0, 0, 2].map((more) => nodeCount + more),
+      16,
+      40,
+    ]),
     leaderless: leaderlessLimits(chance.fork("leaderless")),
   };
   const consistency = protocol === "quorum" ? chance.pick(LEVELS) : LINEARIZABLE;
