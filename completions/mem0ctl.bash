@@ -4,7 +4,7 @@
 # The commands below a path of commands.
 __mem0ctl_commands() {
   case "$1" in
-    "") echo "init validate up down restart status wait nodes shards replicas leader memories schema completion demo node" ;;
+    "") echo "init validate up down restart status wait nodes shards replicas leader memories migrate schema completion demo node" ;;
     "init") echo "cluster" ;;
     "nodes") echo "list logs" ;;
     "shards") echo "map list locate" ;;
@@ -51,6 +51,7 @@ __mem0ctl_flags() {
     "memories stats") echo "--file -f --output -o --consistency --max-staleness" ;;
     "memories import") echo "--file -f --output -o --consistency --from-line --skip-invalid" ;;
     "memories export") echo "--file -f --output -o --consistency --max-staleness --out --force" ;;
+    "migrate") echo "--file -f --output -o --from --to --rate" ;;
     "schema") echo "--file -f --output -o" ;;
     "schema manifest") echo "--file -f --output -o" ;;
     "completion") echo "--file -f --output -o" ;;
@@ -195,6 +196,11 @@ __mem0ctl_value() {
     "memories export:--consistency") echo "words linearizable stale one quorum all" ;;
     "memories export:--max-staleness") echo "none" ;;
     "memories export:--out") echo "files" ;;
+    "migrate:--file" | "migrate:-f") echo "files" ;;
+    "migrate:--output" | "migrate:-o") echo "words table wide json yaml" ;;
+    "migrate:--from") echo "files" ;;
+    "migrate:--to") echo "files" ;;
+    "migrate:--rate") echo "none" ;;
     "schema:--file" | "schema:-f") echo "files" ;;
     "schema:--output" | "schema:-o") echo "words table wide json yaml" ;;
     "schema manifest:--file" | "schema manifest:-f") echo "files" ;;

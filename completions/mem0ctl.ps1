@@ -19,6 +19,7 @@ Register-ArgumentCompleter -Native -CommandName mem0ctl -ScriptBlock {
             , @('replicas', 'Show the replicas'' state and lag')
             , @('leader', 'Show and transfer leadership')
             , @('memories', 'Add, find, change, import and export memories')
+            , @('migrate', 'Copy every memory to another cluster, and prove that it is there')
             , @('schema', 'Print the schemas of what mem0ctl reads')
             , @('completion', 'Print the completion script of a shell')
             , @('demo', 'Show a cluster lose its leader and no memory, in under a minute')
@@ -338,6 +339,15 @@ Register-ArgumentCompleter -Native -CommandName mem0ctl -ScriptBlock {
             , @('--max-staleness', 'how old a stale read may be, as in 500ms, 2s', 'none')
             , @('--out', 'write to this file, readable by you alone (default: standard output)', 'files')
             , @('--force', 'replace the file if it exists', '')
+        )
+        'migrate' = @(
+            , @('--file', 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)', 'files')
+            , @('-f', 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)', 'files')
+            , @('--output', 'how results are printed', 'words table wide json yaml')
+            , @('-o', 'how results are printed', 'words table wide json yaml')
+            , @('--from', 'manifest of the cluster that has the memories', 'files')
+            , @('--to', 'manifest of the cluster that is to have them', 'files')
+            , @('--rate', 'copy at most this many memories per second', 'none')
         )
         'schema' = @(
             , @('--file', 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)', 'files')

@@ -27,7 +27,7 @@ import { Host, type HostLimits } from "./host/host.ts";
 import { replicaDamaged, type StateCall } from "./host/state-repair.ts";
 import { writeIdentity, type Identity } from "./identity.ts";
 import { MemoryMachine } from "./memories/memory-machine.ts";
-import { VectorCache } from "./memories/vector-cache.ts";
+import { VectorCache } from "../memory/vector-cache.ts";
 import { MetaMachine } from "./meta/meta-machine.ts";
 import type { MemoryService } from "../memory/service.ts";
 import { isCopyCall, type CallBody, type CopyCall } from "./quorum/calls.ts";

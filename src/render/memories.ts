@@ -148,6 +148,28 @@ export function renderImport(report: ImportReport, theme: Theme): string {
   return `${summary}; skipped ${number(theme, report.skipped)}:\n${refused.map((line) => `  ${line}\n`).join("")}`;
 }
 
+export interface MigrationReport {
+  readonly from: string;
+  readonly to: string;
+  readonly memories: number;
+  readonly copied: number;
+  readonly others: number;
+  readonly contentHash: string;
+}
+
+/** What was copied, and by what it is known that nothing is missing. */
+export function renderMigration(report: MigrationReport, theme: Theme): string {
+  const { memories, copied, others } = report;
+  const lines = [
+    `${counted(memories, "memory", "memories")} of ${safeText(report.from)} ${memories === 1 ? "is" : "are"} in ${safeText(report.to)}: ${number(theme, copied)} copied now, ${number(theme, memories - copied)} there before`,
+    `content compared, the same on both sides: sha256 ${report.contentHash}`,
+    ...(others === 0
+      ? []
+      : [`${counted(others, "other memory", "other memories")} of ${safeText(report.to)} left as they are`]),
+  ];
+  return `${lines.join("\n")}\n`;
+}
+
 /** `user alice, run 7`: the fields of the scope that are set. */
 function scopeOf(memory: ShownMemory): string {
   const fields = [

@@ -15,7 +15,7 @@ import { initialShardMap } from "../../topology/shard-map.ts";
 import type { CallOptions, Engine, NodeAction } from "../engine.ts";
 import { describeStart, forEachNode, specOfNode } from "../local/every-node.ts";
 import { shardMap, transferResult } from "./answers.ts";
-import { memoryOperations } from "./memory-routes.ts";
+import { memoryOperations } from "../memory-routes.ts";
 import { ClusterNodes } from "./nodes.ts";
 import { buildView, newestMap, sortAnswers } from "./view.ts";
 

@@ -27,7 +27,7 @@ import {
   type ShardCommand,
 } from "./commands.ts";
 import { Sessions } from "./sessions.ts";
-import type { VectorCache } from "./vector-cache.ts";
+import type { VectorCache } from "../../memory/vector-cache.ts";
 
 /** Entities whose counts stay in memory; beyond it all are read anew. */
 const ENTITIES_KEPT = 4096;

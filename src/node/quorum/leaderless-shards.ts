@@ -12,7 +12,7 @@ import type { NodeId, ShardId } from "../../model/ids.ts";
 import type { GroupReport } from "../../model/node-api.ts";
 import type { ShardMap, ShardSlice } from "../../model/shard-map.ts";
 import { every, type Clock, type Timer } from "../clock.ts";
-import type { VectorCache } from "../memories/vector-cache.ts";
+import type { VectorCache } from "../../memory/vector-cache.ts";
 import { removeRange, type Store } from "../storage/store.ts";
 import type { Network } from "../transport/network.ts";
 import {

@@ -34,7 +34,7 @@ import type { ShardId } from "../../model/ids.ts";
 import { giveWay, type Clock } from "../clock.ts";
 import { recordIn } from "../memories/commands.ts";
 import { MemoryMachine } from "../memories/memory-machine.ts";
-import type { VectorCache } from "../memories/vector-cache.ts";
+import type { VectorCache } from "../../memory/vector-cache.ts";
 import { decodeKey, encodeKey, extendKey, prefixEnd, type Key } from "../storage/key.ts";
 import { StoreCorruptError, type Store, type StoreWriter } from "../storage/store.ts";
 import { pack, unpack } from "../transport/frames.ts";

@@ -11,7 +11,7 @@ import {
   type ShardCommand,
 } from "../../../src/node/memories/commands.ts";
 import { MemoryMachine } from "../../../src/node/memories/memory-machine.ts";
-import { VectorCache } from "../../../src/node/memories/vector-cache.ts";
+import { VectorCache } from "../../../src/memory/vector-cache.ts";
 import { encodeKey } from "../../../src/node/storage/key.ts";
 import { openLmdbStore } from "../../../src/node/storage/lmdb.ts";
 import { unpack } from "../../../src/node/transport/frames.ts";

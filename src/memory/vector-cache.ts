@@ -2,7 +2,7 @@
 // the first search of a scope, kept up to date by what is applied, bounded in bytes and in sets (each set
 // has a WebAssembly memory of its own).
 
-import type { VectorSet } from "../../memory/vector-set.ts";
+import type { VectorSet } from "./vector-set.ts";
 
 export class VectorCache {
   private readonly sets = new Map<string, { readonly set: VectorSet; readonly owner: string }>();

@@ -1,7 +1,9 @@
-// The memory operations as calls of mem0's routes and of import, export and stats.
+// The memory operations as calls of mem0's routes and of import, export and stats: over HTTP where nodes
+// serve them, in this process where it is the engine that stands behind them. Either way a request is read
+// and refused by the same shapes.
 
-import { checkConditional } from "../../model/consistency.ts";
-import type { MemoryOperations } from "../engine.ts";
+import { checkConditional } from "../model/consistency.ts";
+import type { Protocol } from "../model/ids.ts";
 import {
   deletion,
   exportPage,
@@ -11,11 +13,24 @@ import {
   memoryEvents,
   memoryPage,
   memoryStats,
-} from "./answers.ts";
-import { anything } from "./decode.ts";
-import type { ClusterNodes } from "./nodes.ts";
+} from "./embedded/answers.ts";
+import { anything, type Decoder } from "./embedded/decode.ts";
+import type { CallOptions, MemoryOperations } from "./engine.ts";
 
-export function memoryOperations(nodes: ClusterNodes): MemoryOperations {
+export interface RouteRequest {
+  readonly method: "GET" | "POST" | "PUT" | "DELETE";
+  /** With its query. */
+  readonly path: string;
+  readonly write: boolean;
+  readonly body?: unknown;
+}
+
+export interface RouteCaller {
+  readonly protocol: Protocol | undefined;
+  request<T>(request: RouteRequest, decode: Decoder<T>, options: CallOptions): Promise<T>;
+}
+
+export function memoryOperations(nodes: RouteCaller): MemoryOperations {
   return {
     add({ texts, embeddings, metadata, user_id, agent_id, run_id, app_id }, options) {
       const body = {
@@ -51,7 +66,7 @@ export function memoryOperations(nodes: ClusterNodes): MemoryOperations {
       return nodes.request({ method: "GET", path, write: false }, memoryEvents, options);
     },
     async update(id, { text, metadata, ifHash }, options) {
-      if (ifHash !== undefined) checkConditional(nodes.protocol);
+      if (ifHash !== undefined && nodes.protocol !== undefined) checkConditional(nodes.protocol);
       const body = { text, metadata, if_hash: ifHash };
       return nodes.request({ method: "PUT", path: pathOf(id), body, write: true }, memory, options);
     },
