@@ -54,6 +54,10 @@ export type { Finding } from "./model/findings.ts";
 export type { Manifest } from "./model/manifest.ts";
 export type { MemoryEvent, MemoryStats } from "./model/node-api.ts";
 export type { Measure, Plan, PlannedState, RebalanceStep, Step } from "./model/plan.ts";
+export { planLeaders, planRebalance } from "./topology/rebalance.ts";
+export { planSlots } from "./topology/slot-plan.ts";
+export type { SlotOwner } from "./topology/slot-plan.ts";
+export type { RebalanceOptions } from "./topology/rebalance.ts";
 export type {
   ClusterView,
   Disagreement,

@@ -14,37 +14,53 @@ const EPSILON = 1e-9;
 
 /**
  * One candidate for each item: `candidates[i]` lists the nodes that item i may go to, not empty; the
- * earlier one wins a tie. Items go greedily to the least loaded candidate; then every chain of exchanges
- * that takes an item off a more loaded node and ends on a less loaded one is followed until none is
- * left, which makes the assignment optimal (Harvey, Ladner, Lovász, Tamir: Semi-matchings for
- * bipartite graphs and load balancing, theorem 3.1).
+ * earlier one wins a tie. Items begin at `start[i]` where that is a candidate, the others go greedily to the
+ * least loaded one; then every chain of exchanges that takes an item off a more loaded node and ends on a
+ * less loaded one is followed until none is left, which makes the assignment optimal (Harvey, Ladner,
+ * Lovász, Tamir: Semi-matchings for bipartite graphs and load balancing, theorem 3.1). Chains are taken
+ * shortest first, so that little changes.
  */
 export function assignEvenly(
   candidates: readonly (readonly NodeId[])[],
   capacities: ReadonlyMap<NodeId, Capacity>,
+  start: readonly (NodeId | null)[] = [],
 ): NodeId[] {
-  const loads = new Map([...capacities].map(([id, { load }]) => [id, load]));
+  // Filled as nodes are used: of a large cluster few nodes may be candidates.
+  const loads = new Map<NodeId, number>();
+  const loadOf = (id: NodeId): number => loads.get(id) ?? capacities.get(id)?.load ?? 0;
   const ratio = (id: NodeId, extra: number): number =>
-    ((loads.get(id) ?? 0) + extra) / (capacities.get(id)?.weight ?? 1);
+    (loadOf(id) + extra) / (capacities.get(id)?.weight ?? 1);
   const move = (id: NodeId, change: number): void => {
-    loads.set(id, (loads.get(id) ?? 0) + change);
+    loads.set(id, loadOf(id) + change);
   };
 
-  const chosen = candidates.map((options) => {
+  const chosen = candidates.map((options, item) => {
+    const here = start[item];
+    if (here === undefined || here === null || !options.includes(here)) return "";
+    move(here, 1);
+    return here;
+  });
+  for (const [item, options] of candidates.entries()) {
+    if (chosen[item] !== "") continue;
     let best = "";
     for (const option of options) {
       if (best === "" || ratio(option, 1) < ratio(best, 1) - EPSILON) best = option;
     }
     move(best, 1);
-    return best;
-  });
+    chosen[item] = best;
+  }
 
+  const owned = itemsByNode(chosen);
+  const usable = [...new Set(candidates.flat())];
   for (;;) {
-    const chain = improvingChain(candidates, chosen, ratio);
+    const chain = improvingChain(candidates, owned, ratio, Math.min(...usable.map((id) => ratio(id, 1))));
     if (chain === undefined) return chosen;
     for (const { item, to } of chain) {
-      move(chosen[item] ?? to, -1);
+      const from = chosen[item] ?? to;
+      move(from, -1);
+      owned.get(from)?.delete(item);
       move(to, 1);
+      owned.set(to, (owned.get(to) ?? new Set()).add(item));
       chosen[item] = to;
     }
   }
@@ -55,12 +71,13 @@ interface Exchange {
   readonly to: NodeId;
 }
 
+/** `lightest`: the ratio that no chain can better, so that a search ends where it finds it. */
 function improvingChain(
   candidates: readonly (readonly NodeId[])[],
-  chosen: readonly NodeId[],
+  owned: ReadonlyMap<NodeId, ReadonlySet<number>>,
   ratio: (id: NodeId, extra: number) => number,
+  lightest: number,
 ): Exchange[] | undefined {
-  const owned = itemsByNode(chosen);
   const heaviestFirst = [...owned.keys()].sort((a, b) => ratio(b, 0) - ratio(a, 0));
   // A node reached from a heavier one without success need not be started from: what it reaches, the
   // heavier one reached too.
@@ -70,7 +87,8 @@ function improvingChain(
     const reachedBy = new Map<NodeId, Exchange & { readonly from: NodeId }>();
     const queue: NodeId[] = [start];
     let best: NodeId | undefined;
-    for (let head = 0; head < queue.length; head += 1) {
+    const isBest = (): boolean => best !== undefined && ratio(best, 1) <= lightest + EPSILON;
+    for (let head = 0; head < queue.length && !isBest(); head += 1) {
       const from = queue[head] ?? start;
       for (const item of owned.get(from) ?? []) {
         for (const to of candidates[item] ?? []) {
@@ -92,12 +110,12 @@ function improvingChain(
   return undefined;
 }
 
-function itemsByNode(chosen: readonly NodeId[]): Map<NodeId, number[]> {
-  const items = new Map<NodeId, number[]>();
+function itemsByNode(chosen: readonly NodeId[]): Map<NodeId, Set<number>> {
+  const items = new Map<NodeId, Set<number>>();
   for (const [item, node] of chosen.entries()) {
     const list = items.get(node);
-    if (list === undefined) items.set(node, [item]);
-    else list.push(item);
+    if (list === undefined) items.set(node, new Set([item]));
+    else list.add(item);
   }
   return items;
 }

@@ -6,6 +6,7 @@ import { Mem0ctlError } from "../model/errors.ts";
 import type { NodeId } from "../model/ids.ts";
 import type { MapNode } from "../model/shard-map.ts";
 import { assignEvenly } from "./balance.ts";
+import { zoneBounds } from "./shares.ts";
 
 /** What placement needs to know of a node. */
 export type PlacementNode = Pick<MapNode, "id" | "role" | "zone" | "weight">;
@@ -103,17 +104,21 @@ export function orderByLeadership(
     new Map(nodes.map(({ id, weight }) => [id, { weight, load: leadsElsewhere.get(id) ?? 0 }])),
   );
   const heirs = new Map<number, NodeId>();
-  for (const leader of new Set(leaders)) {
-    const led = [...groups.keys()].filter(
-      (shard) => leaders[shard] === leader && (groups[shard]?.length ?? 0) > 1,
-    );
+  const capacities = new Map(nodes.map(({ id, weight }) => [id, { weight, load: 0 }]));
+  const ledBy = new Map<NodeId, number[]>();
+  for (const [shard, leader] of leaders.entries()) {
+    const led = ledBy.get(leader) ?? [];
+    ledBy.set(leader, led);
+    if ((groups[shard]?.length ?? 0) > 1) led.push(shard);
+  }
+  for (const [leader, led] of ledBy) {
     const options = led.map((shard) =>
       preferred(
         (groups[shard] ?? []).filter((id) => id !== leader),
         shard,
       ),
     );
-    const chosen = assignEvenly(options, new Map(nodes.map(({ id, weight }) => [id, { weight, load: 0 }])));
+    const chosen = assignEvenly(options, capacities);
     for (const [index, shard] of led.entries()) heirs.set(shard, chosen[index] ?? "");
   }
   return groups.map((group, shard) => {
@@ -144,73 +149,114 @@ interface Zone {
  * out (Ryser's construction of a 0-1 matrix with given sums).
  */
 function spread(nodes: readonly PlacementNode[], shards: number, copies: number): NodeId[][] {
-  const remaining: number[] = nodes.map(() => 0);
   const zones = zonesOf(nodes, copies);
-  const sureTotal = zones.reduce((sum, zone) => sum + zone.base, 0);
-  const extrasPerShard = copies - sureTotal;
-  const zoneOf = new Map(zones.flatMap((zone) => zone.members.map((member) => [member, zone] as const)));
-  const placed = new Map<Zone, number>();
-  let extrasLeft = extrasPerShard * shards;
+  const remaining = replicasPerNode(nodes, zones, shards, copies);
+  const extrasPerShard = copies - zones.reduce((sum, zone) => sum + zone.base, 0);
+  // Nodes that each node shares a shard with, once for every shard; and, while a shard is placed, how many
+  // shards each node shares with those that are chosen.
+  const partners: number[][] = nodes.map(() => []);
+  const shared = new Int32Array(nodes.length);
 
-  for (let unit = 0; unit < copies * shards; unit += 1) {
-    let best = -1;
-    let bestCost = Infinity;
-    for (const [index, node] of nodes.entries()) {
-      const zone = zoneOf.get(index);
-      const count = remaining[index] ?? 0;
-      if (zone === undefined || count >= shards) continue;
-      const sure = (placed.get(zone) ?? 0) < zone.base * shards;
-      if (!sure && (extrasLeft === 0 || zone.extra >= shards || zone.members.length === zone.base)) continue;
-      const cost = (count + 1) / node.weight;
-      if (cost < bestCost) [best, bestCost] = [index, cost];
-    }
-    const zone = zoneOf.get(best);
-    if (zone === undefined) break;
-    const count = placed.get(zone) ?? 0;
-    if (count >= zone.base * shards) {
-      zone.extra += 1;
-      extrasLeft -= 1;
-    }
-    placed.set(zone, count + 1);
-    remaining[best] = (remaining[best] ?? 0) + 1;
-  }
-
-  const together = new Map<string, number>();
   return Array.from({ length: shards }, () => {
     const group: number[] = [];
     const place = (zone: Zone): void => {
       const next = bestOf(zone);
       remaining[next] = (remaining[next] ?? 0) - 1;
-      for (const other of group) {
-        increment(together, pair(next, other));
-        increment(together, pair(other, next));
-      }
+      for (const partner of partners[next] ?? []) shared[partner] = (shared[partner] ?? 0) + 1;
       group.push(next);
     };
-    const shared = (index: number): number =>
-      group.reduce((sum, other) => sum + (together.get(pair(index, other)) ?? 0), 0);
-    const bestOf = (zone: Zone): number =>
-      zone.members
-        .filter((index) => !group.includes(index))
-        .reduce((champion, index) => {
-          const order =
-            (remaining[index] ?? 0) - (remaining[champion] ?? 0) || shared(champion) - shared(index);
-          return order > 0 ? index : champion;
-        });
+    const bestOf = (zone: Zone): number => {
+      let champion = -1;
+      for (const index of zone.members) {
+        if (group.includes(index)) continue;
+        const order =
+          champion === -1
+            ? 1
+            : (remaining[index] ?? 0) - (remaining[champion] ?? 0) ||
+              (shared[champion] ?? 0) - (shared[index] ?? 0);
+        if (order > 0) champion = index;
+      }
+      return champion;
+    };
 
     for (const zone of zones) for (let turn = 0; turn < zone.base; turn += 1) place(zone);
     const open = zones.filter((zone) => zone.extra > 0);
     for (let turn = 0; turn < extrasPerShard; turn += 1) {
-      const most = Math.max(...open.map((zone) => zone.extra));
-      const next = open
-        .filter((zone) => zone.extra === most)
-        .reduce((champion, zone) => (shared(bestOf(zone)) < shared(bestOf(champion)) ? zone : champion));
+      let next: Zone | undefined;
+      let fewest = Infinity;
+      for (const zone of open) {
+        if (next !== undefined && zone.extra < next.extra) continue;
+        const sharing = shared[bestOf(zone)] ?? 0;
+        if (next !== undefined && zone.extra === next.extra && sharing >= fewest) continue;
+        [next, fewest] = [zone, sharing];
+      }
+      if (next === undefined) break;
       place(next);
       next.extra -= 1;
       open.splice(open.indexOf(next), 1);
     }
+    for (const index of group) for (const partner of partners[index] ?? []) shared[partner] = 0;
+    for (const index of group) partners[index]?.push(...group.filter((other) => other !== index));
     return group.map((index) => nodes[index]?.id ?? "");
   });
+}
+
+/** The first half of spreading; it leaves in `extra` how many shards have one more copy in each zone. */
+function replicasPerNode(
+  nodes: readonly PlacementNode[],
+  zones: readonly Zone[],
+  shards: number,
+  copies: number,
+): number[] {
+  const counts: number[] = nodes.map(() => 0);
+  const zoneOf: Zone[] = [];
+  for (const zone of zones) for (const member of zone.members) zoneOf[member] = zone;
+  const placed = new Map<Zone, number>();
+  let extrasLeft = (copies - zones.reduce((sum, zone) => sum + zone.base, 0)) * shards;
+  const hasRoom = (index: number): boolean => {
+    const zone = zoneOf[index];
+    if (zone === undefined || (counts[index] ?? 0) >= shards) return false;
+    if ((placed.get(zone) ?? 0) < zone.base * shards) return true;
+    return extrasLeft > 0 && zone.extra < shards && zone.members.length > zone.base;
+  };
+  // The cheapest first, of equals the earlier node. What has no room now will never have any again.
+  const costs = nodes.map(({ weight }) => 1 / weight);
+  const cheaper = (a: number, b: number): boolean =>
+    (costs[a] ?? 0) < (costs[b] ?? 0) || (costs[a] === costs[b] && a < b);
+  const heap = [...nodes.keys()].sort((a, b) => (cheaper(a, b) ? -1 : 1));
+  while (heap.length > 0) {
+    const best = heap[0] ?? 0;
+    const zone = zoneOf[best];
+    if (zone === undefined || !hasRoom(best)) {
+      const last = heap.pop() ?? 0;
+      if (heap.length > 0) heap[0] = last;
+    } else {
+      const count = placed.get(zone) ?? 0;
+      if (count >= zone.base * shards) {
+        zone.extra += 1;
+        extrasLeft -= 1;
+      }
+      placed.set(zone, count + 1);
+      counts[best] = (counts[best] ?? 0) + 1;
+      costs[best] = ((counts[best] ?? 0) + 1) / (nodes[best]?.weight ?? 1);
+    }
+    sink(heap, cheaper);
+  }
+  return counts;
+}
+
+/** Restores the order of a binary heap of which only the first may be out of place. */
+function sink(heap: number[], before: (a: number, b: number) => boolean): void {
+  for (let at = 0; ;) {
+    let first = at;
+    for (const child of [2 * at + 1, 2 * at + 2]) {
+      const [a, b] = [heap[child], heap[first]];
+      if (a !== undefined && b !== undefined && before(a, b)) first = child;
+    }
+    if (first === at) return;
+    [heap[at], heap[first]] = [heap[first] ?? 0, heap[at] ?? 0];
+    at = first;
+  }
 }
 
 /** Zones with the copies of each shard that every one of them surely holds: filled like connected vessels. */
@@ -221,15 +267,12 @@ function zonesOf(nodes: readonly PlacementNode[], copies: number): Zone[] {
     if (list === undefined) members.set(node.zone, [index]);
     else list.push(index);
   }
-  const held = (level: number): number =>
-    [...members.values()].reduce((sum, list) => sum + Math.min(list.length, level), 0);
-  let level = 0;
-  while (level < copies && held(level + 1) <= copies) level += 1;
-  return [...members.values()].map((list) => ({
-    members: list,
-    base: Math.min(list.length, level),
-    extra: 0,
-  }));
+  const lists = [...members.values()];
+  const { least } = zoneBounds(
+    lists.map(({ length }) => length),
+    copies,
+  );
+  return lists.map((list, zone) => ({ members: list, base: least[zone] ?? 0, extra: 0 }));
 }
 
 /** One arbiter for each group of an even number of copies: away from its zones, then the least used. */
@@ -264,16 +307,8 @@ function turned<Item>(items: readonly Item[], by: number): Item[] {
   return [...items.slice(start), ...items.slice(0, start)];
 }
 
-function pair(a: number | string, b: number | string): string {
-  return `${a} ${b}`;
-}
-
-function increment<Key>(counts: Map<Key, number>, key: Key): void {
-  counts.set(key, (counts.get(key) ?? 0) + 1);
-}
-
 function countBy<Item, Key>(items: readonly Item[], key: (item: Item) => Key): Map<Key, number> {
   const counts = new Map<Key, number>();
-  for (const item of items) increment(counts, key(item));
+  for (const item of items) counts.set(key(item), (counts.get(key(item)) ?? 0) + 1);
   return counts;
 }
