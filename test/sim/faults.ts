@@ -84,6 +84,7 @@ export class Faults {
       ["move", () => this.#moveReplica()],
       ["loss", () => this.#lose()],
       ["rot", () => this.#rot()],
+      ["flap", () => this.#flap()],
     ];
     const favoured = KINDS_OF_MOOD[parts.layout.mood] ?? [];
     const chosen = all.flatMap((one) => {
@@ -213,6 +214,24 @@ export class Faults {
     const machine = this.#machines.get(id);
     if (machine !== undefined && this.#chance.hits(0.3))
       this.#stall(machine, ms + this.#chance.between(0, 400));
+  }
+
+  /** What somebody sends is lost for a moment, and what it sends next is not; often it dies soon after that. */
+  #flap(): void {
+    const machine = this.#victim();
+    if (machine === undefined) return;
+    const chance = this.#chance;
+    const others = this.#ids().filter((other) => other !== machine.id);
+    this.#world.say("faults", `${machine.id} is not heard for a moment`);
+    for (const other of others) this.#network.block(machine.id, other);
+    this.#after(chance.between(1, chance.pick([10, 40])), () => {
+      for (const other of others) this.#network.unblock(machine.id, other);
+      if (chance.hits(0.6)) {
+        this.#after(chance.between(0, 60), () => {
+          if (machine.isUp) this.#crashAndRestart(machine, "killed after it was not heard");
+        });
+      }
+    });
   }
 
   #oneWay(): void {
