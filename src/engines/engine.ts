@@ -135,6 +135,15 @@ export interface MemoryOperations {
   stats(options: CallOptions): Promise<MemoryStats>;
 }
 
+/** Something that a run had left half done, and how it was ended: by which rule, on what it rests. */
+export interface Settled {
+  /** `slot 7365`. */
+  readonly what: string;
+  /** `left`: no rule says what is right, and a guess could lose data. */
+  readonly outcome: "completed" | "rolled-back" | "closed" | "left";
+  readonly why: string;
+}
+
 export interface Engine {
   readonly capabilities: Capabilities;
   /** Starts what the manifest spawns and connects to the rest; resolves when each answers, not when healthy. */
@@ -147,6 +156,11 @@ export interface Engine {
   shardMap(options: CallOptions): Promise<{ readonly map: ShardMap; readonly live: boolean }>;
   /** Idempotent. */
   execute(step: Step, options: CallOptions): Promise<string>;
+  /**
+   * Ends what any run, ours or another tool's, left half done: by rule, never by a guess. Empty where there was
+   * nothing, or where the nodes go on by themselves.
+   */
+  settle(options: CallOptions): Promise<readonly Settled[]>;
   /** Path of a spawned node's log file. */
   logFile(node: NodeId): string;
   readonly memories: MemoryOperations;

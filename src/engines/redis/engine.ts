@@ -11,6 +11,7 @@ import type { ShardMap } from "../../model/shard-map.ts";
 import type { CallOptions, Engine, NodeAction } from "../engine.ts";
 import { describeStart, forEachNode, specOfNode } from "../local/every-node.ts";
 import { refusedMemories } from "./memories.ts";
+import type { MoverPresence } from "./mover-presence.ts";
 import { RedisNodes } from "./nodes.ts";
 import { initialMap, mapOf } from "./shard-map.ts";
 import { topologyOf } from "./topology.ts";
@@ -19,6 +20,11 @@ import { viewOf } from "./view.ts";
 export function createRedisEngine(manifest: Manifest): Engine {
   const nodes = new RedisNodes(manifest);
   const specOf = (id: string): NodeSpec => specOfNode(manifest, id);
+  let presence: Promise<MoverPresence> | undefined;
+  const ourPresence = (): Promise<MoverPresence> => {
+    presence ??= import("./mover-presence.ts").then(({ moverPresence }) => moverPresence(Date.now()));
+    return presence;
+  };
 
   return {
     capabilities: ENGINE_CAPABILITIES.redis,
@@ -55,7 +61,13 @@ export function createRedisEngine(manifest: Manifest): Engine {
 
     async execute(step, options) {
       const { executeStep } = await import("./steps.ts");
-      return executeStep({ manifest, nodes }, step, options);
+      return executeStep({ manifest, nodes, presence: await ourPresence() }, step, options);
+    },
+
+    async settle(options) {
+      const { settleCluster } = await import("./steps.ts");
+      const settled = await settleCluster({ manifest, nodes, presence: await ourPresence() }, options);
+      return settled.map(({ slot, outcome, why }) => ({ what: `slot ${slot}`, outcome, why }));
     },
 
     logFile(id) {

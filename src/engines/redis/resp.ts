@@ -169,3 +169,22 @@ export function textOf(reply: Reply | undefined): string {
   if (Buffer.isBuffer(reply)) return reply.toString("utf8");
   throw new ProtocolError("a text was expected in the reply");
 }
+/** @throws ReplyError as replied, ProtocolError. */
+export function numberOf(reply: Reply | undefined): number {
+  if (reply instanceof ReplyError) throw reply;
+  if (typeof reply === "number") return reply;
+  throw new ProtocolError("a number was expected in the reply");
+}
+
+/** The bulk strings of an array. @throws ReplyError as replied, ProtocolError. */
+export function bytesListOf(reply: Reply | undefined): Buffer[] {
+  if (reply instanceof ReplyError) throw reply;
+  if (Array.isArray(reply)) {
+    const items: readonly Reply[] = reply;
+    return items.map((item) => {
+      if (Buffer.isBuffer(item)) return item;
+      throw new ProtocolError("bytes were expected in the reply");
+    });
+  }
+  throw new ProtocolError("a list was expected in the reply");
+}

@@ -3,14 +3,20 @@
 
 import { setTimeout as pause } from "node:timers/promises";
 
+import { resolveSecret } from "../../manifest/secrets.ts";
 import { Mem0ctlError } from "../../model/errors.ts";
 import type { NodeId } from "../../model/ids.ts";
 import type { Manifest } from "../../model/manifest.ts";
-import type { Step } from "../../model/plan.ts";
+import type { MoveSlots, Step } from "../../model/plan.ts";
 import type { CallOptions } from "../engine.ts";
 import { infoNumber } from "./gossip.ts";
 import type { RedisNodes } from "./nodes.ts";
+import type { MoverPresence } from "./mover-presence.ts";
+import { settleOpenSlots } from "./open-slots.ts";
+import type { Settled } from "./open-slots.ts";
 import { ReplyError } from "./resp.ts";
+import { moveSlots } from "./slot-moves.ts";
+import type { End, MoveOptions } from "./slot-moves.ts";
 import type { Command } from "./resp.ts";
 import { topologyOf } from "./topology.ts";
 import type { Group, Member, RedisTopology } from "./topology.ts";
@@ -18,10 +24,14 @@ import type { Group, Member, RedisTopology } from "./topology.ts";
 export interface LiveCluster {
   readonly manifest: Manifest;
   readonly nodes: RedisNodes;
+  readonly presence: MoverPresence;
 }
 
 const ANSWER_MS_MAX = 2000;
 const POLL_MS = 50;
+
+/** Part of the time in which a server may be busy with moving; the rest is its clients'. */
+const MOVING_SHARE = 0.8;
 
 /** @throws Mem0ctlError `engine-cannot`, of what the servers refuse, or `step-not-seen` (unknown-outcome). */
 export async function executeStep(cluster: LiveCluster, step: Step, options: CallOptions): Promise<string> {
@@ -45,6 +55,8 @@ export async function executeStep(cluster: LiveCluster, step: Step, options: Cal
       }
       return removeNode(cluster, step.from, options, deadlineMs);
     }
+    case "move-slots":
+      return executeMove(cluster, step, options, deadlineMs);
     default:
       throw new Mem0ctlError("invalid", "engine-cannot", `the redis engine cannot ${step.kind}`, {
         why: "it shards by 16384 slots, each of which belongs to one primary",
@@ -173,6 +185,7 @@ async function addNode(
 ): Promise<string> {
   const topology = await look(cluster, options, deadlineMs);
   const member = memberOf(topology, id);
+  // A node that was alone serves nobody for a moment after it has joined.
   const joined = ({ members }: RedisTopology): true | undefined =>
     members.every(
       ({ report }) =>
@@ -181,7 +194,7 @@ async function addNode(
           (other) =>
             other.report === undefined || report.nodes.some(({ redisId }) => redisId === other.redisId),
         ),
-    ) && members.some((one) => one.id === id && one.report !== undefined)
+    ) && members.some((one) => one.id === id && serves(one))
       ? true
       : undefined;
   if (member.report === undefined && !member.stranger) {
@@ -223,6 +236,10 @@ async function addNode(
   }
   await untilSeen(cluster, `${id} joins`, options, deadlineMs, joined);
   return `${id} is a member, without slots`;
+}
+
+function serves({ report }: Member): boolean {
+  return report?.cluster.get("cluster_state") === "ok";
 }
 
 async function addReplica(
@@ -283,4 +300,107 @@ async function removeNode(
     }),
   );
   return `${id} is no member; ${others.length} nodes have forgotten it`;
+}
+
+// --- slots -------------------------------------------------------------------------------------
+
+async function executeMove(
+  cluster: LiveCluster,
+  { slots: ranges, from, to }: MoveSlots,
+  options: CallOptions,
+  deadlineMs: number,
+): Promise<string> {
+  const topology = await look(cluster, options, deadlineMs);
+  const [source, target] = [memberOf(topology, from), memberOf(topology, to)];
+  const all = ranges.flatMap((range) =>
+    Array.from({ length: range.to - range.from + 1 }, (_, index) => range.from + index),
+  );
+  const left = all.filter((slot) => topology.ownerOf(slot) !== target.redisId);
+  const foreign = left.filter((slot) => topology.ownerOf(slot) !== source.redisId);
+  if (foreign.length > 0) {
+    throw new Mem0ctlError(
+      "conflict",
+      "plan-outdated",
+      `${foreign.length} slots are not ${from}'s any more`,
+      {
+        why: `slot ${foreign[0] ?? ""} belongs to another node`,
+        hint: "make a new plan",
+      },
+    );
+  }
+  let done = all.length - left.length;
+  const move = await moveOptions(cluster, options, deadlineMs, (slots, keys) => {
+    done += slots;
+    options.onProgress?.({
+      done,
+      total: all.length,
+      message: `${from} to ${to}: ${done} of ${all.length} slots${keys === 0 ? "" : `, ${keys} keys`}`,
+    });
+  });
+  if (left.length > 0 && !serves(target)) {
+    await untilSeen(cluster, `${to} serves`, options, deadlineMs, ({ members }) =>
+      members.some((member) => member.id === to && serves(member)) ? true : undefined,
+    );
+  }
+  const [one, other] = [await endOf(cluster, source, deadlineMs), await endOf(cluster, target, deadlineMs)];
+  const keys = await moveSlots(one, other, left, move);
+  return `${left.length} slots with ${keys} keys went from ${from} to ${to}`;
+}
+
+/** Ends what any run left half done: see open-slots.ts for the rules. */
+export async function settleCluster(cluster: LiveCluster, options: CallOptions): Promise<readonly Settled[]> {
+  const deadlineMs = performance.now() + options.timeoutMs;
+  const topology = await look(cluster, options, deadlineMs);
+  if (topology.open.length === 0) return [];
+  const move = await moveOptions(cluster, options, deadlineMs, () => undefined);
+  let done = 0;
+  return settleOpenSlots(
+    topology,
+    (member) => endOf(cluster, member, deadlineMs),
+    move,
+    ({ slot, outcome, why }) => {
+      done += 1;
+      options.onProgress?.({
+        done,
+        total: topology.open.length,
+        message: `slot ${slot} ${outcome}: ${why}`,
+      });
+    },
+  );
+}
+
+async function endOf({ nodes, presence }: LiveCluster, member: Member, deadlineMs: number): Promise<End> {
+  const { id, redisId, report, line } = member;
+  if (report === undefined || redisId === undefined || line === undefined) {
+    throw new Mem0ctlError(
+      "unavailable",
+      "node-not-running",
+      `${id} does not answer: ${member.error ?? ""}`,
+      {
+        hint: "see the state of all nodes with `mem0ctl status`",
+      },
+    );
+  }
+  const connection = await nodes.connection(id);
+  await presence.announce(connection, Math.max(1, Math.min(ANSWER_MS_MAX, deadlineMs - performance.now())));
+  return { node: id, redisId, host: line.host === "" ? member.host : line.host, port: line.port, connection };
+}
+
+async function moveOptions(
+  { manifest }: LiveCluster,
+  { signal }: CallOptions,
+  deadlineMs: number,
+  onMoved: MoveOptions["onMoved"],
+): Promise<MoveOptions> {
+  const { user, password } = manifest.security;
+  return {
+    deadlineMs,
+    onMoved,
+    share: MOVING_SHARE,
+    login: {
+      user,
+      password: password === undefined ? undefined : await resolveSecret(password, "the password"),
+    },
+    ...(signal === undefined ? {} : { signal }),
+  };
 }

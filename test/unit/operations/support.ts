@@ -112,6 +112,7 @@ export function scriptedEngine(script: Script = {}): ScriptedEngine {
       steps.push(step);
       return "done";
     },
+    settle: () => Promise.resolve([]),
     logFile: () => script.logFile ?? "/nowhere/node.log",
     async close() {
       done.push("close");
