@@ -18,6 +18,7 @@ const KINDS_OF_MOOD: Readonly<Partial<Record<Mood, readonly string[]>>> = {
   snapshots: ["transfer", "reset", "slow", "isolate"],
   members: ["move", "members", "crash", "slow"],
   arbiters: ["crash", "isolate", "slow"],
+  clients: ["reset", "clog", "crash"],
 };
 const ADMIN_TIMEOUT_MS = 6000;
 
@@ -95,7 +96,7 @@ export class Faults {
     this.#kinds = chosen.map(([, fault]) => fault);
     this.#rotting = chance.pick([...parts.machines.keys()]);
     this.#huntsLeaders = chance.hits(0.4);
-    this.#pauseMsMean = chance.pick([150, 400, 1200]);
+    this.#pauseMsMean = chance.pick(parts.layout.mood === "clients" ? [400, 800] : [150, 400, 1200]);
     const names = [...new Set(chosen.map(([name]) => name))];
     this.losesData = names.includes("loss") || names.includes("rot");
     this.#world.say(
@@ -285,10 +286,14 @@ export class Faults {
     });
   }
 
+  /** What is under way between two nodes is lost: a leader may lose several connections at once. */
   #reset(): void {
-    const [a = "", b = ""] = this.#chance.shuffled(this.#ids());
-    this.#world.say("faults", `${a} and ${b} lose their connection`);
-    this.#network.breakLink(a, b);
+    const a = this.#victim()?.id ?? this.#chance.pick(this.#ids());
+    const others = this.#chance.shuffled(this.#ids().filter((other) => other !== a));
+    for (const b of others.slice(0, this.#chance.pick([1, 1, others.length]))) {
+      this.#world.say("faults", `${a} and ${b} lose their connection`);
+      this.#network.breakLink(a, b);
+    }
   }
 
   #changeWeather(): void {

@@ -40,8 +40,8 @@ const SHAPES: readonly Shape[] = [
 const OFTEN = [0, 0, 0, 1, 1, 2, 2, 3, 3, 4, 5, 6, 7, 8];
 
 /** What a seed is for; most are for everything. */
-export type Mood = "any" | "snapshots" | "members" | "arbiters";
-const MOODS: readonly Mood[] = ["any", "any", "any", "any", "snapshots", "members", "arbiters"];
+export type Mood = "any" | "snapshots" | "members" | "arbiters" | "clients";
+const MOODS: readonly Mood[] = ["any", "any", "any", "any", "snapshots", "members", "arbiters", "clients"];
 /** Shapes in which a copy can move to a node that has none, and those with a log-only voter. */
 const SHAPES_OF_MOOD: Readonly<Partial<Record<Mood, readonly number[]>>> = {
   members: [3, 3, 5, 5, 7, 8],
@@ -116,12 +116,10 @@ export function layoutOf(chance: Chance, protocol: Protocol): Layout {
     uncommittedBytesMax: chance.pick([300, 4000, 16_000]),
     // Fewer than the nodes that use them make room for each other all the time. With one for each, those that
     // restarted nodes leave behind push out one that rests, or waits for an answer.
-    sessionsMax: chance.pick([
-      Math.ceil(nodes.length / 2),
-      ...[0, 0, 2].map((more) => nodeCount + more),
-      16,
-      40,
-    ]),
+    sessionsMax:
+      mood === "clients"
+        ? Math.ceil(nodes.length / 2)
+        : chance.pick([Math.ceil(nodes.length / 2), nodeCount, nodeCount + 2, 16, 40]),
     leaderless: leaderlessLimits(chance.fork("leaderless")),
   };
   const consistency = protocol === "quorum" ? chance.pick(LEVELS) : LINEARIZABLE;

@@ -43,6 +43,8 @@ export class Process implements Owner {
   /** When a tick came to its replicas last; before the first, when it began to run. */
   tickedMs = 0;
   deferred: Planned[] = [];
+  /** Called when it ends: whoever is connected to it notices. */
+  readonly onEnd = new Set<() => void>();
   core: NodeCore | undefined;
   port: Port | undefined;
   log: LogStore | undefined;
@@ -141,6 +143,7 @@ export class Machine {
     network.ended(this.id);
     this.#options.onEnded(this.id);
     world.say(this.id, `crashes (${why})`);
+    for (const notice of this.process.onEnd) notice();
   }
 
   pause(ms: number): void {

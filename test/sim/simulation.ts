@@ -154,7 +154,9 @@ class Run {
     for (const { id } of this.#layout.manifest.nodes) {
       timeline.plan(chance.between(0, 300), () => this.#machines.get(id)?.start());
     }
-    timeline.plan(500, () => this.#workload.start(1 + chance.below(4)));
+    timeline.plan(500, () =>
+      this.#workload.start((this.#layout.mood === "clients" ? 4 : 1) + chance.below(4)),
+    );
     timeline.plan(chance.pick([0, 1500]), () => this.#faults.start());
     timeline.plan(chance.between(STORM_MS_MIN, STORM_MS_MAX), () => this.#heal());
     await timeline.run({

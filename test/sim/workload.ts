@@ -241,10 +241,16 @@ export class Workload {
       if (!isOpen) return;
       isOpen = false;
       this.#open -= 1;
+      process?.onEnd.delete(onEnded);
       this.#record(client, request, invoked, outcome, answer, error);
       onEnd(outcome, error);
     };
     const delayMs = (): number => this.#chance.between(0.05, 0.5);
+    // The connection breaks: what became of the request nobody knows.
+    const onEnded = (): void => {
+      world.timeline.plan(delayMs(), () => end("unknown", undefined));
+    };
+    process?.onEnd.add(onEnded);
     const answerLater = (outcome: Outcome, answer: unknown, error?: unknown): void => {
       if (process?.isAlive !== true) return;
       world.timeline.plan(delayMs(), () => end(outcome, answer, error));
