@@ -3,7 +3,7 @@
 
 # The command that the line has got to (empty: none yet), then how many arguments it has been given.
 function __mem0ctl_line
-    set -l commands 'init' 'init cluster' 'validate' 'up' 'down' 'restart' 'status' 'wait' 'nodes' 'nodes list' 'nodes logs' 'shards' 'shards map' 'shards list' 'shards locate' 'replicas' 'replicas lag' 'leader' 'leader show' 'leader transfer' 'memories' 'memories add' 'memories update' 'memories delete' 'memories search' 'memories get' 'memories list' 'memories history' 'memories stats' 'memories import' 'memories export' 'migrate' 'schema' 'schema manifest' 'completion' 'demo' 'node' 'node run'
+    set -l commands 'init' 'init cluster' 'validate' 'up' 'down' 'restart' 'status' 'wait' 'nodes' 'nodes list' 'nodes add' 'nodes drain' 'nodes undrain' 'nodes remove' 'nodes logs' 'shards' 'shards map' 'shards list' 'shards locate' 'shards rebalance' 'shards move' 'replicas' 'replicas lag' 'replicas add' 'replicas remove' 'replicas verify' 'replicas repair' 'leader' 'leader show' 'leader transfer' 'memories' 'memories add' 'memories update' 'memories delete' 'memories search' 'memories get' 'memories list' 'memories history' 'memories stats' 'memories import' 'memories export' 'migrate' 'schema' 'schema manifest' 'completion' 'demo' 'node' 'node run'
     set -l path
     set -l position 0
     set -l skip 0
@@ -14,7 +14,7 @@ function __mem0ctl_line
         else if test "$word" = -f
             # Everywhere the manifest, but in `nodes logs` it follows.
             test "$path" = 'nodes logs'; or set skip 1
-        else if contains -- $word --timeout --file --output -o --name --engine --nodes --zones --arbiters --replication --replicas --sharding --shards --key --ranges --consensus --read --write --port --data-dir --out --fail-on --max-lag --for --lines -n --to --user -u --agent --run --app --consistency --metadata --text --if-hash --max-staleness --top-k -k --threshold --filter --page --page-size --from-line --from --rate --node
+        else if contains -- $word --timeout --file --output -o --name --engine --nodes --zones --arbiters --replication --replicas --sharding --shards --key --ranges --consensus --read --write --port --data-dir --out --fail-on --max-lag --for --address --role --zone --weight --throttle --concurrency --force --lines -n --from --to --node --user -u --agent --run --app --consistency --metadata --text --if-hash --max-staleness --top-k -k --threshold --filter --page --page-size --from-line --rate
             set skip 1
         else if string match -q -- '-*' $word
             continue
@@ -57,9 +57,9 @@ complete -c mem0ctl -n '__mem0ctl_at \'\'' -a down -d 'Stop the nodes that `up` 
 complete -c mem0ctl -n '__mem0ctl_at \'\'' -a restart -d 'Restart nodes one at a time, keeping every shard\'s quorum'
 complete -c mem0ctl -n '__mem0ctl_at \'\'' -a status -d 'Show nodes, leaders and replication, and why if not healthy'
 complete -c mem0ctl -n '__mem0ctl_at \'\'' -a wait -d 'Wait until the cluster is healthy, available or down'
-complete -c mem0ctl -n '__mem0ctl_at \'\'' -a nodes -d 'List nodes and read their logs'
-complete -c mem0ctl -n '__mem0ctl_at \'\'' -a shards -d 'Show the shard map; find a key'
-complete -c mem0ctl -n '__mem0ctl_at \'\'' -a replicas -d 'Show the replicas\' state and lag'
+complete -c mem0ctl -n '__mem0ctl_at \'\'' -a nodes -d 'List nodes, read their logs; let them join and leave'
+complete -c mem0ctl -n '__mem0ctl_at \'\'' -a shards -d 'Show the shard map; find a key; move shards'
+complete -c mem0ctl -n '__mem0ctl_at \'\'' -a replicas -d 'Show, add, remove, compare and repair replicas'
 complete -c mem0ctl -n '__mem0ctl_at \'\'' -a leader -d 'Show and transfer leadership'
 complete -c mem0ctl -n '__mem0ctl_at \'\'' -a memories -d 'Add, find, change, import and export memories'
 complete -c mem0ctl -n '__mem0ctl_at \'\'' -a migrate -d 'Copy every memory to another cluster, and prove that it is there'
@@ -113,11 +113,38 @@ complete -c mem0ctl -n '__mem0ctl_at \'wait\'' -s o -l output -d 'how results ar
 complete -c mem0ctl -n '__mem0ctl_at \'wait\'' -l for -d 'what to wait for' -x -a 'healthy available down'
 complete -c mem0ctl -n '__mem0ctl_at \'wait\'' -l max-lag -d 'lag above which it is not healthy (default: limits.maxLag)' -x
 complete -c mem0ctl -n '__mem0ctl_at \'nodes\'' -a list -d 'List every node, answering or not'
+complete -c mem0ctl -n '__mem0ctl_at \'nodes\'' -a add -d 'Let a node join: manifest, process, cluster'
+complete -c mem0ctl -n '__mem0ctl_at \'nodes\'' -a drain -d 'Move everything off a node; it stays a member'
+complete -c mem0ctl -n '__mem0ctl_at \'nodes\'' -a undrain -d 'Let a drained node have replicas again'
+complete -c mem0ctl -n '__mem0ctl_at \'nodes\'' -a remove -d 'Move everything off a node and take it out of the cluster'
 complete -c mem0ctl -n '__mem0ctl_at \'nodes\'' -a logs -d 'Show the log of a node that this machine spawned'
 complete -c mem0ctl -n '__mem0ctl_at \'nodes\'' -s f -l file -d 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)' -r -F
 complete -c mem0ctl -n '__mem0ctl_at \'nodes\'' -s o -l output -d 'how results are printed' -x -a 'table wide json yaml'
 complete -c mem0ctl -n '__mem0ctl_at \'nodes list\'' -s f -l file -d 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)' -r -F
 complete -c mem0ctl -n '__mem0ctl_at \'nodes list\'' -s o -l output -d 'how results are printed' -x -a 'table wide json yaml'
+complete -c mem0ctl -n '__mem0ctl_at \'nodes add\'' -s f -l file -d 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)' -r -F
+complete -c mem0ctl -n '__mem0ctl_at \'nodes add\'' -s o -l output -d 'how results are printed' -x -a 'table wide json yaml'
+complete -c mem0ctl -n '__mem0ctl_at \'nodes add\'' -l address -d 'host:port, or [v6]:port' -x
+complete -c mem0ctl -n '__mem0ctl_at \'nodes add\'' -l role -d 'what it may do' -x -a 'primary secondary arbiter'
+complete -c mem0ctl -n '__mem0ctl_at \'nodes add\'' -l zone -d 'its failure domain (default: the node\'s id)' -x
+complete -c mem0ctl -n '__mem0ctl_at \'nodes add\'' -l weight -d 'its share, relative to the others' -x
+complete -c mem0ctl -n '__mem0ctl_argument \'nodes add\' 0 0' -k -a '(__mem0ctl_ids nodes)'
+complete -c mem0ctl -n '__mem0ctl_at \'nodes drain\'' -s f -l file -d 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)' -r -F
+complete -c mem0ctl -n '__mem0ctl_at \'nodes drain\'' -s o -l output -d 'how results are printed' -x -a 'table wide json yaml'
+complete -c mem0ctl -n '__mem0ctl_at \'nodes drain\'' -l throttle -d 'most that each node sends in a second, as in 20MiB or 20MiB/s' -x
+complete -c mem0ctl -n '__mem0ctl_at \'nodes drain\'' -l concurrency -d 'steps at a time' -x
+complete -c mem0ctl -n '__mem0ctl_at \'nodes drain\'' -l no-wait -d 'do not wait for the end; the cluster goes on by itself'
+complete -c mem0ctl -n '__mem0ctl_argument \'nodes drain\' 0 0' -k -a '(__mem0ctl_ids nodes)'
+complete -c mem0ctl -n '__mem0ctl_at \'nodes undrain\'' -s f -l file -d 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)' -r -F
+complete -c mem0ctl -n '__mem0ctl_at \'nodes undrain\'' -s o -l output -d 'how results are printed' -x -a 'table wide json yaml'
+complete -c mem0ctl -n '__mem0ctl_argument \'nodes undrain\' 0 0' -k -a '(__mem0ctl_ids nodes)'
+complete -c mem0ctl -n '__mem0ctl_at \'nodes remove\'' -s f -l file -d 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)' -r -F
+complete -c mem0ctl -n '__mem0ctl_at \'nodes remove\'' -s o -l output -d 'how results are printed' -x -a 'table wide json yaml'
+complete -c mem0ctl -n '__mem0ctl_at \'nodes remove\'' -l force -d 'its name once more: give up copies that no other node can take' -x -k -a '(__mem0ctl_ids nodes)'
+complete -c mem0ctl -n '__mem0ctl_at \'nodes remove\'' -l throttle -d 'most that each node sends in a second, as in 20MiB or 20MiB/s' -x
+complete -c mem0ctl -n '__mem0ctl_at \'nodes remove\'' -l concurrency -d 'steps at a time' -x
+complete -c mem0ctl -n '__mem0ctl_at \'nodes remove\'' -l no-wait -d 'do not wait for the end; the cluster goes on by itself'
+complete -c mem0ctl -n '__mem0ctl_argument \'nodes remove\' 0 0' -k -a '(__mem0ctl_ids nodes)'
 complete -c mem0ctl -n '__mem0ctl_at \'nodes logs\'' -l file -d 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)' -r -F
 complete -c mem0ctl -n '__mem0ctl_at \'nodes logs\'' -s o -l output -d 'how results are printed' -x -a 'table wide json yaml'
 complete -c mem0ctl -n '__mem0ctl_at \'nodes logs\'' -s f -l follow -d 'go on as lines are written, until Ctrl-C'
@@ -126,6 +153,8 @@ complete -c mem0ctl -n '__mem0ctl_argument \'nodes logs\' 0 0' -k -a '(__mem0ctl
 complete -c mem0ctl -n '__mem0ctl_at \'shards\'' -a map -d 'Draw nodes by shards: who leads, who follows'
 complete -c mem0ctl -n '__mem0ctl_at \'shards\'' -a list -d 'List every shard with its range, leader and replicas'
 complete -c mem0ctl -n '__mem0ctl_at \'shards\'' -a locate -d 'Say which shard a key belongs to, and who holds it'
+complete -c mem0ctl -n '__mem0ctl_at \'shards\'' -a rebalance -d 'Watch or end the operation that the cluster carries out'
+complete -c mem0ctl -n '__mem0ctl_at \'shards\'' -a move -d 'Move one replica of a shard to another node, while clients write'
 complete -c mem0ctl -n '__mem0ctl_at \'shards\'' -s f -l file -d 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)' -r -F
 complete -c mem0ctl -n '__mem0ctl_at \'shards\'' -s o -l output -d 'how results are printed' -x -a 'table wide json yaml'
 complete -c mem0ctl -n '__mem0ctl_at \'shards map\'' -s f -l file -d 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)' -r -F
@@ -134,11 +163,49 @@ complete -c mem0ctl -n '__mem0ctl_at \'shards list\'' -s f -l file -d 'the manif
 complete -c mem0ctl -n '__mem0ctl_at \'shards list\'' -s o -l output -d 'how results are printed' -x -a 'table wide json yaml'
 complete -c mem0ctl -n '__mem0ctl_at \'shards locate\'' -s f -l file -d 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)' -r -F
 complete -c mem0ctl -n '__mem0ctl_at \'shards locate\'' -s o -l output -d 'how results are printed' -x -a 'table wide json yaml'
+complete -c mem0ctl -n '__mem0ctl_at \'shards rebalance\'' -s f -l file -d 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)' -r -F
+complete -c mem0ctl -n '__mem0ctl_at \'shards rebalance\'' -s o -l output -d 'how results are printed' -x -a 'table wide json yaml'
+complete -c mem0ctl -n '__mem0ctl_at \'shards rebalance\'' -l status -d 'show the operation that runs, or ran last'
+complete -c mem0ctl -n '__mem0ctl_at \'shards rebalance\'' -l watch -d 'follow the operation that runs to its end'
+complete -c mem0ctl -n '__mem0ctl_at \'shards rebalance\'' -l cancel -d 'end it: what has not begun never does'
+complete -c mem0ctl -n '__mem0ctl_at \'shards move\'' -s f -l file -d 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)' -r -F
+complete -c mem0ctl -n '__mem0ctl_at \'shards move\'' -s o -l output -d 'how results are printed' -x -a 'table wide json yaml'
+complete -c mem0ctl -n '__mem0ctl_at \'shards move\'' -l from -d 'the node that gives it away' -x -k -a '(__mem0ctl_ids nodes)'
+complete -c mem0ctl -n '__mem0ctl_at \'shards move\'' -l to -d 'the node that gets it' -x -k -a '(__mem0ctl_ids nodes)'
+complete -c mem0ctl -n '__mem0ctl_at \'shards move\'' -l throttle -d 'most that each node sends in a second, as in 20MiB or 20MiB/s' -x
+complete -c mem0ctl -n '__mem0ctl_at \'shards move\'' -l concurrency -d 'steps at a time' -x
+complete -c mem0ctl -n '__mem0ctl_at \'shards move\'' -l no-wait -d 'do not wait for the end; the cluster goes on by itself'
+complete -c mem0ctl -n '__mem0ctl_argument \'shards move\' 0 0' -k -a '(__mem0ctl_ids shards)'
 complete -c mem0ctl -n '__mem0ctl_at \'replicas\'' -a lag -d 'Show how far every replica is behind its leader'
+complete -c mem0ctl -n '__mem0ctl_at \'replicas\'' -a add -d 'Give a shard one more replica, on a node that has none'
+complete -c mem0ctl -n '__mem0ctl_at \'replicas\'' -a remove -d 'Take one replica of a shard away; the others stay'
+complete -c mem0ctl -n '__mem0ctl_at \'replicas\'' -a verify -d 'Compare what the replicas hold: texts, vectors, metadata'
+complete -c mem0ctl -n '__mem0ctl_at \'replicas\'' -a repair -d 'Make a replica anew from another one'
 complete -c mem0ctl -n '__mem0ctl_at \'replicas\'' -s f -l file -d 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)' -r -F
 complete -c mem0ctl -n '__mem0ctl_at \'replicas\'' -s o -l output -d 'how results are printed' -x -a 'table wide json yaml'
 complete -c mem0ctl -n '__mem0ctl_at \'replicas lag\'' -s f -l file -d 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)' -r -F
 complete -c mem0ctl -n '__mem0ctl_at \'replicas lag\'' -s o -l output -d 'how results are printed' -x -a 'table wide json yaml'
+complete -c mem0ctl -n '__mem0ctl_at \'replicas add\'' -s f -l file -d 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)' -r -F
+complete -c mem0ctl -n '__mem0ctl_at \'replicas add\'' -s o -l output -d 'how results are printed' -x -a 'table wide json yaml'
+complete -c mem0ctl -n '__mem0ctl_at \'replicas add\'' -l to -d 'the node that gets it' -x -k -a '(__mem0ctl_ids nodes)'
+complete -c mem0ctl -n '__mem0ctl_at \'replicas add\'' -l throttle -d 'most that each node sends in a second, as in 20MiB or 20MiB/s' -x
+complete -c mem0ctl -n '__mem0ctl_at \'replicas add\'' -l concurrency -d 'steps at a time' -x
+complete -c mem0ctl -n '__mem0ctl_at \'replicas add\'' -l no-wait -d 'do not wait for the end; the cluster goes on by itself'
+complete -c mem0ctl -n '__mem0ctl_argument \'replicas add\' 0 0' -k -a '(__mem0ctl_ids shards)'
+complete -c mem0ctl -n '__mem0ctl_at \'replicas remove\'' -s f -l file -d 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)' -r -F
+complete -c mem0ctl -n '__mem0ctl_at \'replicas remove\'' -s o -l output -d 'how results are printed' -x -a 'table wide json yaml'
+complete -c mem0ctl -n '__mem0ctl_at \'replicas remove\'' -l from -d 'the node that holds it' -x -k -a '(__mem0ctl_ids nodes)'
+complete -c mem0ctl -n '__mem0ctl_at \'replicas remove\'' -l throttle -d 'most that each node sends in a second, as in 20MiB or 20MiB/s' -x
+complete -c mem0ctl -n '__mem0ctl_at \'replicas remove\'' -l concurrency -d 'steps at a time' -x
+complete -c mem0ctl -n '__mem0ctl_at \'replicas remove\'' -l no-wait -d 'do not wait for the end; the cluster goes on by itself'
+complete -c mem0ctl -n '__mem0ctl_argument \'replicas remove\' 0 0' -k -a '(__mem0ctl_ids shards)'
+complete -c mem0ctl -n '__mem0ctl_at \'replicas verify\'' -s f -l file -d 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)' -r -F
+complete -c mem0ctl -n '__mem0ctl_at \'replicas verify\'' -s o -l output -d 'how results are printed' -x -a 'table wide json yaml'
+complete -c mem0ctl -n '__mem0ctl_argument \'replicas verify\' 0 0' -k -a '(__mem0ctl_ids shards)'
+complete -c mem0ctl -n '__mem0ctl_at \'replicas repair\'' -s f -l file -d 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)' -r -F
+complete -c mem0ctl -n '__mem0ctl_at \'replicas repair\'' -s o -l output -d 'how results are printed' -x -a 'table wide json yaml'
+complete -c mem0ctl -n '__mem0ctl_at \'replicas repair\'' -l node -d 'whose replica' -x -k -a '(__mem0ctl_ids nodes)'
+complete -c mem0ctl -n '__mem0ctl_argument \'replicas repair\' 0 0' -k -a '(__mem0ctl_ids shards)'
 complete -c mem0ctl -n '__mem0ctl_at \'leader\'' -a show -d 'Show the cluster leader and every shard\'s leader'
 complete -c mem0ctl -n '__mem0ctl_at \'leader\'' -a transfer -d 'Hand leadership of a shard, or of the cluster, to another node'
 complete -c mem0ctl -n '__mem0ctl_at \'leader\'' -s f -l file -d 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)' -r -F

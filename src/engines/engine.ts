@@ -18,7 +18,9 @@ import type {
   MemoryRecord,
   MemoryEvent,
   MemoryStats,
+  ShardVerification,
 } from "../model/node-api.ts";
+import type { OperationReport, OperationRequest } from "../model/operation.ts";
 import type { Step } from "../model/plan.ts";
 import type { ShardMap } from "../model/shard-map.ts";
 import type { ClusterView } from "../model/view.ts";
@@ -144,6 +146,22 @@ export interface Settled {
   readonly why: string;
 }
 
+/** One operation runs at a time; it goes on when nobody watches. */
+export interface OperationControl {
+  /** Throws `operation-running`, `map-changed`, `step-outdated` (all conflict); nothing is begun then. */
+  begin(request: OperationRequest, options: CallOptions): Promise<OperationReport>;
+  /** The one that runs, or ran last; null when none ever did. */
+  current(options: CallOptions): Promise<OperationReport | null>;
+  /** What has not begun never does. Throws `no-operation` (conflict). */
+  cancel(options: CallOptions): Promise<OperationReport>;
+  /** Compares what the replicas of a shard hold. Throws `shard-unknown`. */
+  verify(shard: ShardId, options: CallOptions): Promise<ShardVerification>;
+  /** Begins to make a replica anew from another one. Throws `not-a-replica`, `only-copy`, `repairs-itself`. */
+  repair(shard: ShardId, node: NodeId, options: CallOptions): Promise<void>;
+  /** Keeps new replicas off a node, or lets it have some again. Idempotent. */
+  drain(node: NodeId, draining: boolean, options: CallOptions): Promise<void>;
+}
+
 export interface Engine {
   readonly capabilities: Capabilities;
   /** Starts what the manifest spawns and connects to the rest; resolves when each answers, not when healthy. */
@@ -154,6 +172,8 @@ export interface Engine {
   view(options: CallOptions): Promise<EngineView>;
   /** The newest shard map that any node has; falls back to the manifest's initial one with `live: false`. */
   shardMap(options: CallOptions): Promise<{ readonly map: ShardMap; readonly live: boolean }>;
+  /** Plans that the cluster itself carries out; absent where each step has to be executed from here. */
+  readonly operations?: OperationControl;
   /** Idempotent. */
   execute(step: Step, options: CallOptions): Promise<string>;
   /**

@@ -58,6 +58,25 @@ const EVENT = {
   new_memory: nullable("string"),
   created_at: time,
 };
+const STEP = {
+  oneOf: [
+    answer({ kind: { type: "string", enum: ["add-replica"] }, shard: string, to: string, bytes: integer }),
+    answer({ kind: { type: "string", enum: ["remove-replica"] }, shard: string, from: string }),
+    answer({
+      kind: { type: "string", enum: ["move-replica"] },
+      shard: string,
+      from: string,
+      to: string,
+      bytes: integer,
+    }),
+    answer({ kind: { type: "string", enum: ["transfer-leader"] }, group: string, to: string }, ["to"]),
+    answer({ kind: { type: "string", enum: ["remove-node"] }, node: string }),
+  ],
+};
+const OPERATION_STATE = {
+  type: "string",
+  enum: ["running", "paused", "cancelling", "done", "cancelled", "failed"],
+};
 const RECORD = {
   id: string,
   memory: string,
@@ -129,62 +148,121 @@ export const ANSWERS = {
     nodes: list({ $ref: "#/components/schemas/MapNode" }),
     metaVoters: list(string),
   }),
-  NodeReport: answer({
-    cluster: string,
-    clusterId: string,
-    id: string,
-    address: string,
-    role: { type: "string", enum: ["primary", "secondary", "arbiter"] },
-    zone: string,
-    pid: integer,
-    version: string,
-    uptimeMs: { type: "number" },
-    protocol: { type: "string", enum: ["raft", "paxos", "quorum"] },
-    writeRefusal: nullable("string"),
-    map: { $ref: "#/components/schemas/ShardMap" },
-    peers: list(
-      answer(
-        {
-          id: string,
-          state: { type: "string", enum: ["up", "suspect", "down"] },
-          lastHeartbeatMs: nullable("number"),
-          known: boolean,
-          error: string,
-        },
-        ["known", "error"],
-      ),
-    ),
-    groups: list(
-      answer(
-        {
-          id: string,
-          role: { type: "string", enum: ["leader", "follower", "learner", "arbiter"] },
-          leader: nullable("string"),
-          term: integer,
-          commitIndex: integer,
-          appliedIndex: integer,
-          lastIndex: integer,
-          memories: integer,
-          bytes: integer,
-          damage: {
-            ...string,
-            description: "Why its state is damaged; absent while nothing is known against it.",
+  NodeReport: answer(
+    {
+      cluster: string,
+      clusterId: string,
+      id: string,
+      address: string,
+      role: { type: "string", enum: ["primary", "secondary", "arbiter"] },
+      zone: string,
+      pid: integer,
+      version: string,
+      uptimeMs: { type: "number" },
+      protocol: { type: "string", enum: ["raft", "paxos", "quorum"] },
+      writeRefusal: nullable("string"),
+      map: { $ref: "#/components/schemas/ShardMap" },
+      peers: list(
+        answer(
+          {
+            id: string,
+            state: { type: "string", enum: ["up", "suspect", "down"] },
+            lastHeartbeatMs: nullable("number"),
+            known: boolean,
+            error: string,
           },
-          progress: list(
-            answer({
-              node: string,
-              role: { type: "string", enum: ["leader", "follower", "learner", "arbiter"] },
-              state: { type: "string", enum: ["replicating", "probing", "snapshot", "down"] },
-              lagEntries: integer,
-              lagBytes: integer,
-              lagMs: { type: "number" },
-            }),
-          ),
-        },
-        ["damage", "progress"],
+          ["known", "error"],
+        ),
       ),
+      groups: list(
+        answer(
+          {
+            id: string,
+            role: { type: "string", enum: ["leader", "follower", "learner", "arbiter"] },
+            leader: nullable("string"),
+            term: integer,
+            commitIndex: integer,
+            appliedIndex: integer,
+            lastIndex: integer,
+            memories: integer,
+            bytes: integer,
+            damage: {
+              ...string,
+              description: "Why its state is damaged; absent while nothing is known against it.",
+            },
+            progress: list(
+              answer({
+                node: string,
+                role: { type: "string", enum: ["leader", "follower", "learner", "arbiter"] },
+                state: { type: "string", enum: ["replicating", "probing", "snapshot", "down"] },
+                lagEntries: integer,
+                lagBytes: integer,
+                lagMs: { type: "number" },
+              }),
+            ),
+          },
+          ["damage", "progress"],
+        ),
+      ),
+      leaders: mapOf(answer({ leader: nullable("string"), term: integer })),
+      operation: answer({
+        id: string,
+        name: string,
+        state: OPERATION_STATE,
+        why: nullable("string"),
+        startedBy: string,
+        startedMs: integer,
+        revision: integer,
+        steps: integer,
+        done: integer,
+        failed: integer,
+        running: list(string),
+      }),
+    },
+    ["operation"],
+  ),
+  ShardVerification: answer({
+    shard: string,
+    replicas: list(
+      answer({ node: string, memories: nullable("integer"), digest: nullable("string"), error: string }, [
+        "error",
+      ]),
     ),
-    leaders: mapOf(answer({ leader: nullable("string"), term: integer })),
+    differences: list(
+      answer({
+        id: string,
+        parts: list({ type: "string", enum: ["presence", "text", "vector", "metadata"] }),
+        copies: list(answer({ node: string, present: boolean, isOdd: boolean })),
+      }),
+    ),
+    differing: { ...integer, description: "How many there are; the first of them are listed." },
+  }),
+  Operation: answer({
+    plan: answer({
+      id: string,
+      name: string,
+      startedBy: string,
+      startedMs: integer,
+      waves: list(list(STEP)),
+      concurrency: integer,
+      bytesPerSecondMax: nullable("integer"),
+      epoch: nullable("integer"),
+    }),
+    progress: answer({
+      revision: integer,
+      state: OPERATION_STATE,
+      why: nullable("string"),
+      steps: list({
+        type: "string",
+        enum: ["waiting", "running", "undoing", "done", "failed", "dropped"],
+      }),
+      failures: mapOf(string),
+      bytes: integer,
+      endedMs: nullable("integer"),
+    }),
+    copying: list(
+      answer({ step: integer, from: string, to: string, bytes: integer, bytesTotal: nullable("integer") }),
+    ),
   }),
   TransferResult: answer({ group: string, from: string, to: string, term: integer }),
   Error: answer({

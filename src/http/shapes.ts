@@ -160,6 +160,25 @@ export function batch<Value>(shape: Shape<Value>): Shape<readonly Value[]> {
   });
 }
 
+/** A list of at most so many. */
+export function listOf<Value>(shape: Shape<Value>, countMax: number): Shape<readonly Value[]> {
+  return required({ type: "array", maxItems: countMax, items: shape.schema }, (value, field, bounds) => {
+    if (!Array.isArray(value)) throw refuse(field, "must be a list");
+    if (value.length > countMax) throw refuse(field, `has ${value.length} entries, the limit is ${countMax}`);
+    return value.map((item: unknown, index) => shape.read(item, `${field}[${index}]`, bounds));
+  });
+}
+
+/** One of several objects; the field `by` says which. */
+export function eitherOf<Value>(by: string, shapes: Readonly<Record<string, Shape<Value>>>): Shape<Value> {
+  return required({ oneOf: Object.values(shapes).map(({ schema }) => schema) }, (value, field, bounds) => {
+    const which = isPlainObject(value) ? value[by] : undefined;
+    const shape = typeof which === "string" && Object.hasOwn(shapes, which) ? shapes[which] : undefined;
+    if (shape === undefined) throw refuse(at(field, by), `must be ${Object.keys(shapes).join(" or ")}`);
+    return shape.read(value, field, bounds);
+  });
+}
+
 /**
  * An object of exactly these fields. Any other is refused, so that a misspelt one never widens a search
  * or a deletion; null and false are not asking for anything and pass. `ignored`: what mem0's clients may

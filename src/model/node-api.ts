@@ -7,6 +7,12 @@
 //   POST /v1/cluster/stop                {} -> { stopping: true }            (role admin)
 //   POST /v1/cluster/join                { node: MapNode } -> ShardMap       (role admin)
 //   POST /v1/cluster/leave               { node: id } -> ShardMap            (role admin)
+//   POST /v1/cluster/drain               DrainRequest -> ShardMap            (role admin)
+//   GET  /v1/cluster/operation           -> { operation: OperationReport | null }   (role read)
+//   POST /v1/cluster/operation           OperationRequest -> { operation: OperationReport }  (role admin)
+//   POST /v1/cluster/operation/cancel    {} -> { operation: OperationReport }       (role admin)
+//   GET  /v1/cluster/verify?shard=ID     -> ShardVerification               (role admin)
+//   POST /v1/cluster/repair              RepairRequest -> { repairing: true }       (role admin)
 //   POST /v1/memories/import             ImportRequest -> ImportResult       (role write)
 //   GET  /v1/memories/export?shard=ID&cursor=C&limit=N -> ExportPage         (role read)
 //   GET  /v1/memories/stats              -> MemoryStats                      (role read)
@@ -14,6 +20,7 @@
 // plus mem0's own routes (see http/memories.ts). Errors are ErrorBody (model/errors.ts).
 
 import type { GroupId, NodeId, Protocol, Role, ShardId } from "./ids.ts";
+import type { OperationReport, OperationSummary } from "./operation.ts";
 import type { ShardMap } from "./shard-map.ts";
 import type { ReplicaRole, ReplicaState } from "./view.ts";
 
@@ -110,6 +117,55 @@ export interface NodeReport {
   readonly groups: readonly GroupReport[];
   /** Leaders as this node last heard of them, for all groups, hosted here or not. */
   readonly leaders: Readonly<Record<GroupId, { readonly leader: NodeId | null; readonly term: number }>>;
+  /** The operation that runs, as this node has heard of it; absent when none does. */
+  readonly operation?: OperationSummary;
+}
+
+export interface DrainRequest {
+  readonly node: NodeId;
+  /** Whether it is to get no new replicas. */
+  readonly draining: boolean;
+}
+
+/** What one replica of a shard was seen to hold; `error` when it could not be read, all else is null then. */
+export interface ReplicaContent {
+  readonly node: NodeId;
+  readonly memories: number | null;
+  /** SHA-256 over ids, texts, vectors and everything else, in the order of ids. */
+  readonly digest: string | null;
+  readonly error?: string;
+}
+
+/** A memory that is not the same on all replicas, and is not being written. */
+export interface DifferingMemory {
+  readonly id: string;
+  readonly parts: readonly ("presence" | "text" | "vector" | "metadata")[];
+  readonly copies: readonly {
+    readonly node: NodeId;
+    readonly present: boolean;
+    /** Most of the others agree on something else. */
+    readonly isOdd: boolean;
+  }[];
+}
+
+export interface ShardVerification {
+  readonly shard: ShardId;
+  readonly replicas: readonly ReplicaContent[];
+  /** The first of them. */
+  readonly differences: readonly DifferingMemory[];
+  /** How many there are. */
+  readonly differing: number;
+}
+
+export interface RepairRequest {
+  readonly shard: ShardId;
+  /** Whose replica is made anew from another one. */
+  readonly node: NodeId;
+}
+
+export interface OperationAnswer {
+  /** The one that runs, or ran last. */
+  readonly operation: OperationReport | null;
 }
 
 export interface TransferRequest {

@@ -1,6 +1,7 @@
 // The one view of a cluster that every table and every JSON comes from (additions only, within v1).
 
 import type { EngineName, NodeId, Role, ShardId, ShardingStrategy, ReplicationProtocol } from "./ids.ts";
+import type { OperationSummary } from "./operation.ts";
 
 export type Health = "healthy" | "degraded" | "unavailable";
 export type NodeState = "up" | "suspect" | "down" | "draining";
@@ -159,4 +160,6 @@ export interface ClusterView {
   /** Slots that were opened for a move that has not ended; absent when there are none. */
   readonly openSlots?: readonly OpenSlotView[];
   readonly disagreements: readonly Disagreement[];
+  /** The operation that runs; absent when none does. */
+  readonly operation?: OperationSummary;
 }

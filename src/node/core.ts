@@ -9,6 +9,7 @@ import { Mem0ctlError } from "../model/errors.ts";
 import { META_GROUP, type GroupId, type NodeId } from "../model/ids.ts";
 import type { Manifest, NodeSpec } from "../model/manifest.ts";
 import type { NodeReport } from "../model/node-api.ts";
+import { hasEnded, summaryOf, type Operation } from "../model/operation.ts";
 import type { ShardMap } from "../model/shard-map.ts";
 import { VERSION } from "../model/version.ts";
 import { shardById } from "../topology/shard-map.ts";
@@ -30,6 +31,12 @@ import { MemoryMachine } from "./memories/memory-machine.ts";
 import { VectorCache } from "../memory/vector-cache.ts";
 import { MetaMachine } from "./meta/meta-machine.ts";
 import type { MemoryService } from "../memory/service.ts";
+import { Executor } from "./moves/executor.ts";
+import { GroupMembers, type CopyingReport } from "./moves/group-members.ts";
+import { HealthBound, type WorstLag } from "./moves/health-bound.ts";
+import { Pace } from "./moves/pace.ts";
+import { Operations } from "./moves/service.ts";
+import { Verifier, VERIFIED_STALENESS_MS } from "./moves/verify.ts";
 import { isCopyCall, type CallBody, type CopyCall } from "./quorum/calls.ts";
 import { Changeover } from "./quorum/changeover.ts";
 import { LEADERLESS_LIMITS, LeaderlessShards, type LeaderlessLimits } from "./quorum/leaderless-shards.ts";
@@ -42,6 +49,10 @@ const RECONCILE_MS = 200;
 const HANDOVER_MS_MAX = 1500;
 const ASK_MEMBERS_MS = 2000;
 const MIB = 1 << 20;
+/** A replica's own state, hardly older than the question. */
+const FRESH: Consistency = { read: "stale", write: "quorum", maxStalenessMs: VERIFIED_STALENESS_MS };
+/** A copy's own state. */
+const ONE: Consistency = { read: "one", write: "quorum" };
 
 export interface CoreLimits extends HostLimits {
   /** Sessions that a shard keeps; the same on every node. */
@@ -104,6 +115,8 @@ export class NodeCore {
   private readonly limits: CoreLimits;
   private readonly network: Network;
   private readonly reconciler: Reconciler;
+  private readonly executor: Executor;
+  private readonly operations: Operations;
   /** Only where the protocol is quorum. */
   readonly leaderless: Leaderless | undefined;
   private readonly vectors: VectorCache;
@@ -138,7 +151,9 @@ export class NodeCore {
       },
     });
     const { network } = this;
+    const pace = new Pace(clock, () => this.bytesPerSecondMax());
     this.host = new Host({
+      pace,
       self,
       stores,
       network,
@@ -192,6 +207,55 @@ export class NodeCore {
       hasShardGroups: protocol !== "quorum",
       askMembers: (group) => this.askMembers(group),
     });
+    const operation = (): Operation | null => this.meta?.operation ?? null;
+    const leaderless = protocol === "quorum";
+    const members = new GroupMembers({
+      self,
+      network,
+      router: this.router,
+      leaderless,
+      membersHere: (group) => this.membersHere(group),
+      copyingHere: (group, to) => this.copyingHere(group, to),
+      holdsShards: () => this.holdsShards(),
+    });
+    this.executor = new Executor({
+      self,
+      clock,
+      router: this.router,
+      members,
+      health: new HealthBound({
+        self,
+        clock,
+        network,
+        liveness,
+        router: this.router,
+        map,
+        leaderless,
+        lagMsMax: manifest.limits.maxLagMs,
+        worstLagHere: () => this.worstLagHere(),
+      }),
+      map,
+      operation,
+      leads: () => this.host.groups.get(META_GROUP)?.replica.status().role === "leader",
+      leaderless,
+      isUp: (node) => liveness.state(node) === "up",
+      transfer: (group, to, deadlineMs) => {
+        const consistency = manifest.consensus.consistency;
+        const context = { deadlineMs, requestId: "operation", consistency };
+        return this.admin.transfer({ group, ...(to === undefined ? {} : { to }) }, context);
+      },
+    });
+    this.operations = new Operations({
+      self,
+      clock,
+      router: this.router,
+      network,
+      members,
+      map,
+      operation,
+      copying: () => this.executor.copying,
+      levels: leaderless ? manifest.consensus.consistency : undefined,
+    });
     this.admin = new Admin({
       self,
       host,
@@ -199,8 +263,13 @@ export class NodeCore {
       clock,
       router: this.router,
       map,
-      leaderless: protocol === "quorum",
-      holdsShards: () => this.holdsShards(),
+      leaderless,
+      operations: this.operations,
+      verifier: new Verifier({
+        clock,
+        map,
+        ask: (node, shard, query, deadlineMs) => this.askReplica(node, shard, query, deadlineMs),
+      }),
       report: () => this.report(),
       stop: async () => options.onStopAsked(),
     });
@@ -320,6 +389,7 @@ export class NodeCore {
     this.reconciler.look();
     this.leaderless?.shards.follow();
     this.leaderless?.changeover.look();
+    this.executor.look();
   }
 
   private queueBeats(): void {
@@ -367,6 +437,17 @@ export class NodeCore {
         return this.holdsShards();
       case "members":
         return this.membersHere((body as { group: GroupId }).group);
+      case "copying": {
+        const { group, to } = body as { group: GroupId; to: NodeId };
+        return this.copyingHere(group, to) ?? null;
+      }
+      case "worst-lag":
+        return this.worstLagHere();
+      case "rebuild":
+        this.host.rebuild((body as { group: GroupId }).group);
+        return null;
+      case "operation":
+        return this.operations.showHere();
       default:
         throw new Mem0ctlError(
           "failed",
@@ -378,6 +459,11 @@ export class NodeCore {
 
   private holdsShards(): boolean {
     return this.host.holdsShards() || this.leaderless?.shards.holdsAny() === true;
+  }
+
+  private bytesPerSecondMax(): number | null {
+    const operation = this.meta?.operation ?? null;
+    return operation === null || hasEnded(operation) ? null : operation.plan.bytesPerSecondMax;
   }
 
   private makeLeaderless(): Leaderless {
@@ -434,6 +520,45 @@ export class NodeCore {
     return { ...committed, learners: [...new Set(named)].filter((node) => !votes(node)) };
   }
 
+  /** What this node, as the leader or as the new copy, knows of a shard being copied. */
+  private copyingHere(group: GroupId, to: NodeId): CopyingReport | undefined {
+    if (this.leaderless !== undefined) return this.leaderless.shards.copying(group);
+    const machine = this.host.groups.get(group)?.machine;
+    if (machine === undefined) return undefined;
+    const bytes = this.host.snapshots.sentBytes(group, to);
+    return { from: this.options.spec.id, bytes, bytesTotal: machine.size().bytes };
+  }
+
+  /** One replica's own answer, with nearly all in it that was acknowledged before the question. */
+  private askReplica(node: NodeId, shard: GroupId, query: Query, deadlineMs: number): Promise<unknown> {
+    const { clock, spec } = this.options;
+    const ttlMs = deadlineMs - clock.nowMs();
+    if (this.leaderless !== undefined) {
+      const read = { shard, query, consistency: ONE, ttlMs };
+      if (node === spec.id) return this.leaderless.path.readHere(read);
+      return this.network.call(node, "quorum-read", read, deadlineMs);
+    }
+    if (node === spec.id) return this.router.readHere(shard, query, FRESH, deadlineMs);
+    return this.network.call(node, "query", { group: shard, query, consistency: FRESH, ttlMs }, deadlineMs);
+  }
+
+  /** Of the replicas that this node feeds, the one that lags most. */
+  private worstLagHere(): WorstLag | null {
+    const reports = [...this.host.groups.values()].flatMap((group) =>
+      group.id !== META_GROUP && group.replica.status().role === "leader"
+        ? [groupReport(group, this.options.spec.id, this.network)]
+        : [],
+    );
+    const lags = reports.flatMap(({ id, progress }) =>
+      (progress ?? []).flatMap(({ node, role, state, lagMs }) =>
+        role !== "learner" && state !== "down" ? [{ shard: id, node, lagMs }] : [],
+      ),
+    );
+    return (
+      [...lags, ...(this.leaderless?.shards.lags() ?? [])].toSorted((a, b) => b.lagMs - a.lagMs)[0] ?? null
+    );
+  }
+
   private async askMembers(group: GroupId): Promise<Membership | undefined> {
     const { leader } = this.liveness.leaderOf(group);
     if (leader === null || leader === this.options.spec.id) return undefined;
@@ -465,6 +590,7 @@ export class NodeCore {
     const map = this.map();
     const groups = [...this.host.groups.values()];
     const names = [META_GROUP, ...map.shards.map((shard) => shard.id)];
+    const operation = this.meta?.operation ?? null;
     return {
       cluster: manifest.name,
       clusterId: identity.clusterId,
@@ -495,6 +621,7 @@ export class NodeCore {
         ...(this.leaderless?.shards.reports() ?? []),
       ],
       leaders: Object.fromEntries(names.map((group) => [group, this.router.leaderOf(group)])),
+      ...(operation === null || hasEnded(operation) ? {} : { operation: summaryOf(operation) }),
     };
   }
 }

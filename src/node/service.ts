@@ -1,8 +1,16 @@
 // What an operator's tools ask of a node besides its memories; cluster/admin-service.ts implements it.
 
 import type { CallContext } from "../memory/service.ts";
-import type { NodeId } from "../model/ids.ts";
-import type { NodeReport, TransferRequest, TransferResult } from "../model/node-api.ts";
+import type { NodeId, ShardId } from "../model/ids.ts";
+import type {
+  DrainRequest,
+  NodeReport,
+  RepairRequest,
+  ShardVerification,
+  TransferRequest,
+  TransferResult,
+} from "../model/node-api.ts";
+import type { OperationReport, OperationRequest } from "../model/operation.ts";
 import type { MapNode, ShardMap } from "../model/shard-map.ts";
 
 export interface AdminService {
@@ -11,6 +19,17 @@ export interface AdminService {
   transfer(request: TransferRequest, context: CallContext): Promise<TransferResult>;
   join(node: MapNode, context: CallContext): Promise<ShardMap>;
   leave(node: NodeId, context: CallContext): Promise<ShardMap>;
+  drain(request: DrainRequest, context: CallContext): Promise<ShardMap>;
+  /** The operation that runs, or ran last. */
+  operation(context: CallContext): Promise<OperationReport | null>;
+  /** Throws `operation-running`, `map-changed`, `step-outdated` (all conflict); nothing is begun then. */
+  beginOperation(request: OperationRequest, context: CallContext): Promise<OperationReport>;
+  /** Throws `no-operation` (conflict). */
+  cancelOperation(context: CallContext): Promise<OperationReport>;
+  /** Compares what the replicas of a shard hold. */
+  verify(shard: ShardId, context: CallContext): Promise<ShardVerification>;
+  /** Begins to make a replica anew from another one. Throws `only-copy`, `repairs-itself`. */
+  repair(request: RepairRequest, context: CallContext): Promise<void>;
   /** Starts a clean stop; resolves before it is over. */
   stop(): Promise<void>;
 }

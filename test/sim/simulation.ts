@@ -5,6 +5,7 @@
 import { META_GROUP, type GroupId, type NodeId, type Protocol } from "../../src/model/ids.ts";
 import type { NodeSpec } from "../../src/model/manifest.ts";
 import type { MemoryEvent } from "../../src/model/node-api.ts";
+import type { OperationSummary } from "../../src/model/operation.ts";
 import { copiesOfLevel } from "../../src/model/consistency.ts";
 import { shardOfKey } from "../../src/topology/shard-map.ts";
 import { checkConvergence } from "../histories/convergence.ts";
@@ -49,6 +50,8 @@ const STORM_MS_MAX = 10_000;
 /** No deadline is longer. */
 const REQUESTS_MS_MAX = 7500;
 const ELECTIONS_TO_HEAL = 10;
+/** A few steps, and the longest that one of them is given. */
+const OPERATION_MS = 30_000;
 const LOOK_MS = 50;
 /** Time in which every pair of copies is compared more than once. */
 const QUIET_MS = 2500;
@@ -191,12 +194,41 @@ class Run {
           "requests-end",
           REQUESTS_MS_MAX,
           () => (this.#workload.open + this.#faults.open === 0 ? [] : ["some requests"]),
-          () => {
-            this.#useEveryNode();
-          },
+          () => this.#endOperation(() => this.#useEveryNode()),
         );
       },
     );
+  }
+
+  /** What runs comes to its end by itself; where a node that it needs is gone for good, the operator cancels it. */
+  #endOperation(then: () => void): void {
+    const world = this.#world;
+    const isHurt = [...this.#machines.values()].some(({ loss, hasLeft }) => loss !== undefined && !hasLeft);
+    const running = (): string[] => {
+      const operation = this.#newestOperation();
+      // Whoever has just joined may have still to be told the map.
+      if (operation === undefined) return this.#leaderless();
+      return [`${operation.name}: ${operation.state} ${operation.running.join(", ")}`];
+    };
+    if (!isHurt || this.#newestOperation() === undefined) {
+      this.#await("operation-ends", OPERATION_MS, running, then);
+      return;
+    }
+    world.timeline.plan(OPERATION_MS / 4, () => {
+      const asked = this.#serving()[0];
+      const deadlineMs = (asked?.process?.clock.nowMs() ?? 0) + 5000;
+      const { consistency } = this.#layout.manifest.consensus;
+      // Refused where it has ended meanwhile.
+      asked?.core?.admin
+        .cancelOperation({ deadlineMs, requestId: "operator", consistency })
+        .catch(() => undefined);
+      this.#await("operation-ends", OPERATION_MS, running, then);
+    });
+  }
+
+  #newestOperation(): OperationSummary | undefined {
+    const reports = this.#serving().flatMap(({ core }) => core?.admin.report() ?? []);
+    return reports.flatMap(({ operation }) => operation ?? []).toSorted((a, b) => b.revision - a.revision)[0];
   }
 
   /** Every node serves every key again. */

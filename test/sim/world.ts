@@ -15,6 +15,7 @@ export interface SimulationViolation {
 export class World {
   readonly timeline = new Timeline();
   readonly chance: Chance;
+  readonly #seed: number;
   readonly #lines: string[] | undefined;
   #violation: SimulationViolation | undefined;
   #hash = 0;
@@ -22,7 +23,13 @@ export class World {
 
   constructor(seed: number, isTraced: boolean) {
     this.chance = new Chance(seed);
+    this.#seed = seed;
     this.#lines = isTraced ? [] : undefined;
+  }
+
+  /** A stream of its own, which moves no draw of what a seed has had before. */
+  chanceApart(name: string): Chance {
+    return new Chance(this.#seed ^ 0x5bd1e995).fork(name);
   }
 
   get nowMs(): number {

@@ -1,4 +1,4 @@
-// `mem0ctl nodes list|logs`: the processes of the cluster, and what they wrote.
+// `mem0ctl nodes list|logs`: the processes of the cluster, and what they wrote; nodes-change.ts lets them come and go.
 
 import type { Command } from "commander";
 import { LOOK_TIMEOUT_MS, withCluster } from "../cluster.ts";
@@ -9,6 +9,7 @@ import { EXIT } from "../exit.ts";
 import type { ExitCode } from "../exit.ts";
 import { write } from "../io.ts";
 import { exitCodeOfAnswers } from "./answers.ts";
+import { nodeChangeCommands } from "./nodes-change.ts";
 
 interface LogsOptions {
   readonly follow?: true;
@@ -37,7 +38,11 @@ export function nodesCommand(action: Action): Command {
       ) + notes(`Here -f follows; the manifest is given with --file, or with -f before \`nodes\`.`),
     )
     .action(action<LogsOptions>(showLogs));
-  return newGroup("nodes", "List nodes and read their logs", [list, logs]);
+  return newGroup("nodes", "List nodes, read their logs; let them join and leave", [
+    list,
+    ...nodeChangeCommands(action),
+    logs,
+  ]);
 }
 
 async function listNodes(context: Context): Promise<ExitCode> {

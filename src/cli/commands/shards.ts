@@ -1,4 +1,4 @@
-// `mem0ctl shards map|list|locate`: how the key space is cut, and where the pieces are.
+// `mem0ctl shards map|list|locate|move|rebalance`: how the key space is cut, and where the pieces are.
 
 import type { Command } from "commander";
 import type { ClusterView } from "../../model/view.ts";
@@ -9,6 +9,7 @@ import type { Context } from "../context.ts";
 import type { ExitCode } from "../exit.ts";
 import { EXIT } from "../exit.ts";
 import { exitCodeOfAnswers } from "./answers.ts";
+import { moveCommand, rebalanceCommand } from "./shards-moves.ts";
 
 export function shardsCommand(action: Action): Command {
   const map = newCommand("map", "Draw nodes by shards: who leads, who follows")
@@ -31,7 +32,8 @@ export function shardsCommand(action: Action): Command {
         notes("Works when the cluster is down too: then from the manifest, without a leader."),
     )
     .action(action(locate_));
-  return newGroup("shards", "Show the shard map; find a key", [map, list, locate]);
+  const moves = [rebalanceCommand(action), moveCommand(action)];
+  return newGroup("shards", "Show the shard map; find a key; move shards", [map, list, locate, ...moves]);
 }
 
 async function drawMap(context: Context): Promise<ExitCode> {

@@ -16,6 +16,7 @@ import type {
   ProgressReport,
   TransferResult,
 } from "../../model/node-api.ts";
+import type { OperationSummary } from "../../model/operation.ts";
 import type { MapNode, OutgoingReplicas, ShardMap, ShardSlice, SlotRange } from "../../model/shard-map.ts";
 import type { Memory, MemoryPage } from "../engine.ts";
 import { anything, list, mapping, nullable, number, object, oneOf, text, truth } from "./decode.ts";
@@ -111,23 +112,42 @@ const group = object<GroupReport>(
   },
 );
 
-export const nodeReport: Decoder<NodeReport> = object<NodeReport>({
-  cluster: text,
-  clusterId: text,
+const operation = object<OperationSummary>({
   id: text,
-  address: text,
-  role,
-  zone: text,
-  pid: number,
-  version: text,
-  protocol: oneOf(["raft", "paxos", "quorum"]),
-  uptimeMs: number,
-  writeRefusal: nullable(text),
-  map: shardMap,
-  peers: list(peer),
-  groups: list(group),
-  leaders: mapping(object<{ leader: string | null; term: number }>({ leader: nullable(text), term: number })),
+  name: text,
+  state: oneOf(["running", "paused", "cancelling", "done", "cancelled", "failed"]),
+  why: nullable(text),
+  startedBy: text,
+  startedMs: number,
+  revision: number,
+  steps: number,
+  done: number,
+  failed: number,
+  running: list(text),
 });
+
+export const nodeReport: Decoder<NodeReport> = object<NodeReport>(
+  {
+    cluster: text,
+    clusterId: text,
+    id: text,
+    address: text,
+    role,
+    zone: text,
+    pid: number,
+    version: text,
+    protocol: oneOf(["raft", "paxos", "quorum"]),
+    uptimeMs: number,
+    writeRefusal: nullable(text),
+    map: shardMap,
+    peers: list(peer),
+    groups: list(group),
+    leaders: mapping(
+      object<{ leader: string | null; term: number }>({ leader: nullable(text), term: number }),
+    ),
+  },
+  { operation },
+);
 
 export const transferResult: Decoder<TransferResult> = object<TransferResult>({
   group: text,

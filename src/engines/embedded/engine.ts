@@ -16,6 +16,7 @@ import type { CallOptions, Engine, NodeAction } from "../engine.ts";
 import { describeStart, forEachNode, specOfNode } from "../local/every-node.ts";
 import { shardMap, transferResult } from "./answers.ts";
 import { memoryOperations } from "../memory-routes.ts";
+import { carryOut, operationControl } from "./operations.ts";
 import { ClusterNodes } from "./nodes.ts";
 import { buildView, newestMap, sortAnswers } from "./view.ts";
 
@@ -36,6 +37,7 @@ export function createEmbeddedEngine(manifest: Manifest, options: EmbeddedEngine
   return {
     capabilities: ENGINE_CAPABILITIES.embedded,
     memories: memoryOperations(nodes),
+    operations: operationControl(nodes),
 
     async up(ids, callOptions) {
       const specs = ids.map(specOf);
@@ -104,6 +106,10 @@ async function executeStep(nodes: ClusterNodes, step: Step, options: CallOptions
       const what = groupName(group);
       return `${what} went from ${result.from} to ${result.to} in term ${result.term}`;
     }
+    case "add-replica":
+    case "remove-replica":
+    case "move-replica":
+      return carryOut(nodes, step, options);
     default:
       throw new Mem0ctlError("invalid", "step-not-possible", `${step.kind} is not possible here`, {
         why: "the embedded engine takes no such step",

@@ -87,7 +87,18 @@ export function buildView(manifest: Manifest, answers: readonly NodeAnswer[]): E
     nodes,
     shards,
     disagreements: disagreementsOf(shown, reports),
+    ...operationOf(reports, meta.leader),
   };
+}
+
+/** The operation that runs, as whoever carries it out says, else as whoever has heard of it last. */
+function operationOf(reports: Reports, leader: NodeId | null): Pick<EngineView, "operation"> {
+  const own = leader === null ? undefined : reports.get(leader);
+  if (own !== undefined) return own.operation === undefined ? {} : { operation: own.operation };
+  const [newest] = [...reports.values()]
+    .flatMap(({ operation }) => operation ?? [])
+    .toSorted((a, b) => b.startedMs - a.startedMs || b.revision - a.revision);
+  return newest === undefined ? {} : { operation: newest };
 }
 
 /** What the nodes run; a manifest that was edited since says what they will not become. */

@@ -1,16 +1,32 @@
-// What an admin may do through any node: see its report, hand leadership over, let nodes join and leave.
-// Changes of the cluster go through the shard map in the metadata group; the nodes then follow it.
+// What an admin may do through any node: see its report, hand leadership over, let nodes join and leave, run
+// operations. Changes of the cluster go through the shard map in the metadata group; the nodes then follow it.
 
 import { Mem0ctlError } from "../../model/errors.ts";
-import { groupName, META_GROUP, type GroupId, type NodeId } from "../../model/ids.ts";
-import type { NodeReport, TransferRequest, TransferResult } from "../../model/node-api.ts";
+import { groupName, META_GROUP, type GroupId, type NodeId, type ShardId } from "../../model/ids.ts";
+import type {
+  DrainRequest,
+  NodeReport,
+  RepairRequest,
+  ShardVerification,
+  TransferRequest,
+  TransferResult,
+} from "../../model/node-api.ts";
+import {
+  hasEnded,
+  type ClusterStep,
+  type OperationReport,
+  type OperationRequest,
+} from "../../model/operation.ts";
 import type { MapNode, ShardMap } from "../../model/shard-map.ts";
-import { mapWithNode, mapWithoutNode, planLeave, withOutgoing } from "../../topology/membership.ts";
+import { mapWithNode, planLeave } from "../../topology/membership.ts";
 import { shardById } from "../../topology/shard-map.ts";
+import { mapWithDraining, withLeaderFirst } from "../../topology/steps.ts";
 import { pause, type Clock } from "../clock.ts";
 import type { Host } from "../host/host.ts";
 import type { CallContext } from "../../memory/service.ts";
 import type { AdminService } from "../service.ts";
+import type { Operations } from "../moves/service.ts";
+import type { Verifier } from "../moves/verify.ts";
 import type { Network } from "../transport/network.ts";
 import { changeOfMap } from "./map-change.ts";
 import type { Router } from "./router.ts";
@@ -18,6 +34,8 @@ import type { Router } from "./router.ts";
 const POLL_MS = 20;
 /** How long a transfer that the protocol refuses is asked for again. */
 const REFUSED_MS = 3000;
+/** Replicas of a leaving node that move at a time. */
+const LEAVING_AT_ONCE = 4;
 
 export interface AdminOptions {
   readonly self: NodeId;
@@ -28,8 +46,8 @@ export interface AdminOptions {
   readonly map: () => ShardMap;
   /** Whether shards have no leaders: their members are what the map says. */
   readonly leaderless: boolean;
-  /** Whether this node still keeps anything of a shard. */
-  readonly holdsShards: () => boolean;
+  readonly operations: Operations;
+  readonly verifier: Verifier;
   readonly report: () => NodeReport;
   readonly stop: () => Promise<void>;
 }
@@ -145,82 +163,87 @@ export class Admin implements AdminService {
   }
 
   /**
-   * Moves everything off the node, then takes it out of the map. It can be repeated: what was done stays.
-   * Throws `too-few-nodes` when some copy would be lost; nothing is changed then.
+   * Moves everything off the node, then takes it out of the map: an operation like any other, which goes on
+   * when nobody waits for it any more. It can be repeated. Throws `too-few-nodes` when some copy would be lost, or
+   * `operation-running`; nothing is changed then.
    */
   async leave(node: NodeId, context: CallContext): Promise<ShardMap> {
-    await this.changeMap((map) => {
-      const known = map.nodes.find((other) => other.id === node);
-      if (known === undefined || (known.draining && !holdsAnything(map, node))) return map;
-      const moved = mapWithoutNode(map, node, planLeave(map, node));
-      // It stays a member until its replicas have moved: they are copied from it.
-      return {
-        ...(this.options.leaderless ? withOutgoing(map, moved) : moved),
-        nodes: map.nodes.map((other) => (other.id === node ? { ...other, draining: true } : other)),
-      };
-    }, context.deadlineMs);
-    await this.drained(node, context.deadlineMs);
-    return this.changeMap(
-      (map) =>
-        map.nodes.some((other) => other.id === node)
-          ? { ...map, epoch: map.epoch + 1, nodes: map.nodes.filter((other) => other.id !== node) }
-          : map,
-      context.deadlineMs,
-    );
-  }
-
-  /** Waits until no group counts the node among its members any more. */
-  private async drained(node: NodeId, deadlineMs: number): Promise<void> {
-    const { clock } = this.options;
-    const groups = [META_GROUP, ...this.map().shards.map((shard) => shard.id)];
-    for (const group of groups) {
-      for (;;) {
-        const members = await this.members(group, deadlineMs);
-        if (members !== undefined && !members.includes(node)) break;
-        if (clock.nowMs() >= deadlineMs) {
-          throw new Mem0ctlError(
-            "unknown-outcome",
-            "still-draining",
-            `${node} still holds a replica of ${groupName(group)}`,
+    const { operations, clock } = this.options;
+    const name = `remove ${node}`;
+    const map = await this.changeMap((known) => known, context.deadlineMs);
+    if (!map.nodes.some(({ id }) => id === node)) return map;
+    const running = await operations.running(context.deadlineMs);
+    const { id } = (
+      running?.plan.name === name
+        ? running
+        : await operations.begin(
             {
-              why: "its copies are being moved to other nodes",
-              hint: "the move goes on; repeat the command to finish it",
-              data: { group, node },
+              name,
+              startedBy: "leave",
+              waves: [leavingSteps(map, node), [{ kind: "remove-node", node }]],
+              concurrency: LEAVING_AT_ONCE,
+              bytesPerSecondMax: null,
+              epoch: map.epoch,
             },
-          );
-        }
-        await pause(clock, 5 * POLL_MS);
+            context.deadlineMs,
+          )
+    ).plan;
+    for (;;) {
+      const operation = operations.showHere();
+      if (operation?.plan.id === id && hasEnded(operation)) {
+        const { state, why } = operation.progress;
+        if (state === "done") return this.changeMap((known) => known, context.deadlineMs);
+        throw new Mem0ctlError("conflict", "leave-ended", `${node} did not leave: its removal is ${state}`, {
+          ...(why === null ? {} : { why }),
+          hint: "repeat the command: what was done is not done twice",
+        });
       }
-    }
-    // Once it is out of the map nobody talks to it any more: while it is there, it gives its replicas up first.
-    while (clock.nowMs() < deadlineMs && (await this.holdsReplicas(node, deadlineMs))) {
+      if (clock.nowMs() >= context.deadlineMs) throw stillDraining(node, operation);
       await pause(clock, 5 * POLL_MS);
     }
   }
 
-  /** False too for a node that does not answer: it is not waited for. */
-  private async holdsReplicas(node: NodeId, deadlineMs: number): Promise<boolean> {
-    const { self, holdsShards, network } = this.options;
-    if (node === self) return holdsShards();
-    if (!network.connected(node)) return false;
-    return (await network.call(node, "holds-shards", {}, deadlineMs).catch(() => false)) === true;
+  /** Keeps new replicas off a node, or lets it have some again; what it holds stays where it is. */
+  drain(request: DrainRequest, context: CallContext): Promise<ShardMap> {
+    return this.changeMap((map) => mapWithDraining(map, request.node, request.draining), context.deadlineMs);
   }
 
-  private async members(group: GroupId, deadlineMs: number): Promise<readonly NodeId[] | undefined> {
-    const { self, host, network, router } = this.options;
-    if (this.options.leaderless && group !== META_GROUP) {
-      const shard = shardById(this.map(), group);
-      return [...(shard?.replicas ?? []), ...(shard?.outgoing?.replicas ?? [])];
+  operation(context: CallContext): Promise<OperationReport | null> {
+    return this.options.operations.show(context.deadlineMs);
+  }
+
+  beginOperation(request: OperationRequest, context: CallContext): Promise<OperationReport> {
+    return this.options.operations.begin(request, context.deadlineMs);
+  }
+
+  cancelOperation(context: CallContext): Promise<OperationReport> {
+    return this.options.operations.cancel(context.deadlineMs);
+  }
+
+  verify(shard: ShardId, context: CallContext): Promise<ShardVerification> {
+    return this.options.verifier.verify(shard, context.deadlineMs);
+  }
+
+  async repair({ shard, node }: RepairRequest, context: CallContext): Promise<void> {
+    const { self, host, network, leaderless } = this.options;
+    if (!membersOf(this.map(), shard).includes(node)) {
+      throw new Mem0ctlError("invalid", "not-a-replica", `${node} holds no data of ${groupName(shard)}`, {
+        hint: `it is on ${membersOf(this.map(), shard).join(", ")}`,
+      });
     }
-    const { leader } = router.leaderOf(group);
-    if (leader === null) return undefined;
-    if (leader === self) {
-      const committed = host.group(group).committedMembership();
-      return committed === undefined ? undefined : [...committed.voters, ...committed.outgoing];
+    if (leaderless) {
+      throw new Mem0ctlError(
+        "invalid",
+        "repairs-itself",
+        `${groupName(shard)} has no leader to be repaired from`,
+        {
+          why: "its copies compare themselves with each other all the time, and bring what one lacks",
+          hint: "`mem0ctl replicas lag` shows how many keys are known to differ",
+        },
+      );
     }
-    const answer = await network.call(leader, "members", { group }, deadlineMs).catch(() => undefined);
-    const membership = answer as { voters: NodeId[]; outgoing: NodeId[] } | undefined;
-    return membership === undefined ? undefined : [...membership.voters, ...membership.outgoing];
+    if (node === self) host.rebuild(shard);
+    else await network.call(node, "rebuild", { group: shard }, context.deadlineMs);
   }
 
   private async changeMap(change: (map: ShardMap) => ShardMap, deadlineMs: number): Promise<ShardMap> {
@@ -271,21 +294,20 @@ function membersOf(map: ShardMap, group: GroupId): readonly NodeId[] {
   return shard.replicas;
 }
 
-function withLeaderFirst(map: ShardMap, group: GroupId, leader: NodeId): ShardMap {
-  const order = membersOf(map, group);
-  if (order[0] === leader || !order.includes(leader)) return map;
-  const reordered = [leader, ...order.filter((id) => id !== leader)];
-  if (group === META_GROUP) return { ...map, epoch: map.epoch + 1, metaVoters: reordered };
-  return {
-    ...map,
-    epoch: map.epoch + 1,
-    shards: map.shards.map((shard) => (shard.id === group ? { ...shard, replicas: reordered } : shard)),
-  };
+/** Its places go to others; arbiters that nobody can take over from are given up. */
+function leavingSteps(map: ShardMap, node: NodeId): readonly ClusterStep[] {
+  return planLeave(map, node).map(({ shard, to }): ClusterStep =>
+    to === null
+      ? { kind: "remove-replica", shard, from: node }
+      : { kind: "move-replica", shard, from: node, to, bytes: 0 },
+  );
 }
 
-function holdsAnything(map: ShardMap, node: NodeId): boolean {
-  return (
-    map.metaVoters.includes(node) ||
-    map.shards.some((shard) => shard.replicas.includes(node) || shard.arbiters.includes(node))
-  );
+function stillDraining(node: NodeId, operation: OperationReport | null): Mem0ctlError {
+  const paused = operation?.progress.state === "paused" ? operation.progress.why : null;
+  return new Mem0ctlError("unknown-outcome", "still-draining", `${node} still holds replicas`, {
+    why: paused === null ? "its copies are being moved to other nodes" : `its removal waits: ${paused}`,
+    hint: "the move goes on; repeat the command to wait for its end",
+    data: { node },
+  });
 }

@@ -9,7 +9,14 @@ import { pause, type Clock } from "../clock.ts";
 import type { Host } from "../host/host.ts";
 import { replicaDamaged } from "../host/state-repair.ts";
 import type { CommandResult, ShardCommand } from "../memories/commands.ts";
-import type { MapCommand, MapResult } from "../meta/meta-machine.ts";
+import type {
+  BeginCommand,
+  MapCommand,
+  MapResult,
+  MetaCommand,
+  OperationResult,
+  ProgressCommand,
+} from "../meta/meta-machine.ts";
 import { pack } from "../transport/frames.ts";
 import type { Network } from "../transport/network.ts";
 import type { Liveness } from "./liveness.ts";
@@ -107,11 +114,23 @@ export class Router implements ShardPath {
 
   /** Changes the shard map; the command is refused by the state machine when it comes too late. */
   async changeMap(command: MapCommand, deadlineMs: number): Promise<MapResult> {
+    return (await this.proposeMeta(command, deadlineMs)) as MapResult;
+  }
+
+  /** Begins an operation or says how far it is; refused by the state machine when it comes too late. */
+  async changeOperation(
+    command: BeginCommand | ProgressCommand,
+    deadlineMs: number,
+  ): Promise<OperationResult> {
+    return (await this.proposeMeta(command, deadlineMs)) as OperationResult;
+  }
+
+  private async proposeMeta(command: MetaCommand, deadlineMs: number): Promise<unknown> {
     const data = pack(command);
     const { value } = await this.atLeader(META_GROUP, deadlineMs, (leader, attemptMs) =>
       this.proposeAt(leader, META_GROUP, data, attemptMs),
     );
-    return value as MapResult;
+    return value;
   }
 
   /** Proposes on this node's replica; what a peer's call ends in. */

@@ -6,6 +6,7 @@ import { Mem0ctlError } from "../../model/errors.ts";
 import type { ShardKeyField } from "../../model/ids.ts";
 import type { ExportPage, MemoryEvent } from "../../model/node-api.ts";
 import { vectorBytes, vectorFrom } from "../../memory/stored.ts";
+import { digestRange, digestsOf, type DigestRange, type MemoryDigest } from "../memories/digests.ts";
 import type { MemoryMachine } from "../memories/memory-machine.ts";
 import {
   exportMemories,
@@ -54,6 +55,11 @@ export const queries = {
     kind: "export",
     args: { cursor, limit },
   }),
+  digests: (range: DigestRange): TypedQuery<readonly MemoryDigest[]> => ({ kind: "digests", args: range }),
+  digestsOf: (ids: readonly string[]): TypedQuery<readonly MemoryDigest[]> => ({
+    kind: "digests-of",
+    args: ids,
+  }),
   size: (): TypedQuery<{ readonly memories: number; readonly bytes: number }> => ({
     kind: "size",
     args: null,
@@ -85,6 +91,10 @@ export async function runShardQuery(
       const { cursor, limit } = query.args as { cursor: string | null; limit: number };
       return exportMemories(machine, cursor, limit);
     }
+    case "digests":
+      return digestRange(machine, query.args as DigestRange);
+    case "digests-of":
+      return digestsOf(machine, query.args as readonly string[]);
     case "size":
       return machine.size();
     default:

@@ -14,6 +14,7 @@ import { Mem0ctlError } from "../../model/errors.ts";
 import { formatBytes } from "../../model/units.ts";
 import { META_GROUP, type GroupId, type NodeId } from "../../model/ids.ts";
 import type { Clock, Timer } from "../clock.ts";
+import type { Pace } from "../moves/pace.ts";
 import { prefixEnd, type Key } from "../storage/key.ts";
 import { LOG_DAMAGED, type LogWrite } from "../storage/log-store.ts";
 import { removeRange, StoreCorruptError, type StoreWriter } from "../storage/store.ts";
@@ -32,6 +33,8 @@ export interface HostOptions {
   readonly stores: Stores;
   readonly network: Network;
   readonly clock: Clock;
+  /** Of what is copied to replicas that do not count yet. */
+  readonly pace: Pace;
   /** The protocol that a group runs. */
   readonly protocolOf: (group: GroupId) => ReplicaFactory;
   readonly heartbeatIntervalMs: number;
@@ -118,6 +121,7 @@ export class Host {
       stores: options.stores,
       network: options.network,
       clock: options.clock,
+      pace: options.pace,
       chunkBytes: options.limits.snapshotChunkBytes,
       cleanRecordsMax: options.limits.cleanRecordsMax,
     });
@@ -285,6 +289,26 @@ export class Host {
     const isNews = group.damage === undefined;
     group.damaged(error.message, halt);
     if (isNews) this.noteDamage(group, error.message);
+  }
+
+  /**
+   * An admin has seen that a replica holds something else than the others: its state is made anew from another
+   * one. @throws Mem0ctlError `only-copy` (conflict) where there is none.
+   */
+  rebuild(id: GroupId): void {
+    const group = this.group(id);
+    const { voters, outgoing, arbiters } = group.replica.status().membership;
+    const others = [...voters, ...outgoing].filter(
+      (node) => node !== this.options.self && !arbiters.includes(node),
+    );
+    if (others.length === 0) {
+      throw new Mem0ctlError("conflict", "only-copy", `there is no other replica of shard ${id}`, {
+        hint: "import what is wrong from an export",
+      });
+    }
+    if (group.damage !== undefined) return;
+    group.damaged("an admin asked for it to be made anew", false);
+    this.noteDamage(group, "an admin asked for it to be made anew");
   }
 
   private noteDamage(group: ReplicaGroup, why: string): void {

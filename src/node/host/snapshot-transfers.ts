@@ -3,10 +3,12 @@
 // follower that lags, or in place of a damaged state, when the receiver asked for it. One at a time per group
 // and peer.
 
+import { isVoter } from "../../consensus/membership.ts";
 import type { SnapshotMeta } from "../../consensus/seam.ts";
 import { Mem0ctlError } from "../../model/errors.ts";
 import type { GroupId, NodeId } from "../../model/ids.ts";
 import type { Clock } from "../clock.ts";
+import type { Pace } from "../moves/pace.ts";
 import { extendKey, prefixEnd } from "../storage/key.ts";
 import { removeRange, StoreCorruptError } from "../storage/store.ts";
 import { pack, unpack } from "../transport/frames.ts";
@@ -55,12 +57,16 @@ export class SnapshotTransfers {
   /** Id of the snapshot that each group stages. */
   private readonly staging = new Map<GroupId, string>();
   private sequence = 0;
+  private readonly pace: Pace;
+  /** `group/peer` to what the last snapshot, whole or not, has brought there. */
+  private readonly sent = new Map<string, number>();
 
   constructor(parts: {
     readonly host: Groups;
     readonly stores: Stores;
     readonly network: Network;
     readonly clock: Clock;
+    readonly pace: Pace;
     readonly chunkBytes: number;
     readonly cleanRecordsMax: number;
   }) {
@@ -68,8 +74,14 @@ export class SnapshotTransfers {
     this.stores = parts.stores;
     this.network = parts.network;
     this.clock = parts.clock;
+    this.pace = parts.pace;
     this.chunkBytes = parts.chunkBytes;
     this.cleanRecordsMax = parts.cleanRecordsMax;
+  }
+
+  /** Bytes of state that the last snapshot has brought to a peer so far. */
+  sentBytes(group: GroupId, to: NodeId): number {
+    return this.sent.get(`${group}/${to}`) ?? 0;
   }
 
   sending(group: GroupId): boolean {
@@ -186,6 +198,8 @@ export class SnapshotTransfers {
       const call = (body: SnapshotCall): Promise<unknown> =>
         this.network.call(to, "snapshot", body, this.clock.nowMs() + CHUNK_DEADLINE_MS);
       await call({ step: "begin", group: group.id, id });
+      const isNew = !isVoter(group.replica.status().membership, to);
+      this.sent.set(`${group.id}/${to}`, 0);
       // An arbiter keeps no state, only where its log begins.
       if (!meta.membership.arbiters.includes(to)) {
         let items: (readonly [Uint8Array, Uint8Array])[] = [];
@@ -195,16 +209,25 @@ export class SnapshotTransfers {
           size += key.length + value.length;
           if (size < this.chunkBytes) continue;
           await call({ step: "chunk", group: group.id, id, items });
+          await this.hasSent(group.id, to, size, isNew);
           items = [];
           size = 0;
         }
         if (items.length > 0) await call({ step: "chunk", group: group.id, id, items });
+        await this.hasSent(group.id, to, size, isNew);
       }
       await call({ step: "end", group: group.id, id, meta, ...(term === undefined ? {} : { term }) });
       return index;
     } finally {
       snapshot.close();
     }
+  }
+
+  /** A replica that does not count yet can wait; one that does is missed. */
+  private async hasSent(group: GroupId, to: NodeId, bytes: number, isNew: boolean): Promise<void> {
+    const key = `${group}/${to}`;
+    this.sent.set(key, (this.sent.get(key) ?? 0) + bytes);
+    if (isNew && bytes > 0) await this.pace.sent(bytes);
   }
 }
 

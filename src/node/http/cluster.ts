@@ -1,11 +1,25 @@
 // What an operator's tools ask a node: its report, the shard map, a leadership transfer, nodes that join
-// and leave, a clean stop.
+// and leave, operations, a clean stop.
 
+import type { ClusterStep } from "../../model/operation.ts";
 import type { MapNode } from "../../model/shard-map.ts";
 import { NAME_PATTERN } from "../../model/ids.ts";
 import { routeOver, type Route, type Services } from "../../http/route.ts";
 import { answer, named } from "../../http/schemas.ts";
-import { choice, flag, number, object, optional, refuse, text, type Shape } from "../../http/shapes.ts";
+import {
+  choice,
+  defaulted,
+  eitherOf,
+  flag,
+  integer,
+  listOf,
+  number,
+  object,
+  optional,
+  refuse,
+  text,
+  type Shape,
+} from "../../http/shapes.ts";
 import type { AdminService } from "../service.ts";
 
 export interface NodeServices extends Services {
@@ -16,6 +30,10 @@ const route = routeOver<NodeServices>();
 
 const NAME_CHARACTERS_MAX = 63;
 const WEIGHT_MAX = 1000;
+/** As many as a shard map of the largest cluster has replicas. */
+const STEPS_MAX = 100_000;
+const CONCURRENCY_MAX = 1000;
+const SHARD_PATTERN = /^(0|[1-9]\d{0,4})$/;
 const GROUP_PATTERN = /^(meta|0|[1-9]\d{0,4})$/;
 const ADDRESS_PATTERN = /^(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]{1,253}):([1-9]\d{0,4})$/;
 
@@ -43,6 +61,28 @@ const mapNode: Shape<MapNode> = object({
   weight: number(Number.MIN_VALUE, WEIGHT_MAX),
   draining: flag(),
 });
+
+const shardId = matching(5, SHARD_PATTERN, "must be a shard's number");
+const group = matching(5, GROUP_PATTERN, 'must be "meta" or a shard\'s number');
+
+/** As it was planned: shown, and decides nothing. */
+const stepBytes = defaulted(integer(0, Number.MAX_SAFE_INTEGER), 0);
+
+const STEP_SHAPES = {
+  "add-replica": object({ kind: choice(["add-replica"]), shard: shardId, to: name, bytes: stepBytes }),
+  "remove-replica": object({ kind: choice(["remove-replica"]), shard: shardId, from: name }),
+  "move-replica": object({
+    kind: choice(["move-replica"]),
+    shard: shardId,
+    from: name,
+    to: name,
+    bytes: stepBytes,
+  }),
+  "transfer-leader": object({ kind: choice(["transfer-leader"]), group, to: optional(name) }),
+  "remove-node": object({ kind: choice(["remove-node"]), node: name }),
+} as const satisfies Record<ClusterStep["kind"], Shape<ClusterStep>>;
+
+const clusterStep = eitherOf<ClusterStep>("kind", STEP_SHAPES);
 
 const reportRoute = route({
   method: "GET",
@@ -73,10 +113,7 @@ const transferRoute = route({
   operation: "transferLeader",
   tag: "cluster",
   summary: "Hands a group's leadership to another replica.",
-  body: object({
-    group: matching(5, GROUP_PATTERN, 'must be "meta" or a shard\'s number'),
-    to: optional(name),
-  }),
+  body: object({ group, to: optional(name) }),
   answer: named("TransferResult"),
   run: async ({ body, services, context }) => services.admin.transfer(body, context),
 });
@@ -103,6 +140,92 @@ const leaveRoute = route({
   body: object({ node: name }),
   answer: named("ShardMap"),
   run: async ({ body, services, context }) => services.admin.leave(body.node, context),
+});
+
+const drainRoute = route({
+  method: "POST",
+  path: "/v1/cluster/drain",
+  access: "admin",
+  operation: "drainNode",
+  tag: "cluster",
+  summary: "Keeps new replicas off a node, or lets it have some again.",
+  body: object({ node: name, draining: flag() }),
+  answer: named("ShardMap"),
+  run: async ({ body, services, context }) => services.admin.drain(body, context),
+});
+
+const operationRoute = route({
+  method: "GET",
+  path: "/v1/cluster/operation",
+  access: "read",
+  operation: "getOperation",
+  tag: "cluster",
+  summary: "The operation that runs, or ran last.",
+  answer: answer({ operation: { oneOf: [named("Operation"), { type: "null" }] } }),
+  run: async ({ services, context }) => ({ operation: await services.admin.operation(context) }),
+});
+
+const beginRoute = route({
+  method: "POST",
+  path: "/v1/cluster/operation",
+  access: "admin",
+  operation: "beginOperation",
+  tag: "cluster",
+  summary: "Begins an operation, which the cluster then carries out by itself.",
+  body: object({
+    name: text(NAME_CHARACTERS_MAX * 2),
+    startedBy: text(NAME_CHARACTERS_MAX * 4),
+    waves: listOf(listOf(clusterStep, STEPS_MAX), STEPS_MAX),
+    concurrency: integer(1, CONCURRENCY_MAX),
+    bytesPerSecondMax: optional(integer(1, Number.MAX_SAFE_INTEGER)),
+    epoch: optional(integer(0, Number.MAX_SAFE_INTEGER)),
+  }),
+  answer: answer({ operation: named("Operation") }),
+  run: async ({ body, services, context }) => ({
+    operation: await services.admin.beginOperation(
+      { ...body, bytesPerSecondMax: body.bytesPerSecondMax ?? null, epoch: body.epoch ?? null },
+      context,
+    ),
+  }),
+});
+
+const cancelRoute = route({
+  method: "POST",
+  path: "/v1/cluster/operation/cancel",
+  access: "admin",
+  operation: "cancelOperation",
+  tag: "cluster",
+  summary: "Ends the operation that runs: what has not begun never does.",
+  body: object({}),
+  answer: answer({ operation: named("Operation") }),
+  run: async ({ services, context }) => ({ operation: await services.admin.cancelOperation(context) }),
+});
+
+const verifyRoute = route({
+  method: "GET",
+  path: "/v1/cluster/verify",
+  access: "admin",
+  operation: "verifyShard",
+  tag: "cluster",
+  summary: "Compares what the replicas of a shard hold: text, vector and everything else.",
+  query: object({ shard: shardId }),
+  answer: named("ShardVerification"),
+  run: async ({ query, services, context }) => services.admin.verify(query.shard, context),
+});
+
+const repairRoute = route({
+  method: "POST",
+  path: "/v1/cluster/repair",
+  access: "admin",
+  operation: "repairReplica",
+  tag: "cluster",
+  summary: "Makes a replica anew from another one.",
+  body: object({ shard: shardId, node: name }),
+  answer: answer({ repairing: { type: "boolean", enum: [true] } }),
+  run: async ({ body, services, context }) => {
+    await services.admin.repair(body, context);
+    return { repairing: true };
+  },
 });
 
 const stopRoute = route({
@@ -137,6 +260,12 @@ export const CLUSTER_ROUTES: readonly Route<NodeServices>[] = [
   transferRoute,
   joinRoute,
   leaveRoute,
+  drainRoute,
+  operationRoute,
+  beginRoute,
+  cancelRoute,
+  verifyRoute,
+  repairRoute,
   stopRoute,
   documentRoute,
 ];

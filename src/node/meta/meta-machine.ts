@@ -1,6 +1,14 @@
-// The state machine of the metadata group: the shard map. Every change is a whole new map that names the
-// epoch it was made from, and is refused when another came first, so a repeated command changes nothing.
+// The state machine of the metadata group: the shard map, and the operation that runs or ran last. Every change
+// of either is whole and names what it was made from (epoch, revision), and is refused when another came first, so
+// a repeated command changes nothing.
 
+import {
+  hasEnded,
+  stepsOf,
+  type Operation,
+  type OperationPlan,
+  type OperationProgress,
+} from "../../model/operation.ts";
 import type { ShardMap } from "../../model/shard-map.ts";
 import type { StateMachine } from "../host/machine.ts";
 import { extendKey, type Key } from "../storage/key.ts";
@@ -15,10 +23,31 @@ export interface MapCommand {
 
 export type MapResult = { readonly accepted: boolean; readonly map: ShardMap };
 
+/** Begins an operation, where none runs and the map is still the one that it was planned for. */
+export interface BeginCommand {
+  readonly begin: OperationPlan;
+}
+
+/** How far an operation is now; refused unless it is the one that runs and the revision is the next. */
+export interface ProgressCommand {
+  readonly operation: string;
+  readonly progress: OperationProgress;
+}
+
+export interface OperationResult {
+  readonly accepted: boolean;
+  /** The one that holds now. */
+  readonly operation: Operation | null;
+  readonly epoch: number;
+}
+
+export type MetaCommand = MapCommand | BeginCommand | ProgressCommand;
+
 export class MetaMachine implements StateMachine {
   private readonly store: Store;
   private prefix: Key;
   private current: ShardMap;
+  private latest: Operation | null = null;
   private readonly onMap: (map: ShardMap) => void;
 
   /** `initial` is used until the store has a map. */
@@ -39,8 +68,50 @@ export class MetaMachine implements StateMachine {
     return this.current;
   }
 
-  apply(command: Uint8Array, _index: number, writer: StoreWriter): MapResult {
-    const { from, map } = unpack(command) as MapCommand;
+  /** The operation that runs, or the last one that did. */
+  get operation(): Operation | null {
+    return this.latest;
+  }
+
+  apply(command: Uint8Array, _index: number, writer: StoreWriter): MapResult | OperationResult {
+    const parsed = unpack(command) as MetaCommand;
+    if ("map" in parsed) return this.changeMap(parsed, writer);
+    const next = "begin" in parsed ? this.begun(parsed.begin) : this.advanced(parsed);
+    if (next === undefined) return { accepted: false, operation: this.latest, epoch: this.current.epoch };
+    if (next !== this.latest) {
+      // The steps of a large plan are written once, and not with each of them that ends.
+      if ("begin" in parsed) writer.put(extendKey(this.prefix, "plan"), pack(next.plan));
+      writer.put(extendKey(this.prefix, "progress"), pack(next.progress));
+      this.latest = next;
+    }
+    return { accepted: true, operation: next, epoch: this.current.epoch };
+  }
+
+  private begun(plan: OperationPlan): Operation | undefined {
+    // Repeated after a lost answer, it is the one that runs.
+    if (this.latest?.plan.id === plan.id) return this.latest;
+    if (this.latest !== null && !hasEnded(this.latest)) return undefined;
+    if (plan.epoch !== null && plan.epoch !== this.current.epoch) return undefined;
+    const steps = stepsOf(plan).map(() => "waiting" as const);
+    const progress: OperationProgress = {
+      revision: 1,
+      state: "running",
+      why: null,
+      steps,
+      failures: {},
+      bytes: 0,
+      endedMs: null,
+    };
+    return { plan, progress };
+  }
+
+  private advanced({ operation, progress }: ProgressCommand): Operation | undefined {
+    const { latest } = this;
+    if (latest === null || latest.plan.id !== operation || hasEnded(latest)) return undefined;
+    return progress.revision === latest.progress.revision + 1 ? { plan: latest.plan, progress } : undefined;
+  }
+
+  private changeMap({ from, map }: MapCommand, writer: StoreWriter): MapResult {
     if (from !== this.current.epoch) return { accepted: false, map: this.current };
     writer.put(extendKey(this.prefix, "map"), pack(map));
     this.change(map);
@@ -55,6 +126,12 @@ export class MetaMachine implements StateMachine {
     this.prefix = prefix;
     const bytes = this.store.get(extendKey(prefix, "map"));
     if (bytes !== undefined) this.change(unpack(bytes) as ShardMap);
+    const plan = this.store.get(extendKey(prefix, "plan"));
+    const progress = this.store.get(extendKey(prefix, "progress"));
+    this.latest =
+      plan === undefined || progress === undefined
+        ? null
+        : { plan: unpack(plan) as OperationPlan, progress: unpack(progress) as OperationProgress };
   }
 
   size(): { readonly memories: number; readonly bytes: number } {

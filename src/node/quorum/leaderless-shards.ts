@@ -13,6 +13,8 @@ import type { GroupReport } from "../../model/node-api.ts";
 import type { ShardMap, ShardSlice } from "../../model/shard-map.ts";
 import { every, type Clock, type Timer } from "../clock.ts";
 import type { VectorCache } from "../../memory/vector-cache.ts";
+import type { CopyingReport } from "../moves/group-members.ts";
+import type { WorstLag } from "../moves/health-bound.ts";
 import { removeRange, type Store } from "../storage/store.ts";
 import type { Network } from "../transport/network.ts";
 import {
@@ -196,6 +198,29 @@ export class LeaderlessShards {
       ),
     );
     return answers.every(({ filled }) => filled);
+  }
+
+  /** How much of a shard this new copy has; undefined where it is none. */
+  copying(shard: ShardId): CopyingReport | undefined {
+    const slice = this.options.map().shards.find(({ id }) => id === shard);
+    const copy = this.copies.get(shard)?.copy;
+    const [from] = slice?.outgoing?.replicas ?? [];
+    if (copy === undefined || from === undefined) return undefined;
+    return { from, bytes: copy.size().bytes, bytesTotal: null };
+  }
+
+  /** What the copies of this node know of those that lag; of shards that are changing nobody can tell. */
+  lags(): readonly WorstLag[] {
+    const changing = new Set(
+      this.options.map().shards.flatMap(({ id, outgoing }) => (outgoing === undefined ? [] : [id])),
+    );
+    return this.reports().flatMap(({ id, copy }) =>
+      changing.has(id) || copy === undefined
+        ? []
+        : copy.peers.flatMap(({ node, state, lagMs }) =>
+            state === "down" ? [] : [{ shard: id, node, lagMs }],
+          ),
+    );
   }
 
   /** Answers what another copy asks. */

@@ -72,6 +72,24 @@ describe("what the server takes and answers fits the document", () => {
     draining: false,
   };
   const given = { id: "imported", type: "run", name: "nightly" };
+  const operation = {
+    name: "move",
+    startedBy: "somebody",
+    waves: [
+      [
+        { kind: "move-replica", shard: "0", from: "node-1", to: "node-2", bytes: 5 },
+        { kind: "add-replica", shard: "1", to: "node-2", bytes: 5 },
+      ],
+      [
+        { kind: "remove-replica", shard: "1", from: "node-2" },
+        { kind: "transfer-leader", group: "meta" },
+        { kind: "remove-node", node: "node-1" },
+      ],
+    ],
+    concurrency: 2,
+    bytesPerSecondMax: 1000,
+    epoch: 1,
+  };
   /** One request for each operation, in an order in which all succeed. */
   const REQUESTS: readonly (readonly [operation: string, body?: object | undefined, query?: string])[] = [
     ["importMemories", { records: [record, { ...record, id: "" }] }],
@@ -103,6 +121,12 @@ describe("what the server takes and answers fits the document", () => {
     ["transferLeader", { group: "0", to: "node-2" }],
     ["joinNode", { node }],
     ["removeNode", { node: "node-4" }],
+    ["drainNode", { node: "node-1", draining: true }],
+    ["beginOperation", operation],
+    ["getOperation"],
+    ["cancelOperation", {}],
+    ["verifyShard", undefined, "?shard=0"],
+    ["repairReplica", { shard: "0", node: "node-1" }],
     ["stopNode", {}],
     ["getOpenApiDocument"],
     ["deleteEntityV1"],

@@ -13,6 +13,7 @@ import { encodeKey } from "../../../src/node/storage/key.ts";
 import { openLmdbStore } from "../../../src/node/storage/lmdb.ts";
 import type { Store } from "../../../src/node/storage/store.ts";
 import { systemClock } from "../../../src/node/system-clock.ts";
+import { Pace } from "../../../src/node/moves/pace.ts";
 import type { Network } from "../../../src/node/transport/network.ts";
 
 let folder: string;
@@ -42,7 +43,10 @@ test("a snapshot that is wanted while the peer is sent a state for repair is sai
     applied: 5,
     damage: undefined,
     durable: { prefix: () => encodeKey("state", "0", 1) },
-    replica: { snapshotAt: (index: number) => ({ index, term: 1, membership }) },
+    replica: {
+      snapshotAt: (index: number) => ({ index, term: 1, membership }),
+      status: () => ({ membership }),
+    },
     step: (input: Input) => void inputs.push(input),
   } as unknown as ReplicaGroup;
   const unanswered = new Map<string, (value: unknown) => void>();
@@ -54,6 +58,7 @@ test("a snapshot that is wanted while the peer is sent a state for repair is sai
     stores: { state } as unknown as Stores,
     network,
     clock: systemClock,
+    pace: new Pace(systemClock, () => null),
     chunkBytes: 1000,
   } as unknown as ConstructorParameters<typeof SnapshotTransfers>[0]);
   void transfers.sendState("b", { group: "0", indexMin: 1 }).catch(() => undefined);

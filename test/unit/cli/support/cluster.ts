@@ -85,5 +85,18 @@ function adminOf(report: () => NodeReport): AdminService {
   const refused = (): never => {
     throw new Error("this cluster is only looked at");
   };
-  return { report, map: () => report().map, transfer: refused, join: refused, leave: refused, stop: refused };
+  return {
+    report,
+    map: () => report().map,
+    transfer: refused,
+    join: refused,
+    leave: refused,
+    drain: refused,
+    operation: refused,
+    beginOperation: refused,
+    cancelOperation: refused,
+    verify: refused,
+    repair: refused,
+    stop: refused,
+  };
 }

@@ -17,6 +17,7 @@ const KNOWN = new Set([
   "minimum",
   "maximum",
   "minItems",
+  "maxItems",
   "pattern",
   "format",
   "default",
@@ -58,8 +59,9 @@ export function problemsOf(
     return isInside ? [] : [`${path}: ${value} is out of range`];
   }
   if (Array.isArray(value)) {
-    const least = at(schema, "minItems");
+    const [least, most] = [at(schema, "minItems"), at(schema, "maxItems")];
     if (typeof least === "number" && value.length < least) return [`${path}: too few items`];
+    if (typeof most === "number" && value.length > most) return [`${path}: too many items`];
     return value.flatMap((item: unknown, index) =>
       problemsOf(item, at(schema, "items"), document, `${path}[${index}]`),
     );

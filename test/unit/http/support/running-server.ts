@@ -3,7 +3,9 @@
 import { createHash } from "node:crypto";
 import { request as httpRequest, type IncomingHttpHeaders } from "node:http";
 import type { ConsistencyTerms } from "../../../../src/model/consistency.ts";
+import { Mem0ctlError } from "../../../../src/model/errors.ts";
 import type { LimitsSpec, TokenRole } from "../../../../src/model/manifest.ts";
+import { stepsOf, type OperationReport, type OperationRequest } from "../../../../src/model/operation.ts";
 import type { ShardMap } from "../../../../src/model/shard-map.ts";
 import { createHttpServer, type HttpServerOptions, type PeerUpgrade } from "../../../../src/http/server.ts";
 import type { MemoryService } from "../../../../src/memory/service.ts";
@@ -173,6 +175,7 @@ const MAP: ShardMap = {
 
 function adminOfOneNode(): AdminService & { readonly calls: readonly string[] } {
   const calls: string[] = [];
+  let operation: OperationReport | null = null;
   return {
     calls,
     report: () => ({
@@ -220,8 +223,43 @@ function adminOfOneNode(): AdminService & { readonly calls: readonly string[] } 
       calls.push(`leave ${node}`);
       return { ...MAP, epoch: 2 };
     },
+    drain: async ({ node, draining }) => {
+      calls.push(`drain ${node} ${draining}`);
+      return { ...MAP, epoch: 2 };
+    },
+    operation: async () => operation,
+    beginOperation: async (request) => {
+      calls.push(`begin ${request.name}`);
+      operation = operationOf(request);
+      return operation;
+    },
+    cancelOperation: async () => {
+      if (operation === null) throw new Mem0ctlError("conflict", "no-operation", "no operation is running");
+      return operation;
+    },
+    verify: async (shard) => ({
+      shard,
+      replicas: [
+        { node: "node-1", memories: 1, digest: "00" },
+        { node: "node-2", memories: null, digest: null, error: "no answer" },
+      ],
+      differences: [{ id: "m", parts: ["text"], copies: [{ node: "node-1", present: true, isOdd: false }] }],
+      differing: 1,
+    }),
+    repair: async ({ shard, node }) => {
+      calls.push(`repair ${shard} ${node}`);
+    },
     stop: async () => {
       calls.push("stop");
     },
+  };
+}
+
+function operationOf(request: OperationRequest): OperationReport {
+  const steps = stepsOf(request).map(() => "waiting" as const);
+  return {
+    plan: { ...request, id: "o-1", startedMs: 1 },
+    progress: { revision: 1, state: "running", why: null, steps, failures: {}, bytes: 0, endedMs: null },
+    copying: [],
   };
 }

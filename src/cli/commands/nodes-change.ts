@@ -1,0 +1,196 @@
+// `mem0ctl nodes add|drain|undrain|remove`: nodes that come and go while clients write.
+
+import { Option } from "commander";
+import type { Command } from "commander";
+import { Mem0ctlError } from "../../model/errors.ts";
+import { LOOK_TIMEOUT_MS, withCluster } from "../cluster.ts";
+import { examples, integerOption, newCommand, notes, usageError } from "../command.ts";
+import type { Action } from "../command.ts";
+import type { Context } from "../context.ts";
+import { EXIT } from "../exit.ts";
+import type { ExitCode } from "../exit.ts";
+import { mannerFlags, mannerOf, printOperation, watched } from "../operation.ts";
+import type { MannerOptions } from "../operation.ts";
+import { printStarted } from "./started.ts";
+
+const ADD_TIMEOUT_MS = 60_000;
+const ROLES = ["primary", "secondary", "arbiter"] as const;
+
+interface AddOptions {
+  readonly address: string;
+  readonly role: (typeof ROLES)[number];
+  readonly zone?: string;
+  readonly weight?: number;
+}
+
+interface RemoveOptions extends MannerOptions {
+  /** The node's name once more. */
+  readonly force?: string;
+}
+
+export function nodeChangeCommands(action: Action): readonly Command[] {
+  const add = newCommand("add", "Let a node join: manifest, process, cluster")
+    .argument("<node>", "its id")
+    .addOption(new Option("--address <address>", "host:port, or [v6]:port").makeOptionMandatory())
+    .addOption(new Option("--role <role>", "what it may do").choices(ROLES).default("primary"))
+    .addOption(new Option("--zone <zone>", "its failure domain (default: the node's id)"))
+    .addOption(
+      new Option("--weight <count>", "its share, relative to the others").argParser(integerOption(1, 1000)),
+    )
+    .addHelpText(
+      "after",
+      examples([
+        "mem0ctl nodes add node-4 --address 127.0.0.1:7004 --zone d",
+        "joins, and holds nothing yet",
+      ]) +
+        notes(
+          "The manifest keeps its comments. A node with a loopback address is started here; start any other with `mem0ctl node run` and the new manifest. Repeated, it does what is left to do.\nShards move to it by `mem0ctl shards rebalance`.",
+        ),
+    )
+    .action(action<AddOptions>(addNode));
+  const drain = newCommand("drain", "Move everything off a node; it stays a member").argument(
+    "<node>",
+    "which node",
+  );
+  for (const flag of mannerFlags()) drain.addOption(flag);
+  drain
+    .addHelpText(
+      "after",
+      examples(["mem0ctl nodes drain node-2", "before maintenance"]) +
+        notes("Until `mem0ctl nodes undrain` it gets no replicas. Refused when the others cannot hold them."),
+    )
+    .action(action<MannerOptions>(drainNode));
+  const undrain = newCommand("undrain", "Let a drained node have replicas again")
+    .argument("<node>", "which node")
+    .addHelpText("after", examples(["mem0ctl nodes undrain node-2", "after maintenance"]))
+    .action(action(undrainNode));
+  const remove = newCommand("remove", "Move everything off a node and take it out of the cluster")
+    .argument("<node>", "which node")
+    .addOption(
+      new Option("--force <node>", "its name once more: give up copies that no other node can take"),
+    );
+  for (const flag of mannerFlags()) remove.addOption(flag);
+  remove
+    .addHelpText(
+      "after",
+      examples(
+        ["mem0ctl nodes remove node-2", "also from the manifest; its process is stopped"],
+        ["mem0ctl nodes remove node-2 --force node-2", "even if shards then have a copy less"],
+      ) + notes("Its data directory stays. The only copy of a shard is never given up."),
+    )
+    .action(action<RemoveOptions>(removeNode));
+  return [add, drain, undrain, remove];
+}
+
+async function addNode(context: Context, options: AddOptions, words: readonly string[]): Promise<ExitCode> {
+  const [id = ""] = words;
+  const { address, role, zone, weight } = options;
+  const { openManifest } = await import("../../operations/manifest-file.ts");
+  const { withNode, mapNodeOf } = await import("../../operations/membership.ts");
+  const edited = withNode(await openManifest(context.file, { starting: true }), {
+    id,
+    address,
+    role,
+    ...(zone === undefined ? {} : { zone }),
+    ...(weight === undefined ? {} : { weight }),
+  });
+  const spec = edited.manifest.nodes.find((node) => node.id === id);
+  if (spec === undefined) throw new TypeError("a node that was added is in the manifest");
+  // In the cluster first: a node that nobody knows would found one of its own.
+  await withCluster(context, async ({ engine }) => {
+    const { joinNode } = await import("../../operations/members.ts");
+    const timeoutMs = context.timeoutMs(LOOK_TIMEOUT_MS);
+    await joinNode(engine, mapNodeOf(spec), { timeoutMs, signal: context.io.signal });
+  });
+  if (edited.changed) await replaceManifest(context, edited.text);
+  return withCluster(context, async ({ engine, manifest }) => {
+    const { upCluster } = await import("../../operations/up.ts");
+    const result = await context.withProgress((onProgress) =>
+      upCluster(engine, manifest, {
+        timeoutMs: context.timeoutMs(ADD_TIMEOUT_MS),
+        signal: context.io.signal,
+        onProgress,
+      }),
+    );
+    return printStarted(context, result);
+  });
+}
+
+async function drainNode(
+  context: Context,
+  options: MannerOptions,
+  words: readonly string[],
+): Promise<ExitCode> {
+  const [node = ""] = words;
+  return withCluster(context, async ({ engine }) => {
+    const moves = await import("../../operations/moves.ts");
+    const operation = await watched(context, (call) =>
+      moves.drainNode(engine, node, mannerOf(options), call),
+    );
+    if (operation === null)
+      await context.say(`${node} holds nothing, and gets nothing until it is undrained`);
+    else await printOperation(context, operation);
+    return EXIT.done;
+  });
+}
+
+async function undrainNode(context: Context, _: object, words: readonly string[]): Promise<ExitCode> {
+  const [node = ""] = words;
+  return withCluster(context, async ({ engine }) => {
+    const moves = await import("../../operations/moves.ts");
+    const timeoutMs = context.timeoutMs(LOOK_TIMEOUT_MS);
+    await moves.undrainNode(engine, node, { timeoutMs, signal: context.io.signal });
+    await context.say(`${node} may hold replicas again; \`mem0ctl shards rebalance\` moves some to it`);
+    return EXIT.done;
+  });
+}
+
+async function removeNode(
+  context: Context,
+  options: RemoveOptions,
+  words: readonly string[],
+): Promise<ExitCode> {
+  const [node = ""] = words;
+  const force = options.force !== undefined;
+  if (force && options.force !== node) {
+    throw usageError(context.command, "other-name", `--force names ${options.force}, and not ${node}`);
+  }
+  // Who has typed the name twice has answered.
+  if (!force && !(await isConfirmed(context, node))) {
+    throw new Mem0ctlError("failed", "declined", "nothing was changed", {
+      why: "the answer was no",
+      hint: "give --yes to remove it without being asked",
+    });
+  }
+  const operation = await withCluster(context, async ({ engine }) => {
+    const moves = await import("../../operations/moves.ts");
+    return watched(context, (call) => moves.removeNode(engine, { node, force }, mannerOf(options), call));
+  });
+  if (!options.wait) {
+    await printOperation(context, operation);
+    return EXIT.done;
+  }
+  await withCluster(context, async ({ engine, manifest }) => {
+    if (!manifest.nodes.some(({ id }) => id === node)) return;
+    await engine.down([node], { timeoutMs: ADD_TIMEOUT_MS, signal: context.io.signal });
+  });
+  const { openManifest } = await import("../../operations/manifest-file.ts");
+  const { withoutNode } = await import("../../operations/membership.ts");
+  const edited = withoutNode(await openManifest(context.file), node);
+  if (edited.changed) await replaceManifest(context, edited.text);
+  await printOperation(context, operation);
+  return EXIT.done;
+}
+
+async function isConfirmed(context: Context, node: string): Promise<boolean> {
+  const { confirm } = await import("../confirm.ts");
+  const what = `${node} leaves the cluster and the manifest; its replicas move to other nodes first`;
+  return confirm(context, what, "Remove it?");
+}
+
+async function replaceManifest(context: Context, text: string): Promise<void> {
+  const { lstat } = await import("node:fs/promises");
+  const { writeFileAtomically } = await import("../atomic-file.ts");
+  const { mode } = await lstat(context.file);
+  writeFileAtomically({ path: context.file, overwrite: true, mode: mode & 0o777 }, text);
+}

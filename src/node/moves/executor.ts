@@ -1,0 +1,300 @@
+// Carries the running operation on, on the node that leads the metadata group. What is to be done next follows from
+// the operation and the shard map in that group and from what the shards' own members say, so a leader that takes
+// over goes on where the one before stopped. A step that is to begin is noted first and done then: what the
+// map wants is always known to be wanted by a step.
+
+import { Mem0ctlError } from "../../model/errors.ts";
+import { groupName, META_GROUP, type GroupId, type NodeId, type ShardId } from "../../model/ids.ts";
+import {
+  hasEnded,
+  stepsOf,
+  type ClusterStep,
+  type Operation,
+  type OperationProgress,
+  type StepCopying,
+  type StepState,
+} from "../../model/operation.ts";
+import type { ShardMap } from "../../model/shard-map.ts";
+import {
+  isReplicaStep,
+  isWanted,
+  mapAfterStep,
+  mapUndoingStep,
+  mapWithoutMember,
+  type ReplicaStep,
+} from "../../topology/steps.ts";
+import { shardById } from "../../topology/shard-map.ts";
+import type { Clock } from "../clock.ts";
+import { changeOfMap } from "../cluster/map-change.ts";
+import { wantedMembership } from "../cluster/reconcile.ts";
+import type { Router } from "../cluster/router.ts";
+import type { CopyingReport, GroupMembers } from "./group-members.ts";
+import type { HealthBound } from "./health-bound.ts";
+
+const CALL_MS = 3000;
+/** A leader that was not taken over from in this time is not waited for any more. */
+const TRANSFER_MS = 15_000;
+/** A leadership hand-over is asked for again after so long. */
+const TRANSFER_AGAIN_MS = 2500;
+
+export interface ExecutorOptions {
+  readonly self: NodeId;
+  readonly clock: Clock;
+  readonly router: Router;
+  readonly members: GroupMembers;
+  readonly health: HealthBound;
+  readonly map: () => ShardMap;
+  readonly operation: () => Operation | null;
+  /** Whether this node leads the metadata group. */
+  readonly leads: () => boolean;
+  readonly leaderless: boolean;
+  readonly isUp: (node: NodeId) => boolean;
+  readonly transfer: (group: GroupId, to: NodeId | undefined, deadlineMs: number) => Promise<unknown>;
+}
+
+type TransferStep = Extract<ClusterStep, { readonly kind: "transfer-leader" }>;
+
+/** What a look found out about a step. */
+interface Advance {
+  readonly state: StepState;
+  readonly why?: string;
+}
+
+export class Executor {
+  private readonly options: ExecutorOptions;
+  private isLooking = false;
+  /** Of this node's time as leader: when a leadership hand-over was asked for first, and last. */
+  private readonly transfers = new Map<number, { readonly firstMs: number; lastMs: number }>();
+  private copyingNow = new Map<number, StepCopying>();
+  private operationId = "";
+
+  constructor(options: ExecutorOptions) {
+    this.options = options;
+  }
+
+  /** What running steps have copied, as this node last heard it. */
+  get copying(): readonly StepCopying[] {
+    return [...this.copyingNow.values()];
+  }
+
+  look(): void {
+    const operation = this.options.operation();
+    if (this.isLooking || operation === null || hasEnded(operation) || !this.options.leads()) return;
+    this.isLooking = true;
+    // Whatever keeps it from going on is looked at again next time.
+    this.advance(operation)
+      .catch(() => undefined)
+      .finally(() => {
+        this.isLooking = false;
+      });
+  }
+
+  private async advance(operation: Operation): Promise<void> {
+    const { plan, progress } = operation;
+    if (this.operationId !== plan.id) {
+      this.operationId = plan.id;
+      this.transfers.clear();
+      this.copyingNow.clear();
+    }
+    const steps = stepsOf(plan);
+    const looked = await Promise.all(
+      steps.map(async (step, at): Promise<Advance> => {
+        const state = progress.steps[at] ?? "waiting";
+        if (state !== "running" && state !== "undoing") return { state };
+        return this.advanceStep(at, step, state);
+      }),
+    );
+    const states = looked.map(({ state }) => state);
+    const failures = { ...progress.failures };
+    let { bytes } = progress;
+    for (const [at, { state, why }] of looked.entries()) {
+      if (why !== undefined) failures[at] = why;
+      if (state === progress.steps[at]) continue;
+      if (state === "done") bytes += this.copyingNow.get(at)?.bytes ?? 0;
+      this.copyingNow.delete(at);
+    }
+    const trouble = await this.options.health.trouble(operation);
+    await this.note(
+      operation,
+      this.next({ ...progress, steps: states, failures, bytes }, operation, trouble),
+    );
+  }
+
+  /** What comes of the steps as they are: which begin, and whether all is over. Pure but for the clock. */
+  private next(
+    progress: OperationProgress,
+    { plan }: Operation,
+    trouble: string | undefined,
+  ): OperationProgress {
+    const endedMs = this.options.clock.wallMs();
+    const isOpen = (state: StepState): boolean =>
+      state === "waiting" || state === "running" || state === "undoing";
+    if (progress.state === "cancelling") {
+      if (progress.steps.some(isOpen)) return progress;
+      return { ...progress, state: "cancelled", endedMs };
+    }
+    if (!progress.steps.some(isOpen)) {
+      const failed = Object.values(progress.failures);
+      return failed.length === 0
+        ? { ...progress, state: "done", why: null, endedMs }
+        : { ...progress, state: "failed", why: failed[0] ?? null, endedMs };
+    }
+    if (trouble !== undefined) {
+      // What is wrong may be told in other words at every look; the first ones stay.
+      return progress.state === "paused" ? progress : { ...progress, state: "paused", why: trouble };
+    }
+    const steps = [...progress.steps];
+    for (const at of beginning(plan.waves, steps, plan.concurrency)) steps[at] = "running";
+    return { ...progress, state: "running", why: null, steps };
+  }
+
+  private async note({ plan, progress }: Operation, next: OperationProgress): Promise<void> {
+    if (JSON.stringify(next) === JSON.stringify(progress)) return;
+    const { router, clock } = this.options;
+    await router.changeOperation(
+      { operation: plan.id, progress: { ...next, revision: progress.revision + 1 } },
+      clock.nowMs() + CALL_MS,
+    );
+  }
+
+  private async advanceStep(at: number, step: ClusterStep, state: StepState): Promise<Advance> {
+    try {
+      if (isReplicaStep(step)) return await this.advanceReplica(at, step, state);
+      return step.kind === "transfer-leader"
+        ? await this.advanceTransfer(at, step)
+        : await this.advanceRemoval(step.node);
+    } catch (error) {
+      // The map is not what the step was made for. All else is tried again: it may be a leader that is just elected.
+      if (error instanceof Mem0ctlError && error.code === "step-outdated") {
+        return { state: "failed", why: `${error.message}: ${error.why ?? ""}` };
+      }
+      return { state };
+    }
+  }
+
+  private async advanceReplica(at: number, step: ReplicaStep, state: StepState): Promise<Advance> {
+    const { leaderless, members, clock } = this.options;
+    const deadlineMs = clock.nowMs() + CALL_MS;
+    const isUndoing = state === "undoing";
+    // It came to count before it could be given up: taking it away again would be a second move.
+    const isLate =
+      isUndoing && step.kind !== "remove-replica" && (await members.counts(step.shard, step.to, deadlineMs));
+    const change = (map: ShardMap): ShardMap => {
+      if (isUndoing) return isLate ? map : mapUndoingStep(map, step, leaderless);
+      return mapAfterStep(map, step, leaderless);
+    };
+    const known = this.options.map();
+    const wanted = change(known);
+    if (wanted !== known && !this.keepsQuorum(wanted, step.shard)) return { state };
+    const map = wanted === known ? known : await this.changeMap(change);
+    if (step.kind !== "remove-replica" && !isUndoing) {
+      this.noteCopying(at, step, await members.copying(step.shard, step.to, deadlineMs));
+    }
+    if (!(await members.areSettled(map, step.shard, deadlineMs))) return { state };
+    return { state: isWanted(map, step) ? "done" : "dropped" };
+  }
+
+  /** Whether the shard, as it would be, goes on with those that live now: what makes it wait for a dead one waits. */
+  private keepsQuorum(map: ShardMap, shard: ShardId): boolean {
+    const { self, isUp } = this.options;
+    const voters = wantedMembership(map, shard)?.voters ?? [];
+    return 2 * voters.filter((node) => node === self || isUp(node)).length > voters.length;
+  }
+
+  private noteCopying(at: number, step: ReplicaStep, report: CopyingReport | undefined): void {
+    if (report === undefined || step.kind === "remove-replica") return;
+    const { from, bytes, bytesTotal } = report;
+    const known = this.copyingNow.get(at);
+    this.copyingNow.set(at, {
+      step: at,
+      from,
+      to: step.to,
+      bytes: Math.max(bytes, known?.bytes ?? 0),
+      bytesTotal: bytesTotal ?? known?.bytesTotal ?? null,
+    });
+  }
+
+  /** The map keeps the choice; a replica that cannot take over now does so once it can. */
+  private async advanceTransfer(at: number, step: TransferStep): Promise<Advance> {
+    const { router, clock, transfer, leaderless } = this.options;
+    const { group, to } = step;
+    if (to !== undefined) {
+      const map = await this.changeMap((known) => mapAfterStep(known, step, leaderless));
+      const order = group === META_GROUP ? map.metaVoters : (shardById(map, group)?.replicas ?? []);
+      if (!order.includes(to)) return { state: "failed", why: `${to} is no replica of ${groupName(group)}` };
+      if (router.leaderOf(group).leader === to) return { state: "done" };
+    }
+    const nowMs = clock.nowMs();
+    const asked = this.transfers.get(at) ?? { firstMs: nowMs, lastMs: -Infinity };
+    if (nowMs - asked.firstMs > TRANSFER_MS) {
+      return {
+        state: "failed",
+        why: `${to ?? "no other replica"} did not take over ${groupName(group)} in time`,
+      };
+    }
+    if (nowMs - asked.lastMs < TRANSFER_AGAIN_MS) return { state: "running" };
+    this.transfers.set(at, { firstMs: asked.firstMs, lastMs: nowMs });
+    await transfer(group, to, nowMs + CALL_MS);
+    return { state: "done" };
+  }
+
+  /** Its vote first, then what it holds; only then the node itself, which is told of it while it still belongs. */
+  private async advanceRemoval(node: NodeId): Promise<Advance> {
+    const { members, leaderless, clock } = this.options;
+    const step = { kind: "remove-node", node } as const;
+    const map = await this.changeMap((known) => mapAfterStep(known, step, leaderless));
+    if (!map.nodes.some(({ id }) => id === node)) return { state: "done" };
+    const deadlineMs = clock.nowMs() + CALL_MS;
+    const groups = [META_GROUP, ...map.shards.map(({ id }) => id)];
+    const isFree = await Promise.all(groups.map((group) => members.hasLetGo(map, group, node, deadlineMs)));
+    if (isFree.includes(false) || (await members.holdsReplicas(node, deadlineMs)))
+      return { state: "running" };
+    await this.changeMap((known) => mapWithoutMember(known, node));
+    return { state: "done" };
+  }
+
+  private changeMap(change: (map: ShardMap) => ShardMap): Promise<ShardMap> {
+    const { router, clock } = this.options;
+    return changeOfMap(this.options.map(), change, (command) =>
+      router.changeMap(command, clock.nowMs() + CALL_MS),
+    );
+  }
+}
+
+/**
+ * Which waiting steps begin now: those of the first wave that is not over, as many as may run at a time, one
+ * for each group and in its order.
+ */
+function beginning(
+  waves: readonly (readonly ClusterStep[])[],
+  states: readonly StepState[],
+  concurrency: number,
+): number[] {
+  const isBusy = (state: StepState | undefined): boolean => state === "running" || state === "undoing";
+  const begun: number[] = [];
+  let room = concurrency - states.filter(isBusy).length;
+  let at = 0;
+  for (const wave of waves) {
+    const first = at;
+    const taken = new Set<string>();
+    for (const step of wave) {
+      const group = groupOf(step);
+      const state = states[at];
+      if (isBusy(state)) taken.add(group);
+      if (state === "waiting" && !taken.has(group)) {
+        taken.add(group);
+        if (room > 0) begun.push(at);
+        room -= 1;
+      }
+      at += 1;
+    }
+    const isOver = states.slice(first, at).every((state) => state !== "waiting" && !isBusy(state));
+    if (!isOver) break;
+  }
+  return begun;
+}
+
+function groupOf(step: ClusterStep): string {
+  if (step.kind === "transfer-leader") return step.group;
+  return step.kind === "remove-node" ? `node ${step.node}` : step.shard;
+}

@@ -1,0 +1,30 @@
+// Keeps what this node copies to new replicas below the bound of the operation that runs, over all that it sends at
+// once. A replica that belongs to its shard already is fed as fast as it goes: it is missing meanwhile.
+
+import { pause, type Clock } from "../clock.ts";
+
+/** Not so long that a bound which was lifted goes on for minutes. */
+const PAUSE_MS_MAX = 1000;
+
+export class Pace {
+  private readonly clock: Clock;
+  private readonly bytesPerSecondMax: () => number | null;
+  private freeAtMs = 0;
+
+  constructor(clock: Clock, bytesPerSecondMax: () => number | null) {
+    this.clock = clock;
+    this.bytesPerSecondMax = bytesPerSecondMax;
+  }
+
+  /** Resolves when so many bytes more may have been sent. */
+  async sent(bytes: number): Promise<void> {
+    const bound = this.bytesPerSecondMax();
+    if (bound === null) return;
+    const { clock } = this;
+    this.freeAtMs = Math.max(this.freeAtMs, clock.nowMs()) + (bytes / bound) * 1000;
+    const untilMs = this.freeAtMs;
+    while (clock.nowMs() < untilMs && this.bytesPerSecondMax() !== null) {
+      await pause(clock, Math.min(PAUSE_MS_MAX, untilMs - clock.nowMs()));
+    }
+  }
+}

@@ -1,0 +1,200 @@
+// Begins, shows and cancels operations, asked at any node. One runs at a time: the metadata group refuses a second
+// one. Whatever is begun here is carried on by whoever leads that group (executor.ts).
+
+import type { Consistency } from "../../model/consistency.ts";
+import { Mem0ctlError } from "../../model/errors.ts";
+import { META_GROUP, type NodeId } from "../../model/ids.ts";
+import {
+  hasEnded,
+  stepsOf,
+  stepWords,
+  type ClusterStep,
+  type Operation,
+  type OperationProgress,
+  type OperationReport,
+  type OperationRequest,
+  type StepCopying,
+  type StepState,
+} from "../../model/operation.ts";
+import type { ShardMap } from "../../model/shard-map.ts";
+import { isReplicaStep, mapAfterStep } from "../../topology/steps.ts";
+import type { Clock } from "../clock.ts";
+import { changeOfMap } from "../cluster/map-change.ts";
+import type { Router } from "../cluster/router.ts";
+import type { OperationResult } from "../meta/meta-machine.ts";
+import type { Network } from "../transport/network.ts";
+import type { GroupMembers } from "./group-members.ts";
+
+const CANCEL_ATTEMPTS_MAX = 20;
+const ID_BYTES = 6;
+
+export interface OperationsOptions {
+  readonly self: NodeId;
+  readonly clock: Clock;
+  readonly router: Router;
+  readonly network: Network;
+  readonly members: GroupMembers;
+  readonly map: () => ShardMap;
+  readonly operation: () => Operation | null;
+  /** What this node, as the one that carries it out, knows of what is being copied. */
+  readonly copying: () => readonly StepCopying[];
+  /** Of the quorum protocol; undefined where shards have leaders. */
+  readonly levels: Consistency | undefined;
+}
+
+export class Operations {
+  private readonly options: OperationsOptions;
+
+  constructor(options: OperationsOptions) {
+    this.options = options;
+  }
+
+  /**
+   * @throws Mem0ctlError `operation-running`, `map-changed`, `step-outdated`, `too-few-copies` (all conflict), and
+   *   nothing is begun.
+   */
+  async begin(request: OperationRequest, deadlineMs: number): Promise<OperationReport> {
+    const { clock, router } = this.options;
+    // Said first: while another one runs, what cannot be done now may be possible after it.
+    const running = await this.running(deadlineMs);
+    if (running !== null) throw refusedBecauseOf(running);
+    const map = await this.newestMap(deadlineMs);
+    this.refuseImpossible(request, map);
+    const id = Buffer.from(clock.randomBytes(ID_BYTES)).toString("hex");
+    const plan = { ...request, id, startedMs: clock.wallMs() };
+    const result = await router.changeOperation({ begin: plan }, deadlineMs);
+    if (!result.accepted || result.operation === null) throw refusal(result, request);
+    return { ...result.operation, copying: [] };
+  }
+
+  /** As whoever carries it out knows it; the last one when none runs, null when none ever did. */
+  async show(deadlineMs: number): Promise<OperationReport | null> {
+    const { self, router, network } = this.options;
+    const { leader } = router.leaderOf(META_GROUP);
+    if (leader === self || leader === null) return this.showHere();
+    const asked = network.call(leader, "operation", {}, deadlineMs).catch(() => this.showHere());
+    return (await asked) as OperationReport | null;
+  }
+
+  showHere(): OperationReport | null {
+    const operation = this.options.operation();
+    return operation === null ? null : { ...operation, copying: this.options.copying() };
+  }
+
+  /**
+   * What has not begun never does; what has begun is undone where the new replica does not count yet, and
+   * finished where it does. Resolves when that is decided, not when it is over. Idempotent.
+   * @throws Mem0ctlError `no-operation` (conflict)
+   */
+  async cancel(deadlineMs: number): Promise<OperationReport> {
+    const { router } = this.options;
+    for (let attempt = 0; attempt < CANCEL_ATTEMPTS_MAX; attempt += 1) {
+      const operation = await this.running(deadlineMs);
+      if (operation === null) {
+        throw new Mem0ctlError("conflict", "no-operation", "no operation is running");
+      }
+      const { plan, progress } = operation;
+      if (progress.state === "cancelling") return { ...operation, copying: [] };
+      const next: OperationProgress = {
+        ...progress,
+        revision: progress.revision + 1,
+        state: "cancelling",
+        why: null,
+        steps: await this.cancelled(operation, deadlineMs),
+      };
+      const result = await router.changeOperation({ operation: plan.id, progress: next }, deadlineMs);
+      if (result.accepted && result.operation !== null) return { ...result.operation, copying: [] };
+    }
+    throw new Mem0ctlError("busy", "operation-moving", "the operation changed again and again meanwhile", {
+      hint: "try again",
+    });
+  }
+
+  /** The one that runs, null when none does. */
+  async running(deadlineMs: number): Promise<Operation | null> {
+    const operation = await this.newest(deadlineMs);
+    return operation === null || hasEnded(operation) ? null : operation;
+  }
+
+  private changeMap(change: (map: ShardMap) => ShardMap, deadlineMs: number): Promise<ShardMap> {
+    const { router } = this.options;
+    return changeOfMap(this.options.map(), change, (command) => router.changeMap(command, deadlineMs));
+  }
+
+  private newestMap(deadlineMs: number): Promise<ShardMap> {
+    return this.changeMap((map) => map, deadlineMs);
+  }
+
+  /** As the metadata group has it, and not as this node has heard: it refuses a revision that can never be. */
+  private async newest(deadlineMs: number): Promise<Operation | null> {
+    const known = this.options.operation();
+    const progress: OperationProgress = known?.progress ?? NOTHING;
+    const asked = { operation: known?.plan.id ?? "", progress: { ...progress, revision: -1 } };
+    return (await this.options.router.changeOperation(asked, deadlineMs)).operation;
+  }
+
+  private cancelled({ plan, progress }: Operation, deadlineMs: number): Promise<StepState[]> {
+    const { members } = this.options;
+    return Promise.all(
+      stepsOf(plan).map(async (step, at): Promise<StepState> => {
+        const state = progress.steps[at] ?? "waiting";
+        if (state === "waiting") return "dropped";
+        if (state !== "running" || !isReplicaStep(step) || step.kind === "remove-replica") return state;
+        return (await members.counts(step.shard, step.to, deadlineMs)) ? state : "undoing";
+      }),
+    );
+  }
+
+  /** Whether every step can be done after those before it. */
+  private refuseImpossible(request: OperationRequest, map: ShardMap): void {
+    const { levels } = this.options;
+    let planned = map;
+    for (const step of stepsOf(request)) {
+      if (levels !== undefined) refuseOtherCount(step, levels);
+      planned = mapAfterStep(planned, step, false);
+    }
+  }
+}
+
+/**
+ * Another number of copies of a leaderless shard: a write at level one may be on the very copy that goes, and
+ * levels that are numbers overlap for one number of copies only.
+ */
+function refuseOtherCount(step: ClusterStep, { read, write }: Consistency): void {
+  const isNumber = typeof read === "number" || typeof write === "number";
+  if (step.kind !== "remove-replica" && !(step.kind === "add-replica" && isNumber)) return;
+  throw new Mem0ctlError("conflict", "copies-fixed", `cannot ${stepWords(step)}`, {
+    why:
+      step.kind === "remove-replica"
+        ? "a write at level one may be on no other copy of a leaderless shard"
+        : `the levels R ${read} and W ${write} are made for the copies that there are`,
+    hint: "move the replica to another node instead: `mem0ctl shards move`",
+  });
+}
+
+const NOTHING: OperationProgress = {
+  revision: 0,
+  state: "done",
+  why: null,
+  steps: [],
+  failures: {},
+  bytes: 0,
+  endedMs: null,
+};
+
+function refusal({ operation, epoch }: OperationResult, request: OperationRequest): Mem0ctlError {
+  if (operation !== null && !hasEnded(operation)) return refusedBecauseOf(operation);
+  return new Mem0ctlError("conflict", "map-changed", "the cluster has changed since this was planned", {
+    why: `it was planned for epoch ${request.epoch}, and epoch ${epoch} holds`,
+    hint: "plan again: what is done already is not planned twice",
+    data: { planned: request.epoch, epoch },
+  });
+}
+
+function refusedBecauseOf({ plan, progress }: Operation): Mem0ctlError {
+  return new Mem0ctlError("conflict", "operation-running", `another operation runs: ${plan.name}`, {
+    why: `it was started by ${plan.startedBy} and is ${progress.state}; one runs at a time`,
+    hint: "watch it with `mem0ctl shards rebalance --status`, or end it with `mem0ctl shards rebalance --cancel`",
+    data: { id: plan.id, name: plan.name, state: progress.state },
+  });
+}

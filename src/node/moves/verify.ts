@@ -1,0 +1,198 @@
+// Compares what the replicas of a shard hold, by digests of text, vector and everything else. Clients write
+// meanwhile, so what differs is looked at again, when each replica has all that any of them had at the look before,
+// until it is the same or stays different without being written.
+
+import { createHash, type Hash } from "node:crypto";
+import { Mem0ctlError } from "../../model/errors.ts";
+import type { NodeId, ShardId } from "../../model/ids.ts";
+import type { DifferingMemory, ReplicaContent, ShardVerification } from "../../model/node-api.ts";
+import type { ShardMap } from "../../model/shard-map.ts";
+import { shardById } from "../../topology/shard-map.ts";
+import { pause, type Clock } from "../clock.ts";
+import { queries } from "../cluster/shard-queries.ts";
+import type { Query } from "../cluster/router.ts";
+import type { MemoryDigest } from "../memories/digests.ts";
+
+const PAGE = 1000;
+const DIFFERENCES_MAX = 1000;
+/** How old a replica's answer may be. */
+export const VERIFIED_STALENESS_MS = 500;
+/** Looks at what differs, and the rest between them: longer than any answer is old. */
+const LOOKS_MAX = 6;
+const REST_MS = VERIFIED_STALENESS_MS + 200;
+const PARTS = ["text", "vector", "metadata"] as const;
+
+export interface VerifierOptions {
+  readonly clock: Clock;
+  readonly map: () => ShardMap;
+  /** Asks one replica, which answers from its own state, at most VERIFIED_STALENESS_MS old. */
+  readonly ask: (node: NodeId, shard: ShardId, query: Query, deadlineMs: number) => Promise<unknown>;
+}
+
+/** How each replica has a memory; undefined where it has none. */
+type Sight = readonly (MemoryDigest | undefined)[];
+
+export class Verifier {
+  private readonly options: VerifierOptions;
+
+  constructor(options: VerifierOptions) {
+    this.options = options;
+  }
+
+  /** @throws Mem0ctlError `shard-unknown`; a replica that does not answer is in the result, with why. */
+  async verify(shard: ShardId, deadlineMs: number): Promise<ShardVerification> {
+    const slice = shardById(this.options.map(), shard);
+    if (slice === undefined) {
+      throw new Mem0ctlError("not-found", "shard-unknown", `there is no shard ${shard}`, {
+        hint: "see them with `mem0ctl shards list`",
+      });
+    }
+    const contents = new Map(slice.replicas.map((node) => [node, new Content(node)]));
+    const differing: string[] = [];
+    for (let after: string | null = null; ;) {
+      const readable = [...contents.values()].filter(({ error }) => error === undefined);
+      const [first, ...others] = readable;
+      if (first === undefined) break;
+      const page = await this.page(first, shard, { after, until: null, limit: PAGE }, deadlineMs);
+      // It was the first that could be read: the next one takes its place.
+      if (page === undefined) continue;
+      const isLast = page.length < PAGE;
+      const until = isLast ? null : (page.at(-1)?.[0] ?? null);
+      const pages = await Promise.all(
+        others.map((content) => this.page(content, shard, { after, until, limit: null }, deadlineMs)),
+      );
+      first.add(page);
+      for (const [at, content] of others.entries()) content.add(pages[at] ?? []);
+      differing.push(
+        ...idsThatDiffer([page, ...pages.flatMap((each) => (each === undefined ? [] : [each]))]),
+      );
+      if (isLast) break;
+      after = until;
+    }
+    const replicas = [...contents.values()].map((content) => content.result());
+    const able = replicas.flatMap(({ node, error }) => (error === undefined ? [node] : []));
+    const differences = await this.settle(shard, able, differing, deadlineMs);
+    return {
+      shard,
+      replicas,
+      differences: differences.slice(0, DIFFERENCES_MAX),
+      differing: differences.length,
+    };
+  }
+
+  private async page(
+    content: Content,
+    shard: ShardId,
+    range: Parameters<typeof queries.digests>[0],
+    deadlineMs: number,
+  ): Promise<readonly MemoryDigest[] | undefined> {
+    try {
+      const asked = this.options.ask(content.node, shard, queries.digests(range), deadlineMs);
+      return (await asked) as readonly MemoryDigest[];
+    } catch (error) {
+      content.error = error instanceof Mem0ctlError ? `${error.message}` : String(error);
+      return undefined;
+    }
+  }
+
+  /** What was only on its way is the same at a later look; what is written all the time is not judged. */
+  private async settle(
+    shard: ShardId,
+    nodes: readonly NodeId[],
+    ids: readonly string[],
+    deadlineMs: number,
+  ): Promise<readonly DifferingMemory[]> {
+    let left = new Map<string, Sight | undefined>(ids.map((id) => [id, undefined]));
+    const found: DifferingMemory[] = [];
+    for (let look = 0; look < LOOKS_MAX && left.size > 0; look += 1) {
+      await pause(this.options.clock, REST_MS);
+      const asked = [...left.keys()];
+      const answers = await Promise.all(
+        nodes.map(async (node) => {
+          const digests = await this.options.ask(node, shard, queries.digestsOf(asked), deadlineMs);
+          return new Map((digests as readonly MemoryDigest[]).map((digest) => [digest[0], digest]));
+        }),
+      );
+      const next = new Map<string, Sight | undefined>();
+      for (const id of asked) {
+        const sight = answers.map((answer) => answer.get(id));
+        if (isOne(sight)) continue;
+        const before = left.get(id);
+        if (before !== undefined && sameSight(before, sight)) found.push(describe(id, nodes, sight));
+        else next.set(id, sight);
+      }
+      left = next;
+    }
+    return found;
+  }
+}
+
+/** What one replica was seen to hold. */
+class Content {
+  readonly node: NodeId;
+  error: string | undefined;
+  private memories = 0;
+  private readonly hash: Hash = createHash("sha256");
+
+  constructor(node: NodeId) {
+    this.node = node;
+  }
+
+  add(digests: readonly MemoryDigest[]): void {
+    this.memories += digests.length;
+    for (const digest of digests) this.hash.update(`${digest.join(" ")}\n`);
+  }
+
+  result(): ReplicaContent {
+    const { node, error, memories } = this;
+    if (error !== undefined) return { node, memories: null, digest: null, error };
+    return { node, memories, digest: this.hash.digest("hex") };
+  }
+}
+
+function idsThatDiffer(pages: readonly (readonly MemoryDigest[])[]): string[] {
+  const seen = new Map<string, string[]>();
+  for (const page of pages) {
+    for (const digest of page) {
+      const known = seen.get(digest[0]);
+      if (known === undefined) seen.set(digest[0], [digest.join(" ")]);
+      else known.push(digest.join(" "));
+    }
+  }
+  return [...seen].flatMap(([id, [one, ...others]]) =>
+    others.length + 1 === pages.length && others.every((other) => other === one) ? [] : [id],
+  );
+}
+
+function isOne(sight: Sight): boolean {
+  const [first] = sight;
+  return sight.every((digest) => digest?.join(" ") === first?.join(" "));
+}
+
+function sameSight(a: Sight, b: Sight): boolean {
+  return a.every((digest, at) => digest?.join(" ") === b[at]?.join(" "));
+}
+
+function describe(id: string, nodes: readonly NodeId[], sight: Sight): DifferingMemory {
+  const parts = PARTS.filter((_, at) => {
+    const values = new Set(sight.flatMap((digest) => digest?.[at + 1] ?? []));
+    return values.size > 1;
+  });
+  const counts = new Map<string, number>();
+  for (const digest of sight) {
+    const words = digest?.join(" ") ?? "";
+    counts.set(words, (counts.get(words) ?? 0) + 1);
+  }
+  const most = Math.max(...counts.values());
+  const usual = [...counts].filter(([, count]) => count === most);
+  return {
+    id,
+    parts: sight.includes(undefined) ? ["presence", ...parts] : parts,
+    copies: nodes.map((node, at) => ({
+      node,
+      present: sight[at] !== undefined,
+      // Where two halves disagree nobody can tell which is right.
+      isOdd: usual.length === 1 && (sight[at]?.join(" ") ?? "") !== usual[0]?.[0],
+    })),
+  };
+}

@@ -1,0 +1,171 @@
+// What an admin does with single replicas and with nodes: each is an operation of few steps, made from the map that
+// the cluster has now.
+
+import type { CallOptions, Engine } from "../engines/engine.ts";
+import { Mem0ctlError } from "../model/errors.ts";
+import type { NodeId, ShardId } from "../model/ids.ts";
+import type { ClusterStep, OperationReport } from "../model/operation.ts";
+import type { ShardMap, ShardSlice } from "../model/shard-map.ts";
+import { planLeave } from "../topology/membership.ts";
+import { runOperation, type Manner } from "./operation.ts";
+import { unknownNode } from "./up.ts";
+
+export interface Moving {
+  readonly map: ShardMap;
+  /** Bytes of one copy of each shard, as far as they are known. */
+  readonly bytesOf: (shard: ShardId) => number;
+}
+
+/** The live map, and how large its shards are. @throws Mem0ctlError `nothing-answered` (unavailable) */
+async function look(engine: Engine, options: CallOptions): Promise<Moving> {
+  const [{ map, live }, view] = await Promise.all([engine.shardMap(options), engine.view(options)]);
+  if (!live) {
+    throw new Mem0ctlError("unavailable", "nothing-answered", "no node answered", {
+      hint: "start the cluster with `mem0ctl up`, or see `mem0ctl status`",
+    });
+  }
+  const sizes = new Map(view.shards.map(({ id, bytes }) => [id, bytes ?? 0]));
+  return { map, bytesOf: (shard) => sizes.get(shard) ?? 0 };
+}
+
+/** @throws Mem0ctlError `unknown-shard`, `unknown-node` (not-found), and as `runOperation` does. */
+export async function moveShard(
+  engine: Engine,
+  request: { readonly shard: ShardId; readonly from: NodeId; readonly to: NodeId },
+  manner: Manner,
+  options: CallOptions,
+): Promise<OperationReport> {
+  const { shard, from, to } = request;
+  const { map, bytesOf } = await look(engine, options);
+  shardOf(map, shard);
+  requireNodes(map, [from, to]);
+  const step = { kind: "move-replica", shard, from, to, bytes: bytesOf(shard) } as const;
+  return runOperation(
+    engine,
+    { name: `move shard ${shard}`, waves: [[step]], epoch: map.epoch },
+    manner,
+    options,
+  );
+}
+
+export async function addReplica(
+  engine: Engine,
+  request: { readonly shard: ShardId; readonly to: NodeId },
+  manner: Manner,
+  options: CallOptions,
+): Promise<OperationReport> {
+  const { shard, to } = request;
+  const { map, bytesOf } = await look(engine, options);
+  shardOf(map, shard);
+  requireNodes(map, [to]);
+  const step = { kind: "add-replica", shard, to, bytes: bytesOf(shard) } as const;
+  const name = `add a replica of shard ${shard}`;
+  return runOperation(engine, { name, waves: [[step]], epoch: map.epoch }, manner, options);
+}
+
+export async function removeReplica(
+  engine: Engine,
+  request: { readonly shard: ShardId; readonly from: NodeId },
+  manner: Manner,
+  options: CallOptions,
+): Promise<OperationReport> {
+  const { shard, from } = request;
+  const { map } = await look(engine, options);
+  shardOf(map, shard);
+  requireNodes(map, [from]);
+  const name = `remove a replica of shard ${shard}`;
+  const step = { kind: "remove-replica", shard, from } as const;
+  return runOperation(engine, { name, waves: [[step]], epoch: map.epoch }, manner, options);
+}
+
+/**
+ * Keeps new replicas off a node and moves away what it holds; it stays a member. Null when it held nothing.
+ * @throws Mem0ctlError `too-few-nodes` (conflict) when others cannot hold it all: nothing is changed then.
+ */
+export async function drainNode(
+  engine: Engine,
+  node: NodeId,
+  manner: Manner,
+  options: CallOptions,
+): Promise<OperationReport | null> {
+  const { map, bytesOf } = await look(engine, options);
+  requireNodes(map, [node]);
+  const steps = leavingSteps(map, node, bytesOf, false);
+  await engine.operations?.drain(node, true, options);
+  if (steps.length === 0) return null;
+  return runOperation(engine, { name: `drain ${node}`, waves: [steps], epoch: null }, manner, options);
+}
+
+/** Lets a node have replicas again. What was moved away stays there until a rebalance. */
+export async function undrainNode(engine: Engine, node: NodeId, options: CallOptions): Promise<void> {
+  const { map } = await look(engine, options);
+  requireNodes(map, [node]);
+  await engine.operations?.drain(node, false, options);
+}
+
+/**
+ * Moves away what a node holds and takes it out of the cluster.
+ * @param request.force gives up copies that no other node can take; never the only one.
+ * @throws Mem0ctlError `too-few-nodes`, `only-copy` (conflict): nothing is changed then.
+ */
+export async function removeNode(
+  engine: Engine,
+  request: { readonly node: NodeId; readonly force: boolean },
+  manner: Manner,
+  options: CallOptions,
+): Promise<OperationReport | null> {
+  const { node, force } = request;
+  const { map, bytesOf } = await look(engine, options);
+  // Repeated after it was done: what is left to do is the caller's.
+  if (!map.nodes.some(({ id }) => id === node)) return null;
+  const steps = leavingSteps(map, node, bytesOf, force);
+  const waves: readonly (readonly ClusterStep[])[] = [
+    ...(steps.length === 0 ? [] : [steps]),
+    [{ kind: "remove-node", node }],
+  ];
+  return runOperation(engine, { name: `remove ${node}`, waves, epoch: map.epoch }, manner, options);
+}
+
+function leavingSteps(
+  map: ShardMap,
+  node: NodeId,
+  bytesOf: Moving["bytesOf"],
+  force: boolean,
+): readonly ClusterStep[] {
+  try {
+    return planLeave(map, node).map(({ shard, to }): ClusterStep => {
+      if (to === null) return { kind: "remove-replica", shard, from: node };
+      return { kind: "move-replica", shard, from: node, to, bytes: bytesOf(shard) };
+    });
+  } catch (error) {
+    if (!force || !(error instanceof Mem0ctlError) || error.code !== "too-few-nodes") throw error;
+    return givingUp(map, node);
+  }
+}
+
+/** Every copy goes without another one in its place. */
+function givingUp(map: ShardMap, node: NodeId): readonly ClusterStep[] {
+  const held = map.shards.filter(({ replicas, arbiters }) => [...replicas, ...arbiters].includes(node));
+  const only = held.filter(({ replicas }) => replicas.length === 1 && replicas.includes(node));
+  if (only.length > 0) {
+    throw new Mem0ctlError("conflict", "only-copy", `${node} holds the only copy of ${only.length} shards`, {
+      why: `without it their memories are lost: shard ${only.map(({ id }) => id).join(", ")}`,
+      hint: "add a node that can take them first: `mem0ctl nodes add`",
+    });
+  }
+  return held.map(({ id }) => ({ kind: "remove-replica", shard: id, from: node }));
+}
+
+function shardOf(map: ShardMap, id: ShardId): ShardSlice {
+  const shard = map.shards.find((slice) => slice.id === id);
+  if (shard !== undefined) return shard;
+  throw new Mem0ctlError("not-found", "unknown-shard", `there is no shard ${JSON.stringify(id)}`, {
+    why: `the cluster has ${map.shards.length} shards`,
+    hint: "see them with `mem0ctl shards list`",
+  });
+}
+
+function requireNodes(map: ShardMap, ids: readonly NodeId[]): void {
+  const known = map.nodes.map(({ id }) => id);
+  for (const id of ids) if (!known.includes(id)) throw unknownNode(id, known);
+}

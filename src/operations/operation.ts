@@ -1,0 +1,186 @@
+// Operations that a cluster carries out by itself: begun, followed, cancelled. Whoever follows one only watches: it
+// goes on when nobody does, and anyone may take up watching.
+
+import { setTimeout as pause } from "node:timers/promises";
+
+import type { CallOptions, Engine, OperationControl, Progress } from "../engines/engine.ts";
+import { Mem0ctlError } from "../model/errors.ts";
+import {
+  hasEnded,
+  stepsOf,
+  stepWords,
+  type OperationReport,
+  type OperationRequest,
+} from "../model/operation.ts";
+import { formatBytes, formatDuration } from "../model/units.ts";
+
+const LOOK_MS = 500;
+const ASK_MS = 3000;
+
+/** The deadline, the signal and the listener of whoever watches. */
+export type Watching = Pick<CallOptions, "timeoutMs" | "signal" | "onProgress">;
+
+/** How an operation is to be carried out; what it is made of is the caller's. */
+export interface Manner {
+  readonly startedBy: string;
+  /** Steps at a time. */
+  readonly concurrency: number;
+  /** For each node that sends; null: as fast as it goes. */
+  readonly bytesPerSecondMax: number | null;
+  /** Do not wait for its end. */
+  readonly detached: boolean;
+}
+
+/** @throws Mem0ctlError `not-of-this-engine` (invalid) where each step has to be executed from here. */
+function controlOf(engine: Engine): OperationControl {
+  if (engine.operations !== undefined) return engine.operations;
+  throw new Mem0ctlError(
+    "invalid",
+    "not-of-this-engine",
+    `${engine.capabilities.engine} carries out no operations by itself`,
+    { hint: "only clusters of the embedded engine do" },
+  );
+}
+
+/**
+ * Begins an operation and, unless `detached`, follows it to its end.
+ * @throws Mem0ctlError `operation-running`, `map-changed`, `step-outdated` (conflict; nothing was begun), `still-running`
+ *   (unknown-outcome) at the deadline, and as `judged` does.
+ */
+export async function runOperation(
+  engine: Engine,
+  request: Pick<OperationRequest, "name" | "waves" | "epoch">,
+  { detached, ...manner }: Manner,
+  options: CallOptions,
+): Promise<OperationReport> {
+  const begun = await controlOf(engine).begin({ ...request, ...manner }, options);
+  return detached ? begun : followOperation(engine, options, begun);
+}
+
+/** The operation that runs, or ran last; null when none ever did. */
+export async function currentOperation(
+  engine: Engine,
+  options: CallOptions,
+): Promise<OperationReport | null> {
+  return controlOf(engine).current(options);
+}
+
+/** @throws Mem0ctlError `no-operation` (conflict) */
+export async function cancelOperation(engine: Engine, options: CallOptions): Promise<OperationReport> {
+  return controlOf(engine).cancel(options);
+}
+
+/**
+ * Watches the operation that runs until it ends. Nodes may come and go meanwhile, even all of them for a while.
+ * @throws Mem0ctlError `no-operation`, `operation-cancelled` (conflict), `operation-failed` (failed),
+ *   `still-running` (unknown-outcome) at the deadline.
+ */
+export async function followOperation(
+  engine: Engine,
+  options: CallOptions,
+  begun?: OperationReport,
+): Promise<OperationReport> {
+  const control = controlOf(engine);
+  const deadlineMs = performance.now() + options.timeoutMs;
+  const meter = new Meter();
+  let last = begun;
+  for (;;) {
+    const leftMs = deadlineMs - performance.now();
+    const now = await control
+      .current({ ...options, timeoutMs: Math.max(1, Math.min(ASK_MS, leftMs)) })
+      .catch((error: unknown) => whenAway(error));
+    if (now === null && last === undefined) throw noOperation();
+    // Another one is looked at from here on only by whoever asks for it.
+    if (now !== undefined && now !== null && (last === undefined || now.plan.id === last.plan.id)) last = now;
+    else if (now !== undefined && last !== undefined) return last;
+    if (last !== undefined) {
+      if (hasEnded(last)) return judged(last);
+      options.onProgress?.(meter.progressOf(last));
+    }
+    if (deadlineMs - performance.now() <= LOOK_MS) throw stillRunning(last);
+    await pause(LOOK_MS, undefined, options.signal === undefined ? {} : { signal: options.signal }).catch(
+      () => {
+        throw new Mem0ctlError("failed", "interrupted", "interrupted");
+      },
+    );
+  }
+}
+
+/** A node that was asked may just be going down: the next look asks another. */
+function whenAway(error: unknown): undefined {
+  if (error instanceof Mem0ctlError && (error.kind === "unavailable" || error.kind === "unknown-outcome")) {
+    return undefined;
+  }
+  throw error;
+}
+
+function judged(report: OperationReport): OperationReport {
+  const { plan, progress } = report;
+  const data = { operation: report };
+  if (progress.state === "failed") {
+    throw new Mem0ctlError("failed", "operation-failed", `${plan.name}: some steps could not be done`, {
+      ...(progress.why === null ? {} : { why: progress.why }),
+      hint: "what was done stays; look at `mem0ctl shards list` and try again",
+      data,
+    });
+  }
+  if (progress.state === "cancelled") {
+    throw new Mem0ctlError("conflict", "operation-cancelled", `${plan.name} was cancelled`, {
+      hint: "what was done stays; begin it again to do the rest",
+      data,
+    });
+  }
+  return report;
+}
+
+function noOperation(): Mem0ctlError {
+  return new Mem0ctlError("conflict", "no-operation", "no operation is running");
+}
+
+function stillRunning(report: OperationReport | undefined): Mem0ctlError {
+  const why = report?.progress.why ?? undefined;
+  return new Mem0ctlError("unknown-outcome", "still-running", "the operation did not end in time", {
+    why: why === undefined ? "its steps take longer" : `it waits: ${why}`,
+    hint: "it goes on by itself; watch it with `mem0ctl shards rebalance --watch`",
+    ...(report === undefined ? {} : { data: { operation: report } }),
+  });
+}
+
+/** Bytes planned for the steps, and those copied, so that the time left can be told. */
+class Meter {
+  private firstMs: number | undefined;
+  private firstBytes = 0;
+
+  progressOf(report: OperationReport): Progress {
+    const { progress } = report;
+    const open = (state: string): boolean =>
+      state === "waiting" || state === "running" || state === "undoing";
+    const ended = progress.steps.filter((state) => !open(state)).length;
+    const words = [`${ended} of ${progress.steps.length} steps`, ...this.bytesOf(report)];
+    if (progress.state === "paused") words.push(`paused: ${progress.why ?? "no reason given"}`);
+    else if (progress.state === "cancelling") words.push("ending");
+    const current = stepsOf(report.plan).find((_, at) => progress.steps[at] === "running");
+    if (current !== undefined) words.push(stepWords(current));
+    return { done: ended, total: progress.steps.length, message: words.join(", ") };
+  }
+
+  private bytesOf({ plan, progress, copying }: OperationReport): string[] {
+    const running = copying.reduce((sum, { bytes }) => sum + bytes, 0);
+    const bytes = progress.bytes + running;
+    const known = new Map(copying.map(({ step, bytesTotal }) => [step, bytesTotal]));
+    const total = stepsOf(plan).reduce((sum, step, at) => {
+      if (progress.steps[at] === "done" || !("bytes" in step)) return sum;
+      return sum + Math.max(step.bytes, known.get(at) ?? 0);
+    }, progress.bytes);
+    if (bytes === 0 && total === 0) return [];
+    const words = [`${formatBytes(bytes)} of ${formatBytes(Math.max(total, bytes))}`];
+    const nowMs = performance.now();
+    if (this.firstMs === undefined) {
+      this.firstMs = nowMs;
+      this.firstBytes = bytes;
+    }
+    const rate = (bytes - this.firstBytes) / Math.max(1, nowMs - this.firstMs);
+    if (rate > 0 && total > bytes) words.push(`${formatDuration((total - bytes) / rate)} left`);
+    return words;
+  }
+}

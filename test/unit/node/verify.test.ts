@@ -1,0 +1,99 @@
+// Replicas are compared by what they hold: what is on its way is not a difference, what stays is, and is named.
+
+import { expect, it } from "vitest";
+import type { Query } from "../../../src/node/cluster/router.ts";
+import type { DigestRange, MemoryDigest } from "../../../src/node/memories/digests.ts";
+import { Verifier } from "../../../src/node/moves/verify.ts";
+import { Mem0ctlError } from "../../../src/model/errors.ts";
+import { systemClock } from "../../../src/node/system-clock.ts";
+import { initialShardMap } from "../../../src/topology/shard-map.ts";
+import { manifestOf } from "../topology/manifest.ts";
+
+const map = initialShardMap(manifestOf({ nodes: 3, shards: 1, copies: 3 }));
+const [first = "", second = "", third = ""] = map.shards[0]?.replicas ?? [];
+
+type Holding = Map<string, MemoryDigest>;
+
+const id = (at: number): string => `m-${String(at).padStart(5, "0")}`;
+
+function holding(count: number): Holding {
+  return new Map(
+    Array.from({ length: count }, (_, at) => [id(at), [id(at), `t${at}`, `v${at}`, `d${at}`] as const]),
+  );
+}
+
+/** Replicas that answer from what they hold; `onAsk` may change that meanwhile. */
+function verifier(replicas: ReadonlyMap<string, Holding>, onAsk: (query: Query) => void = () => undefined) {
+  return new Verifier({
+    clock: systemClock,
+    map: () => map,
+    ask: async (node, _shard, query) => {
+      onAsk(query);
+      const held = replicas.get(node);
+      if (held === undefined) throw new Mem0ctlError("unavailable", "peer-unreachable", "no answer");
+      if (query.kind === "digests-of") {
+        return (query.args as readonly string[]).flatMap((each) => {
+          const digest = held.get(each);
+          return digest === undefined ? [] : [digest];
+        });
+      }
+      const { after, until, limit } = query.args as DigestRange;
+      const within = [...held.values()]
+        .filter(([each]) => (after === null || each > after) && (until === null || each <= until))
+        .toSorted(([a], [b]) => (a < b ? -1 : 1));
+      return limit === null ? within : within.slice(0, limit);
+    },
+  });
+}
+
+const deadlineMs = (): number => systemClock.nowMs() + 10_000;
+
+it("equal replicas have one digest, however many pages they take", async () => {
+  const replicas = new Map([first, second, third].map((node) => [node, holding(2500)]));
+  const result = await verifier(replicas).verify("0", deadlineMs());
+  expect(result.differing).toBe(0);
+  expect(result.replicas.map(({ memories }) => memories)).toEqual([2500, 2500, 2500]);
+  expect(new Set(result.replicas.map(({ digest }) => digest)).size).toBe(1);
+});
+
+it("what differs is named, and whose replica is at odds with the others", async () => {
+  const replicas = new Map([first, second, third].map((node) => [node, holding(1500)]));
+  replicas.get(second)?.set(id(7), [id(7), "t7", "other", "d7"]);
+  replicas.get(third)?.delete(id(1400));
+  replicas.get(first)?.set("z-more", ["z-more", "t", "v", "d"]);
+  const { differences, differing } = await verifier(replicas).verify("0", deadlineMs());
+  const odd = (copies: (typeof differences)[number]["copies"]): readonly string[] =>
+    copies.filter(({ isOdd }) => isOdd).map(({ node }) => node);
+  const seen = differences.map(({ id: each, parts, copies }) => ({ each, parts, odd: odd(copies) }));
+  expect(differing).toBe(3);
+  expect(seen).toEqual([
+    { each: id(7), parts: ["vector"], odd: [second] },
+    { each: id(1400), parts: ["presence"], odd: [third] },
+    { each: "z-more", parts: ["presence"], odd: [first] },
+  ]);
+});
+
+it("a write that one replica gets later is no difference", async () => {
+  const replicas = new Map([first, second, third].map((node) => [node, holding(10)]));
+  replicas.get(first)?.set(id(3), [id(3), "new", "v3", "d3"]);
+  const result = await verifier(replicas, ({ kind }) => {
+    if (kind !== "digests-of") return;
+    for (const held of replicas.values()) held.set(id(3), [id(3), "new", "v3", "d3"]);
+  }).verify("0", deadlineMs());
+  expect(result).toMatchObject({ differences: [], differing: 0 });
+});
+
+it("a replica that cannot be read is told of, and the others are compared all the same", async () => {
+  const replicas = new Map([
+    [first, undefined],
+    [second, holding(5)],
+    [third, holding(5)],
+  ] as [string, Holding][]);
+  replicas.get(third)?.set(id(1), [id(1), "t1", "v1", "other"]);
+  const result = await verifier(replicas).verify("0", deadlineMs());
+  expect(result.replicas.find(({ node }) => node === first)).toMatchObject({
+    memories: null,
+    error: "no answer",
+  });
+  expect(result.differences).toMatchObject([{ id: id(1), parts: ["metadata"] }]);
+});
