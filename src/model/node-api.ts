@@ -11,7 +11,7 @@
 //   GET  /v1/cluster/operation           -> { operation: OperationReport | null }   (role read)
 //   POST /v1/cluster/operation           OperationRequest -> { operation: OperationReport }  (role admin)
 //   POST /v1/cluster/operation/cancel    {} -> { operation: OperationReport }       (role admin)
-//   GET  /v1/cluster/verify?shard=ID     -> ShardVerification               (role admin)
+//   GET  /v1/cluster/verify?shard=ID     -> ShardVerification               (role read)
 //   POST /v1/cluster/repair              RepairRequest -> { repairing: true }       (role admin)
 //   POST /v1/memories/import             ImportRequest -> ImportResult       (role write)
 //   GET  /v1/memories/export?shard=ID&cursor=C&limit=N -> ExportPage         (role read)

@@ -1,4 +1,4 @@
-// `mem0ctl shards move`, and the running operation behind `mem0ctl shards rebalance --status|--watch|--cancel`.
+// `mem0ctl shards move`, and the operation that runs: shown, watched and cancelled by `mem0ctl shards rebalance`.
 
 import { Option } from "commander";
 import type { Command } from "commander";

@@ -204,7 +204,7 @@ const cancelRoute = route({
 const verifyRoute = route({
   method: "GET",
   path: "/v1/cluster/verify",
-  access: "admin",
+  access: "read",
   operation: "verifyShard",
   tag: "cluster",
   summary: "Compares what the replicas of a shard hold: text, vector and everything else.",
