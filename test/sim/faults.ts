@@ -17,7 +17,7 @@ import type { World } from "./world.ts";
 const HOUR_MS = 3_600_000;
 /** Kinds that a seed of some mood always has, and twice as often as others. */
 const KINDS_OF_MOOD: Readonly<Partial<Record<Mood, readonly string[]>>> = {
-  snapshots: ["transfer", "reset", "slow", "isolate"],
+  snapshots: ["transfer", "reset", "slow", "weather"],
   members: ["move", "members", "crash", "slow"],
   arbiters: ["crash", "isolate", "slow"],
   clients: ["reset", "clog", "crash"],
@@ -488,13 +488,10 @@ export class Faults {
     });
   }
 
-  /** Puts a copy of a shard onto another node, as an operator does who balances the cluster. */
+  /** Puts a copy of a shard onto another node, as an operator does who balances the cluster, and may think better of it. */
   #moveReplica(): void {
-    const machine = this.#anyUp();
-    const core = machine?.core;
-    if (machine === undefined || core === undefined || this.#hasLost || !this.#layout.canMove) return;
-    const map = core.map();
-    if (map.shards.length === 0) return;
+    const map = this.#anyUp()?.core?.map();
+    if (map === undefined || map.shards.length === 0) return;
     const shard = this.#chance.pick(map.shards);
     const from = this.#chance.pick(shard.replicas);
     const free = map.nodes.filter(
@@ -503,14 +500,24 @@ export class Faults {
     );
     if (free.length === 0) return;
     const { id: to } = this.#chance.pick(free);
+    this.#moveShard(shard.id, from, to);
+    if (!this.#chance.hits(0.4)) return;
+    const laterMs = this.#chance.between(0, this.#chance.pick([300, 2000]));
+    this.#after(laterMs, () => this.#moveShard(shard.id, to, from));
+  }
+
+  #moveShard(shard: ShardId, from: NodeId, to: NodeId): void {
+    const machine = this.#anyUp();
+    const core = machine?.core;
+    if (machine === undefined || core === undefined || this.#hasLost || !this.#layout.canMove) return;
     this.#membersAskedMs = this.#world.nowMs;
     const { deadlineMs } = this.#context(machine);
     const work = changeOfMap(
-      map,
-      (newest) => withReplicaMoved(newest, shard.id, from, to),
+      core.map(),
+      (newest) => withReplicaMoved(newest, shard, from, to),
       (command) => core.router.changeMap(command, deadlineMs),
     );
-    this.#follow(machine, `move shard ${shard.id} from ${from} to ${to}`, work);
+    this.#follow(machine, `move shard ${shard} from ${from} to ${to}`, work);
   }
 
   /** Bits of the applied state of one machine flip, always the same: the others keep good copies. */

@@ -114,6 +114,7 @@ export class Invariants {
     );
     this.#lookAtLog(process, core);
     let sights = this.#sights.get(process);
+    const hasRestarted = sights === undefined;
     if (sights === undefined) {
       sights = new Map();
       this.#sights.set(process, sights);
@@ -122,6 +123,7 @@ export class Invariants {
       const status = group.replica.status();
       const before = sights.get(group.id)?.status;
       sights.set(group.id, { status });
+      if (hasRestarted) this.#lookAtRestart(process.name, group.id, status);
       this.#lookAtReplica(process, core, group.id, status, before);
     }
     if (sights.size > core.host.groups.size) {
@@ -338,6 +340,15 @@ export class Invariants {
     );
   }
 
+  #lookAtRestart(name: NodeId, group: GroupId, { term }: ReplicaStatus): void {
+    const held = this.#mirrorOf(name)?.groups.get(group)?.record.hardState;
+    this.#world.must(
+      held === undefined || term >= held.term,
+      "term-grows",
+      () => `${name}, group ${group}: restarted in term ${term}, had promised ${held?.term ?? 0}`,
+    );
+  }
+
   #lookAtReplica(
     process: Process,
     core: NodeCore,
@@ -351,12 +362,7 @@ export class Invariants {
     const world = this.#world;
     const say = (): string => `${name}, group ${group}`;
     if (before === undefined) {
-      const held = this.#mirrorOf(name)?.groups.get(group)?.record.hardState;
-      world.must(
-        held === undefined || status.term >= held.term,
-        "term-grows",
-        () => `${say()}: restarted in term ${status.term}, had promised ${held?.term ?? 0}`,
-      );
+      // One that was moved here anew, even after it was moved away, has promised nothing.
     } else if (
       status.term === before.term &&
       status.commit === before.commit &&

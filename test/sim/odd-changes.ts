@@ -1,5 +1,5 @@
 // An operator who changes the members of a group at the worst moments: of a leader that is just elected, or that
-// is about to go, to targets that cannot be. The shard map says who belongs where, so the node itself puts
+// is about to go, to targets that cannot be; and who hands a group over whose leader streams its state to somebody. The shard map says who belongs where, so the node itself puts
 // right what it lets happen; the protocol has to refuse the rest.
 
 import { membershipOf } from "../../src/consensus/membership.ts";
@@ -10,6 +10,7 @@ import type { Owner } from "./timeline.ts";
 import type { World } from "./world.ts";
 
 const LATER_MS_MAX = 600;
+const STREAM_MS_MAX = 150;
 
 export class OddChanges {
   isOver = false;
@@ -42,6 +43,23 @@ export class OddChanges {
         owner,
       );
     }
+  }
+
+  /** A replica of the process, which leads, begins to stream its state: soon it shall be another's affair. */
+  onSnapshot(group: ReplicaGroup, owner: Owner): void {
+    if (!this.#isOn || !this.#chance.hits(0.3)) return;
+    this.#world.timeline.plan(
+      this.#chance.between(0, STREAM_MS_MAX),
+      () => {
+        const { role, progress } = group.replica.status();
+        const others = progress.filter(({ state }) => state === "replicating");
+        if (this.isOver || role !== "leader" || others.length === 0) return;
+        const { node } = this.#chance.pick(others);
+        this.#world.say(owner.name, `is asked to hand ${group.id} over to ${node} while it sends its state`);
+        group.step({ kind: "transfer", to: node });
+      },
+      owner,
+    );
   }
 
   #change(group: ReplicaGroup, owner: Owner): void {

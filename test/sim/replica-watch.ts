@@ -55,6 +55,8 @@ export interface NodeKnowledge {
   isHeldBy?(node: NodeId, group: GroupId, index: number, term: number): boolean;
   /** Told when a replica of the node becomes leader: before anything of its term is committed. */
   onLeader?(group: GroupId): void;
+  /** Told when a replica of the node, which leads, asks for a snapshot to be sent. */
+  onSnapshot?(group: GroupId): void;
   /** Told of every tick of a replica of the node. */
   onTick?(): void;
 }
@@ -84,6 +86,7 @@ interface Watched {
   readonly isOnDisk: (index: number, term: number) => boolean;
   readonly isHeldBy: (node: NodeId, index: number, term: number) => boolean;
   readonly onLeader: () => void;
+  readonly onSnapshot: () => void;
   readonly onTick: () => void;
   status: ReplicaStatus;
   ticks: number;
@@ -186,6 +189,7 @@ export class ReplicaWatch {
       isOnDisk: (index, term) => knowledge.isOnDisk(id, index, term),
       isHeldBy: (other, index, term) => knowledge.isHeldBy?.(other, id, index, term) ?? true,
       onLeader: () => knowledge.onLeader?.(id),
+      onSnapshot: () => knowledge.onSnapshot?.(id),
       onTick: () => knowledge.onTick?.(),
       status,
       ticks: 0,
@@ -287,6 +291,7 @@ export class ReplicaWatch {
     }
     for (const entry of effects.committed) this.#noteCommitted(watched.group, entry);
     if (watched.isPaxos && after.membership !== before.membership) this.#judgeInForce(watched);
+    if (effects.snapshotWanted.length > 0) watched.onSnapshot();
     watched.group.commitMax = Math.max(watched.group.commitMax, after.commit);
   }
 

@@ -502,6 +502,12 @@ class Run {
               this.#oddChanges.onLeader(led, machine.process);
             }
           },
+          onSnapshot: (group) => {
+            const led = core.host.groups.get(group);
+            if (led !== undefined && machine.process !== undefined) {
+              this.#oddChanges.onSnapshot(led, machine.process);
+            }
+          },
         });
       },
       onStarted: (started, log) => this.#invariants.onStarted(started, log),

@@ -47,6 +47,21 @@ export function forgottenStates(stores: Stores): readonly { readonly start: Key;
   return forgotten;
 }
 
+/**
+ * The generation of a replica that is made anew: one that no state of it lies under. Of one that was moved away,
+ * and called back, records may be left that are still to be deleted, and a crash must not make them its state.
+ */
+export function generationAfter(state: Store, id: GroupId): number {
+  const all = encodeKey("state", id);
+  const end = prefixEnd(all);
+  let generation = 0;
+  for (let next: Key = all; ; next = prefixEnd(encodeKey("state", id, generation))) {
+    const [key]: Iterable<Buffer> = state.keys({ start: next, end });
+    if (key === undefined) return generation + 1;
+    generation = Number(decodeKey(key, all.length)[0]);
+  }
+}
+
 /** Index and term of the last entry that was applied: what a log has to agree with that was damaged. */
 const APPLIED_TERM = "applied-term";
 
@@ -81,11 +96,12 @@ export class DurableGroup {
    */
   static create(
     id: GroupId,
+    generation: number,
     durable: DurableState,
     recovery?: GroupRecovery,
   ): { group: DurableGroup; write: LogWrite } {
     const { hardState, snapshot } = durable;
-    const record = { hardState, snapshot, generation: 1 };
+    const record = { hardState, snapshot, generation };
     const group = new DurableGroup(id, recovery === undefined ? record : { ...record, recovery });
     return { group, write: { kind: "group", group: id, record: group.record } };
   }

@@ -19,7 +19,13 @@ import { prefixEnd, type Key } from "../storage/key.ts";
 import { LOG_DAMAGED, type LogWrite } from "../storage/log-store.ts";
 import { removeRange, StoreCorruptError, type StoreWriter } from "../storage/store.ts";
 import type { Network } from "../transport/network.ts";
-import { DurableGroup, forgottenStates, type LoadedGroup, type Stores } from "./durable-group.ts";
+import {
+  DurableGroup,
+  forgottenStates,
+  generationAfter,
+  type LoadedGroup,
+  type Stores,
+} from "./durable-group.ts";
 import { LOG_ONLY, type StateMachine } from "./machine.ts";
 import { LogRecovery, SilentReplica } from "./log-recovery.ts";
 import type { Learned, PromiseReport } from "./promise-reports.ts";
@@ -347,9 +353,11 @@ export class Host {
     this.groups.delete(id);
     this.dirty.delete(group);
     group.close("the replica was moved away");
-    await this.options.stores.log.append([{ kind: "remove", group: id }]);
+    const removed = this.options.stores.log.append([{ kind: "remove", group: id }]);
     const { start, end } = group.durable.allStates();
-    this.clean(start, end);
+    // Under way from now on: the replica may be called back, and be sent a state, before this is on disk.
+    this.clean(start, end, removed);
+    await removed;
   }
 
   /** At the start, when all replicas that are on disk are known. */
@@ -408,12 +416,13 @@ export class Host {
     await Promise.allSettled(this.cleaning);
   }
 
-  /** Deletes a range of states at leisure. */
-  clean(start: Key, end: Key): void {
+  /** Deletes a range of states at leisure, once `after` has resolved. */
+  clean(start: Key, end: Key, after: Promise<void> = Promise.resolve()): void {
     // What a stop leaves is cleaned at the next start.
     const { stores, limits } = this.options;
-    const work = removeRange(stores.state, start, end, () => this.stopped, limits.cleanRecordsMax)
-      .catch((error: unknown) => this.options.onFailure(error))
+    const work = after
+      .then(() => removeRange(stores.state, start, end, () => this.stopped, limits.cleanRecordsMax))
+      .catch((error: unknown) => this.failed(error))
       .finally(() => this.cleaning.delete(work));
     this.cleaning.add(work);
   }
@@ -430,10 +439,14 @@ export class Host {
       : { index: 0, term: 0, membership: start.genesis };
     const hardState = { term: snapshot.term, vote: "", commit: snapshot.index };
     const durable: DurableState = { hardState, snapshot, entries: [], applied: snapshot.index };
-    const { group, write } = DurableGroup.create(start.id, durable);
+    const { group, write } = DurableGroup.create(start.id, this.unusedGeneration(start.id), durable);
     // Durable before the first vote at the latest: writes reach the disk in order.
     this.lastDurable = this.options.stores.log.append([write]);
     return { group, durable, damage: undefined };
+  }
+
+  private unusedGeneration(id: GroupId): number {
+    return generationAfter(this.options.stores.state, id);
   }
 
   private createRecovering(start: GroupStart): LoadedGroup {
@@ -443,7 +456,8 @@ export class Host {
       entries: [],
       applied: 0,
     };
-    const { group, write } = DurableGroup.create(start.id, durable, { refill: true });
+    const generation = this.unusedGeneration(start.id);
+    const { group, write } = DurableGroup.create(start.id, generation, durable, { refill: true });
     this.lastDurable = this.options.stores.log.append([write]);
     return { group, durable, damage: new Error("its log was damaged, and nothing of it is left") };
   }

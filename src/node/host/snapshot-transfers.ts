@@ -134,20 +134,25 @@ export class SnapshotTransfers {
     const call = body as SnapshotCall;
     const group = this.host.groups.get(call.group);
     if (group === undefined) throw snapshotError(`this node holds no replica of group ${call.group}`);
-    const prefix = group.durable.stagingPrefix();
     if (call.step === "begin") {
       if (this.installing.has(call.group) || group.isSwitching()) {
         throw snapshotError("another snapshot is being installed");
       }
       // A leader's snapshot helps as well; a second state that was asked for does not.
       group.forgetRebuilt();
+      // From here on nothing of another one is taken: none can become the state while the place is being cleared.
+      this.staging.set(call.group, call.id);
       // What a crash left in the very place where this one is staged may still be going.
       await this.host.cleaned();
-      this.staging.set(call.group, call.id);
-      await removeRange(this.stores.state, prefix, prefixEnd(prefix), undefined, this.cleanRecordsMax);
+      // Overtaken it must not go on: it would delete what the next one stages, or what has become the state.
+      const isOvertaken = (): boolean => this.staging.get(call.group) !== call.id;
+      const place = group.durable.stagingPrefix();
+      await removeRange(this.stores.state, place, prefixEnd(place), isOvertaken, this.cleanRecordsMax);
+      if (isOvertaken()) throw snapshotError("another snapshot took its place");
       return true;
     }
     if (this.staging.get(call.group) !== call.id) throw snapshotError("another snapshot took its place");
+    const prefix = group.durable.stagingPrefix();
     if (call.step === "chunk") {
       void this.stores.state.transact((writer) => {
         for (const [suffix, value] of call.items) writer.put(Buffer.concat([prefix, suffix]), value);

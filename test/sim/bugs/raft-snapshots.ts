@@ -55,10 +55,17 @@ export const RAFT_SNAPSHOT_BUGS: readonly Bug[] = [
     ...RAFT,
     name: "snapshot-staged-over-another",
     lines: [27],
-    what: "the begin of a snapshot clears the one that is just being installed",
+    what: "the begin of a snapshot, overtaken by that of another, goes on clearing the place of both",
     file: TRANSFERS,
-    find: "if (this.installing.has(call.group) || group.isSwitching()) {",
-    replace: "if (this.installing.size < 0) {",
+    find: "const isOvertaken = (): boolean => this.staging.get(call.group) !== call.id;",
+    replace: "const isOvertaken = (): boolean => false;",
+    and: [
+      {
+        file: TRANSFERS,
+        find: "if (this.installing.has(call.group) || group.isSwitching()) {",
+        replace: "if (this.installing.size < 0) {",
+      },
+    ],
   },
   {
     ...RAFT,

@@ -9,7 +9,7 @@ import type { Input } from "../../../src/consensus/seam.ts";
 import type { Stores } from "../../../src/node/host/durable-group.ts";
 import type { ReplicaGroup } from "../../../src/node/host/replica-group.ts";
 import { SnapshotTransfers } from "../../../src/node/host/snapshot-transfers.ts";
-import { encodeKey } from "../../../src/node/storage/key.ts";
+import { encodeKey, extendKey, prefixEnd } from "../../../src/node/storage/key.ts";
 import { openLmdbStore } from "../../../src/node/storage/lmdb.ts";
 import type { Store } from "../../../src/node/storage/store.ts";
 import { systemClock } from "../../../src/node/system-clock.ts";
@@ -67,4 +67,40 @@ test("a snapshot that is wanted while the peer is sent a state for repair is sai
   transfers.send(group, "b", 1);
   await new Promise((resolve) => setImmediate(resolve));
   expect(inputs).toEqual([{ kind: "snapshot-sent", to: "b", ok: false, index: 0 }]);
+});
+
+test("what clears the place of a snapshot that was overtaken deletes nothing of the one that overtook it", async () => {
+  const staged = encodeKey("state", "0", 2);
+  const group = {
+    id: "0",
+    damage: undefined,
+    durable: { stagingPrefix: () => staged },
+    isSwitching: () => false,
+    forgetRebuilt: () => undefined,
+    step: () => undefined,
+  } as unknown as ReplicaGroup;
+  // What an earlier one left: deleted one record at a time.
+  await state.transact((writer) => {
+    for (let number = 0; number < 30; number += 1) writer.put(extendKey(staged, "old", number), Buffer.of(1));
+  });
+  const transfers = new SnapshotTransfers({
+    host: { groups: new Map([["0", group]]), cleaned: async () => undefined },
+    stores: { state },
+    cleanRecordsMax: 1,
+  } as unknown as ConstructorParameters<typeof SnapshotTransfers>[0]);
+  const call = (body: object): Promise<boolean> => transfers.receive("b", { group: "0", ...body });
+  const suffix = extendKey(staged, "new").subarray(staged.length);
+  const overtaken = call({ step: "begin", id: "1" }).catch((error: unknown) => error);
+  await call({ step: "begin", id: "2" });
+  await call({ step: "chunk", id: "2", items: [[suffix, Buffer.of(2)]] });
+  expect(await overtaken).toMatchObject({ code: "snapshot-refused" });
+  await call({
+    step: "end",
+    id: "2",
+    meta: { index: 7, term: 1, membership: membershipOf({ voters: ["a"] }) },
+    term: 1,
+  });
+  const left = [...state.keys({ start: staged, end: prefixEnd(staged) })];
+  expect(left).toHaveLength(2);
+  expect(state.get(extendKey(staged, "new"))).toEqual(Buffer.of(2));
 });

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { DurableGroup, forgottenStates } from "../../../src/node/host/durable-group.ts";
+import { DurableGroup, forgottenStates, generationAfter } from "../../../src/node/host/durable-group.ts";
 import { decodeKey, encodeKey, extendKey, prefixEnd } from "../../../src/node/storage/key.ts";
 import { openLogFolder } from "../../../src/node/storage/log-folder.ts";
 import { LogStore } from "../../../src/node/storage/log-store.ts";
@@ -149,6 +149,17 @@ describe("the LMDB store", () => {
   });
 });
 
+it("a replica that is made anew has a state of its own, whatever of a former one is still to be deleted", async () => {
+  expect(generationAfter(store, "1")).toBe(1);
+  const value = Buffer.from("x");
+  await store.transact((writer) => {
+    for (const generation of [1, 4]) writer.put(encodeKey("state", "1", generation, "applied"), value);
+    writer.put(encodeKey("state", "10", 7, "applied"), value);
+  });
+  expect(generationAfter(store, "1")).toBe(5);
+  expect(generationAfter(store, "0")).toBe(1);
+});
+
 it("the state of a replica that was moved away just before a crash is found again, and no other", async () => {
   const log = new LogStore({
     folder: openLogFolder(join(folder, "log")),
@@ -159,7 +170,7 @@ it("the state of a replica that was moved away just before a crash is found agai
   });
   try {
     const write = (id: string): ReturnType<typeof DurableGroup.create>["write"] =>
-      DurableGroup.create(id, {
+      DurableGroup.create(id, 1, {
         hardState: { term: 1, vote: "", commit: 0 },
         snapshot: { index: 0, term: 0, membership: EMPTY_MEMBERSHIP },
         entries: [],
