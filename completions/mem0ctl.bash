@@ -21,7 +21,7 @@ __mem0ctl_flags() {
   case "$1" in
     "") echo "--file -f --output -o --version -V" ;;
     "init") echo "--file -f --output -o" ;;
-    "init cluster") echo "--file -f --output -o --name --engine --nodes --zones --arbiters --replication --replicas --sharding --shards --key --ranges --consensus --read --write --port --data-dir --out --force" ;;
+    "init cluster") echo "--file -f --output -o --name --engine --nodes --zones --arbiters --replication --replicas --sharding --shards --key --ranges --consensus --read --write --port --data-dir --from --password-env --ca --cert --key-file --out --force" ;;
     "validate") echo "--file -f --output -o" ;;
     "up") echo "--file -f --output -o" ;;
     "down") echo "--file -f --output -o" ;;
@@ -97,6 +97,11 @@ __mem0ctl_value() {
     "init cluster:--write") echo "words one quorum all" ;;
     "init cluster:--port") echo "none" ;;
     "init cluster:--data-dir") echo "files" ;;
+    "init cluster:--from") echo "none" ;;
+    "init cluster:--password-env") echo "none" ;;
+    "init cluster:--ca") echo "files" ;;
+    "init cluster:--cert") echo "files" ;;
+    "init cluster:--key-file") echo "files" ;;
     "init cluster:--out") echo "files" ;;
     "validate:--file" | "validate:-f") echo "files" ;;
     "validate:--output" | "validate:-o") echo "words table wide json yaml github" ;;

@@ -14,7 +14,7 @@ function __mem0ctl_line
         else if test "$word" = -f
             # Everywhere the manifest, but in `nodes logs` it follows.
             test "$path" = 'nodes logs'; or set skip 1
-        else if contains -- $word --timeout --file --output -o --name --engine --nodes --zones --arbiters --replication --replicas --sharding --shards --key --ranges --consensus --read --write --port --data-dir --out --fail-on --max-lag --for --address --role --zone --weight --throttle --concurrency --force --lines -n --from --to --node --user -u --agent --run --app --consistency --metadata --text --if-hash --max-staleness --top-k -k --threshold --filter --page --page-size --from-line --rate
+        else if contains -- $word --timeout --file --output -o --name --engine --nodes --zones --arbiters --replication --replicas --sharding --shards --key --ranges --consensus --read --write --port --data-dir --from --password-env --ca --cert --key-file --out --fail-on --max-lag --for --address --role --zone --weight --throttle --concurrency --force --lines -n --to --node --user -u --agent --run --app --consistency --metadata --text --if-hash --max-staleness --top-k -k --threshold --filter --page --page-size --from-line --rate
             set skip 1
         else if string match -q -- '-*' $word
             continue
@@ -91,6 +91,11 @@ complete -c mem0ctl -n '__mem0ctl_at \'init cluster\'' -l read -d 'consistency o
 complete -c mem0ctl -n '__mem0ctl_at \'init cluster\'' -l write -d 'quorum: copies that have a write before it is done' -x -a 'one quorum all'
 complete -c mem0ctl -n '__mem0ctl_at \'init cluster\'' -l port -d 'first port; each node takes the next (default: 7001)' -x
 complete -c mem0ctl -n '__mem0ctl_at \'init cluster\'' -l data-dir -d 'where nodes keep data (default: .mem0ctl/NAME)' -r -F
+complete -c mem0ctl -n '__mem0ctl_at \'init cluster\'' -l from -d 'write it for a cluster that runs: redis://HOST:PORT, or rediss:// with TLS' -x
+complete -c mem0ctl -n '__mem0ctl_at \'init cluster\'' -l password-env -d 'with --from: the environment variable that holds the password' -x
+complete -c mem0ctl -n '__mem0ctl_at \'init cluster\'' -l ca -d 'with --from rediss://: the authority\'s certificate' -r -F
+complete -c mem0ctl -n '__mem0ctl_at \'init cluster\'' -l cert -d 'with --from rediss://: this client\'s certificate' -r -F
+complete -c mem0ctl -n '__mem0ctl_at \'init cluster\'' -l key-file -d 'with --from rediss://: the key of that certificate' -r -F
 complete -c mem0ctl -n '__mem0ctl_at \'init cluster\'' -l out -d 'write here (the same as -f)' -r -F
 complete -c mem0ctl -n '__mem0ctl_at \'init cluster\'' -l force -d 'replace the file if it exists'
 complete -c mem0ctl -n '__mem0ctl_at \'validate\'' -s f -l file -d 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)' -r -F

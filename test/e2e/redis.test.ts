@@ -1,12 +1,13 @@
 // `engine: redis` with real servers: formed, seen, completed where it was half formed, failing over, and
 // taken down without touching what was not started here.
 
-import { spawn } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
+import { spawn, spawnSync } from "node:child_process";
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { until, type TestCluster } from "./support/cluster.ts";
+import type { ClusterView } from "../../src/model/view.ts";
+import { runMem0ctl, until, type CommandResult, type TestCluster } from "./support/cluster.ts";
 import { ask, bringUpRedis, HAS_REDIS, makeRedisCluster, Writer } from "./support/redis.ts";
 
 describe.runIf(HAS_REDIS)("a redis cluster of six nodes", () => {
@@ -199,6 +200,72 @@ it("without a server on PATH, up says how to install one", async () => {
   }
 });
 
+describe.runIf(HAS_REDIS)("a cluster that somebody else runs", () => {
+  it("gets a manifest that connects to it, and down leaves it alone", async () => {
+    const theirs = await bringUpRedis();
+    const directory = mkdtempSync(join(tmpdir(), "mem0ctl-from-"));
+    try {
+      const file = join(directory, "mine.yaml");
+      const url = `redis://127.0.0.1:${theirs.ports[2]}`;
+      const init = await theirs.mem0ctl("init", "cluster", "--from", url, "--name", "mine", "--out", file);
+      // The helper names its own manifest by -f, and two names are one too many.
+      expect(init.code).toBe(2);
+      const mine = async (...args: readonly string[]): Promise<CommandResult> =>
+        runMem0ctl([...args, "-f", file], directory, {});
+      expect(await mine("init", "cluster", "--from", url, "--name", "mine")).toMatchObject({
+        code: 0,
+        stderr: "",
+      });
+      const { stdout } = await mine("status", "-o", "json");
+      const view: ClusterView = JSON.parse(stdout);
+      expect({
+        health: view.health,
+        nodes: view.totalNodes,
+        shards: view.totalShards,
+        copies: view.copies,
+      }).toEqual({
+        health: "healthy",
+        nodes: 6,
+        shards: 3,
+        copies: 2,
+      });
+      const up = await mine("up");
+      expect(up.stdout.match(/connected/g)?.length).toBe(6);
+      const down = await mine("down");
+      expect(down.stdout.match(/not managed from here/g)?.length).toBe(6);
+      expect((await theirs.status()).code).toBe(0);
+      const refused = await mine("init", "cluster", "--from", "redis://:secret@127.0.0.1:1", "--force");
+      expect({ code: refused.code, shown: refused.stderr.includes("secret@") }).toEqual({
+        code: 2,
+        shown: false,
+      });
+    } finally {
+      rmSync(directory, { recursive: true, force: true });
+      await theirs.end();
+    }
+  }, 60_000);
+});
+
+describe.runIf(HAS_REDIS)("a cluster with TLS", () => {
+  it("takes connections of its own authority only, and its nodes talk TLS among themselves", async () => {
+    const cluster = await bringUpRedis({
+      edit: (text, directory) => {
+        makeCertificates(directory);
+        return `${text}  security:\n    tls: { cert: "tls/node.pem", key: "tls/node.key", ca: tls/ca.pem }\n`;
+      },
+    });
+    try {
+      const { code, view } = await cluster.status();
+      expect({ code, reasons: view.reasons }).toEqual({ code: 0, reasons: [] });
+      await expect(ask(cluster.ports[0] ?? 0, "PING")).rejects.toMatchObject({ kind: "unavailable" });
+      const there = await cluster.mem0ctl("leader", "transfer", "0");
+      expect(there.code).toBe(0);
+    } finally {
+      await cluster.end();
+    }
+  }, 60_000);
+});
+
 describe.runIf(HAS_REDIS)("a cluster with an ACL user and a password", () => {
   it("lets in who knows it, and shows the secret nowhere", async () => {
     const secret = "correct-horse-battery";
@@ -219,3 +286,32 @@ describe.runIf(HAS_REDIS)("a cluster with an ACL user and a password", () => {
     }
   }, 60_000);
 });
+
+/** An authority and one certificate of it for 127.0.0.1, by openssl. */
+function makeCertificates(directory: string): void {
+  const folder = join(directory, "tls");
+  mkdirSync(folder, { mode: 0o700 });
+  const openssl = (...args: readonly string[]): void => {
+    const { status, stderr } = spawnSync("openssl", args, { cwd: folder, encoding: "utf8" });
+    if (status !== 0) throw new Error(stderr);
+  };
+  const key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
+  openssl(
+    "req",
+    "-x509",
+    ...key,
+    "-keyout",
+    "ca.key",
+    "-out",
+    "ca.pem",
+    "-days",
+    "2",
+    "-subj",
+    "/CN=test ca",
+  );
+  openssl("req", ...key, "-keyout", "node.key", "-out", "node.csr", "-subj", "/CN=node");
+  writeFileSync(join(folder, "names"), "subjectAltName=IP:127.0.0.1\n");
+  const signed = ["-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-extfile", "names"];
+  openssl("x509", "-req", "-in", "node.csr", ...signed, "-out", "node.pem", "-days", "2");
+  chmodSync(join(folder, "node.key"), 0o600);
+}

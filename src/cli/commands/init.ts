@@ -10,15 +10,37 @@ import type { Action } from "../command.ts";
 import { inDirectory } from "../context.ts";
 import { readLevelOption, writeLevelOption } from "../consistency.ts";
 import type { Context } from "../context.ts";
-import { scaffoldOf } from "../init/choices.ts";
+import { LOOK_TIMEOUT_MS } from "../cluster.ts";
+import { nameFrom, scaffoldOf } from "../init/choices.ts";
 import type { Choices } from "../init/choices.ts";
 import { newManifest } from "../init/manifest.ts";
+import type { ScaffoldOptions } from "../init/manifest.ts";
 import { canAsk } from "../io.ts";
 
 interface InitOptions extends Choices {
   readonly out?: string;
   readonly force?: true;
+  readonly from?: string;
+  readonly passwordEnv?: string;
+  readonly ca?: string;
+  readonly cert?: string;
+  readonly keyFile?: string;
 }
+
+/** What a cluster that runs has decided already. */
+const DECIDED = [
+  "engine",
+  "nodes",
+  "zones",
+  "arbiters",
+  "replication",
+  "replicas",
+  "sharding",
+  "shards",
+  "ranges",
+  "consensus",
+  "port",
+] as const;
 
 /** The flags that are answers: one of them on the line, and nothing is asked. */
 const ANSWERS = [
@@ -106,6 +128,11 @@ export function initCommand(action: Action): Command {
     )
     .option("--port <port>", "first port; each node takes the next (default: 7001)", integerOption(1, 65_535))
     .option("--data-dir <directory>", "where nodes keep data (default: .mem0ctl/NAME)")
+    .option("--from <url>", "write it for a cluster that runs: redis://HOST:PORT, or rediss:// with TLS")
+    .option("--password-env <name>", "with --from: the environment variable that holds the password")
+    .option("--ca <file>", "with --from rediss://: the authority's certificate")
+    .option("--cert <file>", "with --from rediss://: this client's certificate")
+    .option("--key-file <file>", "with --from rediss://: the key of that certificate")
     .option("--out <file>", "write here (the same as -f)")
     .option("--force", "replace the file if it exists")
     .addHelpText(
@@ -116,6 +143,7 @@ export function initCommand(action: Action): Command {
         ["mem0ctl init cluster --nodes 5 --zones 3 --replicas 2 -f prod.yaml", ""],
         ["mem0ctl init cluster --sharding range --ranges g,n,t", "four shards by name"],
         ["mem0ctl init cluster --engine redis --nodes 6 --yes", "Redis Cluster: three shards, two copies"],
+        ["mem0ctl init cluster --from redis://10.0.0.1:6379", "for a Redis Cluster that runs"],
         ["mem0ctl init cluster --consensus quorum --read one --write all", "leaderless; fast reads"],
       ),
     )
@@ -139,12 +167,17 @@ async function initCluster(context: Context, options: InitOptions): Promise<unde
   checkTarget(plan);
 
   const asks =
+    options.from === undefined &&
     globals.yes !== true &&
     globals.input !== false &&
     canAsk(io) &&
     ANSWERS.every((answer) => options[answer] === undefined);
   const choices = asks ? await (await import("../init/questions.ts")).askChoices(io) : options;
-  const { text, meaning } = await newManifest(scaffoldOf(choices, io.cwd));
+  const { text, meaning } = await newManifest(
+    options.from === undefined
+      ? scaffoldOf(choices, io.cwd)
+      : await fromRunning(context, options, options.from),
+  );
   if (asks) {
     const { askYesNo } = await import("../prompt.ts");
     await context.say(`\n${text}\n# It has ${meaning.sentence}.\n`);
@@ -164,4 +197,29 @@ async function initCluster(context: Context, options: InitOptions): Promise<unde
     ].join("\n"),
   );
   return undefined;
+}
+
+/** The running cluster says what it is; only its name is chosen. */
+async function fromRunning(context: Context, options: InitOptions, url: string): Promise<ScaffoldOptions> {
+  const decided = DECIDED.find((choice) => options[choice] !== undefined);
+  if (decided !== undefined) {
+    throw usageError(
+      context.command,
+      "conflicting-option",
+      `--from and --${decided} exclude each other`,
+      "leave one of them out",
+      "a cluster that runs has decided that already",
+    );
+  }
+  const { discoveredManifest } = await import("../../operations/discover.ts");
+  const { name, ca, cert, keyFile, passwordEnv } = options;
+  return discoveredManifest(url, {
+    name: name ?? nameFrom(context.io.cwd),
+    timeoutMs: context.timeoutMs(LOOK_TIMEOUT_MS),
+    signal: context.io.signal,
+    ...(passwordEnv === undefined ? {} : { passwordEnv }),
+    ...(ca === undefined || cert === undefined || keyFile === undefined
+      ? {}
+      : { tls: { ca, cert, key: keyFile } }),
+  });
 }

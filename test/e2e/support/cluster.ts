@@ -154,7 +154,8 @@ export function isAlive(pid: number): boolean {
   }
 }
 
-async function runMem0ctl(
+/** The CLI as it is built, on any manifest. */
+export async function runMem0ctl(
   args: readonly string[],
   cwd: string,
   extra: Readonly<Record<string, string>>,
