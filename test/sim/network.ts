@@ -415,6 +415,10 @@ export class Port implements Network {
 
   #queue(link: Link, one: Stream[number]): void {
     link.stream.push(one);
+    this.flushSoon();
+  }
+
+  flushSoon(): void {
     if (this.#isFlushPlanned) return;
     this.#isFlushPlanned = true;
     this.#clock.soon(() => {

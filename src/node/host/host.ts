@@ -487,7 +487,7 @@ export class Host {
       for (const group of this.groups.values()) group.step({ kind: "tick" });
     }
     // After the round, which takes the beats along where a group has something to say.
-    if (isBeat) this.options.clock.soon(() => this.options.network.flush());
+    if (isBeat) this.options.network.flushSoon();
   }
 
   /** One round: send, write and apply, answer, then (flushed) acknowledge. */
@@ -539,7 +539,8 @@ export class Host {
           work.group.flushed(work);
           this.sendOutgoing(work.group);
         }
-        this.options.network.flush();
+        // What was committed by it is answered in this turn, too, and shares the frame.
+        this.options.network.flushSoon();
         for (const prefix of replaced) this.clean(prefix, prefixEnd(prefix));
       },
       (error: unknown) => this.failed(error),

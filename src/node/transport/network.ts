@@ -23,10 +23,12 @@ export interface NetworkHandlers {
 }
 
 export interface Network {
-  /** Queues; leaves with `flush`. May be lost. */
+  /** Queues; leaves with `flush` or `flushSoon`. May be lost. */
   send(to: NodeId, group: GroupId, message: Message): void;
   beat(to: NodeId, beat: NodeBeat): void;
   flush(): void;
+  /** The same before long, with what comes for the peers until then. */
+  flushSoon(): void;
   /**
    * Rejects with kind `unavailable` when the call certainly was not delivered, and kind
    * `unknown-outcome` when it may have been.

@@ -167,8 +167,8 @@ export class Peers implements Network {
     }
   }
 
-  /** Calls and answers leave at the end of the turn, with everything else that it has for the peer. */
-  private flushSoon(): void {
+  /** At the end of the turn, with everything else that it has for the peer. */
+  flushSoon(): void {
     if (this.flushing) return;
     this.flushing = true;
     setImmediate(() => {
