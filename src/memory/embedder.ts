@@ -81,10 +81,12 @@ export async function embedMissing(
   const made = missing.length === 0 ? [] : await embedder.embed(missing, deadlineMs);
   let next = 0;
   return texts.map((_, at) => {
-    const vector = vectors[at] ?? made[next++];
+    const given = vectors[at];
+    // What an embedder made is sound: the node's own cannot be otherwise, and an endpoint's were looked at.
+    const vector = given === undefined ? made[next++] : checkVector(given, dimensions);
     if (vector === undefined)
       throw new Mem0ctlError("failed", "embedding-missing", "the embedder gave too few vectors");
-    return checkVector(vector, dimensions);
+    return vector;
   });
 }
 

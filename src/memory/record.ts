@@ -1,7 +1,7 @@
 // What a memory may be: its scope, text, metadata, vector and dates, each checked once at the edge and
 // trusted inside. Every refusal names the field and the limit. Nothing here reads, writes or keeps time.
 
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import { Mem0ctlError } from "../model/errors.ts";
 import type { ShardKeyField } from "../model/ids.ts";
 import type { MemoryEvent, MemoryRecord } from "../model/node-api.ts";
@@ -285,7 +285,7 @@ export function scopeFieldOf(keyField: ShardKeyField): ScopeField {
 
 /** MD5 of the text in hex: the `hash` field of mem0's answers. A fingerprint, not a protection. */
 export function textHash(text: string): string {
-  return createHash("md5").update(text).digest("hex");
+  return hash("md5", text);
 }
 
 /**
