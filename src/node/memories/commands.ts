@@ -104,23 +104,38 @@ type PackedItem = [
 
 /** Arrays, not objects: this is in every log entry. */
 export function encodeCommand({ session, sequence, answered, command }: Envelope): Uint8Array {
-  if (command.t !== "put") return pack([session, sequence, answered, command]);
+  if (command.t !== "put") return owned(pack([session, sequence, answered, command]));
   const items = command.items.map(({ id, key, value, counted, history }): PackedItem =>
     history === undefined ? [id, key, value, counted] : [id, key, value, counted, history],
   );
-  return pack([session, sequence, answered, items]);
+  const isFresh = command.fresh === true;
+  return owned(
+    pack(isFresh ? [session, sequence, answered, items, true] : [session, sequence, answered, items]),
+  );
+}
+
+/**
+ * A copy with memory of its own. What packing gives is a piece of a larger buffer, which the piece keeps from
+ * being freed: a command stays in the log for long after the frames that lie beside it have left.
+ */
+function owned(packed: Uint8Array): Uint8Array {
+  const copy = Buffer.allocUnsafeSlow(packed.length);
+  copy.set(packed);
+  return copy;
 }
 
 export function decodeCommand(bytes: Uint8Array): Envelope {
-  const [session, sequence, answered, body] = unpack(bytes) as [
+  const [session, sequence, answered, body, isFresh] = unpack(bytes) as [
     string,
     number,
     number,
     PackedItem[] | ShardCommand,
+    true?,
   ];
   if (!Array.isArray(body)) return { session, sequence, answered, command: body };
   const items = body.map(([id, key, value, counted, history]): PutItem =>
     history === undefined ? { id, key, value, counted } : { id, key, value, counted, history },
   );
-  return { session, sequence, answered, command: { t: "put", items } };
+  const command: ShardCommand = isFresh === true ? { t: "put", items, fresh: true } : { t: "put", items };
+  return { session, sequence, answered, command };
 }

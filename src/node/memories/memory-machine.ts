@@ -162,7 +162,11 @@ export class MemoryMachine implements StateMachine {
   private execute(command: ShardCommand, writer: StoreWriter): CommandResult {
     switch (command.t) {
       case "put":
-        for (const item of command.items) this.putMemory(item, writer);
+        for (const item of command.items) {
+          // Who made the id just now knows that nothing is there; a retry of it is found by its session.
+          if (command.fresh === true) this.addMemory(item, writer);
+          else this.putMemory(item, writer);
+        }
         return { ok: true, value: command.items.length };
       case "update":
         return this.update(command, writer);
@@ -190,9 +194,13 @@ export class MemoryMachine implements StateMachine {
   /** Writes a memory, in place of one with the same id. */
   putMemory(item: PutItem, writer: StoreWriter): void {
     this.removeMemory(item.id, writer);
+    this.addMemory(item, writer);
+  }
+
+  private addMemory(item: PutItem, writer: StoreWriter): void {
     const value = Buffer.from(item.value.buffer, item.value.byteOffset, item.value.byteLength);
     writer.put(this.memoryKey(item.key, item.id), value);
-    writer.put(extendKey(this.prefixes.place, item.id), Buffer.from(item.key));
+    writer.put(extendKey(this.prefixes.place, item.id), () => Buffer.from(item.key));
     if (item.history !== undefined && item.history.length > 0) {
       writer.put(
         extendKey(this.statePrefix, "history", item.id),
@@ -276,7 +284,8 @@ export class MemoryMachine implements StateMachine {
   }
 
   private readEntity(field: ScopeField, name: string): KnownEntity {
-    const key = extendKey(this.statePrefix, "entity", field, name);
+    // Memory of its own, for it is kept: a piece of the buffers' pool would keep all of them from being freed.
+    const key = Buffer.from(Uint8Array.from(extendKey(this.statePrefix, "entity", field, name)).buffer);
     const bytes = this.store.get(key);
     return { key, counts: bytes === undefined ? undefined : (unpack(bytes) as EntityRecord) };
   }

@@ -64,8 +64,9 @@ function noRoom(folder: string, dataFile: string): boolean {
   }
 }
 
-/** A sealed record, what makes a value, undefined for a removed record. */
-type Written = Buffer | (() => Uint8Array) | undefined;
+/** A value or what makes it, not yet sealed; undefined for a removed record. */
+type Written = Payload | undefined;
+type Payload = Uint8Array | (() => Uint8Array);
 
 /**
  * Written and not yet flushed, by the key's bytes as Latin-1, which sort as the key does. A name and no key:
@@ -76,6 +77,8 @@ type Unflushed = Map<string, Written>;
 const UNMADE_BYTES = 64;
 
 const NOTHING: Unflushed = new Map();
+/** Stands for a name under which nothing was written. */
+const ABSENT: unique symbol = Symbol("absent");
 
 function nameOf(key: Key): string {
   return key.toString("latin1");
@@ -85,8 +88,11 @@ function keyOf(name: string): Key {
   return Buffer.from(name, "latin1");
 }
 
-function recordOf(key: Key, written: Written): Buffer | undefined {
-  return typeof written === "function" ? seal(key, written()) : written;
+function payloadOf(written: Payload): Buffer {
+  const payload = typeof written === "function" ? written() : written;
+  return payload instanceof Buffer
+    ? payload
+    : Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength);
 }
 
 /** Roughly, of one that is not made yet. */
@@ -157,40 +163,55 @@ class LmdbStore implements Store {
   }
 
   get(key: Key): Buffer | undefined {
-    const record = this.recordAt(key);
+    const name = nameOf(key);
+    for (const unflushed of [this.active, this.flushing]) {
+      const written = unflushed?.get(name);
+      if (written !== undefined) return payloadOf(written);
+      if (unflushed?.has(name) === true) return undefined;
+    }
+    this.refuseClosed();
+    const record = this.environment.get(key);
     return record === undefined ? undefined : unseal(key, record);
   }
 
   range(range: RangeOptions): Iterable<Item> {
     const { start, end } = range;
     const unflushed = range.onDisk === true ? NOTHING : this.overlay();
-    return merged(unflushed, range, this.whileOpen(this.environment.getRange({ start, end })));
+    return merged(unflushed, range, this.whileOpen(this.environment.getRange({ start, end })), ITEMS);
   }
 
   *keys(range: RangeOptions): Iterable<Buffer> {
-    for (const { key } of mergedRecords(this.overlay(), range, this.recordsOf(range))) yield key;
+    for (const { key } of merged(this.overlay(), range, this.recordsOf(range), KEYS)) yield key;
   }
 
   transact(work: (writer: StoreWriter) => void): Promise<void> {
     const { active } = this;
-    const before: { readonly name: string; readonly old: Written; readonly wasThere: boolean }[] = [];
+    const bytesBefore = this.activeBytes;
+    const names: string[] = [];
+    const olds: (Written | typeof ABSENT)[] = [];
     const write = (key: Key, written: Written): void => {
       const name = nameOf(key);
       const old = active.get(name);
-      before.push({ name, old, wasThere: old !== undefined || active.has(name) });
+      names.push(name);
+      olds.push(old === undefined && !active.has(name) ? ABSENT : old);
       active.set(name, written);
       this.activeBytes += key.length + bytesOf(written) - (old === undefined ? 0 : key.length + bytesOf(old));
     };
     try {
       work({
-        put: (key, value) => write(key, typeof value === "function" ? value : seal(key, value)),
+        // Sealed when it is flushed: a record is a copy, and one that lies here for seconds outlives the young
+        // collections, as does the piece of the buffers' pool that it was cut from.
+        put: write,
         remove: (key) => write(key, undefined),
       });
     } catch (error) {
-      for (const { name, old, wasThere } of before.toReversed()) {
-        if (wasThere) active.set(name, old);
-        else active.delete(name);
+      for (let at = names.length - 1; at >= 0; at -= 1) {
+        const name = names[at] ?? "";
+        const old = olds[at];
+        if (old === ABSENT) active.delete(name);
+        else active.set(name, old);
       }
+      this.activeBytes = bytesBefore;
       return Promise.reject(error instanceof Error ? error : new Error(String(error)));
     }
     return this.durable();
@@ -204,7 +225,7 @@ class LmdbStore implements Store {
     let closed = false;
     const isOpen = (): boolean => !this.closed;
     const range = (bounds: RangeOptions): Iterable<Item> =>
-      merged(overlay, bounds, this.whileOpen(this.environment.getRange({ ...bounds, transaction })));
+      merged(overlay, bounds, this.whileOpen(this.environment.getRange({ ...bounds, transaction })), ITEMS);
     return {
       get(key) {
         for (const item of range({ start: key, end: Buffer.concat([key, Buffer.of(0)]) })) return item.value;
@@ -256,17 +277,6 @@ class LmdbStore implements Store {
     if (isDue && !this.isFull) this.startFlush();
     else this.timer ??= setTimeout(() => this.startFlush(), this.options.flushDelayMs);
     return durable;
-  }
-
-  private recordAt(key: Key): Buffer | undefined {
-    const name = nameOf(key);
-    for (const unflushed of [this.active, this.flushing]) {
-      const written = unflushed?.get(name);
-      if (written !== undefined) return recordOf(key, written);
-      if (unflushed?.has(name) === true) return undefined;
-    }
-    this.refuseClosed();
-    return this.environment.get(key);
   }
 
   private startFlush(): void {
@@ -327,8 +337,11 @@ class LmdbStore implements Store {
     const commits = new Set<Promise<boolean>>();
     for (const [name, written] of batch) {
       const key = keyOf(name);
-      const record = recordOf(key, written);
-      commits.add(record === undefined ? this.environment.remove(key) : this.environment.put(key, record));
+      commits.add(
+        written === undefined
+          ? this.environment.remove(key)
+          : this.environment.put(key, seal(key, payloadOf(written))),
+      );
     }
     try {
       await Promise.all(commits);
@@ -372,27 +385,27 @@ class LmdbStore implements Store {
   }
 }
 
-function* merged(
-  overlay: Unflushed,
-  range: RangeOptions,
-  records: Iterable<{ key: Buffer; value: Buffer }>,
-): Generator<Item> {
-  for (const { key, value } of mergedRecords(overlay, range, records)) {
-    if (value !== undefined) yield { key, value: unseal(key, value) };
-  }
+/** What is read of what: of a value that is not flushed, and of a record on disk. */
+interface Reading<Value> {
+  readonly payload: (written: Payload) => Buffer;
+  readonly record: (key: Buffer, value: Value) => Buffer;
 }
 
+const ITEMS: Reading<Buffer> = { payload: payloadOf, record: unseal };
+const NO_BYTES = Buffer.alloc(0);
+const KEYS: Reading<undefined> = { payload: () => NO_BYTES, record: () => NO_BYTES };
+
 /** What is on disk and what is not there yet, in the order of keys; the newer wins. */
-function* mergedRecords<Value extends Buffer | undefined>(
+function* merged<Value>(
   overlay: Unflushed,
   { start, end }: RangeOptions,
   records: Iterable<{ key: Buffer; value: Value }>,
-): Generator<{ key: Buffer; value: Value | Buffer }> {
+  { payload, record }: Reading<Value>,
+): Generator<Item> {
   const [from, to] = [nameOf(start), nameOf(end)];
-  const newer: { readonly key: Key; readonly record: Buffer | undefined }[] = [];
+  const newer: { readonly key: Key; readonly written: Written }[] = [];
   for (const name of [...overlay.keys()].filter((known) => known >= from && known < to).toSorted()) {
-    const key = keyOf(name);
-    newer.push({ key, record: recordOf(key, overlay.get(name)) });
+    newer.push({ key: keyOf(name), written: overlay.get(name) });
   }
   let at = 0;
   for (const { key, value } of records) {
@@ -402,9 +415,11 @@ function* mergedRecords<Value extends Buffer | undefined>(
       if (order > 0) break;
       at += 1;
       if (order === 0) replaced = true;
-      if (next.record !== undefined) yield { key: next.key, value: next.record };
+      if (next.written !== undefined) yield { key: next.key, value: payload(next.written) };
     }
-    if (!replaced) yield { key, value };
+    if (!replaced) yield { key, value: record(key, value) };
   }
-  for (const { key, record } of newer.slice(at)) if (record !== undefined) yield { key, value: record };
+  for (const { key, written } of newer.slice(at)) {
+    if (written !== undefined) yield { key, value: payload(written) };
+  }
 }

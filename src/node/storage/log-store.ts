@@ -105,6 +105,7 @@ export class LogStore {
   private offset = 0;
   /** The file reaches up to here; beyond `offset` it is zeros. */
   private allocated = 0;
+  private zeros = Buffer.alloc(0);
   private sequence = 0;
   private pending: LogWrite[] = [];
   private readonly frame = new LogFrame();
@@ -424,9 +425,11 @@ export class LogStore {
   private async makeRoom(bytes: number): Promise<void> {
     const missing = this.offset + bytes + this.reserveBytes - this.allocated;
     if (missing <= 0) return;
-    const zeros = Buffer.alloc(Math.max(this.options.aheadBytes ?? AHEAD_BYTES, missing));
-    await this.file.write(zeros, this.allocated);
-    this.allocated += zeros.length;
+    const ahead = Math.max(this.options.aheadBytes ?? AHEAD_BYTES, missing);
+    // Kept: it is needed again after as many bytes, and memory outside the heap is what calls for collections.
+    if (this.zeros.length < ahead) this.zeros = Buffer.alloc(ahead);
+    await this.file.write(this.zeros.subarray(0, ahead), this.allocated);
+    this.allocated += ahead;
   }
 
   /** Zeros that were written ahead stay; what a crash cut off is made zeros again, without asking for room. */

@@ -59,7 +59,10 @@ export class FrameReader {
   private peek(length: number): Buffer {
     const first = this.chunks[0];
     if (first !== undefined && first.length >= length) return first;
-    const joined = Buffer.concat(this.chunks);
+    // Memory of its own: what is unpacked from it are pieces of it, and those that come into the log stay.
+    const joined = Buffer.allocUnsafeSlow(this.buffered);
+    let end = 0;
+    for (const chunk of this.chunks) end += chunk.copy(joined, end);
     this.chunks = [joined];
     return joined;
   }

@@ -89,6 +89,33 @@ const update = (id: string, text: string): ShardCommand & { readonly t: "update"
   at: AT,
 });
 
+describe("a command of a shard's log", () => {
+  const envelope = { session: "s", sequence: 1, answered: 1 };
+
+  it("keeps no other memory from being freed than its own", () => {
+    for (const command of [put("a", "one"), update("a", "two")]) {
+      const bytes = encodeCommand({ ...envelope, command });
+      expect(bytes.buffer.byteLength).toBe(bytes.length);
+    }
+  });
+
+  it("says whether its ids were just made, and is applied once however often it is sent", async () => {
+    const fresh = { ...put("a", "one"), fresh: true } as ShardCommand;
+    for (const command of [fresh, put("a", "one")]) {
+      const decoded = decodeCommand(encodeCommand({ ...envelope, command })).command;
+      expect("fresh" in decoded).toBe("fresh" in command);
+    }
+    await apply("s", 0, 0, { t: "open-session" });
+    const first = await apply("s", 1, 1, fresh);
+    expect(await apply("s", 1, 1, fresh)).toEqual(first);
+    expect(machine.size().memories).toBe(1);
+    // One that may have been there before takes its place.
+    await apply("s", 2, 1, put("a", "two"));
+    expect(machine.size().memories).toBe(1);
+    expect(machine.record("ada", "a")?.memory).toBe("two");
+  });
+});
+
 describe("the state of a shard", () => {
   it("applies a command that was sent twice once, also over a restart and a reload", async () => {
     await apply("s", 0, 0, { t: "open-session" });
