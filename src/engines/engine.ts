@@ -1,6 +1,7 @@
 // The seam between operations and what keeps the data. Operations never ask which engine they run
 // on; they ask what it can do.
 
+import type { MemoryService } from "../memory/service.ts";
 import type { ConsistencyRequest } from "../model/consistency.ts";
 import type {
   EngineName,
@@ -184,6 +185,8 @@ export interface Engine {
   /** Path of a spawned node's log file. */
   logFile(node: NodeId): string;
   readonly memories: MemoryOperations;
+  /** For a gateway to serve over HTTP; absent where the engine's own nodes serve it. */
+  readonly memoryService?: MemoryService;
   /** Closes connections, so that the process can end. Safe to call twice. */
   close(): Promise<void>;
 }

@@ -3,7 +3,7 @@
 // and refused by the same shapes.
 
 import { checkConditional } from "../model/consistency.ts";
-import type { Protocol } from "../model/ids.ts";
+import type { ReplicationProtocol } from "../model/ids.ts";
 import {
   deletion,
   exportPage,
@@ -26,7 +26,7 @@ export interface RouteRequest {
 }
 
 export interface RouteCaller {
-  readonly protocol: Protocol | undefined;
+  readonly protocol: ReplicationProtocol;
   request<T>(request: RouteRequest, decode: Decoder<T>, options: CallOptions): Promise<T>;
 }
 
@@ -66,7 +66,7 @@ export function memoryOperations(nodes: RouteCaller): MemoryOperations {
       return nodes.request({ method: "GET", path, write: false }, memoryEvents, options);
     },
     async update(id, { text, metadata, ifHash }, options) {
-      if (ifHash !== undefined && nodes.protocol !== undefined) checkConditional(nodes.protocol);
+      if (ifHash !== undefined) checkConditional(nodes.protocol);
       const body = { text, metadata, if_hash: ifHash };
       return nodes.request({ method: "PUT", path: pathOf(id), body, write: true }, memory, options);
     },

@@ -8,7 +8,8 @@ import { named } from "./schemas.ts";
 import { anything, batch, defaulted, integerInQuery, object, optional, text } from "./shapes.ts";
 
 const EXPORT_LIMIT_MAX = 1000;
-const CURSOR_CHARACTERS_MAX = 1024;
+/** A shard key and an id, encoded. */
+const CURSOR_CHARACTERS_MAX = 2048;
 
 const importRoute = route({
   method: "POST",

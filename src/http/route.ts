@@ -12,8 +12,6 @@ export type Access = TokenRole | "ping";
 export interface Services {
   readonly memories: MemoryService;
   readonly bounds: Bounds;
-  /** The OpenAPI document. */
-  readonly document: () => unknown;
 }
 
 /** A request before its shapes have read it. */

@@ -2,7 +2,7 @@
 // with all defaults in place. The one path for YAML text and for the builder.
 
 import { resolve } from "node:path";
-import type { ReadConsistency } from "../model/consistency.ts";
+import type { ReadConsistency, WriteConsistency } from "../model/consistency.ts";
 import type { EngineName, Protocol, ShardId } from "../model/ids.ts";
 import type {
   EmbeddingSpec,
@@ -106,7 +106,7 @@ function complete(draft: ManifestDraft, spec: SpecDraft, { baseDir, nodes }: Rul
       electionTimeoutMs: present(consensus.electionTimeout, "electionTimeout"),
       consistency: {
         read: consistency.read ?? readByDefault(present(spec.engine, "engine"), protocol),
-        write: present(consistency.write, "write consistency"),
+        write: consistency.write ?? writeByDefault(present(spec.engine, "engine")),
         ...(consistency.maxStaleness === undefined ? {} : { maxStalenessMs: consistency.maxStaleness }),
       },
     },
@@ -124,6 +124,11 @@ function complete(draft: ManifestDraft, spec: SpecDraft, { baseDir, nodes }: Rul
 function readByDefault(engine: EngineName, protocol: Protocol): ReadConsistency {
   if (ENGINE_CAPABILITIES[engine].protocols.length === 0) return "one";
   return protocol === "quorum" ? "quorum" : "linearizable";
+}
+
+/** Where copies follow asynchronously, to wait for a majority of two is to stop with either of them. */
+function writeByDefault(engine: EngineName): WriteConsistency {
+  return ENGINE_CAPABILITIES[engine].protocols.length === 0 ? "one" : "quorum";
 }
 
 function completeSharding(spec: SpecDraft): ShardingSpec {

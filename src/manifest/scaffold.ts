@@ -283,20 +283,21 @@ function evenSplitPoints(shards: number): string[] {
 }
 
 function consensusLines(options: ScaffoldOptions): string[] {
-  const { read, write = "quorum" } = options;
+  const { read } = options;
   if (engineOf(options).protocols.length === 0) {
     return [
       "  # The engine replicates in a way of its own: asynchronously, so that a failover can lose the newest writes.",
       "  # electionTimeout: silence after which a primary is replaced by one of its replicas.",
-      "  # write: copies that a write waits for: one (the primary), quorum, all, or a number.",
-      "  # read: one asks the primary; stale asks the nearest copy.",
+      "  # write: copies that have a write before it is done: one (the primary), quorum, all, or a number. To wait",
+      "  #   for both of 2 copies is to stop when one of them is lost; of 3 copies quorum loses less and goes on.",
+      "  # read: one: the primary answers.",
       "  consensus:",
       ...(options.protocol === undefined ? [] : [`    protocol: ${options.protocol}`]),
       "    electionTimeout: 5s",
-      `    consistency: { read: ${read ?? "one"}, write: ${write} }`,
+      `    consistency: { read: ${read ?? "one"}, write: ${options.write ?? "one"} }`,
     ];
   }
-  const { protocol = "raft" } = options;
+  const { protocol = "raft", write = "quorum" } = options;
   const readLevel = read ?? (protocol === "quorum" ? "quorum" : "linearizable");
   return [
     "  # How the copies of a shard agree.",

@@ -157,8 +157,8 @@ const consensus = mapping({
       },
       write: {
         kind: choiceOrCount(["one", "quorum", "all"]),
-        fallback: "quorum",
-        description: "raft and paxos: quorum; quorum protocol: one, quorum, all, or a number of copies.",
+        description:
+          "raft and paxos: quorum; quorum protocol: one, quorum (the default), all, or a number of copies; redis: the same, one by default.",
       },
       maxStaleness: {
         kind: duration({ min: "1ms", max: "24h" }),

@@ -3,7 +3,7 @@
 // because the same words come from a manifest, a flag, a header and the library.
 
 import { Mem0ctlError } from "./errors.ts";
-import type { Protocol } from "./ids.ts";
+import type { Protocol, ReplicationProtocol } from "./ids.ts";
 
 /** `one`, `quorum`, `all` or a number are the quorum protocol's; the others are those of raft and paxos. */
 export type ReadConsistency = "linearizable" | "stale" | "one" | "quorum" | "all" | number;
@@ -28,7 +28,7 @@ export interface ConsistencyRequest {
 
 /** What a request is judged by. */
 export interface ConsistencyTerms {
-  readonly protocol: Protocol;
+  readonly protocol: ReplicationProtocol;
   /** N: data copies of each shard. */
   readonly copies: number;
   readonly defaults: Consistency;
@@ -36,12 +36,15 @@ export interface ConsistencyTerms {
 
 export const STALENESS_MS_MAX = 86_400_000;
 
-/** Of a manifest's settings. */
-export function consistencyTerms(manifest: {
-  readonly consensus: { readonly protocol: Protocol; readonly consistency: Consistency };
-  readonly replication: { readonly replicas: number };
-}): ConsistencyTerms {
-  const { protocol, consistency } = manifest.consensus;
+/** Of a manifest's settings. `protocol`: where it is the engine's own and not the manifest's. */
+export function consistencyTerms(
+  manifest: {
+    readonly consensus: { readonly protocol: Protocol; readonly consistency: Consistency };
+    readonly replication: { readonly replicas: number };
+  },
+  protocol: ReplicationProtocol = manifest.consensus.protocol,
+): ConsistencyTerms {
+  const { consistency } = manifest.consensus;
   return { protocol, copies: manifest.replication.replicas + 1, defaults: consistency };
 }
 
@@ -87,7 +90,7 @@ export function resolveConsistency(asked: ConsistencyRequest, terms: Consistency
  * An update on condition is decided where all writes of a memory are in one order.
  * @throws Mem0ctlError `no-compare-and-set`, kind invalid, where the protocol has no such order.
  */
-export function checkConditional(protocol: Protocol): void {
+export function checkConditional(protocol: ReplicationProtocol): void {
   if (protocol !== "quorum") return;
   throw new Mem0ctlError(
     "invalid",
@@ -100,7 +103,8 @@ export function checkConditional(protocol: Protocol): void {
   );
 }
 
-function checkRead(level: ReadConsistency, protocol: Protocol, copies: number): void {
+function checkRead(level: ReadConsistency, protocol: ReplicationProtocol, copies: number): void {
+  if (protocol === "redis-cluster") return checkPrimaryRead(level);
   if (protocol !== "quorum") {
     if (level === "linearizable" || level === "stale") return;
     throw new Mem0ctlError(
@@ -138,8 +142,8 @@ function checkRead(level: ReadConsistency, protocol: Protocol, copies: number): 
   checkCount("a read", level, copies);
 }
 
-function checkWrite(level: WriteConsistency, protocol: Protocol, copies: number): void {
-  if (protocol === "quorum") return checkCount("a write", level, copies);
+function checkWrite(level: WriteConsistency, protocol: ReplicationProtocol, copies: number): void {
+  if (protocol !== "raft" && protocol !== "paxos") return checkCount("a write", level, copies);
   if (level === "quorum") return;
   throw new Mem0ctlError(
     "invalid",
@@ -148,6 +152,20 @@ function checkWrite(level: WriteConsistency, protocol: Protocol, copies: number)
     {
       why: "one, all and numbers of copies belong to the quorum protocol",
       hint: "leave the level out; for another one build a cluster of protocol quorum",
+    },
+  );
+}
+
+/** Replication is asynchronous there: the primary answers, and one that was deposed may for a moment. */
+function checkPrimaryRead(level: ReadConsistency): void {
+  if (level === "one") return;
+  throw new Mem0ctlError(
+    "invalid",
+    "consistency-not-in-protocol",
+    `reads of a Redis or Valkey Cluster are one, not ${level}`,
+    {
+      why: "its copies follow their primary asynchronously, and no read asks more than one of them",
+      hint: "leave the level out: the primary answers; for linearizable reads use the embedded engine",
     },
   );
 }
@@ -165,7 +183,18 @@ function checkCount(what: string, level: ReadConsistency, copies: number): void 
   );
 }
 
-function checkBound(ms: number, read: ReadConsistency, protocol: Protocol): void {
+function checkBound(ms: number, read: ReadConsistency, protocol: ReplicationProtocol): void {
+  if (protocol === "redis-cluster") {
+    throw new Mem0ctlError(
+      "invalid",
+      "staleness-not-bounded",
+      "a Redis or Valkey Cluster cannot bound how old a read may be",
+      {
+        why: "a copy does not know how far it is behind a primary that it cannot reach",
+        hint: "leave the bound out; for bounded reads use the embedded engine",
+      },
+    );
+  }
   if (read !== "stale") {
     throw new Mem0ctlError(
       "invalid",

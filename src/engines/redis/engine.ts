@@ -10,7 +10,7 @@ import { LOG_FILE } from "../../model/pid-file.ts";
 import type { ShardMap } from "../../model/shard-map.ts";
 import type { CallOptions, Engine, NodeAction } from "../engine.ts";
 import { describeStart, forEachNode, specOfNode } from "../local/every-node.ts";
-import { refusedMemories } from "./memories.ts";
+import { redisMemories } from "./memories.ts";
 import type { MoverPresence } from "./mover-presence.ts";
 import { RedisNodes } from "./nodes.ts";
 import { initialMap, mapOf } from "./shard-map.ts";
@@ -19,6 +19,7 @@ import { viewOf } from "./view.ts";
 
 export function createRedisEngine(manifest: Manifest): Engine {
   const nodes = new RedisNodes(manifest);
+  const memories = redisMemories(manifest, nodes);
   const specOf = (id: string): NodeSpec => specOfNode(manifest, id);
   let presence: Promise<MoverPresence> | undefined;
   const ourPresence = (): Promise<MoverPresence> => {
@@ -28,7 +29,8 @@ export function createRedisEngine(manifest: Manifest): Engine {
 
   return {
     capabilities: ENGINE_CAPABILITIES.redis,
-    memories: refusedMemories(),
+    memories: memories.operations,
+    memoryService: memories.service,
 
     async up(ids, options) {
       const specs = ids.map(specOf);
@@ -74,8 +76,9 @@ export function createRedisEngine(manifest: Manifest): Engine {
       return resolve(specOf(id).dataDir, LOG_FILE);
     },
 
-    close() {
-      return nodes.close();
+    async close() {
+      await memories.close();
+      await nodes.close();
     },
   };
 }

@@ -1,33 +1,111 @@
-// Memories over this engine go through a gateway that keeps a scope's memories in one slot. This version has
-// none: each call is refused by name, before any server is asked.
+// Memories over this engine: the service that keeps them in the servers, for a gateway to serve, and the
+// memory operations as calls of mem0's routes in this process, so that a command is read, refused and
+// answered as it would be by a node.
 
+import { randomUUID } from "node:crypto";
+
+import { callRoute } from "../../http/in-process.ts";
+import { bindRoutes, type BoundRoute } from "../../http/route.ts";
+import { SERVICE_ROUTES } from "../../http/routes.ts";
+import { resolveSecret } from "../../manifest/secrets.ts";
+import { createEmbedder, type Embedder } from "../../memory/embedder.ts";
+import type { MemoryService } from "../../memory/service.ts";
+import { consistencyTerms, resolveConsistency } from "../../model/consistency.ts";
 import { Mem0ctlError } from "../../model/errors.ts";
-import type { MemoryOperations } from "../engine.ts";
+import type { Manifest } from "../../model/manifest.ts";
+import type { CallOptions, MemoryOperations } from "../engine.ts";
+import { memoryOperations } from "../memory-routes.ts";
+import type { Endpoint } from "../node-failure.ts";
+import { createRedisMemoryService } from "./memory/service.ts";
+import { MemoryStore } from "./memory/store.ts";
+import type { RedisNodes } from "./nodes.ts";
+import { SlotCommands, type LookOptions } from "./slot-commands.ts";
+import { topologyOf, type RedisTopology } from "./topology.ts";
 
-export function refusedMemories(): MemoryOperations {
-  const refuse = (): Promise<never> =>
-    Promise.reject(
-      new Mem0ctlError(
-        "invalid",
-        "no-memories-on-engine",
-        "this version keeps no memories in a redis cluster",
-        {
-          why: "it stands up, shows and rebalances the cluster; the gateway for memories is not in it",
-          hint: "keep memories in the embedded engine: `spec.engine: embedded`",
-        },
-      ),
-    );
+export interface RedisMemories {
+  readonly service: MemoryService;
+  readonly operations: MemoryOperations;
+  close(): Promise<void>;
+}
+
+export function redisMemories(manifest: Manifest, nodes: RedisNodes): RedisMemories {
+  const look = async (options: LookOptions): Promise<RedisTopology> =>
+    topologyOf(manifest, await nodes.askAll(options));
+  const slots = new SlotCommands({
+    look: async (options) => ownersIn(await look(options), nodes),
+    endpointAt: (host, port) => nodes.endpointAt(host, port),
+    connect: (endpoint) => nodes.dial(endpoint),
+  });
+  let embedder: Promise<Embedder> | undefined;
+  const service = createRedisMemoryService({
+    store: new MemoryStore(slots),
+    embedder: () => (embedder ??= embedderOf(manifest)),
+    dimensions: manifest.embedding.dimensions,
+    key: manifest.sharding.key,
+    copies: manifest.replication.replicas + 1,
+    shards: async ({ deadlineMs }) =>
+      (await look({ timeoutMs: Math.max(1, deadlineMs - performance.now()) })).groups,
+  });
+  const { dimensions } = manifest.embedding;
+  const routes = bindRoutes(SERVICE_ROUTES, {
+    memories: service,
+    bounds: { dimensions, batchMax: manifest.limits.batchMax },
+  });
   return {
-    add: refuse,
-    search: refuse,
-    list: refuse,
-    get: refuse,
-    history: refuse,
-    update: refuse,
-    delete: refuse,
-    deleteAll: refuse,
-    import: refuse,
-    export: refuse,
-    stats: refuse,
+    service,
+    operations: operationsOver(manifest, routes),
+    close: async () => {
+      slots.close();
+      await (await embedder)?.close();
+    },
   };
+}
+
+function operationsOver(manifest: Manifest, routes: readonly BoundRoute[]): MemoryOperations {
+  const protocol = "redis-cluster";
+  const terms = consistencyTerms(manifest, protocol);
+  return memoryOperations({
+    protocol,
+    request: async ({ method, path, body }, decode, options) => {
+      const context = {
+        deadlineMs: performance.now() + options.timeoutMs,
+        requestId: randomUUID(),
+        consistency: resolveConsistency(options.consistency ?? {}, terms),
+      };
+      return decode(await untilAborted(callRoute(routes, { method, path, body }, context), options), "");
+    },
+  });
+}
+
+/** Whoever interrupts a call no longer waits for it; what it has sent goes on. */
+async function untilAborted<Value>(work: Promise<Value>, { signal }: CallOptions): Promise<Value> {
+  if (signal === undefined) return work;
+  let interrupt: (() => void) | undefined;
+  const aborted = new Promise<never>((_resolve, reject) => {
+    interrupt = () => reject(new Mem0ctlError("failed", "interrupted", "interrupted"));
+    if (signal.aborted) interrupt();
+    signal.addEventListener("abort", interrupt, { once: true });
+  });
+  try {
+    return await Promise.race([work, aborted]);
+  } finally {
+    if (interrupt !== undefined) signal.removeEventListener("abort", interrupt);
+  }
+}
+
+function ownersIn({ groups }: RedisTopology, nodes: RedisNodes): (Endpoint | undefined)[] {
+  const owners: (Endpoint | undefined)[] = [];
+  for (const { primary, slots } of groups) {
+    const endpoint = nodes.endpointAt(primary.host, primary.port);
+    for (const { from, to } of slots) for (let slot = from; slot <= to; slot += 1) owners[slot] = endpoint;
+  }
+  return owners;
+}
+
+async function embedderOf({ embedding }: Manifest): Promise<Embedder> {
+  const { apiKey } = embedding;
+  return createEmbedder(
+    embedding,
+    apiKey === undefined ? undefined : await resolveSecret(apiKey, "the embedding API key"),
+  );
 }

@@ -142,6 +142,19 @@ export class RedisNodes {
     return connection;
   }
 
+  /** A connection of the caller's own, not opened yet: who waits on one holds up whoever shares it. */
+  async dial(endpoint: Endpoint): Promise<RedisConnection> {
+    this.#credentials ??= readCredentials(this.#manifest);
+    return new RedisConnection(endpoint, await this.#credentials);
+  }
+
+  /** The server at a place that another server named. */
+  endpointAt(host: string, port: number): Endpoint {
+    const place = placeOf(host, port);
+    const spec = this.#manifest.nodes.find((node) => placeOf(node.host, node.port) === place);
+    return spec === undefined ? { id: place, host, port } : endpointOfSpec(spec);
+  }
+
   close(): Promise<void> {
     for (const connection of this.#connections.values()) connection.close();
     this.#connections.clear();

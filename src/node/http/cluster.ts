@@ -24,6 +24,8 @@ import type { AdminService } from "../service.ts";
 
 export interface NodeServices extends Services {
   readonly admin: AdminService;
+  /** The OpenAPI document. */
+  readonly document: () => unknown;
 }
 
 const route = routeOver<NodeServices>();
