@@ -64,10 +64,10 @@ async function connect(spec: NodeSpec, context: StartContext): Promise<NodeActio
   for (;;) {
     const answer = await ask(spec, context);
     if (isReport(answer)) return { node, outcome: "connected", pid: answer.pid };
-    if (performance.now() + POLL_MS >= deadlineMs) {
-      return { node, outcome: "not-managed", pid: null, error: reasonOf(answer) };
-    }
-    await pause(POLL_MS);
+    const isOver = (): boolean => performance.now() + POLL_MS >= deadlineMs;
+    if (!isOver()) await pause(POLL_MS);
+    // A pause may take longer; a question without time would only find that there was none.
+    if (isOver()) return { node, outcome: "not-managed", pid: null, error: reasonOf(answer) };
   }
 }
 
