@@ -4,12 +4,12 @@
 # The commands below a path of commands.
 __mem0ctl_commands() {
   case "$1" in
-    "") echo "init validate up down restart status wait nodes shards replicas leader memories migrate schema completion demo node" ;;
+    "") echo "init validate up down restart status wait apply nodes shards replicas leader memories migrate schema completion demo node" ;;
     "init") echo "cluster" ;;
     "nodes") echo "list add drain undrain remove logs" ;;
     "shards") echo "map list locate rebalance move" ;;
     "replicas") echo "lag add remove verify repair" ;;
-    "leader") echo "show transfer" ;;
+    "leader") echo "show transfer balance" ;;
     "memories") echo "add update delete search get list history stats import export" ;;
     "schema") echo "manifest" ;;
     "node") echo "run" ;;
@@ -28,6 +28,7 @@ __mem0ctl_flags() {
     "restart") echo "--file -f --output -o" ;;
     "status") echo "--file -f --output -o --watch -w --fail-on --max-lag" ;;
     "wait") echo "--file -f --output -o --for --max-lag" ;;
+    "apply") echo "--file -f --output -o --throttle --concurrency --no-wait" ;;
     "nodes") echo "--file -f --output -o" ;;
     "nodes list") echo "--file -f --output -o" ;;
     "nodes add") echo "--file -f --output -o --address --role --zone --weight" ;;
@@ -39,7 +40,7 @@ __mem0ctl_flags() {
     "shards map") echo "--file -f --output -o" ;;
     "shards list") echo "--file -f --output -o" ;;
     "shards locate") echo "--file -f --output -o" ;;
-    "shards rebalance") echo "--file -f --output -o --status --watch --cancel" ;;
+    "shards rebalance") echo "--file -f --output -o --dry-run --out --explain --by --threshold --max-moves --max-bytes --throttle --concurrency --no-wait --status --watch --cancel" ;;
     "shards move") echo "--file -f --output -o --from --to --throttle --concurrency --no-wait" ;;
     "replicas") echo "--file -f --output -o" ;;
     "replicas lag") echo "--file -f --output -o" ;;
@@ -50,6 +51,7 @@ __mem0ctl_flags() {
     "leader") echo "--file -f --output -o" ;;
     "leader show") echo "--file -f --output -o" ;;
     "leader transfer") echo "--file -f --output -o --to" ;;
+    "leader balance") echo "--file -f --output -o --dry-run --throttle --concurrency --no-wait" ;;
     "memories") echo "--file -f --output -o" ;;
     "memories add") echo "--file -f --output -o --user -u --agent --run --app --consistency --metadata" ;;
     "memories update") echo "--file -f --output -o --consistency --text --metadata --if-hash" ;;
@@ -119,6 +121,10 @@ __mem0ctl_value() {
     "wait:--output" | "wait:-o") echo "words table wide json yaml" ;;
     "wait:--for") echo "words healthy available down" ;;
     "wait:--max-lag") echo "none" ;;
+    "apply:--file" | "apply:-f") echo "files" ;;
+    "apply:--output" | "apply:-o") echo "words table wide json yaml" ;;
+    "apply:--throttle") echo "none" ;;
+    "apply:--concurrency") echo "none" ;;
     "nodes:--file" | "nodes:-f") echo "files" ;;
     "nodes:--output" | "nodes:-o") echo "words table wide json yaml" ;;
     "nodes list:--file" | "nodes list:-f") echo "files" ;;
@@ -153,6 +159,14 @@ __mem0ctl_value() {
     "shards locate:--output" | "shards locate:-o") echo "words table wide json yaml" ;;
     "shards rebalance:--file" | "shards rebalance:-f") echo "files" ;;
     "shards rebalance:--output" | "shards rebalance:-o") echo "words table wide json yaml" ;;
+    "shards rebalance:--out") echo "files" ;;
+    "shards rebalance:--explain") echo "shards" ;;
+    "shards rebalance:--by") echo "words shards bytes memories" ;;
+    "shards rebalance:--threshold") echo "none" ;;
+    "shards rebalance:--max-moves") echo "none" ;;
+    "shards rebalance:--max-bytes") echo "none" ;;
+    "shards rebalance:--throttle") echo "none" ;;
+    "shards rebalance:--concurrency") echo "none" ;;
     "shards move:--file" | "shards move:-f") echo "files" ;;
     "shards move:--output" | "shards move:-o") echo "words table wide json yaml" ;;
     "shards move:--from") echo "nodes" ;;
@@ -185,6 +199,10 @@ __mem0ctl_value() {
     "leader transfer:--file" | "leader transfer:-f") echo "files" ;;
     "leader transfer:--output" | "leader transfer:-o") echo "words table wide json yaml" ;;
     "leader transfer:--to") echo "nodes" ;;
+    "leader balance:--file" | "leader balance:-f") echo "files" ;;
+    "leader balance:--output" | "leader balance:-o") echo "words table wide json yaml" ;;
+    "leader balance:--throttle") echo "none" ;;
+    "leader balance:--concurrency") echo "none" ;;
     "memories:--file" | "memories:-f") echo "files" ;;
     "memories:--output" | "memories:-o") echo "words table wide json yaml" ;;
     "memories add:--file" | "memories add:-f") echo "files" ;;
@@ -278,6 +296,7 @@ __mem0ctl_argument() {
   case "$1:$2" in
     "down":*) echo "nodes" ;;
     "restart":*) echo "nodes" ;;
+    "apply:0") echo "files" ;;
     "nodes add:0") echo "nodes" ;;
     "nodes drain:0") echo "nodes" ;;
     "nodes undrain:0") echo "nodes" ;;

@@ -3,7 +3,7 @@
 
 # The command that the line has got to (empty: none yet), then how many arguments it has been given.
 function __mem0ctl_line
-    set -l commands 'init' 'init cluster' 'validate' 'up' 'down' 'restart' 'status' 'wait' 'nodes' 'nodes list' 'nodes add' 'nodes drain' 'nodes undrain' 'nodes remove' 'nodes logs' 'shards' 'shards map' 'shards list' 'shards locate' 'shards rebalance' 'shards move' 'replicas' 'replicas lag' 'replicas add' 'replicas remove' 'replicas verify' 'replicas repair' 'leader' 'leader show' 'leader transfer' 'memories' 'memories add' 'memories update' 'memories delete' 'memories search' 'memories get' 'memories list' 'memories history' 'memories stats' 'memories import' 'memories export' 'migrate' 'schema' 'schema manifest' 'completion' 'demo' 'node' 'node run'
+    set -l commands 'init' 'init cluster' 'validate' 'up' 'down' 'restart' 'status' 'wait' 'apply' 'nodes' 'nodes list' 'nodes add' 'nodes drain' 'nodes undrain' 'nodes remove' 'nodes logs' 'shards' 'shards map' 'shards list' 'shards locate' 'shards rebalance' 'shards move' 'replicas' 'replicas lag' 'replicas add' 'replicas remove' 'replicas verify' 'replicas repair' 'leader' 'leader show' 'leader transfer' 'leader balance' 'memories' 'memories add' 'memories update' 'memories delete' 'memories search' 'memories get' 'memories list' 'memories history' 'memories stats' 'memories import' 'memories export' 'migrate' 'schema' 'schema manifest' 'completion' 'demo' 'node' 'node run'
     set -l path
     set -l position 0
     set -l skip 0
@@ -14,7 +14,7 @@ function __mem0ctl_line
         else if test "$word" = -f
             # Everywhere the manifest, but in `nodes logs` it follows.
             test "$path" = 'nodes logs'; or set skip 1
-        else if contains -- $word --timeout --file --output -o --name --engine --nodes --zones --arbiters --replication --replicas --sharding --shards --key --ranges --consensus --read --write --port --data-dir --from --password-env --ca --cert --key-file --out --fail-on --max-lag --for --address --role --zone --weight --throttle --concurrency --force --lines -n --to --node --user -u --agent --run --app --consistency --metadata --text --if-hash --max-staleness --top-k -k --threshold --filter --page --page-size --from-line --rate
+        else if contains -- $word --timeout --file --output -o --name --engine --nodes --zones --arbiters --replication --replicas --sharding --shards --key --ranges --consensus --read --write --port --data-dir --from --password-env --ca --cert --key-file --out --fail-on --max-lag --for --throttle --concurrency --address --role --zone --weight --force --lines -n --explain --by --threshold --max-moves --max-bytes --to --node --user -u --agent --run --app --consistency --metadata --text --if-hash --max-staleness --top-k -k --filter --page --page-size --from-line --rate
             set skip 1
         else if string match -q -- '-*' $word
             continue
@@ -57,10 +57,11 @@ complete -c mem0ctl -n '__mem0ctl_at \'\'' -a down -d 'Stop the nodes that `up` 
 complete -c mem0ctl -n '__mem0ctl_at \'\'' -a restart -d 'Restart nodes one at a time, keeping every shard\'s quorum'
 complete -c mem0ctl -n '__mem0ctl_at \'\'' -a status -d 'Show nodes, leaders and replication, and why if not healthy'
 complete -c mem0ctl -n '__mem0ctl_at \'\'' -a wait -d 'Wait until the cluster is healthy, available or down'
+complete -c mem0ctl -n '__mem0ctl_at \'\'' -a apply -d 'Carry out a plan that was saved'
 complete -c mem0ctl -n '__mem0ctl_at \'\'' -a nodes -d 'List nodes, read their logs; let them join and leave'
 complete -c mem0ctl -n '__mem0ctl_at \'\'' -a shards -d 'Show the shard map; find a key; move shards'
 complete -c mem0ctl -n '__mem0ctl_at \'\'' -a replicas -d 'Show, add, remove, compare and repair replicas'
-complete -c mem0ctl -n '__mem0ctl_at \'\'' -a leader -d 'Show and transfer leadership'
+complete -c mem0ctl -n '__mem0ctl_at \'\'' -a leader -d 'Show, transfer and balance leadership'
 complete -c mem0ctl -n '__mem0ctl_at \'\'' -a memories -d 'Add, find, change, import and export memories'
 complete -c mem0ctl -n '__mem0ctl_at \'\'' -a migrate -d 'Copy every memory to another cluster, and prove that it is there'
 complete -c mem0ctl -n '__mem0ctl_at \'\'' -a schema -d 'Print the schemas of what mem0ctl reads'
@@ -117,6 +118,12 @@ complete -c mem0ctl -n '__mem0ctl_at \'wait\'' -s f -l file -d 'the manifest (de
 complete -c mem0ctl -n '__mem0ctl_at \'wait\'' -s o -l output -d 'how results are printed' -x -a 'table wide json yaml'
 complete -c mem0ctl -n '__mem0ctl_at \'wait\'' -l for -d 'what to wait for' -x -a 'healthy available down'
 complete -c mem0ctl -n '__mem0ctl_at \'wait\'' -l max-lag -d 'lag above which it is not healthy (default: limits.maxLag)' -x
+complete -c mem0ctl -n '__mem0ctl_at \'apply\'' -s f -l file -d 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)' -r -F
+complete -c mem0ctl -n '__mem0ctl_at \'apply\'' -s o -l output -d 'how results are printed' -x -a 'table wide json yaml'
+complete -c mem0ctl -n '__mem0ctl_at \'apply\'' -l throttle -d 'most that each node sends in a second, as in 20MiB or 20MiB/s' -x
+complete -c mem0ctl -n '__mem0ctl_at \'apply\'' -l concurrency -d 'steps at a time' -x
+complete -c mem0ctl -n '__mem0ctl_at \'apply\'' -l no-wait -d 'do not wait for the end; the cluster goes on by itself'
+complete -c mem0ctl -n '__mem0ctl_argument \'apply\' 0 0' -F
 complete -c mem0ctl -n '__mem0ctl_at \'nodes\'' -a list -d 'List every node, answering or not'
 complete -c mem0ctl -n '__mem0ctl_at \'nodes\'' -a add -d 'Let a node join: manifest, process, cluster'
 complete -c mem0ctl -n '__mem0ctl_at \'nodes\'' -a drain -d 'Move everything off a node; it stays a member'
@@ -158,7 +165,7 @@ complete -c mem0ctl -n '__mem0ctl_argument \'nodes logs\' 0 0' -k -a '(__mem0ctl
 complete -c mem0ctl -n '__mem0ctl_at \'shards\'' -a map -d 'Draw nodes by shards: who leads, who follows'
 complete -c mem0ctl -n '__mem0ctl_at \'shards\'' -a list -d 'List every shard with its range, leader and replicas'
 complete -c mem0ctl -n '__mem0ctl_at \'shards\'' -a locate -d 'Say which shard a key belongs to, and who holds it'
-complete -c mem0ctl -n '__mem0ctl_at \'shards\'' -a rebalance -d 'Watch or end the operation that the cluster carries out'
+complete -c mem0ctl -n '__mem0ctl_at \'shards\'' -a rebalance -d 'Make what nodes hold even, with as few moves as that takes'
 complete -c mem0ctl -n '__mem0ctl_at \'shards\'' -a move -d 'Move one replica of a shard to another node, while clients write'
 complete -c mem0ctl -n '__mem0ctl_at \'shards\'' -s f -l file -d 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)' -r -F
 complete -c mem0ctl -n '__mem0ctl_at \'shards\'' -s o -l output -d 'how results are printed' -x -a 'table wide json yaml'
@@ -170,6 +177,16 @@ complete -c mem0ctl -n '__mem0ctl_at \'shards locate\'' -s f -l file -d 'the man
 complete -c mem0ctl -n '__mem0ctl_at \'shards locate\'' -s o -l output -d 'how results are printed' -x -a 'table wide json yaml'
 complete -c mem0ctl -n '__mem0ctl_at \'shards rebalance\'' -s f -l file -d 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)' -r -F
 complete -c mem0ctl -n '__mem0ctl_at \'shards rebalance\'' -s o -l output -d 'how results are printed' -x -a 'table wide json yaml'
+complete -c mem0ctl -n '__mem0ctl_at \'shards rebalance\'' -l dry-run -d 'only show the plan'
+complete -c mem0ctl -n '__mem0ctl_at \'shards rebalance\'' -l out -d 'only save the plan, for `mem0ctl apply`' -r -F
+complete -c mem0ctl -n '__mem0ctl_at \'shards rebalance\'' -l explain -d 'only say why a shard moves or stays' -x -k -a '(__mem0ctl_ids shards)'
+complete -c mem0ctl -n '__mem0ctl_at \'shards rebalance\'' -l by -d 'what is made even' -x -a 'shards bytes memories'
+complete -c mem0ctl -n '__mem0ctl_at \'shards rebalance\'' -l threshold -d 'how far a node may be from its share (default: 0% by shards, else 2%)' -x
+complete -c mem0ctl -n '__mem0ctl_at \'shards rebalance\'' -l max-moves -d 'take only so many moves' -x
+complete -c mem0ctl -n '__mem0ctl_at \'shards rebalance\'' -l max-bytes -d 'move only so much, as in 500MiB' -x
+complete -c mem0ctl -n '__mem0ctl_at \'shards rebalance\'' -l throttle -d 'most that each node sends in a second, as in 20MiB or 20MiB/s' -x
+complete -c mem0ctl -n '__mem0ctl_at \'shards rebalance\'' -l concurrency -d 'steps at a time' -x
+complete -c mem0ctl -n '__mem0ctl_at \'shards rebalance\'' -l no-wait -d 'do not wait for the end; the cluster goes on by itself'
 complete -c mem0ctl -n '__mem0ctl_at \'shards rebalance\'' -l status -d 'show the operation that runs, or ran last'
 complete -c mem0ctl -n '__mem0ctl_at \'shards rebalance\'' -l watch -d 'follow the operation that runs to its end'
 complete -c mem0ctl -n '__mem0ctl_at \'shards rebalance\'' -l cancel -d 'end it: what has not begun never does'
@@ -213,6 +230,7 @@ complete -c mem0ctl -n '__mem0ctl_at \'replicas repair\'' -l node -d 'whose repl
 complete -c mem0ctl -n '__mem0ctl_argument \'replicas repair\' 0 0' -k -a '(__mem0ctl_ids shards)'
 complete -c mem0ctl -n '__mem0ctl_at \'leader\'' -a show -d 'Show the cluster leader and every shard\'s leader'
 complete -c mem0ctl -n '__mem0ctl_at \'leader\'' -a transfer -d 'Hand leadership of a shard, or of the cluster, to another node'
+complete -c mem0ctl -n '__mem0ctl_at \'leader\'' -a balance -d 'Share leadership out by weight; no copy moves'
 complete -c mem0ctl -n '__mem0ctl_at \'leader\'' -s f -l file -d 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)' -r -F
 complete -c mem0ctl -n '__mem0ctl_at \'leader\'' -s o -l output -d 'how results are printed' -x -a 'table wide json yaml'
 complete -c mem0ctl -n '__mem0ctl_at \'leader show\'' -s f -l file -d 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)' -r -F
@@ -221,6 +239,12 @@ complete -c mem0ctl -n '__mem0ctl_at \'leader transfer\'' -s f -l file -d 'the m
 complete -c mem0ctl -n '__mem0ctl_at \'leader transfer\'' -s o -l output -d 'how results are printed' -x -a 'table wide json yaml'
 complete -c mem0ctl -n '__mem0ctl_at \'leader transfer\'' -l to -d 'the new leader (default: the best caught-up replica)' -x -k -a '(__mem0ctl_ids nodes)'
 complete -c mem0ctl -n '__mem0ctl_argument \'leader transfer\' 0 0' -k -a '(__mem0ctl_ids groups)'
+complete -c mem0ctl -n '__mem0ctl_at \'leader balance\'' -s f -l file -d 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)' -r -F
+complete -c mem0ctl -n '__mem0ctl_at \'leader balance\'' -s o -l output -d 'how results are printed' -x -a 'table wide json yaml'
+complete -c mem0ctl -n '__mem0ctl_at \'leader balance\'' -l dry-run -d 'only show what would change'
+complete -c mem0ctl -n '__mem0ctl_at \'leader balance\'' -l throttle -d 'most that each node sends in a second, as in 20MiB or 20MiB/s' -x
+complete -c mem0ctl -n '__mem0ctl_at \'leader balance\'' -l concurrency -d 'steps at a time' -x
+complete -c mem0ctl -n '__mem0ctl_at \'leader balance\'' -l no-wait -d 'do not wait for the end; the cluster goes on by itself'
 complete -c mem0ctl -n '__mem0ctl_at \'memories\'' -a add -d 'Store a text as a memory, as it is given'
 complete -c mem0ctl -n '__mem0ctl_at \'memories\'' -a update -d 'Change the text or the metadata of a memory'
 complete -c mem0ctl -n '__mem0ctl_at \'memories\'' -a delete -d 'Delete a memory, or all of a user, agent, run or app'

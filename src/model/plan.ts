@@ -138,7 +138,8 @@ export interface MoveCount {
 export interface Plan {
   readonly apiVersion: "mem0ctl/v1";
   readonly kind: "Plan";
-  readonly by: Measure;
+  /** `leaders`: no copy moves, and what is even is how many shards each node leads. */
+  readonly by: Measure | "leaders";
   /** How far a node may be from its share, as a part of it: 0.02 is 2 %. */
   readonly threshold: number;
   /** Steps of one wave run side by side; no two of them are about one shard. */
@@ -159,4 +160,9 @@ export interface Plan {
   readonly nodes: readonly PlannedChange[];
   readonly problems: readonly PlanProblem[];
   readonly state: PlannedState;
+}
+
+/** A plan with the cluster that it is for: what is printed, saved and applied. */
+export interface ClusterPlan extends Plan {
+  readonly cluster: string;
 }

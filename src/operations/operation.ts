@@ -184,3 +184,9 @@ class Meter {
     return words;
   }
 }
+
+/** Whether an operation of this name is under way. */
+export async function isRunning(engine: Engine, name: string, options: CallOptions): Promise<boolean> {
+  const current = await currentOperation(engine, options);
+  return current !== null && !hasEnded(current) && current.plan.name === name;
+}

@@ -22,14 +22,25 @@ export type ShardMapView = Pick<
 /** The picture, its legend, and what is wrong with which shards; no line wider than the theme says. */
 export function renderShardMap(view: ShardMapView, theme: Theme): string {
   const title = `${theme.bold(safeText(view.cluster))}  ${counted(view.totalShards, "shard")} by ${view.sharding}, ${counted(view.copies, "copy", "copies")} each, ${isLeaderless(view) ? "leaderless by design, " : ""}epoch ${view.epoch}`;
-  const picture = view.shards.length > CELL_SHARDS_MAX ? drawShares(view, theme) : drawCells(view, theme);
+  const picture = drawnShardMap(view, theme);
   const troubles = troublesOf(view, theme);
   return `${[title, picture.grid, picture.legend, ...troubles].join("\n\n")}\n`;
 }
 
-interface Picture {
+export interface Picture {
   readonly grid: string;
   readonly legend: string;
+}
+
+/** Nodes that a shard's copies come to and go from, by shard: what a plan changes. */
+export interface ShardMoves {
+  readonly came: ReadonlyMap<string, readonly string[]>;
+  readonly went: ReadonlyMap<string, readonly string[]>;
+}
+
+/** Only the picture, for one that is shown beside another. */
+export function drawnShardMap(view: ShardMapView, theme: Theme, moves?: ShardMoves): Picture {
+  return view.shards.length > CELL_SHARDS_MAX ? drawShares(view, theme) : drawCells(view, theme, moves);
 }
 
 /** One glyph with its style and what it means. */
@@ -53,6 +64,8 @@ function glyphs(theme: Theme, { protocol }: Pick<ShardMapView, "protocol">) {
     learner: { text: "+", style: theme.warn, meaning: "learner" },
     snapshot: { text: "~", style: theme.warn, meaning: "catching up" },
     down: { text: "x", style: theme.bad, meaning: "down" },
+    comes: { text: theme.unicode ? "▼" : "+", style: theme.good, meaning: "comes" },
+    goes: { text: theme.unicode ? "△" : "-", style: theme.warn, meaning: "goes" },
     absent: { text: symbols.absent, style: theme.dim, meaning: "no replica" },
   } satisfies Record<string, Glyph>;
 }
@@ -151,7 +164,7 @@ function layoutOf(view: ShardMapView, theme: Theme): Layout {
   return withoutZones.perBlock > tight.perBlock ? withoutZones : tight;
 }
 
-function drawCells(view: ShardMapView, theme: Theme): Picture {
+function drawCells(view: ShardMapView, theme: Theme, moves?: ShardMoves): Picture {
   const layout = layoutOf(view, theme);
   const kinds = glyphs(theme, view);
   const inCopies = isLeaderless(view);
@@ -168,7 +181,12 @@ function drawCells(view: ShardMapView, theme: Theme): Picture {
     const shards = view.shards.slice(start, start + layout.perBlock);
     const rows = view.nodes.map((node) => {
       const cells = shards.map((shard, index) => {
-        const glyph = glyphOf(kinds, shard, members[start + index]?.get(node.id));
+        const glyph =
+          moves?.came.get(shard.id)?.includes(node.id) === true
+            ? kinds.comes
+            : moves?.went.get(shard.id)?.includes(node.id) === true
+              ? kinds.goes
+              : glyphOf(kinds, shard, members[start + index]?.get(node.id));
         used.add(glyph);
         return glyph;
       });

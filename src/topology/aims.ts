@@ -3,6 +3,7 @@
 
 import type { NodeId, ShardId } from "../model/ids.ts";
 import type { Measure, PlanProblem, PlannedNode, PlannedShard, PlannedState } from "../model/plan.ts";
+import { formatBytes } from "../model/units.ts";
 import { fairShares, zoneBounds } from "./shares.ts";
 import type { ZoneBounds } from "./shares.ts";
 import type { SizedProblem } from "./sized-moves.ts";
@@ -192,12 +193,12 @@ function hardProblems(nodes: readonly PlannedNode[], shards: readonly PlannedSha
   }
   const needed = shards.reduce((sum, shard) => sum + shard.bytes * shard.copies, 0);
   const room = open.reduce((sum, { capacityBytes }) => sum + (capacityBytes ?? Infinity), 0);
-  if (needed > room) {
+  if (problems.length === 0 && needed > room) {
     problems.push({
       code: "too-little-room",
       severity: "hard",
-      message: `the copies take ${needed} bytes, and the nodes that take data have room for ${room}`,
-      hint: `add a node with room for ${needed - room} bytes or more, or ask for fewer copies`,
+      message: `the copies take ${formatBytes(needed)}, and the nodes that take data have room for ${formatBytes(room)}`,
+      hint: `add a node with room for ${formatBytes(needed - room)} or more, or ask for fewer copies`,
     });
   }
   return problems;

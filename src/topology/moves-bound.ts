@@ -84,7 +84,7 @@ function forcedMoves({ nodes, bounds, zones }: SizedProblem, { holders, copies }
 }
 
 /** Placements that are looked at, at most: some tenths of a second. */
-const PLACEMENTS_MAX = 100_000;
+const PLACEMENTS_MAX = 250_000;
 
 /**
  * Of all placements that keep the hard rules the one closest to the bounds, and of those the one that moves the

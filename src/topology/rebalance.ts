@@ -22,6 +22,8 @@ import { aimsOf, listed } from "./aims.ts";
 import type { Aims } from "./aims.ts";
 import { assignEvenly } from "./balance.ts";
 import { fewestMoves } from "./fewest-moves.ts";
+import { withChange } from "./outcome.ts";
+import type { ShardOutcome } from "./outcome.ts";
 import { bytesLowerBound, leastBytesMoved } from "./moves-bound.ts";
 import { bytesMoved, fewBytesMoved, loadsOf, violationOf } from "./sized-moves.ts";
 import { inWaves } from "./waves.ts";
@@ -63,7 +65,26 @@ export function planLeaders(state: PlannedState): Plan {
   const aims = aimsOf(state, "shards", 0);
   const holders = aims.problem.shards.map((shard) => shard.holders);
   const target: Target = { holders, moves: 0, bytes: 0, optimal: true };
-  return assembled(state, { by: "shards" }, 0, aims, target, [], false);
+  const plan = assembled(state, { by: "shards" }, 0, aims, target, [], false);
+  const known = new Map(state.nodes.map((node) => [node.id, node]));
+  const weightOf = ({ node }: PlannedChange): number => {
+    const { role, draining, weight } = known.get(node) ?? { role: "arbiter", draining: true, weight: 0 };
+    return role === "primary" && !draining ? weight : 0;
+  };
+  const weights = plan.nodes.reduce((sum, change) => sum + weightOf(change), 0);
+  const led = plan.nodes.reduce((sum, { after }) => sum + after.leads, 0);
+  return {
+    ...plan,
+    by: "leaders",
+    balanced: true,
+    problems: [],
+    nodes: plan.nodes.map((change) => ({
+      ...change,
+      share: weights === 0 ? 0 : (led * weightOf(change)) / weights,
+      before: { ...change.before, held: change.before.leads },
+      after: { ...change.after, held: change.after.leads },
+    })),
+  };
 }
 
 // --- which copies go where ---------------------------------------------------------------------
@@ -227,12 +248,6 @@ function limited(changes: readonly Change[], aims: Aims, options: RebalanceOptio
 
 // --- the plan ----------------------------------------------------------------------------------
 
-/** A shard as the steps leave it. */
-interface Outcome {
-  readonly replicas: readonly NodeId[];
-  readonly leader: NodeId | null;
-}
-
 function assembled(
   state: PlannedState,
   options: RebalanceOptions,
@@ -245,7 +260,7 @@ function assembled(
   const { problem, nodes, shards } = aims;
   const idOf = (node: number): NodeId => nodes[node]?.id ?? "";
   const steps: RebalanceStep[] = [];
-  const outcomes = new Map<ShardId, Outcome>(shards.map((shard) => [shard.id, shard]));
+  const outcomes = new Map<ShardId, ShardOutcome>(shards.map((shard) => [shard.id, shard]));
   for (const { shard: index, from, to } of changes) {
     const shard = shards[index];
     if (shard === undefined) continue;
@@ -253,7 +268,11 @@ function assembled(
     const before = outcomes.get(id) ?? shard;
     outcomes.set(
       id,
-      changed(before, from === undefined ? undefined : idOf(from), to === undefined ? undefined : idOf(to)),
+      withChange(
+        before,
+        from === undefined ? undefined : idOf(from),
+        to === undefined ? undefined : idOf(to),
+      ),
     );
     if (from !== undefined && to !== undefined)
       steps.push({ kind: "move-replica", shard: id, from: idOf(from), to: idOf(to), bytes });
@@ -315,18 +334,11 @@ function assembled(
   };
 }
 
-/** `to` stands where `from` stood; one that comes alone stands last. */
-function changed({ replicas, leader }: Outcome, from: NodeId | undefined, to: NodeId | undefined): Outcome {
-  if (from === undefined) return { leader, replicas: to === undefined ? replicas : [...replicas, to] };
-  const kept = replicas.flatMap((id) => (id !== from ? [id] : to === undefined ? [] : [to]));
-  return { replicas: kept, leader: leader === from ? (to ?? kept[0] ?? null) : leader };
-}
-
 /** Leaders by weight over the primaries of each shard, as few of them changed as that takes. */
-function leaderTransfers(state: PlannedState, outcomes: Map<ShardId, Outcome>): RebalanceStep[] {
+function leaderTransfers(state: PlannedState, outcomes: Map<ShardId, ShardOutcome>): RebalanceStep[] {
   const known = new Map(state.nodes.map((node) => [node.id, node]));
   const led = [...outcomes].filter(([, { leader }]) => leader !== null);
-  const mayLead = ({ replicas }: Outcome): readonly NodeId[] => {
+  const mayLead = ({ replicas }: ShardOutcome): readonly NodeId[] => {
     const staying = replicas.filter((id) => known.get(id)?.draining !== true);
     const primaries = staying.filter((id) => known.get(id)?.role === "primary");
     return primaries.length > 0 ? primaries : staying.length > 0 ? staying : replicas;
@@ -348,7 +360,10 @@ function bytesOn(node: NodeId, shards: readonly PlannedShard[]): number {
   return shards.reduce((sum, { replicas, bytes }) => sum + (replicas.includes(node) ? bytes : 0), 0);
 }
 
-function loadsAfter({ nodes, shards, problem }: Aims, outcomes: ReadonlyMap<ShardId, Outcome>): number[] {
+function loadsAfter(
+  { nodes, shards, problem }: Aims,
+  outcomes: ReadonlyMap<ShardId, ShardOutcome>,
+): number[] {
   const indexOf = new Map(nodes.map(({ id }, index) => [id, index]));
   return loadsOf(
     problem,
@@ -380,7 +395,7 @@ function durationOf(waves: Plan["waves"], bytesPerSecond: number): number {
 function changesByNode(
   { nodes, shards, problem, shares }: Aims,
   state: PlannedState,
-  outcomes: ReadonlyMap<ShardId, Outcome>,
+  outcomes: ReadonlyMap<ShardId, ShardOutcome>,
   moved: readonly Change[],
   changes: readonly Change[],
   heldAfter: readonly number[],
@@ -411,7 +426,7 @@ function changesByNode(
 
 type Counts = Map<NodeId, Omit<NodeLoad, "held">>;
 
-function countsOf(shards: readonly (Outcome & { readonly size: number })[]): Counts {
+function countsOf(shards: readonly (ShardOutcome & { readonly size: number })[]): Counts {
   const counts = new Map<NodeId, { replicas: number; leads: number; bytes: number }>();
   for (const { replicas, leader, size } of shards) {
     for (const node of replicas) {
@@ -475,7 +490,7 @@ function softProblems(
 }
 
 function refused(state: PlannedState, options: RebalanceOptions, threshold: number, aims: Aims): Plan {
-  const outcomes = new Map<ShardId, Outcome>(aims.shards.map((shard) => [shard.id, shard]));
+  const outcomes = new Map<ShardId, ShardOutcome>(aims.shards.map((shard) => [shard.id, shard]));
   const held = loadsAfter(aims, outcomes);
   return {
     apiVersion: "mem0ctl/v1",

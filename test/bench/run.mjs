@@ -16,6 +16,7 @@ const BENCHES = {
   failover: () => import("./failover.mjs"),
   search: () => import("./search.mjs"),
   validate: () => import("./validate.mjs"),
+  planner: () => import("./planner.mjs"),
   idle: () => import("./idle.mjs"),
 };
 const TMPFS_MAGIC = 0x01021994;

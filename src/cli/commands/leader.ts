@@ -1,4 +1,4 @@
-// `mem0ctl leader show|transfer`: who orders the writes, and handing that over.
+// `mem0ctl leader show|transfer|balance`: who orders the writes, and handing that over.
 
 import { Option } from "commander";
 import type { Command } from "commander";
@@ -8,8 +8,14 @@ import type { Action } from "../command.ts";
 import type { Context } from "../context.ts";
 import { EXIT } from "../exit.ts";
 import type { ExitCode } from "../exit.ts";
+import { mannerFlags, mannerOf } from "../operation.ts";
+import type { MannerOptions } from "../operation.ts";
 
 const TRANSFER_TIMEOUT_MS = 10_000;
+
+interface BalanceOptions extends MannerOptions {
+  readonly dryRun?: true;
+}
 
 interface TransferOptions {
   readonly to?: string;
@@ -36,7 +42,36 @@ export function leaderCommand(action: Action): Command {
       ),
     )
     .action(action<TransferOptions>(transferTo));
-  return newGroup("leader", "Show and transfer leadership", [show, transfer]);
+  const balance = newCommand("balance", "Share leadership out by weight; no copy moves").addOption(
+    new Option("--dry-run", "only show what would change"),
+  );
+  for (const flag of mannerFlags()) balance.addOption(flag);
+  balance
+    .addHelpText(
+      "after",
+      examples(
+        ["mem0ctl leader balance --dry-run", "which shards would be led by another node"],
+        ["mem0ctl leader balance", "does it; as few change as that takes"],
+      ),
+    )
+    .action(action<BalanceOptions>(balanceLeaders));
+  return newGroup("leader", "Show, transfer and balance leadership", [show, transfer, balance]);
+}
+
+async function balanceLeaders(context: Context, options: BalanceOptions): Promise<ExitCode> {
+  return withCluster(context, async (cluster) => {
+    const { planLeaderBalance } = await import("../../operations/rebalance.ts");
+    const { printPlan, runPlan } = await import("../plan.ts");
+    const planned = await planLeaderBalance(cluster.engine, {
+      timeoutMs: context.timeoutMs(LOOK_TIMEOUT_MS),
+      signal: context.io.signal,
+    });
+    if (options.dryRun === true || planned.plan.waves.length === 0) {
+      await printPlan(context, planned);
+      return EXIT.done;
+    }
+    return runPlan(context, cluster, planned.plan, { name: "balance leaders", manner: mannerOf(options) });
+  });
 }
 
 async function showLeaders(context: Context): Promise<ExitCode> {

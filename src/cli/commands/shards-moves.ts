@@ -1,9 +1,9 @@
-// `mem0ctl shards move`, and the operation that runs: shown, watched and cancelled by `mem0ctl shards rebalance`.
+// `mem0ctl shards move`: one replica, by hand.
 
 import { Option } from "commander";
 import type { Command } from "commander";
-import { LOOK_TIMEOUT_MS, withCluster } from "../cluster.ts";
-import { examples, newCommand, notes, usageError } from "../command.ts";
+import { withCluster } from "../cluster.ts";
+import { examples, newCommand, notes } from "../command.ts";
 import type { Action } from "../command.ts";
 import type { Context } from "../context.ts";
 import { EXIT } from "../exit.ts";
@@ -14,12 +14,6 @@ import type { MannerOptions } from "../operation.ts";
 interface MoveOptions extends MannerOptions {
   readonly from: string;
   readonly to: string;
-}
-
-interface RebalanceOptions {
-  readonly status?: true;
-  readonly watch?: true;
-  readonly cancel?: true;
 }
 
 export function moveCommand(action: Action): Command {
@@ -42,22 +36,6 @@ export function moveCommand(action: Action): Command {
     .action(action<MoveOptions>(move_));
 }
 
-export function rebalanceCommand(action: Action): Command {
-  return newCommand("rebalance", "Watch or end the operation that the cluster carries out")
-    .addOption(new Option("--status", "show the operation that runs, or ran last"))
-    .addOption(new Option("--watch", "follow the operation that runs to its end").conflicts("status"))
-    .addOption(new Option("--cancel", "end it: what has not begun never does").conflicts(["status", "watch"]))
-    .addHelpText(
-      "after",
-      examples(
-        ["mem0ctl shards rebalance --status", "every step and how far it is"],
-        ["mem0ctl shards rebalance --watch", "until it ends; from any machine"],
-        ["mem0ctl shards rebalance --cancel", "what was done stays"],
-      ),
-    )
-    .action(action<RebalanceOptions>(rebalance));
-}
-
 async function move_(context: Context, options: MoveOptions, words: readonly string[]): Promise<ExitCode> {
   const [shard = ""] = words;
   const { from, to } = options;
@@ -67,27 +45,6 @@ async function move_(context: Context, options: MoveOptions, words: readonly str
       moveShard(engine, { shard, from, to }, mannerOf(options), call),
     );
     await printOperation(context, operation);
-    return EXIT.done;
-  });
-}
-
-async function rebalance(context: Context, options: RebalanceOptions): Promise<ExitCode> {
-  if (options.status === undefined && options.watch === undefined && options.cancel === undefined) {
-    throw usageError(context.command, "missing-option", "one of --status, --watch and --cancel is needed");
-  }
-  return withCluster(context, async ({ engine }) => {
-    const operations = await import("../../operations/operation.ts");
-    const call = { timeoutMs: context.timeoutMs(LOOK_TIMEOUT_MS), signal: context.io.signal };
-    if (options.watch === true) {
-      await printOperation(
-        context,
-        await watched(context, (watching) => operations.followOperation(engine, watching)),
-      );
-    } else if (options.cancel === true) {
-      await printOperation(context, await operations.cancelOperation(engine, call));
-    } else {
-      await printOperation(context, await operations.currentOperation(engine, call));
-    }
     return EXIT.done;
   });
 }

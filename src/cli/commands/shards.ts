@@ -9,7 +9,8 @@ import type { Context } from "../context.ts";
 import type { ExitCode } from "../exit.ts";
 import { EXIT } from "../exit.ts";
 import { exitCodeOfAnswers } from "./answers.ts";
-import { moveCommand, rebalanceCommand } from "./shards-moves.ts";
+import { moveCommand } from "./shards-moves.ts";
+import { rebalanceCommand } from "./shards-rebalance.ts";
 
 export function shardsCommand(action: Action): Command {
   const map = newCommand("map", "Draw nodes by shards: who leads, who follows")

@@ -3,7 +3,9 @@
 import { Mem0ctlError } from "../../../src/model/errors.ts";
 import type { Finding } from "../../../src/model/findings.ts";
 import type { Manifest } from "../../../src/model/manifest.ts";
+import type { Measure } from "../../../src/model/plan.ts";
 import type { ClusterView } from "../../../src/model/view.ts";
+import { viewAfter } from "../../../src/operations/rebalance.ts";
 import { renderError } from "../../../src/render/error.ts";
 import { renderFindings, renderGithubAnnotations } from "../../../src/render/findings.ts";
 import { renderLeaders } from "../../../src/render/leaders.ts";
@@ -18,12 +20,15 @@ import {
   renderMemoryStats,
 } from "../../../src/render/memories.ts";
 import { renderActions, renderNodes } from "../../../src/render/nodes.ts";
+import { type PlanShown, renderExplanation, renderPlan } from "../../../src/render/plan.ts";
 import { renderProgress } from "../../../src/render/progress.ts";
 import { renderReplicaLag } from "../../../src/render/replica-lag.ts";
 import { renderShardMap } from "../../../src/render/shard-map.ts";
 import { renderShardsList } from "../../../src/render/shards-list.ts";
 import { renderStatus } from "../../../src/render/status.ts";
 import type { Theme } from "../../../src/render/theme.ts";
+import { explained } from "../../../src/topology/explain.ts";
+import { planRebalance } from "../../../src/topology/rebalance.ts";
 
 interface Request {
   readonly view: ClusterView;
@@ -125,6 +130,41 @@ const MANIFEST: Manifest = {
   security: { tokens: [], tls: undefined },
 };
 
+/** What the planner makes of the view when one more node, empty, has joined. */
+function planShown(view: ClusterView, by: Measure): PlanShown {
+  const last = view.nodes.at(-1);
+  const id = `node-${view.nodes.length + 1}`;
+  const joined =
+    last === undefined ? [] : [{ ...last, id, zone: id, state: "up" as const, leads: 0, replicas: 0 }];
+  const before = { ...view, nodes: [...view.nodes, ...joined] };
+  const plan = {
+    cluster: view.cluster,
+    ...planRebalance(
+      {
+        epoch: view.epoch,
+        nodes: before.nodes.map(({ id: node, role, zone }) => ({
+          id: node,
+          role,
+          zone,
+          weight: 1,
+          draining: false,
+        })),
+        shards: view.shards.map((shard) => ({
+          id: shard.id,
+          replicas: shard.replicas.filter(({ role }) => role !== "arbiter").map(({ node }) => node),
+          leader: shard.leader,
+          copies: view.copies,
+          bytes: shard.bytes ?? 0,
+          memories: shard.memories ?? 0,
+          load: 0,
+        })),
+      },
+      { by, bytesPerSecond: 20 << 20 },
+    ),
+  };
+  return { plan, maps: { before, after: viewAfter(before, plan) } };
+}
+
 export const pictures: Readonly<Record<string, (request: Request) => string>> = {
   "shard-map": ({ view, theme }) => renderShardMap(view, theme),
   status: ({ view, theme, wide }) => renderStatus(view, theme, { wide }),
@@ -145,6 +185,18 @@ export const pictures: Readonly<Record<string, (request: Request) => string>> = 
       theme,
       { wide },
     ),
+  plan: ({ view, theme, wide }) => renderPlan(planShown(view, "shards"), theme, wide),
+  "plan-by-bytes": ({ view, theme, wide }) => renderPlan(planShown(view, "bytes"), theme, wide),
+  "plan-explained": ({ view, theme }) => {
+    const { plan } = planShown(view, "shards");
+    return renderExplanation({ shard: "0", reasons: explained(plan, "0") }, theme);
+  },
+  "no-plan": ({ view, theme, wide }) => {
+    const { plan } = planShown(view, "shards");
+    const nodes = plan.state.nodes.map((node) => ({ ...node, draining: true }));
+    const refused = planRebalance({ ...plan.state, nodes }, { by: "shards" });
+    return renderPlan({ plan: { cluster: plan.cluster, ...refused }, maps: undefined }, theme, wide);
+  },
   shards: ({ view, theme, wide }) => renderShardsList(view, theme, { wide }),
   nodes: ({ view, theme, wide }) => renderNodes(view, theme, { wide }),
   "nodes-troubled": ({ view, theme, wide }) =>

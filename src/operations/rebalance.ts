@@ -1,0 +1,153 @@
+// `shards rebalance` and `leader balance` up to the plan: what the planner is told of a live cluster, and what has
+// changed since a plan was made. What a plan is carried out by is operation.ts.
+
+import type { CallOptions, Engine, EngineView } from "../engines/engine.ts";
+import { Mem0ctlError } from "../model/errors.ts";
+import type { NodeId, ShardId } from "../model/ids.ts";
+import type { ClusterStep } from "../model/operation.ts";
+import type { ClusterPlan, Plan, PlanProblem, PlannedState, RebalanceStep } from "../model/plan.ts";
+import type { ShardMap } from "../model/shard-map.ts";
+import { explained } from "../topology/explain.ts";
+import { outcomeOf } from "../topology/outcome.ts";
+import { planLeaders, planRebalance } from "../topology/rebalance.ts";
+import type { RebalanceOptions } from "../topology/rebalance.ts";
+import { unknownShard } from "./leader.ts";
+
+/** What a plan is shown with: the cluster as it is. */
+export interface PlannedCluster {
+  readonly plan: ClusterPlan;
+  readonly view: EngineView;
+}
+
+/** @throws Mem0ctlError `nothing-answered` (unavailable) when no node tells its shard map. */
+export async function planClusterRebalance(
+  engine: Engine,
+  options: RebalanceOptions,
+  call: CallOptions,
+): Promise<PlannedCluster> {
+  const { state, view } = await lookAtCluster(engine, call);
+  return { view, plan: forCluster(planRebalance(state, options), view) };
+}
+
+/** Leaders by weight; no copy moves. @throws as `planClusterRebalance`; `leaderless-by-design` (invalid). */
+export async function planLeaderBalance(engine: Engine, call: CallOptions): Promise<PlannedCluster> {
+  const { state, view } = await lookAtCluster(engine, call);
+  if (view.shards.every(({ leaderless }) => leaderless === true)) {
+    throw new Mem0ctlError("invalid", "leaderless-by-design", "the shards of this cluster have no leaders", {
+      why: "in the quorum protocol any node coordinates reads and writes",
+      hint: "to make what nodes hold even, see `mem0ctl shards rebalance --dry-run`",
+    });
+  }
+  return { view, plan: forCluster(planLeaders(state), view) };
+}
+
+/** What a plan is made from, or compared with. @throws as `planClusterRebalance`. */
+export async function lookAtCluster(
+  engine: Engine,
+  call: CallOptions,
+): Promise<{ readonly state: PlannedState; readonly view: EngineView }> {
+  const [{ map, live }, view] = await Promise.all([engine.shardMap(call), engine.view(call)]);
+  if (!live) {
+    throw new Mem0ctlError("unavailable", "nothing-answered", "no node answered", {
+      why: "what moves is planned from what the cluster has, not from the manifest",
+      hint: "start the cluster with `mem0ctl up`, or see `mem0ctl status`",
+    });
+  }
+  return { state: plannedState(map, view), view };
+}
+
+/** Sizes are of one copy; those that nobody knows count nothing. */
+function plannedState(map: ShardMap, view: EngineView): PlannedState {
+  const seen = new Map(view.shards.map((shard) => [shard.id, shard]));
+  return {
+    epoch: map.epoch,
+    nodes: map.nodes.map(({ id, role, zone, weight, draining }) => ({ id, role, zone, weight, draining })),
+    shards: map.shards.map(({ id, replicas }) => {
+      const { leader = null, bytes = null, memories = null } = seen.get(id) ?? {};
+      return {
+        id,
+        replicas,
+        leader,
+        copies: replicas.length,
+        bytes: bytes ?? 0,
+        memories: memories ?? 0,
+        load: 0,
+      };
+    }),
+  };
+}
+
+function forCluster(plan: Plan, view: EngineView): ClusterPlan {
+  const { apiVersion, kind, problems, ...rest } = plan;
+  return { apiVersion, kind, cluster: view.cluster, ...rest, problems: [...problems, ...absent(plan, view)] };
+}
+
+/** Steps that wait for a node that does not answer. */
+function absent({ waves }: Plan, view: EngineView): PlanProblem[] {
+  const touched = new Set(waves.flat().flatMap(nodesOf));
+  const down = view.nodes.filter(({ id, state }) => state === "down" && touched.has(id)).map(({ id }) => id);
+  if (down.length === 0) return [];
+  return [
+    {
+      code: "node-down",
+      severity: "soft",
+      message: `${down.join(", ")} ${down.length === 1 ? "does" : "do"} not answer, and steps of this plan need ${down.length === 1 ? "it" : "them"}`,
+      hint: "start it, or drain it and plan again",
+    },
+  ];
+}
+
+function nodesOf(step: RebalanceStep): NodeId[] {
+  return [
+    ...("from" in step ? [step.from] : []),
+    ...("to" in step && step.to !== undefined ? [step.to] : []),
+  ];
+}
+
+export interface ShardExplanation {
+  readonly shard: ShardId;
+  /** Sentences: what happens to each of its copies, and why. */
+  readonly reasons: readonly string[];
+}
+
+/** @throws Mem0ctlError `unknown-shard` (not-found). */
+export function explainShard(plan: Plan, shard: ShardId): ShardExplanation {
+  if (!plan.state.shards.some(({ id }) => id === shard)) throw unknownShard(shard, plan.state.shards.length);
+  return { shard, reasons: explained(plan, shard) };
+}
+
+/** The view as it will look when the plan is done, for a picture of it. */
+export function viewAfter(view: EngineView, plan: Plan): EngineView {
+  const after = new Map(plan.nodes.map((change) => [change.node, change.after]));
+  const outcomes = outcomeOf(plan);
+  return {
+    ...view,
+    nodes: view.nodes.map((node) => {
+      const { leads = node.leads, replicas = node.replicas } = after.get(node.id) ?? {};
+      return { ...node, leads, replicas };
+    }),
+    shards: view.shards.map((shard) => {
+      const outcome = outcomes.get(shard.id);
+      if (outcome === undefined) return shard;
+      const others = shard.replicas.filter(({ role }) => role === "arbiter");
+      const known = new Map(shard.replicas.map((replica) => [replica.node, replica]));
+      const replicas = outcome.replicas.map((node) => ({
+        ...(known.get(node) ?? { node, state: "replicating" as const, lagEntries: 0, lagBytes: 0, lagMs: 0 }),
+        role: node === outcome.leader ? ("leader" as const) : ("follower" as const),
+      }));
+      return { ...shard, state: "ok" as const, leader: outcome.leader, replicas: [...replicas, ...others] };
+    }),
+  };
+}
+
+/** @throws Mem0ctlError `not-of-this-engine` (invalid) for steps that the cluster cannot carry out by itself. */
+export function clusterSteps({ waves }: Plan): readonly (readonly ClusterStep[])[] {
+  return waves.map((wave) =>
+    wave.map((step) => {
+      if (step.kind !== "move-slots") return step;
+      throw new Mem0ctlError("invalid", "not-of-this-engine", "slots are not moved by the cluster itself", {
+        hint: "only engines that shard by slots have such steps",
+      });
+    }),
+  );
+}
