@@ -69,6 +69,8 @@ interface Group {
   readonly memberships: { readonly index: number; readonly membership: Membership }[];
   /** Whom a voter's delivered vote of a term was for. */
   readonly votes: Map<string, NodeId>;
+  /** Of those, what was given by replicas that were moved away: one that is called back is another. */
+  readonly votesOfBefore: Set<string>;
   readonly leaders: Map<number, NodeId>;
 }
 
@@ -236,7 +238,14 @@ export class ReplicaWatch {
   #group(id: GroupId): Group {
     let group = this.#groups.get(id);
     if (group === undefined) {
-      group = { replicas: new Map(), commitMax: 0, memberships: [], votes: new Map(), leaders: new Map() };
+      group = {
+        replicas: new Map(),
+        commitMax: 0,
+        memberships: [],
+        votes: new Map(),
+        votesOfBefore: new Set(),
+        leaders: new Map(),
+      };
       this.#groups.set(id, group);
     }
     return group;
@@ -376,6 +385,11 @@ export class ReplicaWatch {
         (one.kind === "vote-response" || one.kind === "pre-vote-response") &&
         one.granted,
     );
+    this.#must(
+      !grants || before.last > 0 || before.membership.voters.length > 0,
+      "blank-votes-for-nobody",
+      () => `${name} knows nothing of its group and votes for ${message.from}`,
+    );
     const lastTerm = replica.snapshotAt(before.last)?.term ?? replica.entry(before.last)?.term ?? 0;
     this.#must(
       !grants ||
@@ -389,7 +403,8 @@ export class ReplicaWatch {
 
   /** A vote that was given, and has arrived, is remembered for as long as its term lasts. */
   #judgeVote({ name, node, group, status }: Watched): void {
-    const given = group.votes.get(`${node}@${status.term}`);
+    const key = `${node}@${status.term}`;
+    const given = group.votesOfBefore.has(key) ? undefined : group.votes.get(key);
     this.#must(
       given === undefined || given === status.vote,
       "vote-remembered",
@@ -588,6 +603,9 @@ export class ReplicaWatch {
     const group = this.#groups.get(id);
     const newest = group?.memberships.at(-1)?.membership;
     group?.replicas.delete(node);
+    for (const key of group?.votes.keys() ?? []) {
+      if (key.startsWith(`${node}@`)) group?.votesOfBefore.add(key);
+    }
     this.#must(
       newest === undefined || !isMember(newest, node),
       "members-keep-their-replica",

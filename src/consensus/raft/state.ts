@@ -93,8 +93,13 @@ export function isPromotable(state: RaftState): boolean {
   return state.recovery === undefined && state.memberships.isVoterSince(state.commit, state.id);
 }
 
-/** Whether it may vote for `candidate`: not before its log has again what it may have forgotten. */
+/**
+ * Whether it may vote for `candidate`: not before its log has again what it may have forgotten. A replica that
+ * was never fed may be one that was moved away and called back: whom it voted for then it does not know (2).
+ */
 export function mayVoteFor(state: RaftState, candidate: NodeId): boolean {
+  const isBlank = state.log.lastIndex === 0 && state.memberships.current.voters.length === 0;
+  if (isBlank) return false;
   return state.recovery === undefined || state.recovery.trusted.includes(candidate);
 }
 

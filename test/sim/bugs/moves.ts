@@ -24,4 +24,13 @@ export const MOVE_BUGS: readonly Bug[] = [
     find: "    if (this.groups.get(group.id) !== group) return;\n",
     replace: "",
   },
+  {
+    ...MOVES,
+    name: "called-back-and-votes-again",
+    lines: [2],
+    what: "a replica that was moved away and called back votes before it knows anything of its group again",
+    file: "src/consensus/raft/state.ts",
+    find: "  if (isBlank) return false;\n",
+    replace: "",
+  },
 ];

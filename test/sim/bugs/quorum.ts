@@ -145,9 +145,9 @@ export const QUORUM_BUGS: readonly Bug[] = [
     lines: [14],
     what: "a conditional update is done without its condition",
     file: "src/model/consistency.ts",
-    find: "export function checkConditional(protocol: Protocol): void {",
+    find: '  if (protocol !== "quorum") return;\n  throw new Mem0ctlError(\n    "invalid",\n    "no-compare-and-set"',
     replace:
-      'export function checkConditional(protocol: Protocol): void {\n  if (protocol === "quorum") return;',
+      '  if (protocol !== "") return;\n  throw new Mem0ctlError(\n    "invalid",\n    "no-compare-and-set"',
   },
   {
     ...QUORUM,

@@ -247,6 +247,14 @@ describe("elections", () => {
   });
 });
 
+test("a replica that was never fed votes for nobody: it may have been here before, and voted (2)", () => {
+  const replica = new Driver({ membership: { voters: [] } });
+  expect(replica.receive("b", { ...askPreVote, term: 3 }).send).toMatchObject([{ granted: false }]);
+  const asked = replica.receive("b", { ...askVote, term: 4 });
+  expect([...asked.send, ...asked.sendAfterPersist]).toMatchObject([{ granted: false }]);
+  expect(replica.status).toMatchObject({ term: 4, vote: "" });
+});
+
 describe("a replica whose log was damaged", () => {
   const recovery = { term: 8, trusted: [] } as const;
   const durable = { hardState: { term: 8, vote: "", commit: 0 } };
