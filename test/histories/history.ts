@@ -6,10 +6,10 @@
 export type Outcome = "ok" | "failed" | "unknown";
 
 /**
- * `add` stores its value whatever was there. `update` and `delete` were told that the key was there; one
- * that was told it is not saw what a read of null sees, and is recorded so.
+ * `add` stores its value whatever was there, and `clear` leaves nothing whatever was there. `update` and `delete` were
+ * told that the key was there; one that was told it is not saw what a read of null sees, and is recorded so.
  */
-export type OperationKind = "add" | "update" | "delete" | "read";
+export type OperationKind = "add" | "update" | "delete" | "clear" | "read";
 
 export interface Operation {
   readonly client: string;
@@ -22,6 +22,8 @@ export interface Operation {
   /** When the answer came; infinite for an unknown outcome, which may take effect at any time or never. */
   readonly returned: number;
   readonly outcome: Outcome;
+  /** An update that was to be done only where this value was. */
+  readonly expected?: string;
   /** How far a read may lag, in the same unit; infinite: any value that ever was. Absent: it asked for the newest. */
   readonly staleness?: number;
 }

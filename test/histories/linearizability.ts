@@ -43,7 +43,9 @@ function prepare(operations: readonly Operation[]): readonly Operation[] {
     .filter(({ kind, outcome, value }) => {
       if (outcome === "failed") return false;
       if (outcome === "ok") return true;
-      return kind === "add" || kind === "delete" || (kind === "update" && seen.has(value));
+      return (
+        kind === "add" || kind === "delete" || kind === "clear" || (kind === "update" && seen.has(value))
+      );
     })
     .map((operation) => {
       if (operation.outcome === "unknown") return { ...operation, returned: Infinity };
@@ -53,16 +55,19 @@ function prepare(operations: readonly Operation[]): readonly Operation[] {
 }
 
 /** State after `operation`; undefined where its answer cannot be right in this state. */
-function apply(state: string | null, { kind, value, outcome }: Operation): string | null | undefined {
+function apply(state: string | null, operation: Operation): string | null | undefined {
+  const { kind, value, outcome, expected } = operation;
   switch (kind) {
     case "read":
       return state === value ? state : undefined;
     case "add":
       return value;
+    case "clear":
+      return null;
     default:
-      if (state !== null) return value;
+      if (state !== null && (expected === undefined || expected === state)) return value;
       // Whoever does not know what became of it may have changed nothing.
-      return outcome === "unknown" ? null : undefined;
+      return outcome === "unknown" ? state : undefined;
   }
 }
 

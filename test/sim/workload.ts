@@ -4,6 +4,7 @@
 import { Mem0ctlError } from "../../src/model/errors.ts";
 import type { Consistency } from "../../src/model/consistency.ts";
 import { scopeFilter } from "../../src/memory/filter.ts";
+import { textHash } from "../../src/memory/record.ts";
 import type { ConsensusSpec } from "../../src/model/manifest.ts";
 import type { NodeCore } from "../../src/node/core.ts";
 import type { CallContext } from "../../src/memory/service.ts";
@@ -15,6 +16,8 @@ import { ProcessEnded, type Machine } from "./machine.ts";
 import type { World } from "./world.ts";
 
 const KEYS_PER_USER = 3;
+/** Memories that get their id from the cluster; more would only dilute what happens to each. */
+const ADDED_MAX = 6;
 /** Longer than any deadline takes to be noticed. */
 const GRACE_MS = 700;
 /** A clock that is slower than another makes a bound last longer. */
@@ -34,7 +37,12 @@ interface Request {
     readonly key: string;
     readonly kind: OperationKind;
     readonly value: string | null;
+    readonly expected?: string;
   }[];
+  /** Everything of a user goes: of every key that turns out to be there. */
+  readonly clears?: string;
+  /** Text of a memory that gets its id from the cluster. */
+  readonly adds?: { readonly user: string; readonly text: string };
   /** What a read saw, key by key; undefined for a write. */
   readonly seen?: (answer: unknown) => ReadonlyMap<string, string | null>;
   readonly staleness?: number;
@@ -48,7 +56,7 @@ export class Workload {
   /** Told at the moment in which a node answers an ordinary read of one key with a value. */
   onRead: ((asked: NodeId, key: Key, value: string) => void) | undefined;
   readonly history: Operation[] = [];
-  readonly keys: readonly Key[];
+  readonly #keys: Key[];
   isOver = false;
   #open = 0;
   #nextValue = 1;
@@ -56,16 +64,29 @@ export class Workload {
   readonly #chance: Chance;
   readonly #machines: ReadonlyMap<string, Machine>;
   readonly #consensus: ConsensusSpec;
+  /** What a client was told last of a key. */
+  readonly #known = new Map<string, string>();
+  readonly #textOfHash = new Map<string, string>();
+  /** Requests that emptied a user, without a key. */
+  readonly #clears: { readonly user: string; readonly operation: Omit<Operation, "key"> }[] = [];
+  /** Texts that were refused for certain, and those that somebody saw. */
+  readonly #refusedTexts = new Set<string>();
+  readonly #seenTexts = new Set<string>();
+  #added = 0;
 
   constructor(world: World, machines: ReadonlyMap<string, Machine>, users: number, consensus: ConsensusSpec) {
     this.#consensus = consensus;
     this.#world = world;
     this.#chance = world.chance.fork("clients");
     this.#machines = machines;
-    this.keys = Array.from({ length: users * KEYS_PER_USER }, (_, index) => ({
+    this.#keys = Array.from({ length: users * KEYS_PER_USER }, (_, index) => ({
       id: `k${index}`,
       user: `u${index % users}`,
     }));
+  }
+
+  get keys(): readonly Key[] {
+    return this.#keys;
   }
 
   /** Requests whose end nobody knows yet. */
@@ -96,6 +117,12 @@ export class Workload {
     const key = chance.pick(this.keys);
     const choice = chance.next();
     if (choice < 0.3) return this.put(choice < 0.06 ? [key, this.#other(key)] : [key]);
+    // Where copies are compared in the end, every write has to be of a known key.
+    if (this.#consensus.protocol !== "quorum") {
+      if (choice < 0.34 && this.#added < ADDED_MAX) return this.add(key.user);
+      if (choice < 0.36) return this.clear(key.user);
+      if (choice < 0.43) return this.updateIf(key);
+    }
     if (choice < 0.5) return this.update(key);
     if (choice < 0.6) return this.remove(key);
     if (choice < 0.85) return this.read(key);
@@ -103,7 +130,7 @@ export class Workload {
       if (this.#consensus.protocol === "quorum") return this.#refused(key);
       return this.readStale(key, chance.pick([Infinity, 300, 2000]));
     }
-    return this.list(key.user);
+    return chance.hits(0.5) ? this.list(key.user) : this.search(key.user);
   }
 
   /** What no cluster of the quorum protocol does (Quorum 1, 13, 14), or, as often, an ordinary read. */
@@ -146,7 +173,44 @@ export class Workload {
   }
 
   #value(): string {
-    return `v${this.#nextValue++}`;
+    const value = `v${this.#nextValue++}`;
+    this.#textOfHash.set(textHash(value), value);
+    return value;
+  }
+
+  /** A memory that is new for certain. */
+  add(user: string): Request {
+    this.#added += 1;
+    const text = this.#value();
+    const embedding = Float32Array.of(1, 1);
+    return {
+      words: `adds ${text} for ${user}`,
+      run: (core, context) => core.memories.add([{ text, user_id: user, embedding }], context),
+      about: [],
+      adds: { user, text },
+    };
+  }
+
+  clear(user: string): Request {
+    return {
+      words: `deletes all of ${user}`,
+      run: (core, context) => core.memories.deleteAll(scopeFilter({ user_id: user }), context),
+      about: [],
+      clears: user,
+    };
+  }
+
+  /** An update of what a client knows, if it is still so. */
+  updateIf(key: Key): Request {
+    const expected = this.#known.get(key.id);
+    if (expected === undefined) return this.update(key);
+    const value = this.#value();
+    const change = { text: value, embedding: Float32Array.of(1, 0), ifHash: textHash(expected) };
+    return {
+      words: `updates ${key.id}=${value} if it is ${expected}`,
+      run: (core, context) => core.memories.update(key.id, change, context),
+      about: [{ key: key.id, kind: "update", value, expected }],
+    };
   }
 
   put(keys: readonly Key[]): Request {
@@ -209,18 +273,57 @@ export class Workload {
   }
 
   list(user: string): Request {
+    return this.#readAll(user, `lists ${user}`, async (core, context) => {
+      const filter = scopeFilter({ user_id: user });
+      const { results } = await core.memories.list({ filter, page: 1, pageSize: 100 }, context);
+      return results;
+    });
+  }
+
+  /** Whatever the vectors are: all memories are as good as the worst that is asked for. */
+  search(user: string): Request {
+    const filter = scopeFilter({ user_id: user });
+    const request = { query: "?", vector: Float32Array.of(1, 0), filter, topK: 100, threshold: -1 };
+    return this.#readAll(user, `searches ${user}`, (core, context) => core.memories.search(request, context));
+  }
+
+  #readAll(
+    user: string,
+    words: string,
+    run: (core: NodeCore, context: CallContext) => Promise<readonly { id: string; memory: string }[]>,
+  ): Request {
     const keys = this.keys.filter((key) => key.user === user).map(({ id }) => id);
     return {
-      words: `lists ${user}`,
-      run: (core, context) =>
-        core.memories.list({ filter: scopeFilter({ user_id: user }), page: 1, pageSize: 100 }, context),
+      words,
+      run,
       about: keys.map((key) => ({ key, kind: "read", value: null })),
       seen: (answer) => {
-        const { results } = answer as { results: readonly { id: string; memory: string }[] };
-        const found = new Map(results.map(({ id, memory }) => [id, memory]));
+        const found = new Map(
+          (answer as readonly { id: string; memory: string }[]).map(({ id, memory }) => [id, memory]),
+        );
+        for (const text of found.values()) this.#see(text);
+        this.#world.must(
+          new Set(found.values()).size === found.size,
+          "added-once",
+          () => `${user} has ${[...found.values()].join(", ")}`,
+        );
         return new Map(keys.map((key) => [key, found.get(key) ?? null]));
       },
     };
+  }
+
+  #see(text: string): void {
+    this.#seenTexts.add(text);
+    this.#judgeRefused(text);
+  }
+
+  /** What was said to be certainly not done is not there, before or after. */
+  #judgeRefused(text: string): void {
+    this.#world.must(
+      !this.#refusedTexts.has(text) || !this.#seenTexts.has(text),
+      "refused-is-not-done",
+      () => `${text} was refused and is there`,
+    );
   }
 
   /** Sends a request to a machine and records what becomes of it; `onEnd` is told the outcome. */
@@ -330,19 +433,58 @@ export class Workload {
     if (world.isTraced) world.note(client, `${request.words}: ${wordsOf(outcome, answer, error, request)}`);
     world.mix(outcome);
     const seen = outcome === "ok" ? request.seen?.(answer) : undefined;
-    for (const { key, kind, value } of request.about) {
+    const returned = outcome === "unknown" ? Infinity : world.nowMs;
+    if (request.clears !== undefined) {
+      const operation = { client, kind: "clear", value: null, invoked, returned, outcome } as const;
+      this.#clears.push({ user: request.clears, operation });
+      for (const { id, user } of this.keys) {
+        if (user === request.clears) this.history.push({ ...operation, key: id });
+      }
+    }
+    if (request.adds !== undefined) this.#recordAdded(client, request.adds, invoked, outcome, answer);
+    const isChanged = error instanceof Mem0ctlError && error.code === "memory-changed";
+    for (const { key, kind, value, expected } of request.about) {
       if (kind === "read" && outcome !== "ok" && !isMissing) continue;
       const base = {
         client,
         key,
         invoked,
-        returned: outcome === "unknown" ? Infinity : world.nowMs,
+        returned,
         ...(request.staleness === undefined ? {} : { staleness: request.staleness }),
+        ...(expected === undefined ? {} : { expected }),
       };
-      // Whoever is told that nothing is there has read it.
+      // Whoever is told that nothing is there, or something else, has read it.
       if (isMissing) this.history.push({ ...base, kind: "read", value: null, outcome: "ok" });
-      else if (kind === "read") this.history.push({ ...base, kind, value: seen?.get(key) ?? null, outcome });
-      else this.history.push({ ...base, kind, value, outcome });
+      else if (isChanged) {
+        const there = this.#textOfHash.get(String(error.data?.["hash"])) ?? null;
+        this.history.push({ ...base, kind: "read", value: there, outcome: "ok" });
+      } else if (kind === "read") {
+        this.history.push({ ...base, kind, value: seen?.get(key) ?? null, outcome });
+      } else this.history.push({ ...base, kind, value, outcome });
+      const last = this.history.at(-1);
+      if (last?.outcome === "ok" && last.value !== null) this.#known.set(key, last.value);
+    }
+  }
+
+  /** From here on its id is known, and it is a key as every other. */
+  #recordAdded(
+    client: string,
+    { user, text }: { readonly user: string; readonly text: string },
+    invoked: number,
+    outcome: Outcome,
+    answer: unknown,
+  ): void {
+    if (outcome === "failed") {
+      this.#refusedTexts.add(text);
+      this.#judgeRefused(text);
+    }
+    if (outcome !== "ok") return;
+    const [{ id } = { id: "" }] = answer as readonly { id: string }[];
+    const returned = this.#world.nowMs;
+    this.#keys.push({ id, user });
+    this.history.push({ client, key: id, kind: "add", value: text, invoked, returned, outcome });
+    for (const clear of this.#clears) {
+      if (clear.user === user) this.history.push({ ...clear.operation, key: id });
     }
   }
 }

@@ -30,6 +30,23 @@ describe("what one order explains passes", () => {
     expect(codes(history)).toEqual([]);
   });
 
+  test("a clearing finds something or nothing, and happens or not where its end is unknown", () => {
+    expect(codes([ok(0, 1, "clear"), ok(2, 3, "add", "1"), ok(4, 5, "clear"), ok(6, 7, "read")])).toEqual([]);
+    const begin = [ok(0, 1, "add", "1"), unknown(2, "clear")];
+    expect(codes([...begin, ok(4, 5, "read", "1"), ok(6, 7, "read")])).toEqual([]);
+    expect(codes([ok(0, 1, "add", "1"), ok(2, 3, "clear"), ok(4, 5, "read", "1")])).toEqual(REFUSED);
+  });
+
+  test("a conditional update is done where its value was, and only there", () => {
+    const toTwo = { ...ok(2, 3, "update", "2"), expected: "1" };
+    expect(codes([ok(0, 1, "add", "1"), toTwo, ok(4, 5, "read", "2")])).toEqual([]);
+    expect(codes([ok(0, 1, "add", "3"), toTwo])).toEqual(REFUSED);
+    const maybe = { ...unknown(2, "update", "2"), expected: "1" };
+    expect(codes([ok(0, 1, "add", "1"), maybe, ok(4, 5, "read", "2")])).toEqual([]);
+    expect(codes([ok(0, 1, "add", "3"), maybe, ok(4, 5, "read", "3")])).toEqual([]);
+    expect(codes([ok(0, 1, "add", "3"), maybe, ok(4, 5, "read", "2")])).toEqual(REFUSED);
+  });
+
   test("a read beside a write sees either", () => {
     const write = [ok(0, 1, "add", "1"), ok(2, 6, "update", "2")];
     expect(codes([...write, ok(3, 4, "read", "1")])).toEqual([]);
