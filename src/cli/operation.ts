@@ -4,6 +4,7 @@ import { Option } from "commander";
 import { InvalidArgumentError } from "commander";
 import { hostname, userInfo } from "node:os";
 import type { OperationReport } from "../model/operation.ts";
+import type { Step } from "../model/plan.ts";
 import { parseBytes } from "../model/units.ts";
 import type { Manner, Watching } from "../operations/operation.ts";
 import type { Context } from "./context.ts";
@@ -71,7 +72,10 @@ export function watched<Result>(
   );
 }
 
-export async function printOperation(context: Context, operation: OperationReport | null): Promise<void> {
+export async function printOperation(
+  context: Context,
+  operation: OperationReport<Step> | null,
+): Promise<void> {
   const document = { apiVersion: "mem0ctl/v1", kind: "Operation", operation };
   await context.print(document, async (_document, theme) => {
     const { renderOperation } = await import("../render/operation.ts");

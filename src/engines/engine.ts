@@ -23,7 +23,7 @@ import type {
 } from "../model/node-api.ts";
 import type { OperationReport, OperationRequest } from "../model/operation.ts";
 import type { Step } from "../model/plan.ts";
-import type { ShardMap } from "../model/shard-map.ts";
+import type { ShardMap, SlotRange } from "../model/shard-map.ts";
 import type { ClusterView } from "../model/view.ts";
 
 export interface Capabilities {
@@ -32,6 +32,8 @@ export interface Capabilities {
   readonly protocols: readonly Protocol[];
   readonly replication: readonly ReplicationStrategy[];
   readonly roles: readonly Role[];
+  /** Whether the cluster has to know a new node before it runs, or can only meet one that runs. */
+  readonly joins: "before-start" | "after-start";
 }
 
 /** What an engine saw, before `operations/status` judges health: `health` and `reasons` are not in it. */
@@ -163,6 +165,18 @@ export interface OperationControl {
   drain(node: NodeId, draining: boolean, options: CallOptions): Promise<void>;
 }
 
+/** Who owns which slots, for planning their moves. */
+export interface SlotTable {
+  readonly epoch: number;
+  readonly owners: readonly {
+    readonly id: NodeId;
+    readonly weight: number;
+    readonly slots: readonly SlotRange[];
+  }[];
+  /** Per slot, where it was asked for; a slot that is not in it holds nothing. */
+  readonly contents?: ReadonlyMap<number, { readonly keys: number; readonly bytes: number }>;
+}
+
 export interface Engine {
   readonly capabilities: Capabilities;
   /** Starts what the manifest spawns and connects to the rest; resolves when each answers, not when healthy. */
@@ -173,6 +187,11 @@ export interface Engine {
   view(options: CallOptions): Promise<EngineView>;
   /** The newest shard map that any node has; falls back to the manifest's initial one with `live: false`. */
   shardMap(options: CallOptions): Promise<{ readonly map: ShardMap; readonly live: boolean }>;
+  /**
+   * Engines whose shards are nothing but slots, which move one by one: the slots of every node that may own some.
+   * @param request.contents whether to measure what each slot holds, which takes longer.
+   */
+  slotTable?(request: { readonly contents: boolean }, options: CallOptions): Promise<SlotTable>;
   /** Plans that the cluster itself carries out; absent where each step has to be executed from here. */
   readonly operations?: OperationControl;
   /** Idempotent. */

@@ -17,6 +17,8 @@ export interface EngineCapabilities {
    * nodes and copies say how many shards there are.
    */
   readonly shardsPerNode: "many" | "one";
+  /** Whether the cluster has to know a new node before it runs, or can only meet one that runs. */
+  readonly joins: "before-start" | "after-start";
   /** How clients of the engine prove who they are, besides TLS. */
   readonly authentication: "tokens" | "password";
 }
@@ -29,6 +31,7 @@ export const ENGINE_CAPABILITIES: Readonly<Record<EngineName, EngineCapabilities
     replication: ["none", "single", "multiple"],
     roles: ["primary", "secondary", "arbiter"],
     shardsPerNode: "many",
+    joins: "before-start",
     authentication: "tokens",
   },
   redis: {
@@ -40,6 +43,7 @@ export const ENGINE_CAPABILITIES: Readonly<Record<EngineName, EngineCapabilities
     replication: ["none", "single", "multiple"],
     roles: ["primary", "secondary"],
     shardsPerNode: "one",
+    joins: "after-start",
     authentication: "password",
   },
 };

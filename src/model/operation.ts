@@ -18,12 +18,12 @@ export type StepState = "waiting" | "running" | "undoing" | "done" | "failed" | 
 
 export type OperationState = "running" | "paused" | "cancelling" | "done" | "cancelled" | "failed";
 
-export interface OperationRequest {
+export interface OperationRequest<S extends Step = ClusterStep> {
   /** What it is for, in the words of the command: `rebalance`, `move`, `drain node-2`. */
   readonly name: string;
   readonly startedBy: string;
   /** A wave begins when all steps of the one before have ended. */
-  readonly waves: readonly (readonly ClusterStep[])[];
+  readonly waves: readonly (readonly S[])[];
   /** Steps at a time. */
   readonly concurrency: number;
   /** For each node that sends: what new replicas are copied with. null: as fast as it goes. */
@@ -33,7 +33,7 @@ export interface OperationRequest {
 }
 
 /** What never changes while it runs. */
-export interface OperationPlan extends OperationRequest {
+export interface OperationPlan<S extends Step = ClusterStep> extends OperationRequest<S> {
   readonly id: string;
   /** By the clock of the node that was asked, in ms since 1970. */
   readonly startedMs: number;
@@ -54,13 +54,16 @@ export interface OperationProgress {
   readonly endedMs: number | null;
 }
 
-export interface Operation {
-  readonly plan: OperationPlan;
+export interface Operation<S extends Step = ClusterStep> {
+  readonly plan: OperationPlan<S>;
   readonly progress: OperationProgress;
 }
 
-/** An operation as it is shown: with what its running steps have copied so far. */
-export interface OperationReport extends Operation {
+/**
+ * An operation as it is shown: with what its running steps have copied so far. Of any steps: an engine whose cluster
+ * carries out none has them executed from outside.
+ */
+export interface OperationReport<S extends Step = ClusterStep> extends Operation<S> {
   readonly copying: readonly StepCopying[];
 }
 
@@ -109,16 +112,16 @@ export function summaryOf({ plan, progress }: Operation): OperationSummary {
   };
 }
 
-export function hasEnded({ progress }: Operation): boolean {
+export function hasEnded({ progress }: Pick<Operation, "progress">): boolean {
   return progress.state === "done" || progress.state === "cancelled" || progress.state === "failed";
 }
 
-export function stepsOf(plan: Pick<OperationRequest, "waves">): readonly ClusterStep[] {
+export function stepsOf<S extends Step>(plan: Pick<OperationRequest<S>, "waves">): readonly S[] {
   return plan.waves.flat();
 }
 
 /** A step for people: `move shard 3 from node-1 to node-2`. */
-export function stepWords(step: ClusterStep): string {
+export function stepWords(step: Step): string {
   switch (step.kind) {
     case "add-replica":
       return `add a replica of shard ${step.shard} on ${step.to}`;
@@ -130,5 +133,17 @@ export function stepWords(step: ClusterStep): string {
       return `let ${step.to ?? "another replica"} lead ${step.group === "meta" ? "the cluster" : `shard ${step.group}`}`;
     case "remove-node":
       return `take ${step.node} out of the cluster`;
+    case "add-node":
+      return `let ${step.node.id} join`;
+    case "move-slots": {
+      const count = step.slots.reduce((sum, { from, to }) => sum + to - from + 1, 0);
+      return `move ${count} ${count === 1 ? "slot" : "slots"} from ${step.from} to ${step.to}`;
+    }
+    case "split":
+      return `split shard ${step.shard}`;
+    case "merge":
+      return `merge shard ${step.shard} into ${step.into}`;
+    case "pin":
+      return `pin ${step.key} to shard ${step.shard}`;
   }
 }

@@ -149,7 +149,7 @@ function* nodeReasons(nodes: readonly NodeView[]): Generator<Reason> {
       yield {
         code: "node-not-member",
         message: `${node.id} (${node.address}) ${node.error}`,
-        hint: "a new node has to be let in; one that was reset has lost its data and its place",
+        hint: "a new node joins with `mem0ctl nodes add`; one that was reset has lost its data and its place",
       };
     }
     if (node.cutOffFrom !== undefined) {

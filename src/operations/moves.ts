@@ -1,10 +1,11 @@
 // What an admin does with single replicas and with nodes: each is an operation of few steps, made from the map that
 // the cluster has now.
 
-import type { CallOptions, Engine } from "../engines/engine.ts";
+import type { CallOptions, Engine, SlotTable } from "../engines/engine.ts";
 import { Mem0ctlError } from "../model/errors.ts";
 import type { NodeId, ShardId } from "../model/ids.ts";
 import type { ClusterStep, OperationReport } from "../model/operation.ts";
+import type { Step } from "../model/plan.ts";
 import type { ShardMap, ShardSlice } from "../model/shard-map.ts";
 import { planLeave } from "../topology/membership.ts";
 import { runOperation, type Manner } from "./operation.ts";
@@ -34,7 +35,7 @@ export async function moveShard(
   request: { readonly shard: ShardId; readonly from: NodeId; readonly to: NodeId },
   manner: Manner,
   options: CallOptions,
-): Promise<OperationReport> {
+): Promise<OperationReport<Step> | null> {
   const { shard, from, to } = request;
   const { map, bytesOf } = await look(engine, options);
   shardOf(map, shard);
@@ -53,7 +54,7 @@ export async function addReplica(
   request: { readonly shard: ShardId; readonly to: NodeId },
   manner: Manner,
   options: CallOptions,
-): Promise<OperationReport> {
+): Promise<OperationReport<Step> | null> {
   const { shard, to } = request;
   const { map, bytesOf } = await look(engine, options);
   shardOf(map, shard);
@@ -68,7 +69,7 @@ export async function removeReplica(
   request: { readonly shard: ShardId; readonly from: NodeId },
   manner: Manner,
   options: CallOptions,
-): Promise<OperationReport> {
+): Promise<OperationReport<Step> | null> {
   const { shard, from } = request;
   const { map } = await look(engine, options);
   shardOf(map, shard);
@@ -87,7 +88,14 @@ export async function drainNode(
   node: NodeId,
   manner: Manner,
   options: CallOptions,
-): Promise<OperationReport | null> {
+): Promise<OperationReport<Step> | null> {
+  if (engine.slotTable !== undefined) {
+    const { leavingWaves } = await import("./slot-nodes.ts");
+    const { runFromHere } = await import("./carry-out.ts");
+    const makeWaves = (table: SlotTable): Promise<readonly (readonly Step[])[]> =>
+      leavingWaves(engine, table, node, false, options);
+    return runFromHere(engine, `drain ${node}`, makeWaves, manner, options);
+  }
   const { map, bytesOf } = await look(engine, options);
   requireNodes(map, [node]);
   const steps = leavingSteps(map, node, bytesOf, false);
@@ -113,8 +121,17 @@ export async function removeNode(
   request: { readonly node: NodeId; readonly force: boolean },
   manner: Manner,
   options: CallOptions,
-): Promise<OperationReport | null> {
+): Promise<OperationReport<Step> | null> {
   const { node, force } = request;
+  if (engine.slotTable !== undefined) {
+    const { leavingWaves } = await import("./slot-nodes.ts");
+    const { runFromHere } = await import("./carry-out.ts");
+    const makeWaves = async (table: SlotTable): Promise<readonly (readonly Step[])[]> => [
+      ...(await leavingWaves(engine, table, node, force, options)),
+      [{ kind: "remove-node", node }],
+    ];
+    return runFromHere(engine, `remove ${node}`, makeWaves, manner, options);
+  }
   const { map, bytesOf } = await look(engine, options);
   // Repeated after it was done: what is left to do is the caller's.
   if (!map.nodes.some(({ id }) => id === node)) return null;

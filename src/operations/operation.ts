@@ -12,6 +12,7 @@ import {
   type OperationReport,
   type OperationRequest,
 } from "../model/operation.ts";
+import type { Step } from "../model/plan.ts";
 import { formatBytes, formatDuration } from "../model/units.ts";
 
 const LOOK_MS = 500;
@@ -50,10 +51,15 @@ function controlOf(engine: Engine): OperationControl {
 export async function runOperation(
   engine: Engine,
   request: Pick<OperationRequest, "name" | "waves" | "epoch">,
-  { detached, ...manner }: Manner,
+  manner: Manner,
   options: CallOptions,
-): Promise<OperationReport> {
-  const begun = await controlOf(engine).begin({ ...request, ...manner }, options);
+): Promise<OperationReport<Step> | null> {
+  if (engine.operations === undefined) {
+    const { runFromHere } = await import("./carry-out.ts");
+    return runFromHere(engine, request.name, () => Promise.resolve(request.waves), manner, options);
+  }
+  const { detached, ...how } = manner;
+  const begun = await controlOf(engine).begin({ ...request, ...how }, options);
   return detached ? begun : followOperation(engine, options, begun);
 }
 

@@ -1,6 +1,7 @@
 // An operation and its steps: what it is for, how far it is, why it waits, and every step with its state.
 
 import { stepsOf, stepWords, type OperationReport, type StepState } from "../model/operation.ts";
+import type { Step } from "../model/plan.ts";
 import { formatBytes, formatDuration } from "../model/units.ts";
 import { safeText } from "./safe.ts";
 import { type Column, renderTable } from "./table.ts";
@@ -18,7 +19,7 @@ interface Row {
 /** Steps shown; a large plan has thousands, and those that are over or far away tell little. */
 const STEPS_SHOWN_MAX = 40;
 
-export function renderOperation(report: OperationReport | null, theme: Theme): string {
+export function renderOperation(report: OperationReport<Step> | null, theme: Theme): string {
   if (report === null) return "no operation has been run\n";
   const { plan, progress } = report;
   const ended = progress.steps.filter((state) => state === "done").length;
@@ -43,12 +44,12 @@ export function renderOperation(report: OperationReport | null, theme: Theme): s
   return `${parts.join("\n")}\n\n${table}${rest}\n`;
 }
 
-function mannerWords({ plan }: OperationReport): string {
+function mannerWords({ plan }: OperationReport<Step>): string {
   const bound = plan.bytesPerSecondMax;
   return `, ${plan.concurrency} at a time${bound === null ? "" : `, at most ${formatBytes(bound)}/s from each node`}`;
 }
 
-function rowsOf({ plan, progress, copying }: OperationReport): Row[] {
+function rowsOf({ plan, progress, copying }: OperationReport<Step>): Row[] {
   const waves = plan.waves.flatMap((wave, at) => wave.map(() => at + 1));
   const known = new Map(copying.map((copy) => [copy.step, copy]));
   return stepsOf(plan).map((step, at): Row => {

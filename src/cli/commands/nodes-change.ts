@@ -6,6 +6,7 @@ import { Mem0ctlError } from "../../model/errors.ts";
 import { LOOK_TIMEOUT_MS, withCluster } from "../cluster.ts";
 import { examples, integerOption, newCommand, notes, usageError } from "../command.ts";
 import type { Action } from "../command.ts";
+import type { OpenCluster } from "../../operations/cluster.ts";
 import type { Context } from "../context.ts";
 import { EXIT } from "../exit.ts";
 import type { ExitCode } from "../exit.ts";
@@ -14,6 +15,7 @@ import type { MannerOptions } from "../operation.ts";
 import { printStarted } from "./started.ts";
 
 const ADD_TIMEOUT_MS = 60_000;
+const JOIN_TIMEOUT_MS = 10_000;
 const ROLES = ["primary", "secondary", "arbiter"] as const;
 
 interface AddOptions {
@@ -96,15 +98,22 @@ async function addNode(context: Context, options: AddOptions, words: readonly st
   });
   const spec = edited.manifest.nodes.find((node) => node.id === id);
   if (spec === undefined) throw new TypeError("a node that was added is in the manifest");
-  // In the cluster first: a node that nobody knows would found one of its own.
-  await withCluster(context, async ({ engine }) => {
+  const join = async (engine: OpenCluster["engine"]): Promise<void> => {
     const { joinNode } = await import("../../operations/members.ts");
-    const timeoutMs = context.timeoutMs(LOOK_TIMEOUT_MS);
+    const timeoutMs = context.timeoutMs(JOIN_TIMEOUT_MS);
     await joinNode(engine, mapNodeOf(spec), { timeoutMs, signal: context.io.signal });
+  };
+  // Where it can be, in the cluster first: a node that nobody knows would found one of its own.
+  await withCluster(context, async ({ engine }) => {
+    if (engine.capabilities.joins === "before-start") await join(engine);
   });
   if (edited.changed) await replaceManifest(context, edited.text);
   return withCluster(context, async ({ engine, manifest }) => {
     const { upCluster } = await import("../../operations/up.ts");
+    if (engine.capabilities.joins === "after-start") {
+      await engine.up([id], { timeoutMs: context.timeoutMs(ADD_TIMEOUT_MS), signal: context.io.signal });
+      await join(engine);
+    }
     const result = await context.withProgress((onProgress) =>
       upCluster(engine, manifest, {
         timeoutMs: context.timeoutMs(ADD_TIMEOUT_MS),

@@ -6,7 +6,6 @@ import { fileURLToPath } from "node:url";
 
 import { Mem0ctlError } from "../../model/errors.ts";
 import type { NodeId } from "../../model/ids.ts";
-import { SPAWN_FILE } from "../../model/pid-file.ts";
 import type { Recognise } from "../local/process-identity.ts";
 import type { NodeCommand } from "../local/processes.ts";
 
@@ -38,12 +37,10 @@ export function nodeProgram(): string {
  */
 const NODE_FLAGS = ["--max-semi-space-size=64", "--heap-growing-percent=400", "--v8-pool-size=1"];
 
-/** The node writes its own pid file; until then there is the spawner's. */
 export function nodeCommand(program: string, manifestFile: string, node: NodeId): NodeCommand {
   return {
     program: process.execPath,
     args: [...NODE_FLAGS, program, "--manifest", manifestFile, "--node", node],
-    pidFile: SPAWN_FILE,
   };
 }
 

@@ -68,6 +68,18 @@ async function processOf(
   return identify(record, recognise);
 }
 
+/**
+ * The pids that this machine started for a node, as its files say: whether a server that answers is one of them, and
+ * not somebody else's that has the port by chance. No proof for a signal.
+ */
+export async function recordedPids(dataDir: string): Promise<readonly number[]> {
+  const files = await Promise.all([PID_FILE, SPAWN_FILE].map((name) => readPidFile(join(dataDir, name))));
+  return files.flatMap((content) => {
+    const record = content === undefined ? undefined : parsePidFile(content);
+    return record === undefined ? [] : [record.pid];
+  });
+}
+
 /** What makes a process checkable later; undefined when it has ended already. */
 export async function proofOf(pid: number): Promise<Pick<PidRecord, "startTime" | "bootId"> | undefined> {
   const running = await runningProcess(pid);

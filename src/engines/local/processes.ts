@@ -42,15 +42,13 @@ const KILL_WAIT_MS = 5000;
 export interface NodeCommand {
   readonly program: string;
   readonly args: readonly string[];
-  /** Which file tells of the process: the one that the program itself will not write. */
-  readonly pidFile: typeof PID_FILE | typeof SPAWN_FILE;
 }
 
 /** The data directory has been prepared. @throws Mem0ctlError `spawn-failed`. */
 export async function spawnNode(
   node: NodeSpec,
   cluster: string,
-  { program, args, pidFile }: NodeCommand,
+  { program, args }: NodeCommand,
 ): Promise<SpawnedNode> {
   const logFile = join(node.dataDir, LOG_FILE);
   const { descriptor, offset } = await openLog(logFile);
@@ -73,7 +71,7 @@ export async function spawnNode(
       });
     });
     child.unref();
-    await noteSpawned(node, cluster, pid, pidFile);
+    await notePid(node, cluster, pid, SPAWN_FILE);
     return { pid, logFile, logOffset: offset, exit: () => exit };
   } catch (cause) {
     throw new Mem0ctlError("failed", "spawn-failed", `cannot start ${node.id}`, {
@@ -86,11 +84,19 @@ export async function spawnNode(
   }
 }
 
-/** So that a `down` finds a node that has not yet got as far as its own pid file. */
-async function noteSpawned(node: NodeSpec, cluster: string, pid: number, pidFile: string): Promise<void> {
+/**
+ * When it is spawned, so that a `down` finds a node that has not yet got as far as its own pid file; and as that file
+ * once it answers, for a program that writes none.
+ */
+export async function notePid(
+  node: NodeSpec,
+  cluster: string,
+  pid: number,
+  name: typeof PID_FILE | typeof SPAWN_FILE,
+): Promise<void> {
   const proof = await proofOf(pid);
   if (proof === undefined) return;
-  const file = join(node.dataDir, pidFile);
+  const file = join(node.dataDir, name);
   const made = `${file}.${process.pid}`;
   const { port } = node.listen ?? node;
   await writeFile(made, encodePidFile({ pid, ...proof, node: node.id, cluster, port }), {

@@ -12,9 +12,10 @@ import type { CallOptions, Engine, NodeAction } from "../engine.ts";
 import { describeStart, forEachNode, specOfNode } from "../local/every-node.ts";
 import { redisMemories } from "./memories.ts";
 import type { MoverPresence } from "./mover-presence.ts";
+import { NodeFailure } from "../node-failure.ts";
 import { RedisNodes } from "./nodes.ts";
 import { initialMap, mapOf } from "./shard-map.ts";
-import { topologyOf } from "./topology.ts";
+import { numbersOf, topologyOf } from "./topology.ts";
 import { viewOf } from "./view.ts";
 
 export function createRedisEngine(manifest: Manifest): Engine {
@@ -61,6 +62,23 @@ export function createRedisEngine(manifest: Manifest): Engine {
         : { map: mapOf(manifest, topology), live: true };
     },
 
+    async slotTable({ contents }, options) {
+      const topology = topologyOf(manifest, await nodes.askAll(options));
+      const owners = topology.groups.map(({ primary, slots }) => ({
+        id: primary.id,
+        weight: primary.weight,
+        slots,
+      }));
+      if (!contents) return { epoch: topology.epoch, owners };
+      const { slotContents } = await import("./slot-sizes.ts");
+      const parts = await Promise.all(
+        owners.map(async ({ id, slots }) =>
+          slotContents(await nodes.connection(id), numbersOf(slots), options),
+        ),
+      );
+      return { epoch: topology.epoch, owners, contents: new Map(parts.flatMap((part) => [...part])) };
+    },
+
     async execute(step, options) {
       const { executeStep } = await import("./steps.ts");
       return executeStep({ manifest, nodes, presence: await ourPresence() }, step, options);
@@ -100,7 +118,7 @@ async function stopSpawned(
   const timeoutMs = Math.min(1000, options.timeoutMs);
   const answers = await nodes.report(node, { timeoutMs }).then(
     () => true,
-    () => false,
+    (error: unknown) => error instanceof NodeFailure && error.code === "not-our-server",
   );
   return answers ? { node, outcome: "not-managed", pid: null } : { node, outcome, pid: null };
 }

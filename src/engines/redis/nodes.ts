@@ -3,11 +3,12 @@
 
 import { readFile } from "node:fs/promises";
 
-import { isUnspecified } from "../../manifest/address.ts";
+import { isLoopback, isUnspecified } from "../../manifest/address.ts";
 import { resolveSecret, tlsOfNode } from "../../manifest/secrets.ts";
 import { Mem0ctlError } from "../../model/errors.ts";
 import type { NodeId } from "../../model/ids.ts";
 import type { Manifest, NodeSpec } from "../../model/manifest.ts";
+import { recordedPids } from "../local/process-identity.ts";
 import { NodeFailure } from "../node-failure.ts";
 import type { Endpoint } from "../node-failure.ts";
 import { RedisConnection } from "./connection.ts";
@@ -114,15 +115,34 @@ export class RedisNodes {
     const self = lines.find(({ flags }) => flags.has("myself"));
     if (self === undefined) throw new ProtocolError("CLUSTER NODES does not name the node itself");
     const seconds = Array.isArray(time) ? Number(textOf(time[0])) : 0;
+    const fields = parseInfo(textOf(info));
+    await this.#checkOurs(node, infoNumber(fields, "process_id"));
     return {
       node,
       self,
       nodes: lines,
-      info: parseInfo(textOf(info)),
+      info: fields,
       cluster: parseInfo(textOf(cluster)),
       clockMs: seconds * 1000,
       keys: typeof size === "number" ? size : 0,
     };
+  }
+
+  /**
+   * A port of this machine may be another cluster's by chance: a server that was not started for this node is not
+   * looked at as one, so that nothing is ever done to it.
+   */
+  async #checkOurs(node: NodeId, pid: number | null): Promise<void> {
+    const spec = this.#manifest.nodes.find(({ id }) => id === node);
+    if (spec === undefined || spec.manage === "connect" || !isLoopback(spec.host)) return;
+    if (pid !== null && (await recordedPids(spec.dataDir)).includes(pid)) return;
+    throw new NodeFailure(node, "another server has its port", true, {
+      kind: "failed",
+      code: "not-our-server",
+      message: `what answers at ${spec.address} is not the server of ${node}`,
+      why: `pid ${pid ?? "unknown"} was not started by \`mem0ctl up\` of this manifest`,
+      hint: "give the node another port, or set `manage: connect` if it is yours",
+    });
   }
 
   readonly #endpoints = new Map<NodeId, Endpoint>();

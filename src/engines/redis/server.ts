@@ -17,7 +17,7 @@ import { busPort } from "../../topology/bus-port.ts";
 import type { NodeAction } from "../engine.ts";
 import { nodeProcess } from "../local/process-identity.ts";
 import type { Recognise } from "../local/process-identity.ts";
-import { prepareDataDir, spawnNode } from "../local/processes.ts";
+import { notePid, prepareDataDir, spawnNode } from "../local/processes.ts";
 import type { NodeExit, SpawnedNode } from "../local/processes.ts";
 import { diskFull, logLines, nodeDied, portTaken, startData } from "../local/start-failure.ts";
 import { NodeFailure } from "../node-failure.ts";
@@ -123,10 +123,11 @@ export async function startServer(spec: NodeSpec, start: ServerStart): Promise<N
   const spawned = await spawnNode(spec, start.manifest.name, {
     program: start.program,
     args: [join(spec.dataDir, CONFIG_FILE)],
-    pidFile: PID_FILE,
   });
   const report = await untilItAnswers(spec, start, spawned);
-  if (pidOf(report) !== spawned.pid) throw await portTaken(spec);
+  // Another `up` at the same time may have been the faster one; its server is in the same file.
+  if (pidOf(report) !== spawned.pid) return { node, outcome: "already-running", pid: pidOf(report) };
+  await notePid(spec, start.manifest.name, spawned.pid, PID_FILE);
   return { node, outcome: "spawned", pid: spawned.pid };
 }
 
@@ -174,6 +175,7 @@ async function ask(
   } catch (error) {
     if (error instanceof NodeFailure) {
       if (error.kind === "unavailable") return error;
+      if (error.code === "not-our-server") throw await portTaken(spec);
       if (error.code === "not-a-node" && spec.manage === "spawn") throw await portTaken(spec);
       throw error;
     }

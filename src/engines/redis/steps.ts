@@ -18,7 +18,7 @@ import { ReplyError } from "./resp.ts";
 import { moveSlots } from "./slot-moves.ts";
 import type { End, MoveOptions } from "./slot-moves.ts";
 import type { Command } from "./resp.ts";
-import { topologyOf } from "./topology.ts";
+import { numbersOf, topologyOf } from "./topology.ts";
 import type { Group, Member, RedisTopology } from "./topology.ts";
 
 export interface LiveCluster {
@@ -291,7 +291,7 @@ async function removeNode(
   const others = topology.members.filter((other) => other !== member && other.report !== undefined);
   if (member.report !== undefined) {
     // First, so that it tells nobody about itself any more.
-    await tell(cluster, id, ["CLUSTER", "RESET", "SOFT"], deadlineMs);
+    await tell(cluster, id, ["CLUSTER", "RESET", "HARD"], deadlineMs);
   }
   await Promise.all(
     others.map(async ({ id: other, report }) => {
@@ -312,9 +312,7 @@ async function executeMove(
 ): Promise<string> {
   const topology = await look(cluster, options, deadlineMs);
   const [source, target] = [memberOf(topology, from), memberOf(topology, to)];
-  const all = ranges.flatMap((range) =>
-    Array.from({ length: range.to - range.from + 1 }, (_, index) => range.from + index),
-  );
+  const all = numbersOf(ranges);
   const left = all.filter((slot) => topology.ownerOf(slot) !== target.redisId);
   const foreign = left.filter((slot) => topology.ownerOf(slot) !== source.redisId);
   if (foreign.length > 0) {

@@ -275,3 +275,7 @@ export function slotsText(ranges: readonly SlotRange[]): string {
 export function isIn(ranges: readonly SlotRange[], slot: number): boolean {
   return ranges.some(({ from, to }) => from <= slot && slot <= to);
 }
+
+export function numbersOf(ranges: readonly SlotRange[]): number[] {
+  return ranges.flatMap(({ from, to }) => Array.from({ length: to - from + 1 }, (_, index) => from + index));
+}

@@ -90,7 +90,14 @@ export function scriptedEngine(script: Script = {}): ScriptedEngine {
     steps,
     stored,
     memories,
-    capabilities: { engine: "embedded", sharding: [], protocols: [], replication: [], roles: [] },
+    capabilities: {
+      engine: "embedded",
+      sharding: [],
+      protocols: [],
+      replication: [],
+      roles: [],
+      joins: "before-start",
+    },
     async up(nodes) {
       done.push(`up ${nodes.join(" ")}`);
       return nodes.map((node) => ({ node, outcome: "spawned", pid: 1 }));
