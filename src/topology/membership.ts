@@ -36,6 +36,30 @@ export function mapWithNode(map: ShardMap, node: MapNode): ShardMap {
 }
 
 /**
+ * The map in which a member has another role, zone or weight; the very same map where it has them already. No copy
+ * moves. Throws `node-unknown` (not-found), `address-fixed` or `role-fixed` (conflict): peers know a node by its
+ * address, and what an arbiter keeps is no data.
+ */
+export function mapWithNodeChanged(map: ShardMap, node: Omit<MapNode, "draining">): ShardMap {
+  const known = requireNode(map, node.id);
+  const { role, zone, weight } = node;
+  if (known.address !== node.address) {
+    throw new Mem0ctlError("conflict", "address-fixed", `${node.id} is a member at ${known.address}`, {
+      hint: "add a node with the new address under another id, then remove this one",
+    });
+  }
+  if (known.role !== role && (known.role === "arbiter" || role === "arbiter")) {
+    throw new Mem0ctlError("conflict", "role-fixed", `${node.id} is a member as ${known.role}`, {
+      why: "an arbiter keeps no data, and what keeps data is no arbiter",
+      hint: "add a node of the new role under another id, then remove this one",
+    });
+  }
+  if (known.role === role && known.zone === zone && known.weight === weight) return map;
+  const nodes = map.nodes.map((other) => (other.id === node.id ? { ...other, role, zone, weight } : other));
+  return { ...map, epoch: map.epoch + 1, nodes };
+}
+
+/**
  * Who takes over each place that a node has: spread over zones first, then balanced by weight. Draining
  * nodes and arbiters take no data. Throws `node-unknown` (not-found), or `too-few-nodes` (conflict) when
  * some shard would be left with fewer copies than it has.
@@ -219,8 +243,9 @@ function withNewLeaders(
   return shards.map((shard) => ({ ...shard, replicas: replicasOf.get(shard.id) ?? shard.replicas }));
 }
 
-function requireNode(map: ShardMap, id: NodeId): void {
-  if (map.nodes.some((node) => node.id === id)) return;
+function requireNode(map: ShardMap, id: NodeId): MapNode {
+  const known = map.nodes.find((node) => node.id === id);
+  if (known !== undefined) return known;
   throw new Mem0ctlError("not-found", "node-unknown", `${id} is not a node of this cluster`, {
     why: `its nodes are ${map.nodes.map((node) => node.id).join(", ")}`,
     hint: "see them with `mem0ctl nodes list`",

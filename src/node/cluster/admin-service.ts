@@ -18,7 +18,7 @@ import {
   type OperationRequest,
 } from "../../model/operation.ts";
 import type { MapNode, ShardMap } from "../../model/shard-map.ts";
-import { mapWithNode, planLeave } from "../../topology/membership.ts";
+import { mapWithNode, mapWithNodeChanged, planLeave } from "../../topology/membership.ts";
 import { shardById } from "../../topology/shard-map.ts";
 import { mapWithDraining, withLeaderFirst } from "../../topology/steps.ts";
 import { pause, type Clock } from "../clock.ts";
@@ -156,8 +156,8 @@ export class Admin implements AdminService {
   async join(node: MapNode, context: CallContext): Promise<ShardMap> {
     return this.changeMap((map) => {
       const known = map.nodes.find((other) => other.id === node.id);
-      // Repeated after a lost answer, it is done already.
-      if (known !== undefined && known.address === node.address && known.role === node.role) return map;
+      // Repeated after a lost answer, it is done already; a member may come with another role, zone or weight.
+      if (known !== undefined && known.address === node.address) return mapWithNodeChanged(map, node);
       return mapWithNode(map, { ...node, draining: false });
     }, context.deadlineMs);
   }

@@ -3,6 +3,7 @@ import { describe, expect, test } from "vitest";
 import type { ShardMap } from "../../../src/model/shard-map.ts";
 import {
   mapWithNode,
+  mapWithNodeChanged,
   mapWithoutNode,
   planLeave,
   withOutgoing,
@@ -152,6 +153,42 @@ describe("a node joins", () => {
     ]) {
       expect(() => mapWithNode(map, taken)).toThrowError(expect.objectContaining({ code: "node-exists" }));
     }
+  });
+});
+
+describe("a member changes", () => {
+  const map = initialShardMap(manifestOf({ nodes: 3, shards: 4, copies: 2, arbiter: true }));
+  const [first] = map.nodes;
+  const changed = {
+    ...first,
+    id: "node-1",
+    address: "127.0.0.1:7001",
+    role: "secondary",
+    zone: "z",
+    weight: 3,
+  } as const;
+
+  test("role, zone and weight; nothing moves, and it goes on draining if it did", () => {
+    const draining = {
+      ...map,
+      nodes: map.nodes.map((node) => ({ ...node, draining: node.id === "node-1" })),
+    };
+    const after = mapWithNodeChanged(draining, changed);
+    expect(after).toMatchObject({ epoch: 2, shards: map.shards, metaVoters: map.metaVoters });
+    expect(after.nodes[0]).toEqual({ ...changed, draining: true });
+    expect(mapWithNodeChanged(after, changed)).toBe(after);
+    expect(checkShardMap(after)).toEqual([]);
+  });
+
+  test.each([
+    ["node-1", { address: "127.0.0.1:9999" }, "address-fixed"],
+    ["node-1", { role: "arbiter" }, "role-fixed"],
+    ["arbiter-1", { role: "primary", address: "127.0.0.1:7999" }, "role-fixed"],
+    ["node-9", {}, "node-unknown"],
+  ] as const)("%s %j: %s", (id, change, code) => {
+    expect(() => mapWithNodeChanged(map, { ...changed, id, ...change })).toThrowError(
+      expect.objectContaining({ code }),
+    );
   });
 });
 
