@@ -18,6 +18,9 @@ import type {
 } from "../../src/consensus/seam.ts";
 import { decodeMembership } from "../../src/consensus/membership.ts";
 import type { GroupId, NodeId } from "../../src/model/ids.ts";
+import type { StateMachine } from "../../src/node/host/machine.ts";
+import { decodeCommand } from "../../src/node/memories/commands.ts";
+import { MemoryMachine } from "../../src/node/memories/memory-machine.ts";
 
 export interface WatchLimits {
   readonly electionTicks: number;
@@ -34,6 +37,7 @@ interface WatchedGroup {
 
 /** One that the host runs, with its state. */
 interface HostedGroup extends WatchedGroup {
+  readonly machine: StateMachine;
   readonly applied: number;
   readIndex(deadlineMs: number): Promise<number>;
   reached(index: number, deadlineMs: number): Promise<void>;
@@ -72,6 +76,8 @@ interface Group {
   /** Of those, what was given by replicas that were moved away: one that is called back is another. */
   readonly votesOfBefore: Set<string>;
   readonly leaders: Map<number, NodeId>;
+  /** In which session each write was done. */
+  readonly done: Map<string, string>;
 }
 
 /** A running replica. */
@@ -129,6 +135,7 @@ export class ReplicaWatch {
     groups.set = (id, group) => {
       this.watch(node, group, knowledge);
       this.#watchReads(node, group);
+      this.#watchCommands(node, group);
       return set(id, group);
     };
     const remove = groups.delete.bind(groups);
@@ -139,7 +146,32 @@ export class ReplicaWatch {
     for (const group of groups.values()) {
       this.watch(node, group, knowledge);
       this.#watchReads(node, group);
+      this.#watchCommands(node, group);
     }
+  }
+
+  /** What a client asks for once is done once, whatever session it comes in (46): clients write no text twice. */
+  #watchCommands(node: NodeId, { id, machine }: HostedGroup): void {
+    if (!(machine instanceof MemoryMachine)) return;
+    const { done } = this.#group(id);
+    const apply = machine.apply.bind(machine);
+    machine.apply = (bytes, index, writer) => {
+      const result = apply(bytes, index, writer);
+      const { session, command } = decodeCommand(bytes);
+      if (!result.ok || (command.t !== "put" && command.t !== "update")) return result;
+      const what =
+        command.t === "put"
+          ? command.items.map((item) => `${item.id} ${Buffer.from(item.value).toString("latin1")}`).join()
+          : `${command.id} ${command.text}`;
+      const before = done.get(what) ?? session;
+      done.set(what, before);
+      this.#must(
+        before === session,
+        "done-once",
+        () => `${node} in ${id} does at ${index} what was done in another session already`,
+      );
+      return result;
+    };
   }
 
   /** A read waits until the state holds what it was confirmed at (44). */
@@ -245,6 +277,7 @@ export class ReplicaWatch {
         votes: new Map(),
         votesOfBefore: new Set(),
         leaders: new Map(),
+        done: new Map(),
       };
       this.#groups.set(id, group);
     }
