@@ -1,6 +1,6 @@
 // Bundles the program into dist/: the CLI split by command so that a command loads only what it needs,
-// its quick commands once more in one script with V8's code for it, the node process apart from it (the CLI
-// never loads storage), and the library with its types.
+// its quick commands once more in one script with V8's code for it, the node process and the gateway apart
+// from it (the CLI never loads storage or a server), and the library with its types.
 import { spawnSync } from "node:child_process";
 import { copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -32,13 +32,29 @@ const shared = {
 // other platforms are the same code.
 const yamlModules = fileURLToPath(new URL("browser/index.js", import.meta.resolve("yaml/package.json")));
 
-const cli = { ...shared, outdir: "dist", minifyIdentifiers: true, alias: { yaml: yamlModules } };
+const cli = {
+  ...shared,
+  outdir: "dist",
+  minifyIdentifiers: true,
+  alias: { yaml: yamlModules },
+  external: ["undici"],
+};
 
 /** The quick commands are a file beside `main`: as a part of the split program they would be split as well. */
 const quickApart = {
   name: "quick-apart",
   setup({ onResolve }) {
     onResolve({ filter: /^\.\/quick\.ts$/ }, () => ({ path: "./quick.js", external: true }));
+  },
+};
+
+/** No quick command asks for memories, and what they need would be read and checked at every start. */
+const memoriesApart = {
+  name: "memories-apart",
+  setup({ onResolve }) {
+    onResolve({ filter: /^\.\/memories\.ts$/ }, ({ importer, path }) =>
+      importer.endsWith("engines/redis/engine.ts") ? { path, external: true } : undefined,
+    );
   },
 };
 
@@ -60,6 +76,7 @@ await Promise.all([
     footer: { js: "})" },
     define: { "import.meta.url": "scriptUrl" },
     supported: { "dynamic-import": false },
+    plugins: [memoriesApart],
   }),
   build({ ...shared, entryPoints: { "cli/quick": ".config/quick-loader.mjs" }, outdir: "dist", banner: {} }),
   build({
@@ -69,6 +86,12 @@ await Promise.all([
     // Identifiers stay as they are here, so names do too; keeping them would name every closure when it is made.
     keepNames: false,
     external: ["lmdb", "fastify", "msgpackr", "pino", "undici"],
+  }),
+  build({
+    ...shared,
+    entryPoints: { "gateway/main": "src/gateway/main.ts" },
+    outdir: "dist",
+    external: ["fastify", "pino", "undici"],
   }),
   build({ ...shared, entryPoints: { index: "src/index.ts" }, outdir: "dist", external: ["yaml", "undici"] }),
 ]);

@@ -4,7 +4,7 @@
 # The commands below a path of commands.
 __mem0ctl_commands() {
   case "$1" in
-    "") echo "init validate up down restart status wait apply nodes shards replicas leader memories migrate schema completion demo node" ;;
+    "") echo "init validate up down restart status wait apply nodes shards replicas leader memories migrate serve schema completion demo node" ;;
     "init") echo "cluster" ;;
     "nodes") echo "list add drain undrain remove logs" ;;
     "shards") echo "map list locate rebalance move" ;;
@@ -64,6 +64,7 @@ __mem0ctl_flags() {
     "memories import") echo "--file -f --output -o --consistency --from-line --skip-invalid" ;;
     "memories export") echo "--file -f --output -o --consistency --max-staleness --out --force" ;;
     "migrate") echo "--file -f --output -o --from --to --rate" ;;
+    "serve") echo "--file -f --output -o --listen --name" ;;
     "schema") echo "--file -f --output -o" ;;
     "schema manifest") echo "--file -f --output -o" ;;
     "completion") echo "--file -f --output -o" ;;
@@ -274,6 +275,10 @@ __mem0ctl_value() {
     "migrate:--from") echo "files" ;;
     "migrate:--to") echo "files" ;;
     "migrate:--rate") echo "none" ;;
+    "serve:--file" | "serve:-f") echo "files" ;;
+    "serve:--output" | "serve:-o") echo "words table wide json yaml" ;;
+    "serve:--listen") echo "none" ;;
+    "serve:--name") echo "none" ;;
     "schema:--file" | "schema:-f") echo "files" ;;
     "schema:--output" | "schema:-o") echo "words table wide json yaml" ;;
     "schema manifest:--file" | "schema manifest:-f") echo "files" ;;

@@ -3,7 +3,7 @@
 
 # The command that the line has got to (empty: none yet), then how many arguments it has been given.
 function __mem0ctl_line
-    set -l commands 'init' 'init cluster' 'validate' 'up' 'down' 'restart' 'status' 'wait' 'apply' 'nodes' 'nodes list' 'nodes add' 'nodes drain' 'nodes undrain' 'nodes remove' 'nodes logs' 'shards' 'shards map' 'shards list' 'shards locate' 'shards rebalance' 'shards move' 'replicas' 'replicas lag' 'replicas add' 'replicas remove' 'replicas verify' 'replicas repair' 'leader' 'leader show' 'leader transfer' 'leader balance' 'memories' 'memories add' 'memories update' 'memories delete' 'memories search' 'memories get' 'memories list' 'memories history' 'memories stats' 'memories import' 'memories export' 'migrate' 'schema' 'schema manifest' 'completion' 'demo' 'node' 'node run'
+    set -l commands 'init' 'init cluster' 'validate' 'up' 'down' 'restart' 'status' 'wait' 'apply' 'nodes' 'nodes list' 'nodes add' 'nodes drain' 'nodes undrain' 'nodes remove' 'nodes logs' 'shards' 'shards map' 'shards list' 'shards locate' 'shards rebalance' 'shards move' 'replicas' 'replicas lag' 'replicas add' 'replicas remove' 'replicas verify' 'replicas repair' 'leader' 'leader show' 'leader transfer' 'leader balance' 'memories' 'memories add' 'memories update' 'memories delete' 'memories search' 'memories get' 'memories list' 'memories history' 'memories stats' 'memories import' 'memories export' 'migrate' 'serve' 'schema' 'schema manifest' 'completion' 'demo' 'node' 'node run'
     set -l path
     set -l position 0
     set -l skip 0
@@ -14,7 +14,7 @@ function __mem0ctl_line
         else if test "$word" = -f
             # Everywhere the manifest, but in `nodes logs` it follows.
             test "$path" = 'nodes logs'; or set skip 1
-        else if contains -- $word --timeout --file --output -o --name --engine --nodes --zones --arbiters --replication --replicas --sharding --shards --key --ranges --consensus --read --write --port --data-dir --from --password-env --ca --cert --key-file --out --fail-on --max-lag --for --throttle --concurrency --address --role --zone --weight --force --lines -n --explain --by --threshold --max-moves --max-bytes --to --node --user -u --agent --run --app --consistency --metadata --text --if-hash --max-staleness --top-k -k --filter --page --page-size --from-line --rate
+        else if contains -- $word --timeout --file --output -o --name --engine --nodes --zones --arbiters --replication --replicas --sharding --shards --key --ranges --consensus --read --write --port --data-dir --from --password-env --ca --cert --key-file --out --fail-on --max-lag --for --throttle --concurrency --address --role --zone --weight --force --lines -n --explain --by --threshold --max-moves --max-bytes --to --node --user -u --agent --run --app --consistency --metadata --text --if-hash --max-staleness --top-k -k --filter --page --page-size --from-line --rate --listen
             set skip 1
         else if string match -q -- '-*' $word
             continue
@@ -64,6 +64,7 @@ complete -c mem0ctl -n '__mem0ctl_at \'\'' -a replicas -d 'Show, add, remove, co
 complete -c mem0ctl -n '__mem0ctl_at \'\'' -a leader -d 'Show, transfer and balance leadership'
 complete -c mem0ctl -n '__mem0ctl_at \'\'' -a memories -d 'Add, find, change, import and export memories'
 complete -c mem0ctl -n '__mem0ctl_at \'\'' -a migrate -d 'Copy every memory to another cluster, and prove that it is there'
+complete -c mem0ctl -n '__mem0ctl_at \'\'' -a serve -d 'Serve mem0\'s HTTP API for a redis cluster until SIGTERM or Ctrl-C'
 complete -c mem0ctl -n '__mem0ctl_at \'\'' -a schema -d 'Print the schemas of what mem0ctl reads'
 complete -c mem0ctl -n '__mem0ctl_at \'\'' -a completion -d 'Print the completion script of a shell'
 complete -c mem0ctl -n '__mem0ctl_at \'\'' -a demo -d 'Show a cluster lose its leader and no memory, in under a minute'
@@ -330,6 +331,10 @@ complete -c mem0ctl -n '__mem0ctl_at \'migrate\'' -s o -l output -d 'how results
 complete -c mem0ctl -n '__mem0ctl_at \'migrate\'' -l from -d 'manifest of the cluster that has the memories' -r -F
 complete -c mem0ctl -n '__mem0ctl_at \'migrate\'' -l to -d 'manifest of the cluster that is to have them' -r -F
 complete -c mem0ctl -n '__mem0ctl_at \'migrate\'' -l rate -d 'copy at most this many memories per second' -x
+complete -c mem0ctl -n '__mem0ctl_at \'serve\'' -s f -l file -d 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)' -r -F
+complete -c mem0ctl -n '__mem0ctl_at \'serve\'' -s o -l output -d 'how results are printed' -x -a 'table wide json yaml'
+complete -c mem0ctl -n '__mem0ctl_at \'serve\'' -l listen -d 'where it takes requests' -x
+complete -c mem0ctl -n '__mem0ctl_at \'serve\'' -l name -d 'stands for {node} in the manifest\'s TLS paths' -x
 complete -c mem0ctl -n '__mem0ctl_at \'schema\'' -a manifest -d 'Print the JSON Schema of the manifest'
 complete -c mem0ctl -n '__mem0ctl_at \'schema\'' -s f -l file -d 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)' -r -F
 complete -c mem0ctl -n '__mem0ctl_at \'schema\'' -s o -l output -d 'how results are printed' -x -a 'table wide json yaml'

@@ -21,6 +21,7 @@ Register-ArgumentCompleter -Native -CommandName mem0ctl -ScriptBlock {
             , @('leader', 'Show, transfer and balance leadership')
             , @('memories', 'Add, find, change, import and export memories')
             , @('migrate', 'Copy every memory to another cluster, and prove that it is there')
+            , @('serve', 'Serve mem0''s HTTP API for a redis cluster until SIGTERM or Ctrl-C')
             , @('schema', 'Print the schemas of what mem0ctl reads')
             , @('completion', 'Print the completion script of a shell')
             , @('demo', 'Show a cluster lose its leader and no memory, in under a minute')
@@ -482,6 +483,14 @@ Register-ArgumentCompleter -Native -CommandName mem0ctl -ScriptBlock {
             , @('--from', 'manifest of the cluster that has the memories', 'files')
             , @('--to', 'manifest of the cluster that is to have them', 'files')
             , @('--rate', 'copy at most this many memories per second', 'none')
+        )
+        'serve' = @(
+            , @('--file', 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)', 'files')
+            , @('-f', 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)', 'files')
+            , @('--output', 'how results are printed', 'words table wide json yaml')
+            , @('-o', 'how results are printed', 'words table wide json yaml')
+            , @('--listen', 'where it takes requests', 'none')
+            , @('--name', 'stands for {node} in the manifest''s TLS paths', 'none')
         )
         'schema' = @(
             , @('--file', 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)', 'files')

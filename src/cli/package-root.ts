@@ -23,6 +23,11 @@ export function nodeEntry(): string {
 }
 
 /** @throws Mem0ctlError `not-built` when the program was not built yet. */
+export function gatewayEntry(): string {
+  return built(join(packageRoot(), "dist", "gateway", "main.js"));
+}
+
+/** @throws Mem0ctlError `not-built` when the program was not built yet. */
 export function demoDataFile(): string {
   return built(join(packageRoot(), "dist", "cli", "demo", "memories.jsonl"));
 }

@@ -22,6 +22,7 @@ const COMMANDS: Commands = {
   leader: async (action) => (await import("./commands/leader.ts")).leaderCommand(action),
   memories: async (action) => (await import("./commands/memories.ts")).memoriesCommand(action),
   migrate: async (action) => (await import("./commands/migrate.ts")).migrateCommand(action),
+  serve: async (action) => (await import("./commands/serve.ts")).serveCommand(action),
   schema: async (action) => (await import("./commands/schema.ts")).schemaCommand(action),
   completion: async (action) => (await import("./commands/completion.ts")).completionCommand(action),
   demo: async (action) => (await import("./commands/demo.ts")).demoCommand(action),

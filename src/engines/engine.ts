@@ -2,7 +2,7 @@
 // on; they ask what it can do.
 
 import type { MemoryService } from "../memory/service.ts";
-import type { ConsistencyRequest } from "../model/consistency.ts";
+import type { ConsistencyRequest, ConsistencyTerms } from "../model/consistency.ts";
 import type {
   EngineName,
   NodeId,
@@ -177,6 +177,11 @@ export interface SlotTable {
   readonly contents?: ReadonlyMap<number, { readonly keys: number; readonly bytes: number }>;
 }
 
+export interface GatewayServices {
+  readonly memories: MemoryService;
+  readonly consistency: ConsistencyTerms;
+}
+
 export interface Engine {
   readonly capabilities: Capabilities;
   /** Starts what the manifest spawns and connects to the rest; resolves when each answers, not when healthy. */
@@ -204,8 +209,8 @@ export interface Engine {
   /** Path of a spawned node's log file. */
   logFile(node: NodeId): string;
   readonly memories: MemoryOperations;
-  /** For a gateway to serve over HTTP; absent where the engine's own nodes serve it. */
-  readonly memoryService?: MemoryService;
+  /** What a gateway serves over HTTP; absent where the engine's own nodes serve it. */
+  readonly gateway?: () => Promise<GatewayServices>;
   /** Closes connections, so that the process can end. Safe to call twice. */
   close(): Promise<void>;
 }

@@ -1,41 +1,75 @@
 // An application that uses mem0's own client needs nothing but another host: the real package `mem0ai`
-// against a real cluster of three nodes, each call on the next node.
+// against a real cluster of three nodes, and against two gateways in front of a real redis cluster; each
+// call on the next of them.
 
 import { afterAll, beforeAll, describe, expect, test, type TestContext } from "vitest";
-import { bringUpCluster, type TestCluster } from "./support/cluster.ts";
+import { bringUpCluster } from "./support/cluster.ts";
+import { startGateway } from "./support/gateway.ts";
 import { loadClient, MEM0AI_VERSION, type ClientModule, type MemoryClient } from "./support/mem0ai/client.ts";
+import { bringUpRedis, HAS_REDIS } from "./support/redis.ts";
 
-let cluster: TestCluster | undefined;
-let mem0ai: ClientModule | string;
-let clients: readonly MemoryClient[] = [];
-let calls = 0;
-
-beforeAll(async () => {
-  mem0ai = await loadClient();
-  if (typeof mem0ai === "string") {
-    if (process.env["CI"] === "true") throw new Error(mem0ai);
-    process.stderr.write(`skipped: mem0ai ${MEM0AI_VERSION}: ${mem0ai}\n`);
-    return;
-  }
-  const { MemoryClient } = mem0ai;
-  const running = await bringUpCluster();
-  cluster = running;
-  clients = running.hosts.map((host) => new MemoryClient({ apiKey: "any", host }));
-}, 240_000);
-afterAll(async () => cluster?.end());
-
-/** The client of the next node, since any node takes any request. */
-function next(context: TestContext): MemoryClient {
-  if (typeof mem0ai === "string") context.skip(mem0ai);
-  const client = clients[(calls += 1) % clients.length];
-  if (client === undefined) throw new Error("there is no client");
-  return client;
+interface Servers {
+  readonly hosts: readonly string[];
+  readonly end: () => Promise<unknown>;
 }
+
+async function threeNodes(): Promise<Servers> {
+  const cluster = await bringUpCluster();
+  return { hosts: cluster.hosts, end: () => cluster.end() };
+}
+
+async function twoGateways(): Promise<Servers> {
+  const cluster = await bringUpRedis({ spare: 2 });
+  const ports = cluster.ports.slice(-2);
+  const gateways = await Promise.all(ports.map((port) => startGateway(cluster.file, port)));
+  return {
+    hosts: gateways.map(({ host }) => host),
+    end: async () => {
+      const codes = await Promise.all(gateways.map((gateway) => gateway.stop()));
+      await cluster.end();
+      if (codes.some((code) => code !== 0)) throw new Error(`gateways ended with ${codes.join(", ")}`);
+    },
+  };
+}
+
+const SERVERS: readonly (readonly [what: string, start: () => Promise<Servers>])[] = [
+  ["three nodes", threeNodes],
+  ...(HAS_REDIS ? ([["two gateways of a redis cluster", twoGateways]] as const) : []),
+];
+
+const loaded: Promise<ClientModule | string> = loadClient();
 
 const textsOf = (memories: readonly { readonly memory: string }[]): readonly string[] =>
   memories.map(({ memory }) => memory);
 
-describe("mem0's client", () => {
+describe.each(SERVERS)("mem0's client with %s", (_what, start) => {
+  let servers: Servers | undefined;
+  let mem0ai: ClientModule | string;
+  let clients: readonly MemoryClient[] = [];
+  let calls = 0;
+
+  beforeAll(async () => {
+    mem0ai = await loaded;
+    if (typeof mem0ai === "string") {
+      if (process.env["CI"] === "true") throw new Error(mem0ai);
+      process.stderr.write(`skipped: mem0ai ${MEM0AI_VERSION}: ${mem0ai}\n`);
+      return;
+    }
+    const { MemoryClient } = mem0ai;
+    const running = await start();
+    servers = running;
+    clients = running.hosts.map((host) => new MemoryClient({ apiKey: "any", host }));
+  }, 240_000);
+  afterAll(async () => servers?.end());
+
+  /** The client of the next server, since any of them takes any request. */
+  function next(context: TestContext): MemoryClient {
+    if (typeof mem0ai === "string") context.skip(mem0ai);
+    const client = clients[(calls += 1) % clients.length];
+    if (client === undefined) throw new Error("there is no client");
+    return client;
+  }
+
   test("takes the node for mem0", async (context) => {
     await expect(next(context).ping()).resolves.toBeUndefined();
   });

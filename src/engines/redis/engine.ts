@@ -9,8 +9,9 @@ import type { Manifest, NodeSpec } from "../../model/manifest.ts";
 import { LOG_FILE } from "../../model/pid-file.ts";
 import type { ShardMap } from "../../model/shard-map.ts";
 import type { CallOptions, Engine, NodeAction } from "../engine.ts";
+import { deferredMemories } from "../deferred-memories.ts";
 import { describeStart, forEachNode, specOfNode } from "../local/every-node.ts";
-import { redisMemories } from "./memories.ts";
+import type { RedisMemories } from "./memories.ts";
 import type { MoverPresence } from "./mover-presence.ts";
 import { NodeFailure } from "../node-failure.ts";
 import { RedisNodes } from "./nodes.ts";
@@ -20,7 +21,11 @@ import { viewOf } from "./view.ts";
 
 export function createRedisEngine(manifest: Manifest): Engine {
   const nodes = new RedisNodes(manifest);
-  const memories = redisMemories(manifest, nodes);
+  let memories: Promise<RedisMemories> | undefined;
+  const openMemories = (): Promise<RedisMemories> => {
+    memories ??= import("./memories.ts").then(({ redisMemories }) => redisMemories(manifest, nodes));
+    return memories;
+  };
   const specOf = (id: string): NodeSpec => specOfNode(manifest, id);
   let presence: Promise<MoverPresence> | undefined;
   const ourPresence = (): Promise<MoverPresence> => {
@@ -30,8 +35,8 @@ export function createRedisEngine(manifest: Manifest): Engine {
 
   return {
     capabilities: ENGINE_CAPABILITIES.redis,
-    memories: memories.operations,
-    memoryService: memories.service,
+    memories: deferredMemories(async () => (await openMemories()).operations),
+    gateway: async () => (await openMemories()).gateway,
 
     async up(ids, options) {
       const specs = ids.map(specOf);
@@ -95,7 +100,7 @@ export function createRedisEngine(manifest: Manifest): Engine {
     },
 
     async close() {
-      await memories.close();
+      await (await memories)?.close();
       await nodes.close();
     },
   };

@@ -9,11 +9,10 @@ import { bindRoutes, type BoundRoute } from "../../http/route.ts";
 import { SERVICE_ROUTES } from "../../http/routes.ts";
 import { resolveSecret } from "../../manifest/secrets.ts";
 import { createEmbedder, type Embedder } from "../../memory/embedder.ts";
-import type { MemoryService } from "../../memory/service.ts";
-import { consistencyTerms, resolveConsistency } from "../../model/consistency.ts";
+import { consistencyTerms, resolveConsistency, type ConsistencyTerms } from "../../model/consistency.ts";
 import { Mem0ctlError } from "../../model/errors.ts";
 import type { Manifest } from "../../model/manifest.ts";
-import type { CallOptions, MemoryOperations } from "../engine.ts";
+import type { CallOptions, GatewayServices, MemoryOperations } from "../engine.ts";
 import { memoryOperations } from "../memory-routes.ts";
 import type { Endpoint } from "../node-failure.ts";
 import { createRedisMemoryService } from "./memory/service.ts";
@@ -23,7 +22,7 @@ import { SlotCommands, type LookOptions } from "./slot-commands.ts";
 import { topologyOf, type RedisTopology } from "./topology.ts";
 
 export interface RedisMemories {
-  readonly service: MemoryService;
+  readonly gateway: GatewayServices;
   readonly operations: MemoryOperations;
   close(): Promise<void>;
 }
@@ -46,14 +45,15 @@ export function redisMemories(manifest: Manifest, nodes: RedisNodes): RedisMemor
     shards: async ({ deadlineMs }) =>
       (await look({ timeoutMs: Math.max(1, deadlineMs - performance.now()) })).groups,
   });
+  const terms = consistencyTerms(manifest, "redis-cluster");
   const { dimensions } = manifest.embedding;
   const routes = bindRoutes(SERVICE_ROUTES, {
     memories: service,
     bounds: { dimensions, batchMax: manifest.limits.batchMax },
   });
   return {
-    service,
-    operations: operationsOver(manifest, routes),
+    gateway: { memories: service, consistency: terms },
+    operations: operationsOver(terms, routes),
     close: async () => {
       slots.close();
       await (await embedder)?.close();
@@ -61,11 +61,9 @@ export function redisMemories(manifest: Manifest, nodes: RedisNodes): RedisMemor
   };
 }
 
-function operationsOver(manifest: Manifest, routes: readonly BoundRoute[]): MemoryOperations {
-  const protocol = "redis-cluster";
-  const terms = consistencyTerms(manifest, protocol);
+function operationsOver(terms: ConsistencyTerms, routes: readonly BoundRoute[]): MemoryOperations {
   return memoryOperations({
-    protocol,
+    protocol: terms.protocol,
     request: async ({ method, path, body }, decode, options) => {
       const context = {
         deadlineMs: performance.now() + options.timeoutMs,
