@@ -480,6 +480,7 @@ export class NodeCore {
       map,
       consistency: manifest.consensus.consistency,
       limits: this.limits.leaderless,
+      scrubBytesPerSecond: this.limits.scrubBytesPerSecond,
       onDamage,
       onFailure: (error) => onFailure(error instanceof Error ? error.message : String(error)),
     });

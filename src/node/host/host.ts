@@ -147,7 +147,11 @@ export class Host {
     });
     options.stores.log.onFull = () => this.promiseWithoutRoom();
     this.scrub = new Scrub({
-      host: this,
+      states: () =>
+        [...this.groups.values()].map((group) => ({
+          prefix: group.durable.prefix(),
+          onDamage: (error) => this.damaged(group, error),
+        })),
       store: options.stores.state,
       clock: options.clock,
       bytesPerSecond: options.limits.scrubBytesPerSecond,

@@ -33,6 +33,8 @@ import { compare, type ComparisonLimits } from "./comparison.ts";
 import { Coordinator, sizeOf } from "./coordinator.ts";
 import { Handoff } from "./handoff.ts";
 import { PeerClocks } from "./peer-clocks.ts";
+import { forgottenCopies, rangeOfCopy } from "./forgotten.ts";
+import { Scrub } from "../host/scrub.ts";
 import { copyReport } from "./report.ts";
 import { ShardCopy, type Change } from "./shard-copy.ts";
 
@@ -79,6 +81,7 @@ export interface LeaderlessOptions {
   /** The manifest's levels. */
   readonly consistency: Consistency;
   readonly limits: LeaderlessLimits;
+  readonly scrubBytesPerSecond: number;
   /** A copy lost a record; it repairs itself from the others. */
   readonly onDamage: (shard: ShardId, what: string) => void;
   /** The disk, or what this node knows, is broken. */
@@ -113,6 +116,8 @@ export class LeaderlessShards {
   /** Given up, and not gone from the disk yet: one that comes back waits for that. */
   private readonly clearing = new Set<ShardId>();
   private readonly timers: Timer[] = [];
+  private readonly scrub: Scrub;
+  private hasLookedForForgotten = false;
   private queue: { shard: ShardId; peer: NodeId }[] = [];
   private stopped = false;
   private nextComparison: Timer | undefined;
@@ -121,6 +126,18 @@ export class LeaderlessShards {
     this.options = options;
     this.client = new CopyClient(options.network, options.map);
     this.clocks = new PeerClocks(options.clock);
+    // Comparisons read outlines alone: a value that nobody asks for is read here.
+    this.scrub = new Scrub({
+      states: () =>
+        [...this.copies.values()].flatMap(({ copy }) =>
+          copy.isReadable
+            ? [{ prefix: copy.prefix, onDamage: (error: Error) => void copy.noteDamage(error) }]
+            : [],
+        ),
+      store: options.store,
+      clock: options.clock,
+      bytesPerSecond: options.scrubBytesPerSecond,
+    });
   }
 
   /** Opens the copies that a founder holds from the beginning. */
@@ -134,10 +151,12 @@ export class LeaderlessShards {
     const { clock, limits } = this.options;
     this.timers.push(every(clock, limits.hintsEveryMs, () => this.handOff()));
     this.scheduleComparison();
+    this.scrub.start();
   }
 
   stop(): void {
     this.stopped = true;
+    this.scrub.stop();
     for (const timer of this.timers) timer.close();
     this.nextComparison?.close();
     for (const { copy } of this.copies.values()) copy.close();
@@ -157,6 +176,10 @@ export class LeaderlessShards {
       const belongs = shard.replicas.includes(self) || shard.outgoing?.replicas.includes(self) === true;
       if (belongs) this.fillWhenNew(this.open(shard, "filling"), shard);
       else if (map.epoch > 0) this.giveUp(shard.id);
+    }
+    if (map.epoch > 0 && !this.hasLookedForForgotten) {
+      this.hasLookedForForgotten = true;
+      for (const shard of forgottenCopies(this.options.store, map, self)) this.clear(shard);
     }
   }
 
@@ -434,7 +457,11 @@ export class LeaderlessShards {
     if (here === undefined) return;
     this.copies.delete(shard);
     here.copy.close();
-    const { start, end } = here.copy.range();
+    this.clear(shard);
+  }
+
+  private clear(shard: ShardId): void {
+    const { start, end } = rangeOfCopy(shard);
     this.clearing.add(shard);
     removeRange(this.options.store, start, end, () => this.stopped)
       .catch((error: unknown) => this.options.onFailure(error))

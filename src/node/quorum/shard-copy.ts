@@ -38,6 +38,7 @@ import type { VectorCache } from "../../memory/vector-cache.ts";
 import { decodeKey, encodeKey, extendKey, prefixEnd, type Key } from "../storage/key.ts";
 import { StoreCorruptError, type Store, type StoreWriter } from "../storage/store.ts";
 import { pack, unpack } from "../transport/frames.ts";
+import { rangeOfCopy } from "./forgotten.ts";
 import {
   COPY,
   itemKey,
@@ -351,12 +352,6 @@ export class ShardCopy {
     this.machine.close();
   }
 
-  /** Where everything of this copy lies. */
-  range(): { readonly start: Key; readonly end: Key } {
-    const all = encodeKey("state", this.shard);
-    return { start: all, end: prefixEnd(all) };
-  }
-
   /** The machine reads its totals when it is made; they are counted anew when the copy is repaired. */
   private dropUnreadableTotals(): void {
     const { store } = this.options;
@@ -372,7 +367,7 @@ export class ShardCopy {
 
   /** What lies there without a record was given up before: it is no part of a new copy. */
   private begin(): Promise<void> {
-    const { start, end } = this.range();
+    const { start, end } = rangeOfCopy(this.shard);
     const left = [...this.options.store.keys({ start, end })].map((key) => Buffer.from(key));
     return this.transact((writer) => {
       for (const key of left) writer.remove(key);
