@@ -11,8 +11,11 @@
 
 import { compareDots, covers, join, NOTHING, sameDot, type Dot, type VersionVector } from "./vectors.ts";
 
-/** Earlier writes that a version names, itself first: enough to know a write that is sent again. */
-const WRITES_NAMED_MAX = 8;
+/**
+ * Earlier writes that a version names, itself first: enough to know a write that is sent again. One that was held up
+ * on a path, while it was done at another coordinator, comes after all that were made of the key meanwhile.
+ */
+const WRITES_NAMED_MAX = 64;
 
 /** One value, or a deletion, as one coordinator wrote it. Never changed: equal dots, equal versions. */
 export interface Version<Value> {
