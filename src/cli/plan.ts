@@ -16,7 +16,10 @@ export async function printPlan(context: Context, { plan, view }: PlannedCluster
       import("../render/plan.ts"),
       import("../operations/rebalance.ts"),
     ]);
-    return renderPlan({ plan, maps: { before: view, after: viewAfter(view, plan) } }, theme, wide);
+    // Slots that move change neither copies nor leaders, which are what the picture shows.
+    const movesSlots = plan.waves.flat().some(({ kind }) => kind === "move-slots");
+    const maps = movesSlots ? undefined : { before: view, after: viewAfter(view, plan) };
+    return renderPlan({ plan, maps }, theme, wide);
   });
 }
 
@@ -43,11 +46,8 @@ export async function runPlan(
   }: { readonly name: string; readonly manner: Manner; readonly epoch?: number },
 ): Promise<ExitCode> {
   refuseHard(plan);
-  const [{ runOperation }, { clusterSteps }] = await Promise.all([
-    import("../operations/operation.ts"),
-    import("../operations/rebalance.ts"),
-  ]);
-  const waves = clusterSteps(plan);
+  const { runOperation } = await import("../operations/operation.ts");
+  const { waves } = plan;
   const operation = await watched(context, (call) =>
     runOperation(engine, { name, waves, epoch }, manner, call),
   );

@@ -52,6 +52,8 @@ export interface CallOptions {
   readonly timeoutMs: number;
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: Progress) => void;
+  /** Of steps that copy: most that one node sends in a second. */
+  readonly bytesPerSecondMax?: number;
   /** Of memory operations; what is left out is the manifest's. */
   readonly consistency?: ConsistencyRequest;
 }

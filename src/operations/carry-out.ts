@@ -100,6 +100,7 @@ async function carryOut(
     return engine
       .execute(step, {
         ...options,
+        ...(request.bytesPerSecondMax === null ? {} : { bytesPerSecondMax: request.bytesPerSecondMax }),
         timeoutMs: Math.max(1, deadlineMs - performance.now()),
         onProgress: ({ message }) =>
           options.onProgress?.({

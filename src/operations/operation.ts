@@ -9,6 +9,7 @@ import {
   hasEnded,
   stepsOf,
   stepWords,
+  type ClusterStep,
   type OperationReport,
   type OperationRequest,
 } from "../model/operation.ts";
@@ -39,7 +40,7 @@ function controlOf(engine: Engine): OperationControl {
     "invalid",
     "not-of-this-engine",
     `${engine.capabilities.engine} carries out no operations by itself`,
-    { hint: "only clusters of the embedded engine do" },
+    { hint: "each step is executed by the command that began it: watch with `mem0ctl status --watch`" },
   );
 }
 
@@ -50,7 +51,7 @@ function controlOf(engine: Engine): OperationControl {
  */
 export async function runOperation(
   engine: Engine,
-  request: Pick<OperationRequest, "name" | "waves" | "epoch">,
+  request: Pick<OperationRequest<Step>, "name" | "waves" | "epoch">,
   manner: Manner,
   options: CallOptions,
 ): Promise<OperationReport<Step> | null> {
@@ -59,7 +60,10 @@ export async function runOperation(
     return runFromHere(engine, request.name, () => Promise.resolve(request.waves), manner, options);
   }
   const { detached, ...how } = manner;
-  const begun = await controlOf(engine).begin({ ...request, ...how }, options);
+  const begun = await controlOf(engine).begin(
+    { ...request, waves: clusterSteps(request.waves), ...how },
+    options,
+  );
   return detached ? begun : followOperation(engine, options, begun);
 }
 
@@ -195,4 +199,24 @@ class Meter {
 export async function isRunning(engine: Engine, name: string, options: CallOptions): Promise<boolean> {
   const current = await currentOperation(engine, options);
   return current !== null && !hasEnded(current) && current.plan.name === name;
+}
+
+/** @throws Mem0ctlError `not-of-this-engine` (invalid) for steps that the cluster cannot carry out by itself. */
+function clusterSteps(waves: readonly (readonly Step[])[]): readonly (readonly ClusterStep[])[] {
+  return waves.map((wave) =>
+    wave.map((step): ClusterStep => {
+      switch (step.kind) {
+        case "add-replica":
+        case "remove-replica":
+        case "move-replica":
+        case "transfer-leader":
+        case "remove-node":
+          return step;
+        default:
+          throw new Mem0ctlError("invalid", "not-of-this-engine", `this engine has no step ${step.kind}`, {
+            hint: "only engines that shard by slots alone have",
+          });
+      }
+    }),
+  );
 }

@@ -4,7 +4,6 @@
 import type { CallOptions, Engine, EngineView } from "../engines/engine.ts";
 import { Mem0ctlError } from "../model/errors.ts";
 import type { NodeId, ShardId } from "../model/ids.ts";
-import type { ClusterStep } from "../model/operation.ts";
 import type { ClusterPlan, Plan, PlanProblem, PlannedState, RebalanceStep } from "../model/plan.ts";
 import type { ShardMap } from "../model/shard-map.ts";
 import { explained } from "../topology/explain.ts";
@@ -12,6 +11,7 @@ import { outcomeOf } from "../topology/outcome.ts";
 import { planLeaders, planRebalance } from "../topology/rebalance.ts";
 import type { RebalanceOptions } from "../topology/rebalance.ts";
 import { unknownShard } from "./leader.ts";
+import { slotPlan, slotPlanState } from "./slot-rebalance.ts";
 
 /** What a plan is shown with: the cluster as it is. */
 export interface PlannedCluster {
@@ -25,13 +25,21 @@ export async function planClusterRebalance(
   options: RebalanceOptions,
   call: CallOptions,
 ): Promise<PlannedCluster> {
+  if (engine.slotTable !== undefined) {
+    const [table, view] = await Promise.all([
+      engine.slotTable({ contents: options.by !== "shards" }, call),
+      engine.view(call),
+    ]);
+    if (table.owners.length === 0) throw nothingAnswered();
+    return { view, plan: forCluster(slotPlan(table, options), view) };
+  }
   const { state, view } = await lookAtCluster(engine, call);
   return { view, plan: forCluster(planRebalance(state, options), view) };
 }
 
 /** Leaders by weight; no copy moves. @throws as `planClusterRebalance`; `leaderless-by-design` (invalid). */
 export async function planLeaderBalance(engine: Engine, call: CallOptions): Promise<PlannedCluster> {
-  const { state, view } = await lookAtCluster(engine, call);
+  const { state, view } = await lookAtShards(engine, call);
   if (view.shards.every(({ leaderless }) => leaderless === true)) {
     throw new Mem0ctlError("invalid", "leaderless-by-design", "the shards of this cluster have no leaders", {
       why: "in the quorum protocol any node coordinates reads and writes",
@@ -46,14 +54,28 @@ export async function lookAtCluster(
   engine: Engine,
   call: CallOptions,
 ): Promise<{ readonly state: PlannedState; readonly view: EngineView }> {
-  const [{ map, live }, view] = await Promise.all([engine.shardMap(call), engine.view(call)]);
-  if (!live) {
-    throw new Mem0ctlError("unavailable", "nothing-answered", "no node answered", {
-      why: "what moves is planned from what the cluster has, not from the manifest",
-      hint: "start the cluster with `mem0ctl up`, or see `mem0ctl status`",
-    });
+  if (engine.slotTable !== undefined) {
+    const [table, view] = await Promise.all([engine.slotTable({ contents: false }, call), engine.view(call)]);
+    if (table.owners.length === 0) throw nothingAnswered();
+    return { state: slotPlanState(table), view };
   }
+  return lookAtShards(engine, call);
+}
+
+async function lookAtShards(
+  engine: Engine,
+  call: CallOptions,
+): Promise<{ readonly state: PlannedState; readonly view: EngineView }> {
+  const [{ map, live }, view] = await Promise.all([engine.shardMap(call), engine.view(call)]);
+  if (!live) throw nothingAnswered();
   return { state: plannedState(map, view), view };
+}
+
+function nothingAnswered(): Mem0ctlError {
+  return new Mem0ctlError("unavailable", "nothing-answered", "no node answered", {
+    why: "what moves is planned from what the cluster has, not from the manifest",
+    hint: "start the cluster with `mem0ctl up`, or see `mem0ctl status`",
+  });
 }
 
 /** Sizes are of one copy; those that nobody knows count nothing. */
@@ -138,16 +160,4 @@ export function viewAfter(view: EngineView, plan: Plan): EngineView {
       return { ...shard, state: "ok" as const, leader: outcome.leader, replicas: [...replicas, ...others] };
     }),
   };
-}
-
-/** @throws Mem0ctlError `not-of-this-engine` (invalid) for steps that the cluster cannot carry out by itself. */
-export function clusterSteps({ waves }: Plan): readonly (readonly ClusterStep[])[] {
-  return waves.map((wave) =>
-    wave.map((step) => {
-      if (step.kind !== "move-slots") return step;
-      throw new Mem0ctlError("invalid", "not-of-this-engine", "slots are not moved by the cluster itself", {
-        hint: "only engines that shard by slots have such steps",
-      });
-    }),
-  );
 }

@@ -3,8 +3,9 @@
 import type { CallOptions, Engine, Settled, SlotTable } from "../engines/engine.ts";
 import { Mem0ctlError } from "../model/errors.ts";
 import type { NodeId } from "../model/ids.ts";
-import type { Plan } from "../model/plan.ts";
-import { planSlots } from "../topology/slot-plan.ts";
+import type { Plan, PlannedState } from "../model/plan.ts";
+import { planSlots, slotState } from "../topology/slot-plan.ts";
+import type { SlotState } from "../topology/slot-plan.ts";
 import type { RebalanceOptions } from "../topology/rebalance.ts";
 
 /** Pairs of nodes that move slots side by side: one node may send and take as many at a time. */
@@ -19,22 +20,27 @@ export function slotPlan(
   options: RebalanceOptions,
   draining: readonly NodeId[] = [],
 ): Plan {
-  const { contents } = table;
-  return planSlots(
-    {
-      epoch: table.epoch,
-      owners: table.owners.map((owner) => ({ ...owner, draining: draining.includes(owner.id) })),
-      ...(contents === undefined
-        ? {}
-        : {
-            sizeOf: (slot: number) => {
-              const { keys = 0, bytes = 0 } = contents.get(slot) ?? {};
-              return { bytes, memories: keys, load: 0 };
-            },
-          }),
-    },
-    { perNode: PER_NODE, ...options },
-  );
+  return planSlots(stateOf(table, draining), { perNode: PER_NODE, ...options });
+}
+
+/** What a plan of slots is made from, or compared with. */
+export function slotPlanState(table: SlotTable): PlannedState {
+  return slotState(stateOf(table, []));
+}
+
+function stateOf({ epoch, owners, contents }: SlotTable, draining: readonly NodeId[]): SlotState {
+  return {
+    epoch,
+    owners: owners.map((owner) => ({ ...owner, draining: draining.includes(owner.id) })),
+    ...(contents === undefined
+      ? {}
+      : {
+          sizeOf: (slot: number) => {
+            const { keys = 0, bytes = 0 } = contents.get(slot) ?? {};
+            return { bytes, memories: keys, load: 0 };
+          },
+        }),
+  };
 }
 
 /**

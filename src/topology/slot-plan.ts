@@ -2,7 +2,15 @@
 // slots that have to move, and only the steps look different, because slots move in ranges.
 
 import type { NodeId } from "../model/ids.ts";
-import type { Measure, MoveSlots, Plan, PlannedNode, PlannedShard, RebalanceStep } from "../model/plan.ts";
+import type {
+  Measure,
+  MoveSlots,
+  Plan,
+  PlannedNode,
+  PlannedShard,
+  PlannedState,
+  RebalanceStep,
+} from "../model/plan.ts";
 import type { SlotRange } from "../model/shard-map.ts";
 import { planRebalance } from "./rebalance.ts";
 import type { RebalanceOptions } from "./rebalance.ts";
@@ -17,16 +25,44 @@ export interface SlotOwner extends Pick<PlannedNode, "id" | "weight" | "draining
 /** What one slot holds, as far as it is known; 0 where it is not. */
 export type SlotSize = (slot: number) => Readonly<Record<Exclude<Measure, "shards">, number>>;
 
+export interface SlotState {
+  readonly epoch: number;
+  readonly owners: readonly SlotOwner[];
+  readonly sizeOf?: SlotSize;
+}
+
 const NOTHING_KNOWN = { bytes: 0, memories: 0, load: 0 };
 
 /**
  * Which slots go where: every owner with as many slots, bytes, keys or requests as its weight asks for, and
  * moving as few as that takes. Steps are `move-slots`, one for each pair of nodes.
  */
-export function planSlots(
-  state: { readonly epoch: number; readonly owners: readonly SlotOwner[]; readonly sizeOf?: SlotSize },
-  options: RebalanceOptions,
-): Plan {
+export function planSlots(state: SlotState, options: RebalanceOptions): Plan {
+  const planned = slotState(state);
+  const plan = planRebalance(planned, options);
+  if (plan.problems.some(({ severity }) => severity === "hard")) return plan;
+  const uncovered = SLOTS - new Set(planned.shards.map(({ id }) => id)).size;
+  if (uncovered > 0) {
+    return {
+      ...plan,
+      waves: [],
+      problems: [
+        {
+          code: "slots-uncovered",
+          severity: "hard",
+          message: `${uncovered} of ${SLOTS} slots belong to no node`,
+          hint: "give every slot an owner first; a plan that moves the others would hide the gap",
+        },
+      ],
+    };
+  }
+  const steps = inRanges(plan.waves.flat());
+  const { waves } = inWaves(steps, { perNode: options.perNode ?? 1, room: new Map() });
+  return { ...plan, waves };
+}
+
+/** The state as plans know it: each slot as a shard of one copy. */
+export function slotState(state: SlotState): PlannedState {
   const nodes = state.owners.map((owner): PlannedNode => {
     const { id, weight, draining, capacityBytes } = owner;
     const room = capacityBytes === undefined ? {} : { capacityBytes };
@@ -46,26 +82,7 @@ export function planSlots(
       }),
     ),
   );
-  const plan = planRebalance({ epoch: state.epoch, nodes, shards }, options);
-  if (plan.problems.some(({ severity }) => severity === "hard")) return plan;
-  const uncovered = SLOTS - new Set(shards.map(({ id }) => id)).size;
-  if (uncovered > 0) {
-    return {
-      ...plan,
-      waves: [],
-      problems: [
-        {
-          code: "slots-uncovered",
-          severity: "hard",
-          message: `${uncovered} of ${SLOTS} slots belong to no node`,
-          hint: "give every slot an owner first; a plan that moves the others would hide the gap",
-        },
-      ],
-    };
-  }
-  const steps = inRanges(plan.waves.flat());
-  const { waves } = inWaves(steps, { perNode: options.perNode ?? 1, room: new Map() });
-  return { ...plan, waves };
+  return { epoch: state.epoch, nodes, shards };
 }
 
 /** All slots that go from one node to another as one step, neighbours as a range. */

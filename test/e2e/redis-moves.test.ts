@@ -7,7 +7,7 @@ import type { Step } from "../../src/model/plan.ts";
 import { openCluster } from "../../src/operations/cluster.ts";
 import { slotOf } from "../../src/topology/slots.ts";
 import { type TestCluster } from "./support/cluster.ts";
-import { ask, bringUpRedis, HAS_REDIS, Writer } from "./support/redis.ts";
+import { ask, bringUpRedis, HAS_REDIS, missingKeys, Writer } from "./support/redis.ts";
 
 const CALL = { timeoutMs: 30_000 };
 
@@ -220,14 +220,7 @@ describe.runIf(HAS_REDIS)("three primaries and a fourth that comes", () => {
   /** Every write that was acknowledged is where the map says, once. */
   async function expectAllThere(): Promise<void> {
     const { map } = await engine.shardMap(CALL);
-    const missing: string[] = [];
-    for (const key of writer.acknowledged) {
-      const slot = slotOf(key);
-      const shard = map.shards.find(({ slots }) => slots.some(({ from, to }) => from <= slot && slot <= to));
-      const value = await ask(portOf(shard?.replicas[0] ?? ""), "GET", key);
-      if (String(value) !== `value of ${key}`) missing.push(key);
-    }
-    expect(missing).toEqual([]);
+    expect(await missingKeys(cluster, map, writer.acknowledged)).toEqual([]);
     let keys = 0;
     for (const node of ["node-1", "node-2", "node-3", "node-4"])
       keys += Number(await ask(portOf(node), "DBSIZE"));

@@ -91,6 +91,7 @@ async function rebalance_(context: Context, options: RebalanceOptions): Promise<
   return withCluster(context, async (cluster) => {
     const asked = await askedOfRunning(context, options, cluster);
     if (asked !== undefined) return asked;
+    if (!onlyLooks(options)) await endWhatWasLeft(context, cluster);
     const planned = await planned_(context, options, cluster);
     const { plan } = planned;
     if (options.explain !== undefined) return explain(context, plan, options.explain);
@@ -113,6 +114,17 @@ async function rebalance_(context: Context, options: RebalanceOptions): Promise<
 }
 
 const REBALANCE = "rebalance";
+
+function onlyLooks({ dryRun, out, explain: asked }: RebalanceOptions): boolean {
+  return dryRun === true || out !== undefined || asked !== undefined;
+}
+
+/** Half-finished moves first, each by rule; which, and why, is said. */
+async function endWhatWasLeft(context: Context, { engine }: OpenCluster): Promise<void> {
+  const { settleFirst } = await import("../../operations/slot-rebalance.ts");
+  const settled = await watched(context, (call) => settleFirst(engine, call));
+  for (const { what, outcome, why } of settled) await context.say(`${what} ${outcome}: ${why}`);
+}
 
 /** What `--status`, `--watch` and `--cancel` ask; and a rebalance that runs already is followed, not begun. */
 async function askedOfRunning(
@@ -138,8 +150,7 @@ async function askedOfRunning(
     await printOperation(context, await operations.currentOperation(engine, call));
     return EXIT.done;
   }
-  const onlyLooks = options.dryRun === true || options.out !== undefined || options.explain !== undefined;
-  if (onlyLooks || engine.operations === undefined) return undefined;
+  if (onlyLooks(options) || engine.operations === undefined) return undefined;
   if (!(await operations.isRunning(engine, REBALANCE, call))) return undefined;
   await context.say("a rebalance is running already: following it");
   return follow();

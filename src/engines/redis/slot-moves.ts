@@ -33,6 +33,8 @@ export interface MoveOptions {
   readonly onMoved: (slots: number, keys: number) => void;
   /** Part of the time in which keys are moved; the rest is left to clients alone. 1: no pauses. */
   readonly share: number;
+  /** Most that is sent in a second, by the mean size of the source's keys; absent: no bound. */
+  readonly keysPerSecondMax?: number;
 }
 
 /** Slots that are open at the same time. */
@@ -141,10 +143,11 @@ async function movePieces(
     throwIfInterrupted(options);
     const commands: Command[] = [];
     const taken: { readonly list: (typeof waiting)[number]; readonly count: number }[] = [];
-    let room = pace.keys;
+    // A bound on what is sent holds from second to second, so no piece may be worth many of them.
+    let room = Math.max(1, Math.min(pace.keys, (options.keysPerSecondMax ?? Infinity) / 4));
     for (const list of waiting) {
       if (room <= 0) break;
-      const count = Math.min(room, list.keys.length - list.at);
+      const count = Math.min(Math.ceil(room), list.keys.length - list.at);
       commands.push(migrate(to, list.keys.slice(list.at, list.at + count), options));
       taken.push({ list, count });
       room -= count;
@@ -168,7 +171,12 @@ async function movePieces(
     if (failure === undefined) failures = 0;
     else if (!isTransient(failure) || (failures += 1) > RETRIES_MAX) throw notMoved(from, to, failure);
     pace.keys = nextPace(pace.keys, tookMs);
-    if (options.share < 1) await pauseFor((tookMs * (1 - options.share)) / options.share, options);
+    const calmMs = (tookMs * (1 - options.share)) / options.share;
+    const sentKeys = taken.reduce((sum, { count }) => sum + count, 0);
+    const paceMs =
+      options.keysPerSecondMax === undefined ? 0 : (sentKeys / options.keysPerSecondMax) * 1000 - tookMs;
+    const restMs = Math.max(calmMs, paceMs);
+    if (restMs >= 1) await pauseFor(restMs, options);
   }
   return moved;
 }

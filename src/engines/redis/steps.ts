@@ -341,8 +341,20 @@ async function executeMove(
     );
   }
   const [one, other] = [await endOf(cluster, source, deadlineMs), await endOf(cluster, target, deadlineMs)];
-  const keys = await moveSlots(one, other, left, move);
+  const bound = keysPerSecond(source, options.bytesPerSecondMax);
+  const keys = await moveSlots(one, other, left, { ...move, ...bound });
   return `${left.length} slots with ${keys} keys went from ${from} to ${to}`;
+}
+
+/** A bound in bytes, told in keys: servers do not say how large each key is, but how large all are together. */
+function keysPerSecond(
+  { report }: Member,
+  bytesPerSecondMax: number | undefined,
+): Pick<MoveOptions, "keysPerSecondMax"> {
+  const bytes = report === undefined ? null : infoNumber(report.info, "used_memory_dataset");
+  if (bytesPerSecondMax === undefined || bytes === null || report === undefined || report.keys === 0)
+    return {};
+  return { keysPerSecondMax: Math.max(1, bytesPerSecondMax / (bytes / report.keys)) };
 }
 
 /** Ends what any run left half done: see open-slots.ts for the rules. */

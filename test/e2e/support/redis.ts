@@ -4,6 +4,8 @@ import { accessSync, constants } from "node:fs";
 import { delimiter, join } from "node:path";
 import { RedisConnection } from "../../../src/engines/redis/connection.ts";
 import { ReplyError, type Command, type Reply } from "../../../src/engines/redis/resp.ts";
+import type { ShardMap } from "../../../src/model/shard-map.ts";
+import { slotOf } from "../../../src/topology/slots.ts";
 import { makeCluster, type ClusterOptions, type TestCluster } from "./cluster.ts";
 
 function isInstalled(): boolean {
@@ -46,15 +48,51 @@ export async function bringUpRedis(options: ClusterOptions = {}): Promise<TestCl
 
 /** One command to the server at a port; throws what the server says. */
 export async function ask(port: number, ...command: Command): Promise<Reply> {
-  const connection = new RedisConnection(
-    { id: `port ${port}`, host: "127.0.0.1", port },
-    { user: undefined, password: undefined, tls: undefined },
-  );
+  const connection = connectTo(port);
   try {
     return await connection.call(command, { timeoutMs: 5000 });
   } finally {
     connection.close();
   }
+}
+
+/** Acknowledged writes that are not where a map says: one question to each node, however many keys. */
+export async function missingKeys(
+  cluster: TestCluster,
+  map: ShardMap,
+  keys: readonly string[],
+): Promise<readonly string[]> {
+  const byPort = new Map<number, string[]>();
+  for (const key of keys) {
+    const slot = slotOf(key);
+    const shard = map.shards.find(({ slots }) => slots.some(({ from, to }) => from <= slot && slot <= to));
+    const port = cluster.ports[Number(shard?.replicas[0]?.slice("node-".length)) - 1] ?? 0;
+    const own = byPort.get(port);
+    if (own === undefined) byPort.set(port, [key]);
+    else own.push(key);
+  }
+  const missing = await Promise.all(
+    [...byPort].map(async ([port, own]) => {
+      const connection = connectTo(port);
+      try {
+        const values = await connection.send(
+          own.map((key): Command => ["GET", key]),
+          { timeoutMs: 20_000 },
+        );
+        return own.filter((key, index) => String(values[index]) !== `value of ${key}`);
+      } finally {
+        connection.close();
+      }
+    }),
+  );
+  return missing.flat();
+}
+
+function connectTo(port: number): RedisConnection {
+  return new RedisConnection(
+    { id: `port ${port}`, host: "127.0.0.1", port },
+    { user: undefined, password: undefined, tls: undefined },
+  );
 }
 
 /**
@@ -127,10 +165,7 @@ export class Writer {
   #to(port: number): RedisConnection {
     let connection = this.#connections.get(port);
     if (connection === undefined) {
-      connection = new RedisConnection(
-        { id: `port ${port}`, host: "127.0.0.1", port },
-        { user: undefined, password: undefined, tls: undefined },
-      );
+      connection = connectTo(port);
       this.#connections.set(port, connection);
     }
     return connection;
