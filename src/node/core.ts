@@ -117,6 +117,7 @@ export class NodeCore {
   private readonly reconciler: Reconciler;
   private readonly executor: Executor;
   private readonly operations: Operations;
+  private readonly pace: Pace;
   /** Only where the protocol is quorum. */
   readonly leaderless: Leaderless | undefined;
   private readonly vectors: VectorCache;
@@ -151,9 +152,9 @@ export class NodeCore {
       },
     });
     const { network } = this;
-    const pace = new Pace(clock, () => this.bytesPerSecondMax());
+    this.pace = new Pace(clock, () => this.bytesPerSecondMax());
     this.host = new Host({
-      pace,
+      pace: this.pace,
       self,
       stores,
       network,
@@ -207,7 +208,7 @@ export class NodeCore {
       hasShardGroups: protocol !== "quorum",
       askMembers: (group) => this.askMembers(group),
     });
-    const operation = (): Operation | null => this.meta?.operation ?? null;
+    const operation = (): Operation | null => this.operation();
     const leaderless = protocol === "quorum";
     const members = new GroupMembers({
       self,
@@ -292,6 +293,11 @@ export class NodeCore {
     if (map === undefined)
       throw new Mem0ctlError("unavailable", "starting", "this node has no shard map yet");
     return map;
+  }
+
+  /** The operation that runs, or ran last, as this node has it. */
+  operation(): Operation | null {
+    return this.meta?.operation ?? null;
   }
 
   /** A map to answer clients by: with none yet, no memory could be found, which is not that there is none. */
@@ -462,7 +468,7 @@ export class NodeCore {
   }
 
   private bytesPerSecondMax(): number | null {
-    const operation = this.meta?.operation ?? null;
+    const operation = this.operation();
     return operation === null || hasEnded(operation) ? null : operation.plan.bytesPerSecondMax;
   }
 
@@ -478,6 +484,7 @@ export class NodeCore {
       clock,
       vectors,
       map,
+      pace: this.pace,
       consistency: manifest.consensus.consistency,
       limits: this.limits.leaderless,
       scrubBytesPerSecond: this.limits.scrubBytesPerSecond,
@@ -591,7 +598,7 @@ export class NodeCore {
     const map = this.map();
     const groups = [...this.host.groups.values()];
     const names = [META_GROUP, ...map.shards.map((shard) => shard.id)];
-    const operation = this.meta?.operation ?? null;
+    const operation = this.operation();
     return {
       cluster: manifest.name,
       clusterId: identity.clusterId,

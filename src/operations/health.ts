@@ -165,7 +165,7 @@ function* nodeReasons(nodes: readonly NodeView[]): Generator<Reason> {
       yield {
         code: "node-refused",
         message: `${node.id} (${node.address}) is refused by ${by.join(", ")}: ${what}`,
-        hint: "start it with the data directory and the address that belong to this id; if its data is lost, it leaves the cluster (`leave` of the library or the HTTP API) and joins under a new id",
+        hint: "start it with the data directory and the address that belong to this id; if its data is lost, take it out (`mem0ctl nodes remove`) and let it join under a new id (`mem0ctl nodes add`)",
       };
     }
     if (node.writeRefusal !== undefined) {

@@ -3,6 +3,7 @@
 // that nodes disagree about.
 
 import { formatDuration } from "../model/units.ts";
+import type { OperationSummary } from "../model/operation.ts";
 import type { ClusterView, Reason, ShardState } from "../model/view.ts";
 import { nodesTable } from "./nodes.ts";
 import { safeText } from "./safe.ts";
@@ -116,7 +117,19 @@ function totals(view: ClusterView, theme: Theme): string {
     listed("shards       ", shards, theme),
     ...(view.protocol === "paxos" ? [listed("proposers    ", proposers(view), theme)] : []),
     listed("replication  ", replicationCounts(view, theme), theme),
+    ...(view.operation === undefined ? [] : [operationLine(view.operation, theme)]),
   ].join("\n");
+}
+
+/** What the cluster carries out, how far it is, and why it waits. */
+function operationLine(operation: OperationSummary, theme: Theme): string {
+  const { name, state, why, steps, done, failed, running } = operation;
+  const parts = [`${done} of ${steps} steps done`, ...(failed > 0 ? [`${failed} failed`] : [])];
+  const [current] = running;
+  const what = why === null ? current : why;
+  const words = `${name}, ${state}: ${[...parts, ...(what === undefined ? [] : [what])].join(", ")}`;
+  const line = hang("operation    ", safeText(words), theme.proseWidth);
+  return state === "paused" ? theme.warn(line) : line;
 }
 
 /** Parts behind a title, broken between them and never within one. */

@@ -149,6 +149,32 @@ test("a move that is cancelled leaves the shard where it was, and the cluster fr
   await nothingLost();
 }, 60_000);
 
+test("an operation waits while a node that it does not empty is down, says so, and goes on by itself", async () => {
+  const { nodes } = await map();
+  const { from, to } = freeNode(await map(), "2");
+  const other = nodes.find(({ id }) => id !== from && id !== to)?.id ?? "";
+  await cluster.signal(other, "SIGKILL");
+  // Only what has not begun can wait: the second step does, whatever becomes of the first.
+  const step = { kind: "move-replica", shard: "2", from, to, bytes: 0 };
+  const back = { kind: "move-replica", shard: "2", from: to, to: from, bytes: 0 };
+  const host = cluster.hosts[nodes.findIndex(({ id }) => id === from)] ?? "";
+  await until("it is begun", async () => {
+    const { status } = await call(host, {
+      method: "POST",
+      path: "/v1/cluster/operation",
+      body: { name: "to and fro", startedBy: "test", waves: [[step], [back]], concurrency: 1 },
+    });
+    return status === 200;
+  });
+  await until("it waits", async () => (await operation())?.progress.state === "paused");
+  const { view } = await cluster.status();
+  expect(view.operation).toMatchObject({ state: "paused", why: `${other} is down` });
+  expect((await cluster.mem0ctl("status")).stdout).toContain(`${other} is down`);
+  await cluster.mem0ctl("up", "--timeout", "40s");
+  await until("it goes on", async () => (await operation())?.progress.state === "done", 40_000);
+  await nothingLost();
+}, 90_000);
+
 test("a node joins, another is drained and removed, and the manifest says so with its comments", async () => {
   startWriting();
   const address = `127.0.0.1:${cluster.ports[3] ?? 0}`;

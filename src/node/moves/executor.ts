@@ -81,15 +81,24 @@ export class Executor {
     const operation = this.options.operation();
     if (this.isLooking || operation === null || hasEnded(operation) || !this.options.leads()) return;
     this.isLooking = true;
+    let hasMoved = false;
     // Whatever keeps it from going on is looked at again next time.
     this.advance(operation)
-      .catch(() => undefined)
+      .then(
+        (moved) => {
+          hasMoved = moved;
+        },
+        () => undefined,
+      )
       .finally(() => {
         this.isLooking = false;
+        // What has just been noted can be done at once.
+        if (hasMoved) this.look();
       });
   }
 
-  private async advance(operation: Operation): Promise<void> {
+  /** True when the operation is further than before. */
+  private async advance(operation: Operation): Promise<boolean> {
     const { plan, progress } = operation;
     if (this.operationId !== plan.id) {
       this.operationId = plan.id;
@@ -114,7 +123,7 @@ export class Executor {
       this.copyingNow.delete(at);
     }
     const trouble = await this.options.health.trouble(operation);
-    await this.note(
+    return this.note(
       operation,
       this.next({ ...progress, steps: states, failures, bytes }, operation, trouble),
     );
@@ -148,13 +157,14 @@ export class Executor {
     return { ...progress, state: "running", why: null, steps };
   }
 
-  private async note({ plan, progress }: Operation, next: OperationProgress): Promise<void> {
-    if (JSON.stringify(next) === JSON.stringify(progress)) return;
+  private async note({ plan, progress }: Operation, next: OperationProgress): Promise<boolean> {
+    if (JSON.stringify(next) === JSON.stringify(progress)) return false;
     const { router, clock } = this.options;
-    await router.changeOperation(
+    const { accepted } = await router.changeOperation(
       { operation: plan.id, progress: { ...next, revision: progress.revision + 1 } },
       clock.nowMs() + CALL_MS,
     );
+    return accepted;
   }
 
   private async advanceStep(at: number, step: ClusterStep, state: StepState): Promise<Advance> {

@@ -9,8 +9,9 @@ import { absent, sameItem } from "../../consensus/quorum/versions.ts";
 import { Mem0ctlError } from "../../model/errors.ts";
 import type { NodeId } from "../../model/ids.ts";
 import { pause, type Clock } from "../clock.ts";
+import type { Pace } from "../moves/pace.ts";
 import type { CopyClient, Standing } from "./calls.ts";
-import type { Change, ShardCopy } from "./shard-copy.ts";
+import { sizeOf, type Change, type ShardCopy } from "./shard-copy.ts";
 
 export interface ComparisonLimits {
   readonly rangesPerQuestion: number;
@@ -31,6 +32,8 @@ export interface Comparison {
   /** A client waits: no rests, and no floors are raised. */
   readonly reading: boolean;
   readonly deadlineMs: number;
+  /** Where a new copy is filled: it can wait for the bound of the operation that fills it. */
+  readonly pace?: Pace | undefined;
   /** Keys found to differ, and how many of them are equal now. */
   readonly onProgress?: (found: number, settled: number) => void;
 }
@@ -123,6 +126,8 @@ async function ask(
         refuseWhenChanged(answer.generation, generation);
         await copy.guarded(() => copy.take(answer.changes, answer.floor));
         await bringBack(answer.changes, comparison);
+        const bytes = answer.changes.reduce((sum, change) => sum + sizeOf(change), 0);
+        await comparison.pace?.sent(bytes);
         ids = ids.slice(Math.max(1, answer.changes.length));
       }
       return question.keys.length;

@@ -28,7 +28,7 @@ import { compare, type ComparisonLimits } from "./comparison.ts";
 import type { Handoff } from "./handoff.ts";
 import type { PeerClocks } from "./peer-clocks.ts";
 import type { MemoryValue } from "./records.ts";
-import type { Change, ShardCopy } from "./shard-copy.ts";
+import { sizeOf, type Change, type ShardCopy } from "./shard-copy.ts";
 
 /** Changes sent in one call, roughly. */
 const CALL_BYTES_MAX = 4 << 20;
@@ -517,15 +517,6 @@ async function sendParts(
     bytes += size;
   }
   await send(part);
-}
-
-export function sizeOf({ item }: Change): number {
-  let bytes = 200;
-  for (const { value } of item.versions) {
-    if (value === null) continue;
-    bytes += value.value.length + 500 * (1 + (value.history?.length ?? 0));
-  }
-  return bytes;
 }
 
 function tooFewCopies(shard: string, outcome: string): Mem0ctlError {

@@ -14,6 +14,7 @@ import type { ShardMap, ShardSlice } from "../../model/shard-map.ts";
 import { every, type Clock, type Timer } from "../clock.ts";
 import type { VectorCache } from "../../memory/vector-cache.ts";
 import type { CopyingReport } from "../moves/group-members.ts";
+import type { Pace } from "../moves/pace.ts";
 import type { WorstLag } from "../moves/health-bound.ts";
 import { removeRange, type Store } from "../storage/store.ts";
 import type { Network } from "../transport/network.ts";
@@ -30,13 +31,13 @@ import {
   type Standing,
 } from "./calls.ts";
 import { compare, type ComparisonLimits } from "./comparison.ts";
-import { Coordinator, sizeOf } from "./coordinator.ts";
+import { Coordinator } from "./coordinator.ts";
 import { Handoff } from "./handoff.ts";
 import { PeerClocks } from "./peer-clocks.ts";
 import { forgottenCopies, rangeOfCopy } from "./forgotten.ts";
 import { Scrub } from "../host/scrub.ts";
 import { copyReport } from "./report.ts";
-import { ShardCopy, type Change } from "./shard-copy.ts";
+import { ShardCopy, sizeOf, type Change } from "./shard-copy.ts";
 
 export interface LeaderlessLimits extends ComparisonLimits {
   /** Every copy is compared with every other of its shard once in this time. */
@@ -78,6 +79,8 @@ export interface LeaderlessOptions {
   readonly clock: Clock;
   readonly vectors: VectorCache;
   readonly map: () => ShardMap;
+  /** Of what new copies are filled with. */
+  readonly pace: Pace;
   /** The manifest's levels. */
   readonly consistency: Consistency;
   readonly limits: LeaderlessLimits;
@@ -583,6 +586,7 @@ export class LeaderlessShards {
         clock,
         limits,
         reading: false,
+        pace: here.copy.state === "filling" ? this.options.pace : undefined,
         deadlineMs: clock.nowMs() + limits.compareMsMax,
         onProgress: (found, settled) => {
           this.knowledge(here, peer).divergentKeys = found - settled;

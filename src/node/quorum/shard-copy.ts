@@ -60,6 +60,16 @@ export interface Change {
   readonly item: Item<MemoryValue>;
 }
 
+/** Bytes of a change on the network, roughly. */
+export function sizeOf({ item }: Change): number {
+  let bytes = 200;
+  for (const { value } of item.versions) {
+    if (value === null) continue;
+    bytes += value.value.length + 500 * (1 + (value.history?.length ?? 0));
+  }
+  return bytes;
+}
+
 export interface ShardCopyOptions {
   readonly shard: ShardId;
   readonly store: Store;

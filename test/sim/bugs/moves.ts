@@ -1,9 +1,10 @@
-// The checklist of moves, splits and transactions, as far as the node has them: lines 1 and 2.
+// The checklist of moves, splits and transactions, as far as the node has them: lines 1, 2 and 4.
 
 import type { Bug } from "./bug.ts";
 
 const MOVES = { checklist: "moves", protocols: ["raft"] } as const;
 const HOST = "src/node/host/host.ts";
+const META = "src/node/meta/meta-machine.ts";
 
 export const MOVE_BUGS: readonly Bug[] = [
   {
@@ -32,5 +33,50 @@ export const MOVE_BUGS: readonly Bug[] = [
     file: "src/consensus/raft/state.ts",
     find: "  if (isBlank) return false;\n",
     replace: "",
+  },
+  {
+    ...MOVES,
+    name: "two-operations-at-once",
+    lines: [4],
+    what: "an operation begins while another one runs, and nobody finishes what that has begun",
+    file: META,
+    find: "if (this.latest !== null && !hasEnded(this.latest)) return undefined;",
+    replace: "",
+    and: [
+      {
+        file: "src/node/moves/service.ts",
+        find: "if (running !== null) throw refusedBecauseOf(running);",
+        replace: "",
+      },
+    ],
+  },
+  {
+    ...MOVES,
+    name: "operation-forgotten-at-start",
+    lines: [4],
+    what: "a node that starts again does not know of the operation that runs",
+    file: META,
+    find: "plan === undefined || progress === undefined",
+    replace: "plan === undefined || progress !== undefined",
+  },
+  {
+    ...MOVES,
+    name: "operation-moved-on-by-an-old-leader",
+    lines: [4],
+    what: "how far an operation is can be said by who does not know how far it was",
+    file: META,
+    find: "return progress.revision === latest.progress.revision + 1 ? { plan: latest.plan, progress } : undefined;",
+    replace: "return { plan: latest.plan, progress };",
+  },
+  {
+    ...MOVES,
+    name: "leaderless-move-undone-when-over",
+    lines: [2, 4],
+    protocols: ["quorum"],
+    what: "a move that is cancelled after it has ended gives the shard back to a copy that is gone",
+    file: "src/topology/steps.ts",
+    find: "    if (shard.outgoing === undefined) return map;",
+    replace:
+      '    if (shard.outgoing === undefined) return step.kind === "move-replica" ? withShard(map, exchanged(shard, step.to, step.from)) : map;',
   },
 ];
