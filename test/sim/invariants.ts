@@ -307,14 +307,14 @@ export class Invariants {
   }
 
   /** Each key has one owner per epoch, maps have neither gap nor overlap (10). */
-  /** A second operation begins when the first has ended, and none goes back to where it was. */
+  /** A second operation begins when the first has ended, and none goes back to where it was; it may be read anew. */
   #lookAtOperation(process: Process, now: Operation | null): void {
     const before = this.#operations.get(process) ?? null;
     if (now === before || now === null) return;
     this.#operations.set(process, now);
     if (hasEnded(now)) this.#endedOperations.add(now.plan.id);
     if (before === null) return;
-    const isNext = now.plan.id === before.plan.id && now.progress.revision > before.progress.revision;
+    const isNext = now.plan.id === before.plan.id && now.progress.revision >= before.progress.revision;
     this.#world.must(
       // A snapshot may leave out how one ended and another began.
       isNext || hasEnded(before) || this.#endedOperations.has(before.plan.id),
