@@ -5,6 +5,7 @@ import { pause, type Clock } from "../clock.ts";
 
 /** Not so long that a bound which was lifted goes on for minutes. */
 const PAUSE_MS_MAX = 1000;
+const PAUSE_MS_MIN = 1;
 
 export class Pace {
   private readonly clock: Clock;
@@ -24,7 +25,8 @@ export class Pace {
     this.freeAtMs = Math.max(this.freeAtMs, clock.nowMs()) + (bytes / bound) * 1000;
     const untilMs = this.freeAtMs;
     while (clock.nowMs() < untilMs && this.bytesPerSecondMax() !== null) {
-      await pause(clock, Math.min(PAUSE_MS_MAX, untilMs - clock.nowMs()));
+      // A rest that is smaller than the clock can tell would be waited for again and again.
+      await pause(clock, Math.max(PAUSE_MS_MIN, Math.min(PAUSE_MS_MAX, untilMs - clock.nowMs())));
     }
   }
 }
