@@ -150,7 +150,7 @@ export class Operations {
     const { levels } = this.options;
     let planned = map;
     for (const step of stepsOf(request)) {
-      if (levels !== undefined) refuseOtherCount(step, levels);
+      if (levels !== undefined) refuseForLeaderless(step, levels);
       planned = mapAfterStep(planned, step, false);
     }
   }
@@ -158,9 +158,15 @@ export class Operations {
 
 /**
  * Another number of copies of a leaderless shard: a write at level one may be on the very copy that goes, and
- * levels that are numbers overlap for one number of copies only.
+ * levels that are numbers overlap for one number of copies only. And nobody can lead it.
  */
-function refuseOtherCount(step: ClusterStep, { read, write }: Consistency): void {
+function refuseForLeaderless(step: ClusterStep, { read, write }: Consistency): void {
+  if (step.kind === "transfer-leader" && step.group !== META_GROUP) {
+    throw new Mem0ctlError("invalid", "leaderless-by-design", `cannot ${stepWords(step)}`, {
+      why: "the shards of a cluster of protocol quorum have no leaders",
+      hint: "only the metadata group has one: `mem0ctl leader transfer meta`",
+    });
+  }
   const isNumber = typeof read === "number" || typeof write === "number";
   if (step.kind !== "remove-replica" && !(step.kind === "add-replica" && isNumber)) return;
   throw new Mem0ctlError("conflict", "copies-fixed", `cannot ${stepWords(step)}`, {

@@ -105,7 +105,7 @@ describe("degraded", () => {
     expect(reason?.message).toBe(
       "node-3 (127.0.0.1:7003) is refused by node-1, node-2: it came back without its data; a node that lost its data joins under a new id",
     );
-    expect(reason?.hint).toContain("joins under a new id");
+    expect(reason?.hint).toContain("let it join under a new id");
     const down = withNode("node-3", { refusal, state: "down", error: "connection refused" });
     expect(codes(down).codes).toEqual(["node-down", "node-refused"]);
   });
