@@ -68,10 +68,10 @@ export function fewBytesMoved(problem: SizedProblem): number[][] {
   const search = new Descent(problem);
   search.repair();
   for (let round = 0; round < ROUNDS_MAX; round += 1) {
-    search.improve();
+    search.improve(true);
     if (!search.cheapen()) break;
   }
-  search.improve();
+  search.improve(false);
   return search.result();
 }
 
@@ -87,6 +87,8 @@ class Descent {
   /** Open nodes, the one with the most room below its bounds first. */
   private byLoad: number[];
   private readonly tolerance: number;
+  /** What has left its place already goes on elsewhere for nothing, and back for less. */
+  private knowsOrigin = true;
 
   constructor(problem: SizedProblem) {
     this.problem = problem;
@@ -181,8 +183,12 @@ class Descent {
 
   // --- the descent -----------------------------------------------------------------------------
 
-  /** Moves and exchanges, those of the node farthest outside of its bounds first, as long as one helps. */
-  improve(): void {
+  /**
+   * Moves and exchanges, those of the node farthest outside of its bounds first, as long as one helps. Which one is
+   * taken may depend on where copies were first; whether there is one does not.
+   */
+  improve(knowsOrigin: boolean): void {
+    this.knowsOrigin = knowsOrigin;
     const stuck = new Set<number>();
     for (;;) {
       let worst = -1;
@@ -218,7 +224,7 @@ class Descent {
       for (const to of this.byLoad) {
         if (!this.mayHold(shard, to, from)) continue;
         const gain = this.gain(from, to, value);
-        const found = this.rate(gain, this.bytesOf(shard));
+        const found = this.rate(gain, this.cost(shard, from, to));
         if (better(found, rating)) {
           rating = found;
           best = { shard, from, to };
@@ -243,7 +249,7 @@ class Descent {
       // A donor within its bounds gains nothing itself: at most a byte's worth for each byte.
       if (!isOver && rating.perByte >= (1 - EPSILON) * this.perByteMax) break;
       for (const shard of this.held[from] ?? []) {
-        const found = this.rate(this.gain(from, to, this.valueOf(shard)), this.bytesOf(shard));
+        const found = this.rate(this.gain(from, to, this.valueOf(shard)), this.cost(shard, from, to));
         if (better(found, rating) && this.mayHold(shard, to, from)) {
           rating = found;
           best = { shard, from, to };
@@ -258,15 +264,16 @@ class Descent {
     const isOver = (this.loads[node] ?? 0) > (this.nodes[node]?.most ?? 0);
     const partners = isOver ? this.byLoad : this.donors();
     const wanted = outside(this.nodes[node] ?? NO_NODE, this.loads[node] ?? 0);
+    let best: Move[] | undefined;
+    let rating: Rating = NOTHING;
+    let tried = 0;
     for (const partner of partners) {
       if (partner === node) continue;
       const [giver, taker] = isOver ? [node, partner] : [partner, node];
-      let best: Move[] | undefined;
-      let rating: Rating = NOTHING;
       for (const large of this.held[giver] ?? []) {
         for (const small of this.near(taker, this.valueOf(large) - wanted)) {
           const gain = this.gain(giver, taker, this.valueOf(large) - this.valueOf(small));
-          const found = this.rate(gain, this.bytesOf(large) + this.bytesOf(small));
+          const found = this.rate(gain, this.cost(large, giver, taker) + this.cost(small, taker, giver));
           if (better(found, rating) && this.mayExchange(large, giver, small, taker)) {
             rating = found;
             best = [
@@ -276,9 +283,10 @@ class Descent {
           }
         }
       }
-      if (best !== undefined) return best;
+      if (best !== undefined) tried += 1;
+      if (rating.perByte === FREE || tried >= PARTNERS_TRIED) return best;
     }
-    return undefined;
+    return best;
   }
 
   private mayExchange(large: number, giver: number, small: number, taker: number): boolean {
@@ -333,8 +341,8 @@ class Descent {
       this.move(shard, to, home);
       return true;
     }
-    // Another of the home's shards, a little smaller, may do as well.
-    for (const other of this.held[home] ?? []) {
+    // Another of the home's shards may do as well: the smallest that does.
+    for (const other of (this.held[home] ?? []).toReversed()) {
       if (this.bytesOf(other) >= this.bytesOf(shard) || !this.isAtHome(other, home)) continue;
       if (this.gain(to, home, value - this.valueOf(other)) < -this.tolerance) continue;
       if (this.isAtHome(other, to) || !this.mayExchange(shard, to, other, home)) continue;
@@ -426,8 +434,15 @@ class Descent {
     );
   }
 
+  /** Bytes more that are moved; nothing for one that is on its way anyhow. */
+  private cost(shard: number, from: number, to: number): number {
+    const bytes = this.bytesOf(shard);
+    if (!this.knowsOrigin) return bytes;
+    return bytes * (Number(!this.isAtHome(shard, to)) - Number(!this.isAtHome(shard, from)));
+  }
+
   private rate(gain: number, bytes: number): Rating {
-    return { gain, perByte: gain <= this.tolerance ? 0 : gain / Math.max(bytes, Number.MIN_VALUE) };
+    return { gain, perByte: gain <= this.tolerance ? 0 : bytes <= 0 ? FREE : gain / bytes };
   }
 
   /** Most value that a byte of any shard carries. */
@@ -468,6 +483,10 @@ class Descent {
 }
 
 const TARGETS_TRIED = 3;
+/** Partners with whom an exchange helps: the best of so many, most room first. */
+const PARTNERS_TRIED = 8;
+/** Value for a byte where no byte is moved for it. */
+const FREE = Number.MAX_VALUE;
 const NO_NODE: SizedNode = { zone: 0, least: 0, most: 0, open: false, room: 0 };
 
 interface Move {
