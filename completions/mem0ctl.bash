@@ -4,7 +4,7 @@
 # The commands below a path of commands.
 __mem0ctl_commands() {
   case "$1" in
-    "") echo "init validate up down restart status wait apply nodes shards replicas leader memories migrate serve schema completion demo node" ;;
+    "") echo "init validate up down restart status wait plan apply nodes shards replicas leader memories migrate serve schema completion demo node" ;;
     "init") echo "cluster" ;;
     "nodes") echo "list add drain undrain remove logs" ;;
     "shards") echo "map list locate rebalance move" ;;
@@ -28,6 +28,7 @@ __mem0ctl_flags() {
     "restart") echo "--file -f --output -o" ;;
     "status") echo "--file -f --output -o --watch -w --fail-on --max-lag" ;;
     "wait") echo "--file -f --output -o --for --max-lag" ;;
+    "plan") echo "--file -f --output -o --detailed-exitcode" ;;
     "apply") echo "--file -f --output -o --throttle --concurrency --no-wait" ;;
     "nodes") echo "--file -f --output -o" ;;
     "nodes list") echo "--file -f --output -o" ;;
@@ -122,6 +123,8 @@ __mem0ctl_value() {
     "wait:--output" | "wait:-o") echo "words table wide json yaml" ;;
     "wait:--for") echo "words healthy available down" ;;
     "wait:--max-lag") echo "none" ;;
+    "plan:--file" | "plan:-f") echo "files" ;;
+    "plan:--output" | "plan:-o") echo "words table wide json yaml" ;;
     "apply:--file" | "apply:-f") echo "files" ;;
     "apply:--output" | "apply:-o") echo "words table wide json yaml" ;;
     "apply:--throttle") echo "none" ;;

@@ -3,7 +3,7 @@
 
 # The command that the line has got to (empty: none yet), then how many arguments it has been given.
 function __mem0ctl_line
-    set -l commands 'init' 'init cluster' 'validate' 'up' 'down' 'restart' 'status' 'wait' 'apply' 'nodes' 'nodes list' 'nodes add' 'nodes drain' 'nodes undrain' 'nodes remove' 'nodes logs' 'shards' 'shards map' 'shards list' 'shards locate' 'shards rebalance' 'shards move' 'replicas' 'replicas lag' 'replicas add' 'replicas remove' 'replicas verify' 'replicas repair' 'leader' 'leader show' 'leader transfer' 'leader balance' 'memories' 'memories add' 'memories update' 'memories delete' 'memories search' 'memories get' 'memories list' 'memories history' 'memories stats' 'memories import' 'memories export' 'migrate' 'serve' 'schema' 'schema manifest' 'completion' 'demo' 'node' 'node run'
+    set -l commands 'init' 'init cluster' 'validate' 'up' 'down' 'restart' 'status' 'wait' 'plan' 'apply' 'nodes' 'nodes list' 'nodes add' 'nodes drain' 'nodes undrain' 'nodes remove' 'nodes logs' 'shards' 'shards map' 'shards list' 'shards locate' 'shards rebalance' 'shards move' 'replicas' 'replicas lag' 'replicas add' 'replicas remove' 'replicas verify' 'replicas repair' 'leader' 'leader show' 'leader transfer' 'leader balance' 'memories' 'memories add' 'memories update' 'memories delete' 'memories search' 'memories get' 'memories list' 'memories history' 'memories stats' 'memories import' 'memories export' 'migrate' 'serve' 'schema' 'schema manifest' 'completion' 'demo' 'node' 'node run'
     set -l path
     set -l position 0
     set -l skip 0
@@ -57,7 +57,8 @@ complete -c mem0ctl -n '__mem0ctl_at \'\'' -a down -d 'Stop the nodes that `up` 
 complete -c mem0ctl -n '__mem0ctl_at \'\'' -a restart -d 'Restart nodes one at a time, keeping every shard\'s quorum'
 complete -c mem0ctl -n '__mem0ctl_at \'\'' -a status -d 'Show nodes, leaders and replication, and why if not healthy'
 complete -c mem0ctl -n '__mem0ctl_at \'\'' -a wait -d 'Wait until the cluster is healthy, available or down'
-complete -c mem0ctl -n '__mem0ctl_at \'\'' -a apply -d 'Carry out a plan that was saved'
+complete -c mem0ctl -n '__mem0ctl_at \'\'' -a plan -d 'Compare the manifest with the live cluster: what would change, at what cost'
+complete -c mem0ctl -n '__mem0ctl_at \'\'' -a apply -d 'Make the cluster as the manifest says, or carry out a saved plan'
 complete -c mem0ctl -n '__mem0ctl_at \'\'' -a nodes -d 'List nodes, read their logs; let them join and leave'
 complete -c mem0ctl -n '__mem0ctl_at \'\'' -a shards -d 'Show the shard map; find a key; move shards'
 complete -c mem0ctl -n '__mem0ctl_at \'\'' -a replicas -d 'Show, add, remove, compare and repair replicas'
@@ -119,6 +120,9 @@ complete -c mem0ctl -n '__mem0ctl_at \'wait\'' -s f -l file -d 'the manifest (de
 complete -c mem0ctl -n '__mem0ctl_at \'wait\'' -s o -l output -d 'how results are printed' -x -a 'table wide json yaml'
 complete -c mem0ctl -n '__mem0ctl_at \'wait\'' -l for -d 'what to wait for' -x -a 'healthy available down'
 complete -c mem0ctl -n '__mem0ctl_at \'wait\'' -l max-lag -d 'lag above which it is not healthy (default: limits.maxLag)' -x
+complete -c mem0ctl -n '__mem0ctl_at \'plan\'' -s f -l file -d 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)' -r -F
+complete -c mem0ctl -n '__mem0ctl_at \'plan\'' -s o -l output -d 'how results are printed' -x -a 'table wide json yaml'
+complete -c mem0ctl -n '__mem0ctl_at \'plan\'' -l detailed-exitcode -d 'end with 10 when something is different'
 complete -c mem0ctl -n '__mem0ctl_at \'apply\'' -s f -l file -d 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)' -r -F
 complete -c mem0ctl -n '__mem0ctl_at \'apply\'' -s o -l output -d 'how results are printed' -x -a 'table wide json yaml'
 complete -c mem0ctl -n '__mem0ctl_at \'apply\'' -l throttle -d 'most that each node sends in a second, as in 20MiB or 20MiB/s' -x

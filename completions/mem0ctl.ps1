@@ -14,7 +14,8 @@ Register-ArgumentCompleter -Native -CommandName mem0ctl -ScriptBlock {
             , @('restart', 'Restart nodes one at a time, keeping every shard''s quorum')
             , @('status', 'Show nodes, leaders and replication, and why if not healthy')
             , @('wait', 'Wait until the cluster is healthy, available or down')
-            , @('apply', 'Carry out a plan that was saved')
+            , @('plan', 'Compare the manifest with the live cluster: what would change, at what cost')
+            , @('apply', 'Make the cluster as the manifest says, or carry out a saved plan')
             , @('nodes', 'List nodes, read their logs; let them join and leave')
             , @('shards', 'Show the shard map; find a key; move shards')
             , @('replicas', 'Show, add, remove, compare and repair replicas')
@@ -163,6 +164,13 @@ Register-ArgumentCompleter -Native -CommandName mem0ctl -ScriptBlock {
             , @('-o', 'how results are printed', 'words table wide json yaml')
             , @('--for', 'what to wait for', 'words healthy available down')
             , @('--max-lag', 'lag above which it is not healthy (default: limits.maxLag)', 'none')
+        )
+        'plan' = @(
+            , @('--file', 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)', 'files')
+            , @('-f', 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)', 'files')
+            , @('--output', 'how results are printed', 'words table wide json yaml')
+            , @('-o', 'how results are printed', 'words table wide json yaml')
+            , @('--detailed-exitcode', 'end with 10 when something is different', '')
         )
         'apply' = @(
             , @('--file', 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)', 'files')

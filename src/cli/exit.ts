@@ -13,6 +13,8 @@ export const EXIT = {
   unknownOutcome: 5,
   conflict: 6,
   denied: 7,
+  /** `plan --detailed-exitcode`: something is different. */
+  changes: 10,
   /** Ended by Ctrl-C, as a shell reports it: 128 + SIGINT. */
   interrupted: 130,
   /** Ended by SIGTERM: 128 + 15. */

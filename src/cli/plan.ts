@@ -1,7 +1,6 @@
 // What the commands share that make plans or run them: the plan with its pictures, and the operation that it becomes.
 
-import type { ClusterPlan } from "../model/plan.ts";
-import { Mem0ctlError } from "../model/errors.ts";
+import type { ClusterPlan, ManifestPlan } from "../model/plan.ts";
 import type { OpenCluster } from "../operations/cluster.ts";
 import type { Manner } from "../operations/operation.ts";
 import type { PlannedCluster } from "../operations/rebalance.ts";
@@ -23,14 +22,10 @@ export async function printPlan(context: Context, { plan, view }: PlannedCluster
   });
 }
 
-/** @throws Mem0ctlError `no-plan` (conflict) when a hard rule cannot be kept. */
-export function refuseHard({ problems }: ClusterPlan): void {
-  const hard = problems.find(({ severity }) => severity === "hard");
-  if (hard === undefined) return;
-  throw new Mem0ctlError("conflict", "no-plan", "there is no plan that keeps the rules", {
-    why: hard.message,
-    hint: hard.hint,
-    data: { problems },
+export async function printManifestPlan(context: Context, planned: ManifestPlan): Promise<void> {
+  await context.print(planned, async (_planned, theme) => {
+    const { renderManifestPlan } = await import("../render/manifest-plan.ts");
+    return renderManifestPlan(planned, theme);
   });
 }
 
@@ -45,8 +40,11 @@ export async function runPlan(
     epoch = plan.state.epoch,
   }: { readonly name: string; readonly manner: Manner; readonly epoch?: number },
 ): Promise<ExitCode> {
+  const [{ runOperation }, { refuseHard }] = await Promise.all([
+    import("../operations/operation.ts"),
+    import("../operations/rebalance.ts"),
+  ]);
   refuseHard(plan);
-  const { runOperation } = await import("../operations/operation.ts");
   const { waves } = plan;
   const operation = await watched(context, (call) =>
     runOperation(engine, { name, waves, epoch }, manner, call),

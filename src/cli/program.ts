@@ -15,6 +15,7 @@ const COMMANDS: Commands = {
   restart: async (action) => (await import("./commands/restart.ts")).restartCommand(action),
   status: async (action) => (await import("./commands/status.ts")).statusCommand(action),
   wait: async (action) => (await import("./commands/wait.ts")).waitCommand(action),
+  plan: async (action) => (await import("./commands/plan.ts")).planCommand(action),
   apply: async (action) => (await import("./commands/apply.ts")).applyCommand(action),
   nodes: async (action) => (await import("./commands/nodes.ts")).nodesCommand(action),
   shards: async (action) => (await import("./commands/shards.ts")).shardsCommand(action),

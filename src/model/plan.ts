@@ -166,3 +166,31 @@ export interface Plan {
 export interface ClusterPlan extends Plan {
   readonly cluster: string;
 }
+
+/** One difference between the manifest and the live cluster. */
+export interface ManifestChange {
+  readonly action: "add" | "change" | "remove";
+  readonly subject: string;
+  readonly message: string;
+  /** What it takes, and what may go wrong; empty where it cannot be done. */
+  readonly cost: string;
+  readonly risk: string;
+  /** It can be changed while the cluster runs; otherwise `hint` says how to get there. */
+  readonly live: boolean;
+  readonly hint?: string;
+}
+
+/** What makes the cluster as the manifest says, in this order: nodes join and change, copies move, nodes leave. */
+export interface ManifestPlan {
+  readonly apiVersion: "mem0ctl/v1";
+  readonly kind: "ManifestPlan";
+  readonly cluster: string;
+  /** Of the shard map that it was made for. */
+  readonly epoch: number;
+  readonly changes: readonly ManifestChange[];
+  readonly joins: readonly NodeId[];
+  /** Those that join, and members as they should be. */
+  readonly nodes: readonly MapNode[];
+  readonly leaves: readonly NodeId[];
+  readonly plan: ClusterPlan;
+}

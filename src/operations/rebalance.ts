@@ -79,13 +79,15 @@ function nothingAnswered(): Mem0ctlError {
 }
 
 /** Sizes are of one copy; those that nobody knows count nothing. */
-function plannedState(map: ShardMap, view: EngineView): PlannedState {
+export function plannedState(map: ShardMap, view: EngineView): PlannedState {
   const seen = new Map(view.shards.map((shard) => [shard.id, shard]));
   return {
     epoch: map.epoch,
     nodes: map.nodes.map(({ id, role, zone, weight, draining }) => ({ id, role, zone, weight, draining })),
     shards: map.shards.map(({ id, replicas }) => {
-      const { leader = null, bytes = null, memories = null } = seen.get(id) ?? {};
+      const { leaderless = false, bytes = null, memories = null } = seen.get(id) ?? {};
+      // Who should lead: who does so now may be about to hand over.
+      const leader = leaderless ? null : (replicas[0] ?? null);
       return {
         id,
         replicas,
@@ -99,7 +101,7 @@ function plannedState(map: ShardMap, view: EngineView): PlannedState {
   };
 }
 
-function forCluster(plan: Plan, view: EngineView): ClusterPlan {
+export function forCluster(plan: Plan, view: EngineView): ClusterPlan {
   const { apiVersion, kind, problems, ...rest } = plan;
   return { apiVersion, kind, cluster: view.cluster, ...rest, problems: [...problems, ...absent(plan, view)] };
 }
@@ -160,4 +162,15 @@ export function viewAfter(view: EngineView, plan: Plan): EngineView {
       return { ...shard, state: "ok" as const, leader: outcome.leader, replicas: [...replicas, ...others] };
     }),
   };
+}
+
+/** @throws Mem0ctlError `no-plan` (conflict) when a hard rule cannot be kept. */
+export function refuseHard({ problems }: Plan): void {
+  const hard = problems.find(({ severity }) => severity === "hard");
+  if (hard === undefined) return;
+  throw new Mem0ctlError("conflict", "no-plan", "there is no plan that keeps the rules", {
+    why: hard.message,
+    hint: hard.hint,
+    data: { problems },
+  });
 }

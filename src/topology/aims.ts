@@ -87,13 +87,14 @@ function boundsOfShare(
   threshold: number,
   unit: number,
 ): { readonly least: number; readonly most: number } {
-  const least = share * (1 - threshold);
+  const least = Math.max(0, share * (1 - threshold));
   const most = share * (1 + threshold);
   if (unit === 0) return { least, most };
   const units = share / unit;
   const slack = 1e-9 * Math.max(1, units);
   return {
-    least: unit * Math.min(Math.floor(units + slack), Math.ceil(units * (1 - threshold) - slack)),
+    least:
+      unit * Math.max(0, Math.min(Math.floor(units + slack), Math.ceil(units * (1 - threshold) - slack))),
     most: unit * Math.max(Math.ceil(units - slack), Math.floor(units * (1 + threshold) + slack)),
   };
 }

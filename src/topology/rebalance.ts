@@ -37,6 +37,8 @@ export interface RebalanceOptions {
   /** Take the most useful part of the plan only. */
   readonly movesMax?: number;
   readonly bytesMax?: number;
+  /** Balance leaders, too; default true. */
+  readonly leaders?: boolean;
   /** Of one node; only to predict how long it takes. */
   readonly bytesPerSecond?: number;
 }
@@ -279,7 +281,7 @@ function assembled(
     else if (to !== undefined) steps.push({ kind: "add-replica", shard: id, to: idOf(to), bytes });
     else if (from !== undefined) steps.push({ kind: "remove-replica", shard: id, from: idOf(from) });
   }
-  const transfers = leaderTransfers(state, outcomes);
+  const transfers = options.leaders === false ? [] : leaderTransfers(state, outcomes);
   const capacities = nodes.flatMap(({ id, capacityBytes }): [NodeId, number][] =>
     capacityBytes === undefined ? [] : [[id, capacityBytes - bytesOn(id, shards)]],
   );

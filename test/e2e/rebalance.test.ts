@@ -1,7 +1,7 @@
 // A fourth node joins a real cluster with memories: the plan is shown, saved, refused when it no longer fits, carried
 // out, and then there is nothing left to plan.
 
-import { readFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { importRecords, record } from "./support/api.ts";
@@ -105,3 +105,30 @@ test("a rebalance of what is even is empty and done", async () => {
   expect(code).toBe(0);
   expect(stdout).toContain("nothing to do");
 });
+
+test("an edited manifest is compared, applied while the cluster runs, and then it is so", async () => {
+  expect(await cluster.mem0ctl("plan", "--detailed-exitcode")).toMatchObject({ code: 0 });
+  const before = await exported();
+  const manifest = readFileSync(cluster.file, "utf8");
+  const edited = manifest
+    .replace(/(?<node>id: node-3,.*role: )primary/, "$<node>secondary")
+    .replace(/^(?<indent> +)replicas: 2/m, "$<indent>replicas: 1");
+  expect(edited).not.toBe(manifest);
+  writeFileSync(cluster.file, edited);
+  const planned = await cluster.mem0ctl("plan", "--detailed-exitcode");
+  expect(planned.code).toBe(10);
+  expect(planned.stdout).toContain("the role of node-3 is primary and should be secondary");
+  expect(planned.stdout).toContain("shards have 3 copies and should have 2");
+  expect((await cluster.mem0ctl("apply")).code).toBe(2);
+  expect(await cluster.mem0ctl("apply", "--yes", "--timeout", "50s")).toMatchObject({ code: 0 });
+  expect(await cluster.mem0ctl("plan", "--detailed-exitcode")).toMatchObject({ code: 0 });
+  expect(await exported()).toEqual(before);
+  const { view } = await cluster.status();
+  expect(view.shards.map(({ replicas }) => replicas.length)).toEqual(view.shards.map(() => 2));
+  expect(view.nodes.find(({ id }) => id === "node-3")?.leads).toBe(0);
+
+  writeFileSync(cluster.file, edited.replace(/protocol: raft/, "protocol: paxos"));
+  const fixed = await cluster.mem0ctl("apply", "--yes");
+  expect(fixed.code).toBe(6);
+  expect(fixed.stderr).toContain("not-live");
+}, 90_000);

@@ -1,4 +1,5 @@
-// `mem0ctl apply plan.json`: carries out a plan that was saved, exactly as it was shown, or not at all.
+// `mem0ctl apply`: makes the cluster as the manifest says, or carries out a plan that was saved, exactly as it was
+// shown, or not at all.
 
 import { readFileSync, statSync } from "node:fs";
 import type { Command } from "commander";
@@ -10,32 +11,41 @@ import { inDirectory } from "../context.ts";
 import type { Context } from "../context.ts";
 import { EXIT } from "../exit.ts";
 import type { ExitCode } from "../exit.ts";
-import { mannerFlags, mannerOf } from "../operation.ts";
+import { mannerFlags, mannerOf, printOperation, watched } from "../operation.ts";
 import type { MannerOptions } from "../operation.ts";
-import { runPlan } from "../plan.ts";
+import { printManifestPlan, runPlan } from "../plan.ts";
 
 /** 100,000 shards take some 20 MB. */
 const PLAN_BYTES_MAX = 256 << 20;
 
 export function applyCommand(action: Action): Command {
-  const apply = newCommand("apply", "Carry out a plan that was saved").argument("<file>", "the plan");
+  const apply = newCommand(
+    "apply",
+    "Make the cluster as the manifest says, or carry out a saved plan",
+  ).argument("[file]", "a plan of `shards rebalance --out` (default: the manifest's plan)");
   for (const flag of mannerFlags()) apply.addOption(flag);
   return apply
     .addHelpText(
       "after",
       examples(
-        ["mem0ctl shards rebalance --out plan.json", "first the plan, to be looked at"],
-        ["mem0ctl apply plan.json", "then exactly that plan"],
+        ["mem0ctl plan", "what the manifest would change"],
+        ["mem0ctl apply", "shows it, asks, and does it"],
+        ["mem0ctl shards rebalance --out plan.json", "a rebalance, to be looked at"],
+        ["mem0ctl apply plan.json", "then exactly that"],
       ) +
         notes(
-          "Refused with exit code 6 when the cluster has other nodes or holds shards elsewhere than the plan was made for; it says what changed.",
+          "A saved plan is refused with exit code 6 when the cluster has other nodes or holds shards elsewhere than it was made for; it says what changed. A manifest that asks for what cannot be changed live is refused before anything is done.",
         ),
     )
     .action(action<MannerOptions>(apply_));
 }
 
 async function apply_(context: Context, options: MannerOptions, words: readonly string[]): Promise<ExitCode> {
-  const [file = ""] = words;
+  const [file] = words;
+  return file === undefined ? applyManifestPlan(context, options) : applyFile(context, options, file);
+}
+
+async function applyFile(context: Context, options: MannerOptions, file: string): Promise<ExitCode> {
   const { checkPlanFits, readPlan } = await import("../../operations/plan-file.ts");
   const plan = readPlan(textOf(inDirectory(context.io.cwd, file), file), file);
   return withCluster(context, async (cluster) => {
@@ -48,6 +58,36 @@ async function apply_(context: Context, options: MannerOptions, words: readonly 
       return EXIT.done;
     }
     return runPlan(context, cluster, plan, { name: `apply ${file}`, manner: mannerOf(options), epoch });
+  });
+}
+
+async function applyManifestPlan(context: Context, options: MannerOptions): Promise<ExitCode> {
+  return withCluster(context, async ({ engine, manifest }) => {
+    const { applyManifest, planManifest, requireApplicable } =
+      await import("../../operations/manifest-plan.ts");
+    const call = { timeoutMs: context.timeoutMs(LOOK_TIMEOUT_MS), signal: context.io.signal };
+    const planned = await planManifest(engine, manifest, call);
+    if (planned.changes.length === 0) {
+      await printManifestPlan(context, planned);
+      return EXIT.done;
+    }
+    requireApplicable(planned);
+    const { renderManifestPlan } = await import("../../render/manifest-plan.ts");
+    const shown = renderManifestPlan(planned, await context.theme("stderr")).trimEnd();
+    const { confirm } = await import("../confirm.ts");
+    if (context.globals.yes === true) await context.say(shown);
+    if (!(await confirm(context, shown, "Apply it?"))) {
+      throw new Mem0ctlError("failed", "declined", "nothing was changed", {
+        why: "the answer was no",
+        hint: "give --yes to apply it without being asked",
+      });
+    }
+    const operation = await watched(context, (watching) =>
+      applyManifest(engine, planned, mannerOf(options), watching),
+    );
+    if (operation !== null) await printOperation(context, operation);
+    else await context.say("the cluster is as the manifest says");
+    return EXIT.done;
   });
 }
 

@@ -16,7 +16,7 @@ import { EXIT } from "../exit.ts";
 import type { ExitCode } from "../exit.ts";
 import { mannerFlags, mannerOf, printOperation, watched } from "../operation.ts";
 import type { MannerOptions } from "../operation.ts";
-import { printPlan, refuseHard, runPlan } from "../plan.ts";
+import { printPlan, runPlan } from "../plan.ts";
 
 interface RebalanceOptions extends MannerOptions {
   readonly by: Measure;
@@ -98,6 +98,7 @@ async function rebalance_(context: Context, options: RebalanceOptions): Promise<
     if (options.out !== undefined) {
       const { writeFileAtomically } = await import("../atomic-file.ts");
       const { renderJson } = await import("../../render/json.ts");
+      const { refuseHard } = await import("../../operations/rebalance.ts");
       refuseHard(plan);
       const path = inDirectory(context.io.cwd, options.out);
       writeFileAtomically({ path, overwrite: true, mode: 0o644 }, renderJson(plan));

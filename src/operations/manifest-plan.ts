@@ -1,0 +1,316 @@
+// The manifest against the live cluster: what is different, what each difference costs and risks to change, and the
+// plan that makes the cluster as the manifest says. What cannot be changed while it runs says how to get there.
+
+import type { CallOptions, Engine, EngineView } from "../engines/engine.ts";
+import { Mem0ctlError } from "../model/errors.ts";
+import type { NodeId } from "../model/ids.ts";
+import type { Manifest, NodeSpec } from "../model/manifest.ts";
+import type { OperationReport } from "../model/operation.ts";
+import type {
+  ClusterPlan,
+  ManifestChange,
+  ManifestPlan,
+  PlannedNode,
+  PlannedState,
+  Step,
+} from "../model/plan.ts";
+import type { MapNode, ShardMap } from "../model/shard-map.ts";
+import { formatBytes } from "../model/units.ts";
+import { planRebalance } from "../topology/rebalance.ts";
+import { stateChanges } from "../topology/state-changes.ts";
+import { mapNodeOf } from "./membership.ts";
+import { runOperation } from "./operation.ts";
+import type { Manner } from "./operation.ts";
+import { forCluster, lookAtCluster, plannedState, refuseHard } from "./rebalance.ts";
+
+/** Far beyond any share: only hard rules move copies, and balance is another command's. */
+const ANY_BALANCE = 1e6;
+const ANOTHER_CLUSTER =
+  "make a cluster with the new manifest under another name, then `mem0ctl migrate --from OLD --to NEW`";
+
+/** @throws Mem0ctlError `nothing-answered` (unavailable) when no node tells its shard map. */
+export async function planManifest(
+  engine: Engine,
+  manifest: Manifest,
+  call: CallOptions,
+): Promise<ManifestPlan> {
+  if (engine.slotTable !== undefined) {
+    throw new Mem0ctlError("invalid", "engine-cannot", "the manifest is not compared with such a cluster", {
+      why: `${engine.capabilities.engine} keeps its nodes and copies in a configuration of its own`,
+      hint: "change it by `mem0ctl nodes add|remove` and `mem0ctl replicas add|remove`",
+    });
+  }
+  const [{ map, live }, view] = await Promise.all([engine.shardMap(call), engine.view(call)]);
+  if (!live) {
+    throw new Mem0ctlError("unavailable", "nothing-answered", "no node answered", {
+      why: "a plan compares the manifest with a cluster that runs",
+      hint: "start it with `mem0ctl up`: a first start needs no plan",
+    });
+  }
+  return compared(manifest, map, view);
+}
+
+function compared(manifest: Manifest, map: ShardMap, view: EngineView): ManifestPlan {
+  const wanted = new Map(manifest.nodes.map((spec) => [spec.id, mapNodeOf(spec)]));
+  const known = new Map(map.nodes.map((node) => [node.id, node]));
+  const joining = manifest.nodes.filter(({ id }) => !known.has(id));
+  const leaving = map.nodes.filter(({ id }) => !wanted.has(id));
+  const changing = map.nodes.flatMap((node) => {
+    const spec = wanted.get(node.id);
+    return spec === undefined || sameNode(node, spec)
+      ? []
+      : [{ from: node, to: { ...spec, draining: node.draining } }];
+  });
+  const state = plannedState(map, view);
+  const copies = manifest.replication.replicas + 1;
+  const plan = forCluster(
+    planRebalance(stateWanted(state, wanted, leaving, copies), {
+      by: "shards",
+      threshold: ANY_BALANCE,
+      leaders: leaving.length > 0 || changing.length > 0,
+    }),
+    view,
+  );
+  const changes = [
+    ...joining.map(joins),
+    ...changing.flatMap(({ from, to }) => changesOf(from, to)),
+    ...copiesChange(state, copies, plan),
+    ...leaving.map((node) => leaves(node, state)),
+    ...notLive(manifest, map, view),
+  ];
+  const live = changes.filter(({ live: can }) => can);
+  return {
+    apiVersion: "mem0ctl/v1",
+    kind: "ManifestPlan",
+    cluster: view.cluster,
+    changes,
+    joins: joining.map(({ id }) => id),
+    nodes: [...joining.map(mapNodeOf), ...changing.map(({ to }) => to)],
+    leaves: leaving.map(({ id }) => id),
+    // Copies are as they are where nothing that can be changed is different.
+    plan: live.length === 0 ? { ...plan, waves: [] } : plan,
+    epoch: map.epoch,
+  };
+}
+
+function sameNode(a: MapNode, b: MapNode): boolean {
+  return a.address === b.address && a.role === b.role && a.zone === b.zone && a.weight === b.weight;
+}
+
+/** The cluster once its nodes are those of the manifest, with every copy still where it is. */
+function stateWanted(
+  state: PlannedState,
+  wanted: ReadonlyMap<NodeId, MapNode>,
+  leaving: readonly MapNode[],
+  copies: number,
+): PlannedState {
+  const draining = new Map(state.nodes.map(({ id, draining: is }) => [id, is]));
+  const nodes = [...wanted.values()].map(({ id, role, zone, weight }): PlannedNode => ({
+    id,
+    role,
+    zone,
+    weight,
+    draining: draining.get(id) ?? false,
+  }));
+  const going = leaving.map(({ id, role, zone, weight }): PlannedNode => ({
+    id,
+    role,
+    zone,
+    weight,
+    draining: true,
+  }));
+  return {
+    ...state,
+    nodes: [...nodes, ...going],
+    shards: state.shards.map((shard) => ({ ...shard, copies })),
+  };
+}
+
+// --- one line for each difference ----------------------------------------------------------------
+
+function joins({ id, address, role, zone, manage }: NodeSpec): ManifestChange {
+  return {
+    action: "add",
+    subject: `node ${id}`,
+    message: `${id} joins at ${address} as ${role} in zone ${zone}`,
+    cost: manage === "spawn" ? "a process is started here" : "it has to run with this manifest",
+    risk: "none: it holds nothing until `mem0ctl shards rebalance`",
+    live: true,
+  };
+}
+
+function changesOf(from: MapNode, to: MapNode): ManifestChange[] {
+  if (from.address !== to.address) {
+    return [
+      {
+        action: "change",
+        subject: `node ${from.id}`,
+        message: `the address of ${from.id} is ${from.address} and should be ${to.address}`,
+        cost: "",
+        risk: "",
+        live: false,
+        hint: "peers know a node by its address: add one under another id, then remove this one",
+      },
+    ];
+  }
+  const fields = (["role", "zone", "weight"] as const).filter((field) => from[field] !== to[field]);
+  const holdsRole = from.role === "arbiter" || to.role === "arbiter";
+  return fields.map((field): ManifestChange => {
+    const change = {
+      action: "change",
+      subject: `node ${from.id}`,
+      message: `the ${field} of ${from.id} is ${from[field]} and should be ${to[field]}`,
+    } as const;
+    if (field === "role" && holdsRole) {
+      const hint =
+        "an arbiter keeps no data: add a node of the new role under another id, then remove this one";
+      return { ...change, cost: "", risk: "", live: false, hint };
+    }
+    const cost = {
+      role: "leaders are handed over",
+      zone: "copies move where a zone has too many",
+      weight: "none now; its share changes for `mem0ctl shards rebalance`",
+    }[field];
+    return { ...change, cost, risk: "none: one change of the shard map", live: true };
+  });
+}
+
+function copiesChange(state: PlannedState, copies: number, plan: ClusterPlan): ManifestChange[] {
+  const off = state.shards.filter(({ replicas }) => replicas.length !== copies);
+  const [first] = off;
+  if (first === undefined) return [];
+  const steps = plan.waves.flat();
+  const added = steps.filter(({ kind }) => kind === "add-replica").length;
+  const removed = steps.filter(({ kind }) => kind === "remove-replica").length;
+  const bytes = steps.reduce((sum, step) => sum + (step.kind === "add-replica" ? step.bytes : 0), 0);
+  const counts = [...new Set(off.map(({ replicas }) => replicas.length))].sort((a, b) => a - b).join(" or ");
+  return [
+    {
+      action: "change",
+      subject: "copies",
+      message: `${off.length === state.shards.length ? "shards have" : `${off.length} shards have`} ${counts} copies and should have ${copies}`,
+      cost: [
+        ...(added > 0 ? [`${added} copies are made, ${formatBytes(bytes)}`] : []),
+        ...(removed > 0 ? [`${removed} copies are deleted`] : []),
+      ].join("; "),
+      risk: removed > 0 ? "fewer nodes may be lost afterwards" : "none: copies are made before they count",
+      live: true,
+    },
+  ];
+}
+
+function leaves({ id }: MapNode, { shards }: PlannedState): ManifestChange {
+  const held = shards.filter(({ replicas }) => replicas.includes(id));
+  const bytes = held.reduce((sum, shard) => sum + shard.bytes, 0);
+  return {
+    action: "remove",
+    subject: `node ${id}`,
+    message: `${id} leaves the cluster`,
+    cost: held.length === 0 ? "none: it holds nothing" : `${held.length} copies move, ${formatBytes(bytes)}`,
+    risk: "its process and its data stay where they are: stop it when it has left",
+    live: true,
+  };
+}
+
+/** What is fixed when a cluster is founded. */
+function notLive(manifest: Manifest, map: ShardMap, view: EngineView): ManifestChange[] {
+  const { sharding, consensus } = manifest;
+  const founded = (
+    subject: string,
+    is: string | number,
+    should: string | number,
+    hint = ANOTHER_CLUSTER,
+  ): ManifestChange[] =>
+    is === should
+      ? []
+      : [
+          {
+            action: "change",
+            subject,
+            message: `${subject} is ${is} and should be ${should}`,
+            cost: "",
+            risk: "",
+            live: false,
+            hint,
+          },
+        ];
+  if (map.strategy !== sharding.strategy)
+    return founded("the sharding strategy", map.strategy, sharding.strategy);
+  const bounds = map.shards
+    .map(({ start }) => start)
+    .filter((start) => start !== "")
+    .sort();
+  const pins = (directory: Readonly<Record<string, string>>): string =>
+    Object.entries(directory)
+      .map(([key, shard]) => `${key} > ${shard}`)
+      .sort()
+      .join(", ") || "none";
+  return [
+    ...founded("the protocol", view.protocol, consensus.protocol),
+    ...founded("the shard key", map.key, sharding.key),
+    ...(map.strategy === "range"
+      ? founded(
+          "the list of split points",
+          bounds.join(", ") || "empty",
+          [...sharding.ranges].sort().join(", ") || "empty",
+        )
+      : founded("the number of shards", map.shards.length, sharding.shards)),
+    ...(map.strategy === "directory"
+      ? founded("the list of pins", pins(map.directory), pins(sharding.directory))
+      : []),
+  ];
+}
+
+/**
+ * Makes the cluster as the plan says: nodes join and change, copies move, nodes leave. It can be repeated: what was
+ * done is no longer different. Null when no copy had to move and no node to leave.
+ * @throws Mem0ctlError `not-live`, `no-plan`, `cluster-changed` (conflict; nothing was changed), and as `runOperation`.
+ */
+export async function applyManifest(
+  engine: Engine,
+  planned: ManifestPlan,
+  manner: Manner,
+  call: CallOptions,
+): Promise<OperationReport<Step> | null> {
+  requireApplicable(planned);
+  const before = await lookAtCluster(engine, call);
+  requireSameShards(planned, before.state);
+  // In the cluster first: a node that nobody knows would found one of its own.
+  for (const node of planned.nodes) await engine.execute({ kind: "add-node", node }, call);
+  if (planned.joins.length > 0) await engine.up(planned.joins, call);
+  const waves: readonly (readonly Step[])[] = [
+    ...planned.plan.waves,
+    ...planned.leaves.map((node): Step[] => [{ kind: "remove-node", node }]),
+  ];
+  if (waves.length === 0) return null;
+  const { state } = await lookAtCluster(engine, call);
+  return runOperation(engine, { name: "apply", waves, epoch: state.epoch }, manner, call);
+}
+
+/** @throws Mem0ctlError `not-live`, `no-plan` (conflict). */
+export function requireApplicable({ changes, plan }: ManifestPlan): void {
+  const [fixed] = changes.filter(({ live }) => !live);
+  if (fixed !== undefined) {
+    throw new Mem0ctlError(
+      "conflict",
+      "not-live",
+      "the manifest asks for what cannot be changed while it runs",
+      {
+        why: fixed.message,
+        ...(fixed.hint === undefined ? {} : { hint: fixed.hint }),
+        data: { changes },
+      },
+    );
+  }
+  refuseHard(plan);
+}
+
+function requireSameShards({ plan }: ManifestPlan, now: PlannedState): void {
+  const changes = stateChanges({ ...plan.state, nodes: now.nodes }, now);
+  if (changes.length === 0) return;
+  throw new Mem0ctlError("conflict", "cluster-changed", "the cluster changed since the plan was made", {
+    why: changes.slice(0, 3).join("; "),
+    hint: "plan again: `mem0ctl plan`",
+    data: { changes },
+  });
+}
