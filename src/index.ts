@@ -56,6 +56,7 @@ export type { MemoryEvent, MemoryStats } from "./model/node-api.ts";
 export type { Measure, Plan, PlannedState, RebalanceStep, Step } from "./model/plan.ts";
 export { planLeaders, planRebalance } from "./topology/rebalance.ts";
 export { planSlots } from "./topology/slot-plan.ts";
+export { slotOf } from "./topology/slots.ts";
 export type { SlotOwner } from "./topology/slot-plan.ts";
 export type { RebalanceOptions } from "./topology/rebalance.ts";
 export type {

@@ -17,6 +17,7 @@ const BENCHES = {
   search: () => import("./search.mjs"),
   validate: () => import("./validate.mjs"),
   planner: () => import("./planner.mjs"),
+  redis: () => import("./redis.mjs"),
   idle: () => import("./idle.mjs"),
 };
 const TMPFS_MAGIC = 0x01021994;

@@ -9,6 +9,7 @@ import type { NodeId } from "../../model/ids.ts";
 import type { Manifest } from "../../model/manifest.ts";
 import type { MoveSlots, Step } from "../../model/plan.ts";
 import type { CallOptions } from "../engine.ts";
+import { moveAtomically, movesAtomically } from "./atomic-moves.ts";
 import { infoNumber } from "./gossip.ts";
 import type { RedisNodes } from "./nodes.ts";
 import type { MoverPresence } from "./mover-presence.ts";
@@ -18,7 +19,7 @@ import { ReplyError } from "./resp.ts";
 import { moveSlots } from "./slot-moves.ts";
 import type { End, MoveOptions } from "./slot-moves.ts";
 import type { Command } from "./resp.ts";
-import { numbersOf, topologyOf } from "./topology.ts";
+import { numbersOf, rangesOf, topologyOf } from "./topology.ts";
 import type { Group, Member, RedisTopology } from "./topology.ts";
 
 export interface LiveCluster {
@@ -341,6 +342,11 @@ async function executeMove(
     );
   }
   const [one, other] = [await endOf(cluster, source, deadlineMs), await endOf(cluster, target, deadlineMs)];
+  // A bound on what is sent can only be kept by what sends it piece by piece.
+  if (options.bytesPerSecondMax === undefined && left.length > 0 && movesAtomically(source, target)) {
+    await moveAtomically(one, other, rangesOf(left.toSorted((a, b) => a - b)), move);
+    return `${left.length} slots went from ${from} to ${to} in one piece`;
+  }
   const bound = keysPerSecond(source, options.bytesPerSecondMax);
   const keys = await moveSlots(one, other, left, { ...move, ...bound });
   return `${left.length} slots with ${keys} keys went from ${from} to ${to}`;

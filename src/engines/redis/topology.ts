@@ -257,9 +257,13 @@ function openSlotsOf(members: readonly Member[]): OpenSlotFound[] {
 }
 
 function rangesWhere(matches: (slot: number) => boolean): SlotRange[] {
+  return rangesOf(Array.from({ length: SLOTS }, (_, slot) => slot).filter(matches));
+}
+
+/** Ascending numbers as ranges. */
+export function rangesOf(slots: readonly number[]): SlotRange[] {
   const ranges: SlotRange[] = [];
-  for (let slot = 0; slot < SLOTS; slot += 1) {
-    if (!matches(slot)) continue;
+  for (const slot of slots) {
     const last = ranges.at(-1);
     if (last?.to === slot - 1) ranges[ranges.length - 1] = { from: last.from, to: slot };
     else ranges.push({ from: slot, to: slot });

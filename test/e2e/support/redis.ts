@@ -8,7 +8,9 @@ import type { ShardMap } from "../../../src/model/shard-map.ts";
 import { slotOf } from "../../../src/topology/slots.ts";
 import { makeCluster, type ClusterOptions, type TestCluster } from "./cluster.ts";
 
+/** `MEM0CTL_REDIS_SERVER` names another server than the one on PATH, as it does for `up`. */
 function isInstalled(): boolean {
+  if ((process.env["MEM0CTL_REDIS_SERVER"] ?? "") !== "") return true;
   return (process.env["PATH"] ?? "").split(delimiter).some((folder) => {
     try {
       accessSync(join(folder, "redis-server"), constants.X_OK);
