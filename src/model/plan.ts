@@ -162,6 +162,15 @@ export interface Plan {
   readonly state: PlannedState;
 }
 
+const SLOTS = 16_384;
+
+/** What a plan counts, for people: of engines that shard by slots every slot is a shard of one copy. */
+export function measureWords({ by, state }: Pick<Plan, "by" | "state">): string {
+  const isSlots = state.shards.length === SLOTS && state.shards.every(({ copies }) => copies === 1);
+  if (isSlots && by === "shards") return "slots";
+  return isSlots && by === "memories" ? "keys" : by;
+}
+
 /** A plan with the cluster that it is for: what is printed, saved and applied. */
 export interface ClusterPlan extends Plan {
   readonly cluster: string;

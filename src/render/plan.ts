@@ -2,6 +2,7 @@
 // before and after, and the steps.
 
 import type { ClusterPlan, PlannedChange, RebalanceStep } from "../model/plan.ts";
+import { measureWords } from "../model/plan.ts";
 import { formatBytes, formatDuration } from "../model/units.ts";
 import { safeText } from "./safe.ts";
 import { type ShardMapView, type ShardMoves, drawnShardMap } from "./shard-map.ts";
@@ -31,11 +32,9 @@ export function renderPlan({ plan, maps }: PlanShown, theme: Theme, wide: boolea
   return `${parts.join("\n\n")}\n`;
 }
 
-function headline(
-  { cluster, by, threshold, predicted, waves, problems: found, balanced }: ClusterPlan,
-  theme: Theme,
-): string {
-  const aim = `by ${by}${threshold === 0 ? "" : `, within ${percent(threshold)}`}`;
+function headline(plan: ClusterPlan, theme: Theme): string {
+  const { cluster, threshold, predicted, waves, problems: found, balanced } = plan;
+  const aim = `by ${measureWords(plan)}${threshold === 0 ? "" : `, within ${percent(threshold)}`}`;
   const name = theme.bold(safeText(cluster));
   if (found.some(({ severity }) => severity === "hard")) return `${name}  ${theme.bad("no plan")} ${aim}`;
   if (waves.length === 0)
@@ -44,7 +43,10 @@ function headline(
   const words = [
     ...(moves === 0
       ? []
-      : [counted(moves, "move") + (bytes === 0 ? "" : ` of ${formatBytes(bytes)} in all`)]),
+      : [
+          counted(moves, measureWords({ ...plan, by: "shards" }) === "slots" ? "slot" : "move") +
+            (bytes === 0 ? "" : ` of ${formatBytes(bytes)} in all`),
+        ]),
     ...(leaderTransfers === 0 ? [] : [counted(leaderTransfers, "leader change")]),
     counted(waves.length, "wave"),
     ...(durationMs === null ? [] : [`about ${formatDuration(durationMs)}`]),

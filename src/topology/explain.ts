@@ -1,14 +1,15 @@
 // Why a plan moves a shard or lets it stay, in sentences made from the plan alone.
 
 import type { NodeId, ShardId } from "../model/ids.ts";
+import { measureWords } from "../model/plan.ts";
 import type { Plan, PlannedChange, PlannedShard, RebalanceStep } from "../model/plan.ts";
 import { formatBytes } from "../model/units.ts";
-import { outcomeOf, shardOf } from "./outcome.ts";
+import { concerns, outcomeOf } from "./outcome.ts";
 
 export function explained(plan: Plan, id: ShardId): string[] {
   const shard = plan.state.shards.find((each) => each.id === id);
   if (shard === undefined) return [];
-  const steps = plan.waves.flat().filter((step) => shardOf(step) === id);
+  const steps = plan.waves.flat().filter((step) => concerns(step, id));
   const leaving = new Set(steps.flatMap((step) => ("from" in step ? [step.from] : [])));
   return [
     ...steps.map((step) => whyMoves(plan, shard, step)),
@@ -19,6 +20,7 @@ export function explained(plan: Plan, id: ShardId): string[] {
 function whyMoves(plan: Plan, shard: PlannedShard, step: RebalanceStep): string {
   switch (step.kind) {
     case "move-replica":
+    case "move-slots":
       return `moves from ${step.from} to ${step.to}: ${whyLeaves(plan, shard, step.from)}, and ${holds(plan, step.to)}`;
     case "add-replica":
       return `gets a copy on ${step.to}: it has ${shard.replicas.length} of ${shard.copies} copies, and ${holds(plan, step.to)}`;
@@ -28,8 +30,6 @@ function whyMoves(plan: Plan, shard: PlannedShard, step: RebalanceStep): string 
       const to = changeOf(plan, step.to ?? "");
       return `is led by ${step.to ?? "another"} afterwards: leaders are balanced by weight, and ${step.to ?? "it"} leads ${to?.before.leads ?? 0} now and ${to?.after.leads ?? 0} then`;
     }
-    case "move-slots":
-      return `moves from ${step.from} to ${step.to}`;
   }
 }
 
@@ -56,20 +56,31 @@ function whyStays(plan: Plan, shard: PlannedShard, node: NodeId): string {
   const open = takers.filter((taker) => !shard.replicas.includes(taker));
   if (open.length === 0)
     return `stays on ${node}: it has a copy on ${takers.join(", ")} already, and two copies on one node are one`;
-  return `stays on ${node}: that gives ${change.given} away and is even then; which of its shards go is open, and smaller ones go first`;
+  return `stays on ${node}: that gives ${change.given} away and is even then; which of its ${unitOf(plan)} go is open, and smaller ones go first`;
 }
 
-/** `node-1 holds 22, and its share is 16.5`. */
+/** `node-1 holds 22 shards, and its share is 16.5`. */
 function holds(plan: Plan, node: NodeId): string {
   const change = changeOf(plan, node);
   if (change === undefined) return `${node} is known no more`;
   const { before, share } = change;
-  return `${node} holds ${amount(before.held, plan.by)}, and its share is ${amount(share, plan.by)}`;
+  if (plan.by === "bytes")
+    return `${node} holds ${formatBytes(before.held)}, and its share is ${formatBytes(share)}`;
+  return `${node} holds ${rounded(before.held)} ${measured(plan)}, and its share is ${rounded(share)}`;
 }
 
-function amount(value: number, by: Plan["by"]): string {
-  if (by === "bytes") return formatBytes(value);
-  return `${Number(value.toFixed(1))} ${by === "load" ? "requests" : by === "leaders" ? "shards led" : by}`;
+function rounded(value: number): number {
+  return Number(value.toFixed(1));
+}
+
+function measured(plan: Plan): string {
+  const words = measureWords(plan);
+  return words === "load" ? "requests" : words === "leaders" ? "shards as leader" : words;
+}
+
+/** What goes from node to node. */
+function unitOf(plan: Plan): string {
+  return measureWords({ ...plan, by: "shards" });
 }
 
 function changeOf(plan: Plan, node: NodeId): PlannedChange | undefined {

@@ -28,8 +28,15 @@ export function outcomeOf({ waves, state }: Pick<Plan, "waves" | "state">): Map<
   return after;
 }
 
+/** Whether a step is about this shard, or about the slot of this number. */
+export function concerns(step: RebalanceStep, id: ShardId): boolean {
+  if (step.kind !== "move-slots") return shardOf(step) === id;
+  const slot = Number(id);
+  return step.slots.some(({ from, to }) => from <= slot && slot <= to);
+}
+
 /** The shard that a step is about; slots are none. */
-export function shardOf(step: RebalanceStep): ShardId | undefined {
+function shardOf(step: RebalanceStep): ShardId | undefined {
   if (step.kind === "transfer-leader") return step.group;
   return step.kind === "move-slots" ? undefined : step.shard;
 }

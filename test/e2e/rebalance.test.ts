@@ -78,7 +78,7 @@ test("people see why, before and after", async () => {
   expect(shown.stdout).toContain("before\n");
   expect(shown.stdout).toContain("after\n");
   const explained = await cluster.mem0ctl("shards", "rebalance", "--explain", "7");
-  expect(explained.stdout).toContain("node-4 holds 0 shards, and its share is 6 shards");
+  expect(explained.stdout).toContain("node-4 holds 0 shards, and its share is 6");
   expect(await cluster.mem0ctl("shards", "rebalance", "--explain", "99")).toMatchObject({ code: 1 });
 });
 

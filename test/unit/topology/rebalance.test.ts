@@ -123,6 +123,7 @@ const shard = (id: number, replicas: readonly string[], more: Partial<PlannedSha
 const smallStates = (weights: readonly number[], sizes: readonly number[]) =>
   fc
     .record({
+      arbiters: fc.integer({ min: 0, max: 1 }),
       nodes: fc.array(
         fc.record({
           zone: fc.constantFrom("a", "b", "c"),
@@ -145,7 +146,7 @@ const smallStates = (weights: readonly number[], sizes: readonly number[]) =>
       copies: fc.integer({ min: 1, max: 3 }),
       drains: fc.nat(3),
     })
-    .map(({ nodes, shards, copies, drains }): PlannedState => {
+    .map(({ arbiters, nodes, shards, copies, drains }): PlannedState => {
       // One node at most drains, and never so that too few are left.
       const known = nodes.map(({ zone, weight }, index) =>
         node(`n${index}`, { zone, weight, draining: index === 0 && drains === 0 && nodes.length > 2 }),
@@ -154,7 +155,7 @@ const smallStates = (weights: readonly number[], sizes: readonly number[]) =>
       const wanted = Math.min(copies, open);
       return {
         epoch: 1,
-        nodes: known,
+        nodes: [...known, ...(arbiters === 1 ? [node("vote", { role: "arbiter" })] : [])],
         shards: shards.map(({ bytes, start, had }, index) => {
           const all = subsets(
             known.map(({ id }) => id),
