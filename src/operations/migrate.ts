@@ -1,7 +1,7 @@
 // Everything that one cluster keeps, brought to another, whatever engine either runs: vectors, metadata and
 // histories included. A pass reads both sides, compares every memory by a hash of its content, and copies
-// what is missing or different. When a pass finds nothing to copy, both sides are the same, and that is the
-// proof. No notes are kept: whoever was killed is run again and copies what is still missing.
+// what is missing or different. When a pass that read as many memories as the source counts finds nothing to
+// copy, both sides are the same, and that is the proof. No notes are kept: whoever was killed is run again and copies what is still missing.
 
 import { createHash } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -9,7 +9,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Engine, Progress } from "../engines/engine.ts";
 import { errorBody, Mem0ctlError } from "../model/errors.ts";
 import type { Manifest } from "../model/manifest.ts";
-import { exportMemories, importMemories } from "./memories.ts";
+import { exportMemories, importMemories, type ExportSummary } from "./memories.ts";
 
 export interface MigrationSide {
   readonly engine: Engine;
@@ -55,9 +55,9 @@ export async function migrate(
   let copied = 0;
   for (let pass = 1; pass <= PASSES_MAX; pass += 1) {
     const target = await contentOf(to.engine, "reading the target", options);
-    const { source, changed } = await copyPass(from.engine, to, target, copied, options);
+    const { source, changed, isWhole } = await copyPass(from.engine, to, target, copied, options);
     copied += changed;
-    if (changed > 0) continue;
+    if (changed > 0 || !isWhole) continue;
     return {
       memories: source.size,
       copied,
@@ -67,7 +67,7 @@ export async function migrate(
     };
   }
   throw new Mem0ctlError("conflict", "migration-unsettled", "the two clusters are not the same yet", {
-    why: `after ${PASSES_MAX} passes there was still something to copy: the source is being written to`,
+    why: `after ${PASSES_MAX} passes there was still something to copy, or the source counted others than it gave: it is being written to`,
     hint: "stop the writers of the source and run the same command again; it copies what is missing",
     data: { copied },
   });
@@ -106,12 +106,16 @@ async function copyPass(
   target: Content,
   copiedBefore: number,
   options: MigrationOptions,
-): Promise<{ readonly source: Content; readonly changed: number }> {
+): Promise<{ readonly source: Content; readonly changed: number; readonly isWhole: boolean }> {
   const source = new Map<string, string>();
   let changed = 0;
+  let isWhole = false;
+  const seen = ({ memories, expected }: ExportSummary): void => {
+    isWhole = memories === expected;
+  };
   const missing = async function* (): AsyncGenerator<string> {
     const sinceMs = performance.now();
-    for await (const line of linesOf(from, options)) {
+    for await (const line of linesOf(from, options, seen)) {
       const id = idIn(line);
       const hash = hashOf(line);
       source.set(id, hash);
@@ -140,11 +144,15 @@ async function copyPass(
   } catch (error) {
     throw stoppedBy(error, copiedBefore + changed);
   }
-  return { source, changed };
+  return { source, changed, isWhole };
 }
 
-function linesOf(engine: Engine, { timeoutMs, signal }: MigrationOptions): AsyncGenerator<string> {
-  return exportMemories(engine, { timeoutMs, ...(signal === undefined ? {} : { signal }) });
+function linesOf(
+  engine: Engine,
+  { timeoutMs, signal }: MigrationOptions,
+  onSummary: (summary: ExportSummary) => void = () => {},
+): AsyncGenerator<string> {
+  return exportMemories(engine, { timeoutMs, onSummary, ...(signal === undefined ? {} : { signal }) });
 }
 
 /** A line's first field is the id. */

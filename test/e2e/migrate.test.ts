@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { bringUpCluster, until, type TestCluster } from "./support/cluster.ts";
+import { bringUpRedis, HAS_REDIS } from "./support/redis.ts";
 
 const BIN = fileURLToPath(new URL("../../bin/mem0ctl.js", import.meta.url));
 const MEMORIES = fileURLToPath(new URL("../../src/cli/demo/memories.jsonl", import.meta.url));
@@ -59,19 +60,24 @@ async function migration(from: TestCluster, to: TestCluster, ...flags: readonly 
   return JSON.parse(stdout);
 }
 
+/** Begins a migration, kills it with a part of it done, and says how much that was. */
+async function killedInTheMiddle(from: TestCluster, to: TestCluster): Promise<number> {
+  const slowly = ["--from", from.file, "--to", to.file, "--rate", "100"];
+  const child = spawn(process.execPath, [BIN, "migrate", ...slowly], { stdio: "ignore" });
+  const ended = once(child, "exit");
+  const part = await until("some memories are there", async () => {
+    const { stdout } = await to.mem0ctl("memories", "stats", "-o", "json");
+    const { memories } = JSON.parse(stdout) as { readonly memories: number };
+    return memories > 0 ? memories : undefined;
+  });
+  child.kill("SIGKILL");
+  await ended;
+  return part;
+}
+
 describe("mem0ctl migrate", () => {
   test("killed in the middle, it left a part behind", async () => {
-    const slowly = ["--from", source.file, "--to", target.file, "--rate", "100"];
-    const child = spawn(process.execPath, [BIN, "migrate", ...slowly], { stdio: "ignore" });
-    const ended = once(child, "exit");
-    const part = await until("some memories are there", async () => {
-      const { stdout } = await target.mem0ctl("memories", "stats", "-o", "json");
-      const { memories } = JSON.parse(stdout) as { readonly memories: number };
-      return memories > 0 ? memories : undefined;
-    });
-    child.kill("SIGKILL");
-    await ended;
-    expect(part).toBeLessThan(COUNT);
+    expect(await killedInTheMiddle(source, target)).toBeLessThan(COUNT);
   });
 
   test("run again, it goes on with what is missing, and both sides are the same", async () => {
@@ -103,4 +109,33 @@ describe("mem0ctl migrate", () => {
     const { code, stderr } = await source.mem0ctl("migrate", ...between);
     expect([code, /error\[([a-z-]+)\]/.exec(stderr)?.[1]]).toEqual([2, "migration-dimensions"]);
   });
+});
+
+describe.runIf(HAS_REDIS)("from the embedded engine to a redis cluster and back", () => {
+  let redis: TestCluster;
+  let back: TestCluster;
+  beforeAll(async () => {
+    redis = await bringUpRedis({ name: "redis" });
+    back = await bringUpCluster({ nodes: 1, name: "back", flags: ONE_NODE });
+  }, 120_000);
+  afterAll(async () => {
+    await redis?.end();
+    await back?.end();
+  });
+
+  test("nothing is lost, though the way there is killed in the middle", async () => {
+    const part = await killedInTheMiddle(source, redis);
+    expect(part).toBeLessThan(COUNT);
+    const there = (await migration(source, redis)) as {
+      readonly copied: number;
+      readonly contentHash: string;
+    };
+    expect(there).toMatchObject({ from: "small", to: "redis", memories: COUNT, others: 0 });
+    expect(there.copied).toBeLessThanOrEqual(COUNT - part);
+    expect(await exported(redis)).toEqual(await exported(source));
+    const again = (await migration(redis, back)) as { readonly contentHash: string };
+    expect(again).toMatchObject({ from: "redis", to: "back", memories: COUNT, copied: COUNT });
+    expect(again.contentHash).toBe(there.contentHash);
+    expect(await exported(back)).toEqual(await exported(source));
+  }, 120_000);
 });

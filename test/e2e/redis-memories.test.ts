@@ -299,6 +299,25 @@ describe.runIf(HAS_REDIS)("memories in a redis cluster", () => {
     expect(await codeOf(redis.memories.get(id, CALL))).toBe("memory-not-found");
   });
 
+  it("goes on without a primary that hangs, once another has taken over", async () => {
+    const { view } = await cluster.status();
+    const hanging = view.shards[2]?.leader ?? "";
+    await cluster.signal(hanging, "SIGSTOP");
+    try {
+      const users = Array.from({ length: 30 }, (_, at) => `hang-${at}`);
+      await Promise.all(users.map((user_id) => redis.memories.add({ texts: ["there"], user_id }, CALL)));
+      const filters = { user_id: { in: users } };
+      expect((await redis.memories.list({ filters, page: 1, pageSize: 1 }, CALL)).count).toBe(users.length);
+    } finally {
+      await cluster.signal(hanging, "SIGCONT");
+    }
+    await until(
+      "it is a replica, and the cluster is healthy",
+      async () => (await cluster.status()).code === 0,
+      30_000,
+    );
+  }, 60_000);
+
   it("loses no write that every copy had when a primary is killed, and goes on", async () => {
     const { view } = await cluster.status();
     const [shard] = view.shards;

@@ -16,7 +16,8 @@ const BIN = fileURLToPath(new URL("../../../bin/mem0ctl.js", import.meta.url));
 const COMMAND_MS_MAX = 60_000;
 /** Below the ports that the system hands out for outgoing connections, so that none is taken by chance. */
 const PORT_MIN = 20_000;
-const PORT_MAX = 32_000;
+/** A redis server has a second port 10,000 above its own: no node is ever given one of those. */
+const PORT_MAX = 30_000;
 
 export interface CommandResult {
   readonly code: number;
