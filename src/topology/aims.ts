@@ -32,9 +32,8 @@ export function aimsOf(state: PlannedState, by: Measure, threshold: number): Aim
   const zoneNames = [...new Set(nodes.map(({ zone }) => zone))].sort();
   const zoneIndex = new Map(zoneNames.map((zone, index) => [zone, index]));
   const zoneOf = nodes.map(({ zone }) => zoneIndex.get(zone) ?? 0);
-  const sizes = zoneNames.map(
-    (_, zone) => nodes.filter((_node, index) => zoneOf[index] === zone && open[index]).length,
-  );
+  const sizes = zoneNames.map(() => 0);
+  for (const [index, zone] of zoneOf.entries()) if (open[index]) sizes[zone] = (sizes[zone] ?? 0) + 1;
   const bounds = new Map<number, ZoneBounds>();
   for (const { copies } of shards) if (!bounds.has(copies)) bounds.set(copies, zoneBounds(sizes, copies));
 

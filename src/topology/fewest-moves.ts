@@ -9,6 +9,7 @@
 // (successive shortest paths: Ahuja, Magnanti, Orlin, Network Flows, section 9.7). The edges between zones
 // and nodes, one for every shard and node, are never written down: nearly all of them cost 1.
 
+import { membersByZone } from "./shares.ts";
 import type { ZoneBounds } from "./shares.ts";
 
 /** Nodes, zones and shards are numbers from 0. */
@@ -110,9 +111,7 @@ class CopyFlow {
     this.copies = shards.map(({ copies }) => copies);
     const nowhere: ZoneBounds = { least: [], most: [] };
     this.bounds = shards.map(({ copies }) => problem.bounds.get(copies) ?? nowhere);
-    this.membersOf = Array.from({ length: zones }, (_, zone) =>
-      nodes.flatMap((node, index) => (node.zone === zone ? [index] : [])),
-    );
+    this.membersOf = membersByZone(nodes, zones);
     this.held = nodes.map(() => new Set());
     for (const [shard, holders] of this.holders.entries()) {
       for (const node of holders) this.held[node]?.add(shard);

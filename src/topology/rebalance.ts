@@ -341,6 +341,7 @@ function leaderTransfers(state: PlannedState, outcomes: Map<ShardId, ShardOutcom
   const known = new Map(state.nodes.map((node) => [node.id, node]));
   const led = [...outcomes].filter(([, { leader }]) => leader !== null);
   const mayLead = ({ replicas }: ShardOutcome): readonly NodeId[] => {
+    if (replicas.length === 1) return replicas;
     const staying = replicas.filter((id) => known.get(id)?.draining !== true);
     const primaries = staying.filter((id) => known.get(id)?.role === "primary");
     return primaries.length > 0 ? primaries : staying.length > 0 ? staying : replicas;
@@ -402,10 +403,8 @@ function changesByNode(
   changes: readonly Change[],
   heldAfter: readonly number[],
 ): PlannedChange[] {
-  const before = countsOf(state.shards.map((shard) => ({ ...shard, size: shard.bytes })));
-  const after = countsOf(
-    shards.map((shard) => ({ ...(outcomes.get(shard.id) ?? shard), size: shard.bytes })),
-  );
+  const before = countsOf(state.shards, (shard) => shard);
+  const after = countsOf(shards, (shard) => outcomes.get(shard.id) ?? shard);
   const heldBefore = loadsOf(
     problem,
     problem.shards.map(({ holders }) => holders),
@@ -428,14 +427,15 @@ function changesByNode(
 
 type Counts = Map<NodeId, Omit<NodeLoad, "held">>;
 
-function countsOf(shards: readonly (ShardOutcome & { readonly size: number })[]): Counts {
+function countsOf(shards: readonly PlannedShard[], outcomeOf: (shard: PlannedShard) => ShardOutcome): Counts {
   const counts = new Map<NodeId, { replicas: number; leads: number; bytes: number }>();
-  for (const { replicas, leader, size } of shards) {
+  for (const shard of shards) {
+    const { replicas, leader } = outcomeOf(shard);
     for (const node of replicas) {
       const known = counts.get(node) ?? { replicas: 0, leads: 0, bytes: 0 };
-      counts.set(node, known);
+      if (known.replicas === 0) counts.set(node, known);
       known.replicas += 1;
-      known.bytes += size;
+      known.bytes += shard.bytes;
       if (node === leader) known.leads += 1;
     }
   }

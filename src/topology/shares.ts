@@ -23,6 +23,13 @@ export function zoneBounds(sizes: readonly number[], copies: number): ZoneBounds
   };
 }
 
+/** Places of the nodes of each zone, in one pass: there may be as many zones as nodes. */
+export function membersByZone(nodes: readonly { readonly zone: number }[], zones: number): number[][] {
+  const members: number[][] = Array.from({ length: zones }, () => []);
+  for (const [index, { zone }] of nodes.entries()) members[zone]?.push(index);
+  return members;
+}
+
 export interface Taker {
   readonly zone: number;
   readonly weight: number;
@@ -40,9 +47,7 @@ export function fairShares(
   zones: readonly { readonly least: number; readonly most: number }[],
   total: number,
 ): number[] {
-  const members = zones.map((_, zone) =>
-    takers.flatMap((taker, index) => (taker.zone === zone ? [index] : [])),
-  );
+  const members = membersByZone(takers, zones.length);
   const clamped = (zone: number, level: number): number => {
     const { least, most } = zones[zone] ?? { least: 0, most: 0 };
     const free = (members[zone] ?? []).reduce((sum, index) => sum + filled(takers[index], level), 0);
