@@ -260,6 +260,8 @@ describe.runIf(HAS_REDIS)("a cluster with TLS", () => {
       await expect(ask(cluster.ports[0] ?? 0, "PING")).rejects.toMatchObject({ kind: "unavailable" });
       const there = await cluster.mem0ctl("leader", "transfer", "0");
       expect(there.code).toBe(0);
+      expect((await cluster.mem0ctl("memories", "add", "Likes tea", "--user", "alice")).code).toBe(0);
+      await drainOneThatHolds(cluster);
     } finally {
       await cluster.end();
     }
@@ -281,11 +283,26 @@ describe.runIf(HAS_REDIS)("a cluster with an ACL user and a password", () => {
       expect(readFileSync(`/proc/${pid}/cmdline`, "utf8")).not.toContain(secret);
       expect(readFileSync(join(cluster.dataDir("node-1"), "node.log"), "utf8")).not.toContain(secret);
       await expect(ask(cluster.ports[0] ?? 0, "PING")).rejects.toMatchObject({ kind: "denied" });
+      expect((await cluster.mem0ctl("memories", "add", "Likes tea", "--user", "alice")).code).toBe(0);
+      await drainOneThatHolds(cluster);
     } finally {
       await cluster.end();
     }
   }, 60_000);
 });
+
+/** Its keys go to another server, which the first one has to log in to. */
+async function drainOneThatHolds(cluster: TestCluster): Promise<void> {
+  const before = (await cluster.status()).view;
+  const holder = before.shards.find(({ keys }) => (keys ?? 0) > 0)?.leader ?? "";
+  const { code, stderr } = await cluster.mem0ctl("nodes", "drain", holder);
+  expect({ code, failed: stderr.includes("error") }).toEqual({ code: 0, failed: false });
+  const { view } = await cluster.status();
+  expect(view.nodes.find(({ id }) => id === holder)?.keys).toBe(0);
+  const keys = (shards: ClusterView["shards"]): number =>
+    shards.reduce((sum, shard) => sum + (shard.keys ?? 0), 0);
+  expect(keys(view.shards)).toBe(keys(before.shards));
+}
 
 /** An authority and one certificate of it for 127.0.0.1, by openssl. */
 function makeCertificates(directory: string): void {

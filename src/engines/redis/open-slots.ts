@@ -60,7 +60,7 @@ async function settle(
   const [from, to] = [await endOf(source), await endOf(target)];
   const owner = topology.ownerOf(slot);
   const finish = async (): Promise<number> => {
-    const moved = await moveKeys(from, to, [slot], { keys: 100 }, options);
+    const moved = await moveKeys(from, to, [slot], { keys: 20 }, options);
     await setSlot(to, slot, ["NODE", to.redisId], options);
     await setSlot(from, slot, ["NODE", to.redisId], options);
     return moved;

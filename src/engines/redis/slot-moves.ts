@@ -38,11 +38,13 @@ export interface MoveOptions {
 }
 
 /** Slots that are open at the same time. */
-const SLOTS_PER_BATCH = 64;
+const SLOTS_PER_BATCH = 128;
 /** A server that moves keys answers nobody: pieces are cut so that one takes about this long. */
-const PIECE_MS = 15;
+const PIECE_MS = 10;
 const KEYS_PER_PIECE_MIN = 8;
 const KEYS_PER_PIECE_MAX = 2000;
+/** The first piece, while nobody knows how large keys are. */
+const KEYS_AT_FIRST = 20;
 /** Keys of one slot asked for at a time. */
 const KEYS_PER_SLOT = 500;
 /** How long a server waits for the other one before it gives a piece up. */
@@ -67,7 +69,7 @@ export async function moveSlots(
   slots: readonly number[],
   options: MoveOptions,
 ): Promise<number> {
-  const pace: Pace = { keys: 100 };
+  const pace: Pace = { keys: KEYS_AT_FIRST };
   let moved = 0;
   for (let at = 0; at < slots.length; at += SLOTS_PER_BATCH) {
     throwIfInterrupted(options);
@@ -188,10 +190,10 @@ function migrate(to: End, keys: readonly Buffer[], { login }: MoveOptions): Comm
   return ["MIGRATE", to.host, to.port, "", 0, MIGRATE_TIMEOUT_MS, "REPLACE", ...auth, "KEYS", ...keys];
 }
 
-/** Half way to what would have taken the time wanted: one slow piece may be the machine's doing. */
+/** Down at once, up by doubling at most: a piece that is too long keeps clients waiting, one too short only us. */
 function nextPace(keys: number, tookMs: number): number {
-  const ideal = keys * (PIECE_MS / Math.max(0.5, tookMs));
-  return Math.max(KEYS_PER_PIECE_MIN, Math.min(KEYS_PER_PIECE_MAX, Math.round((keys + ideal) / 2)));
+  const ideal = Math.round(keys * (PIECE_MS / Math.max(0.5, tookMs)));
+  return Math.max(KEYS_PER_PIECE_MIN, Math.min(KEYS_PER_PIECE_MAX, keys * 2, ideal));
 }
 
 /** The other server was slow, or loading, or full for the moment. */
