@@ -29,7 +29,7 @@ export function withReadLevel(command: Command): Command {
     .addOption(
       new Option(
         "--consistency <level>",
-        "raft, paxos: linearizable or stale; quorum: one, quorum, all or a number of copies",
+        "raft, paxos: linearizable or stale; quorum: one, quorum, all or a number of copies; redis: one",
       ).argParser(readLevelOption),
     )
     .addOption(
@@ -43,7 +43,7 @@ export function withWriteLevel(command: Command): Command {
   return command.addOption(
     new Option(
       "--consistency <copies>",
-      "quorum protocol: one, quorum, all or a number of copies that have it before it is done",
+      "quorum protocol, redis: one, quorum, all or a number of copies that have it before it is done",
     ).argParser(writeLevelOption),
   );
 }

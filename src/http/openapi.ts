@@ -24,14 +24,14 @@ const PARAMETERS = {
     in: "header",
     description:
       "Level of the request's reads: linearizable or stale with raft and paxos; one, quorum, all or a number " +
-      "of copies with the quorum protocol. The cluster's manifest says which is the default.",
+      "of copies with the quorum protocol; one over redis. The cluster's manifest says which is the default.",
     schema: { type: "string", pattern: "^(linearizable|stale|one|quorum|all|[0-9]{1,4})$" },
   },
   WriteConsistency: {
     name: "X-Write-Consistency",
     in: "header",
     description:
-      "Level of the request's writes, with the quorum protocol: how many copies have it when it is answered. " +
+      "Level of the request's writes, with the quorum protocol and over redis: how many copies have it when it is answered. " +
       "raft and paxos always write to a quorum.",
     schema: { type: "string", pattern: "^(one|quorum|all|[0-9]{1,4})$" },
   },
