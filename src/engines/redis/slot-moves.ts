@@ -50,6 +50,7 @@ const KEYS_PER_SLOT = 500;
 /** How long a server waits for the other one before it gives a piece up. */
 const MIGRATE_TIMEOUT_MS = 5000;
 const ANSWER_MS_MAX = 15_000;
+const ANSWER_MS_MIN = 2000;
 const RETRIES_MAX = 5;
 
 interface Pace {
@@ -71,22 +72,42 @@ export async function moveSlots(
 ): Promise<number> {
   const pace: Pace = { keys: KEYS_AT_FIRST };
   let moved = 0;
+  let emptied: readonly number[] = [];
+  let keys = 0;
   for (let at = 0; at < slots.length; at += SLOTS_PER_BATCH) {
+    if (isOver(options)) await closeSlots(from, to, emptied, options);
     throwIfInterrupted(options);
     const batch = slots.slice(at, at + SLOTS_PER_BATCH);
-    await openSlots(from, to, batch, options);
-    const keys = await moveKeys(from, to, batch, pace, options);
-    await closeSlots(from, to, batch, options);
+    const lists = await turnOver(from, to, emptied, batch, options);
+    if (emptied.length > 0) options.onMoved(emptied.length, keys);
+    keys = await moveKeys(from, to, batch, pace, options, lists);
     moved += keys;
-    options.onMoved(batch.length, keys);
+    emptied = batch;
   }
+  await closeSlots(from, to, emptied, options);
+  if (emptied.length > 0) options.onMoved(emptied.length, keys);
   return moved;
 }
 
-/** The target first: it must take what the source redirects to it. */
-async function openSlots(from: End, to: End, slots: readonly number[], options: MoveOptions): Promise<void> {
-  await toldAll(to, slots, (slot) => ["CLUSTER", "SETSLOT", slot, "IMPORTING", from.redisId], options);
-  await toldAll(from, slots, (slot) => ["CLUSTER", "SETSLOT", slot, "MIGRATING", to.redisId], options);
+/**
+ * Closes the slots of one batch and opens those of the next, with one question to each side: the target first, so
+ * that it owns what is closed and takes what the source redirects to it. Resolves to the keys of those opened.
+ */
+async function turnOver(
+  from: End,
+  to: End,
+  emptied: readonly number[],
+  batch: readonly number[],
+  options: MoveOptions,
+): Promise<readonly SlotKeys[]> {
+  const give = emptied.map((slot): Command => ["CLUSTER", "SETSLOT", slot, "NODE", to.redisId]);
+  const set = (state: "IMPORTING" | "MIGRATING", peer: End): Command[] =>
+    batch.map((slot) => ["CLUSTER", "SETSLOT", slot, state, peer.redisId]);
+  const slots = [...emptied, ...batch];
+  checkTold(to, slots, await sent(to, [...give, ...set("IMPORTING", from)], options));
+  const replies = await sent(from, [...give, ...set("MIGRATING", to), ...batch.map(listKeys)], options);
+  checkTold(from, slots, replies.slice(0, slots.length));
+  return batch.map((slot, index) => ({ slot, keys: bytesListOf(replies[slots.length + index]) }));
 }
 
 /** The target first: from here on it owns them with a higher epoch, and tells the others. */
@@ -94,6 +115,10 @@ async function closeSlots(from: End, to: End, slots: readonly number[], options:
   const command = (slot: number): Command => ["CLUSTER", "SETSLOT", slot, "NODE", to.redisId];
   await toldAll(to, slots, command, options);
   await toldAll(from, slots, command, options);
+}
+
+function listKeys(slot: number): Command {
+  return ["CLUSTER", "GETKEYSINSLOT", slot, KEYS_PER_SLOT];
 }
 
 /**
@@ -106,21 +131,28 @@ export async function moveKeys(
   slots: readonly number[],
   pace: Pace,
   options: MoveOptions,
+  first?: readonly SlotKeys[],
 ): Promise<number> {
   let moved = 0;
   let left: readonly number[] = slots;
+  let known = first;
   while (left.length > 0) {
-    const listed = await sent(
-      from,
-      left.map((slot): Command => ["CLUSTER", "GETKEYSINSLOT", slot, KEYS_PER_SLOT]),
-      options,
-    );
-    const lists = left.map((slot, index) => ({ slot, keys: bytesListOf(listed[index]) }));
+    const lists = known ?? (await keysOf(from, left, options));
+    known = undefined;
     moved += await movePieces(from, to, lists, pace, options);
     // A slot that is open takes no new keys, so a list that was not full was all of it.
     left = lists.filter(({ keys }) => keys.length === KEYS_PER_SLOT).map(({ slot }) => slot);
   }
   return moved;
+}
+
+async function keysOf(
+  from: End,
+  slots: readonly number[],
+  options: MoveOptions,
+): Promise<readonly SlotKeys[]> {
+  const listed = await sent(from, slots.map(listKeys), options);
+  return slots.map((slot, index) => ({ slot, keys: bytesListOf(listed[index]) }));
 }
 
 interface SlotKeys {
@@ -207,7 +239,10 @@ async function toldAll(
   command: (slot: number) => Command,
   options: MoveOptions,
 ): Promise<void> {
-  const replies = await sent(end, slots.map(command), options);
+  if (slots.length > 0) checkTold(end, slots, await sent(end, slots.map(command), options));
+}
+
+function checkTold(end: End, slots: readonly number[], replies: readonly Reply[]): void {
   for (const [index, reply] of replies.entries()) {
     if (reply instanceof ReplyError) throw refused(end, slots[index] ?? -1, reply);
   }
@@ -218,8 +253,8 @@ async function sent(
   commands: readonly Command[],
   { deadlineMs }: MoveOptions,
 ): Promise<readonly Reply[]> {
-  // Not cut short by the signal: between two pieces is the place to stop.
-  const timeoutMs = Math.max(1, Math.min(ANSWER_MS_MAX, deadlineMs - performance.now()));
+  // Not cut short by the signal, nor by the deadline's last moment: between two pieces is the place to stop.
+  const timeoutMs = Math.max(ANSWER_MS_MIN, Math.min(ANSWER_MS_MAX, deadlineMs - performance.now()));
   return connection.send(commands, { timeoutMs, write: true });
 }
 
@@ -257,6 +292,10 @@ function notMoved(from: End, to: End, { message }: ReplyError): Mem0ctlError {
       hint: "what was moved stays moved; the same command goes on where this one stopped",
     },
   );
+}
+
+function isOver({ signal, deadlineMs }: MoveOptions): boolean {
+  return signal?.aborted === true || performance.now() >= deadlineMs;
 }
 
 function throwIfInterrupted({ signal, deadlineMs }: MoveOptions): void {

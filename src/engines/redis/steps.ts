@@ -32,7 +32,7 @@ const ANSWER_MS_MAX = 2000;
 const POLL_MS = 50;
 
 /** Part of the time in which a server may be busy with moving; the rest is its clients'. */
-const MOVING_SHARE = 0.8;
+const MOVING_SHARE = 0.9;
 
 /** @throws Mem0ctlError `engine-cannot`, of what the servers refuse, or `step-not-seen` (unknown-outcome). */
 export async function executeStep(cluster: LiveCluster, step: Step, options: CallOptions): Promise<string> {
