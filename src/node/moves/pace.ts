@@ -3,8 +3,8 @@
 
 import { pause, type Clock } from "../clock.ts";
 
-/** Not so long that a bound which was lifted goes on for minutes. */
-const PAUSE_MS_MAX = 1000;
+/** Not so long that what was held back goes on when the operation is over. */
+const PAUSE_MS_MAX = 100;
 const PAUSE_MS_MIN = 1;
 
 export class Pace {
