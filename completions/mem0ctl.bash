@@ -165,7 +165,7 @@ __mem0ctl_value() {
     "shards rebalance:--output" | "shards rebalance:-o") echo "words table wide json yaml" ;;
     "shards rebalance:--out") echo "files" ;;
     "shards rebalance:--explain") echo "shards" ;;
-    "shards rebalance:--by") echo "words shards bytes memories" ;;
+    "shards rebalance:--by") echo "words shards bytes memories load" ;;
     "shards rebalance:--threshold") echo "none" ;;
     "shards rebalance:--max-moves") echo "none" ;;
     "shards rebalance:--max-bytes") echo "none" ;;

@@ -185,8 +185,8 @@ complete -c mem0ctl -n '__mem0ctl_at \'shards rebalance\'' -s o -l output -d 'ho
 complete -c mem0ctl -n '__mem0ctl_at \'shards rebalance\'' -l dry-run -d 'only show the plan'
 complete -c mem0ctl -n '__mem0ctl_at \'shards rebalance\'' -l out -d 'only save the plan, for `mem0ctl apply`' -r -F
 complete -c mem0ctl -n '__mem0ctl_at \'shards rebalance\'' -l explain -d 'only say why a shard moves or stays' -x -k -a '(__mem0ctl_ids shards)'
-complete -c mem0ctl -n '__mem0ctl_at \'shards rebalance\'' -l by -d 'what is made even' -x -a 'shards bytes memories'
-complete -c mem0ctl -n '__mem0ctl_at \'shards rebalance\'' -l threshold -d 'how far a node may be from its share (default: 0% by shards, else 2%)' -x
+complete -c mem0ctl -n '__mem0ctl_at \'shards rebalance\'' -l by -d 'what is made even' -x -a 'shards bytes memories load'
+complete -c mem0ctl -n '__mem0ctl_at \'shards rebalance\'' -l threshold -d 'how far a node may be from its share (default: 0% by shards, 10% by load, else 2%)' -x
 complete -c mem0ctl -n '__mem0ctl_at \'shards rebalance\'' -l max-moves -d 'take only so many moves' -x
 complete -c mem0ctl -n '__mem0ctl_at \'shards rebalance\'' -l max-bytes -d 'move only so much, as in 500MiB' -x
 complete -c mem0ctl -n '__mem0ctl_at \'shards rebalance\'' -l throttle -d 'most that each node sends in a second, as in 20MiB or 20MiB/s' -x

@@ -95,6 +95,8 @@ export interface ShardView {
   readonly memories: number | null;
   readonly keys?: number | null;
   readonly bytes: number | null;
+  /** Writes that it has committed since it was founded, those that were compacted included; absent: nobody knows. */
+  readonly entries?: number;
   readonly replicas: readonly ReplicaView[];
 }
 

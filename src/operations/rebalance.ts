@@ -1,11 +1,14 @@
 // `shards rebalance` and `leader balance` up to the plan: what the planner is told of a live cluster, and what has
 // changed since a plan was made. What a plan is carried out by is operation.ts.
 
+import { setTimeout as pause } from "node:timers/promises";
+
 import type { CallOptions, Engine, EngineView } from "../engines/engine.ts";
 import { Mem0ctlError } from "../model/errors.ts";
 import type { NodeId, ShardId } from "../model/ids.ts";
 import type { ClusterPlan, Plan, PlanProblem, PlannedState, RebalanceStep } from "../model/plan.ts";
 import type { ShardMap } from "../model/shard-map.ts";
+import { formatDuration } from "../model/units.ts";
 import { explained } from "../topology/explain.ts";
 import { outcomeOf } from "../topology/outcome.ts";
 import { planLeaders, planRebalance } from "../topology/rebalance.ts";
@@ -26,6 +29,12 @@ export async function planClusterRebalance(
   call: CallOptions,
 ): Promise<PlannedCluster> {
   if (engine.slotTable !== undefined) {
+    if (options.by === "load") {
+      throw new Mem0ctlError("invalid", "load-unknown", "how much each slot is asked is not known", {
+        why: `${engine.capabilities.engine} does not count it`,
+        hint: "plan by shards, bytes or memories",
+      });
+    }
     const [table, view] = await Promise.all([
       engine.slotTable({ contents: options.by !== "shards" }, call),
       engine.view(call),
@@ -33,8 +42,37 @@ export async function planClusterRebalance(
     if (table.owners.length === 0) throw nothingAnswered();
     return { view, plan: forCluster(slotPlan(table, options), view) };
   }
-  const { state, view } = await lookAtCluster(engine, call);
+  const { state, view } = await (options.by === "load"
+    ? lookAtLoad(engine, call)
+    : lookAtCluster(engine, call));
   return { view, plan: forCluster(planRebalance(state, options), view) };
+}
+
+/** How long writes are counted for a plan by load. */
+const LOAD_SAMPLE_MS = 2000;
+
+/** The cluster with the writes per second of each shard. @throws also `no-load` (conflict) when there are none. */
+async function lookAtLoad(
+  engine: Engine,
+  call: CallOptions,
+): Promise<{ readonly state: PlannedState; readonly view: EngineView }> {
+  const before = await engine.view(call);
+  const sinceMs = performance.now();
+  await pause(LOAD_SAMPLE_MS, undefined, call.signal === undefined ? {} : { signal: call.signal });
+  const { state, view } = await lookAtShards(engine, call);
+  const seconds = (performance.now() - sinceMs) / 1000;
+  const entriesOf = ({ shards }: EngineView): Map<ShardId, number | undefined> =>
+    new Map(shards.map(({ id, entries }) => [id, entries]));
+  const [first, last] = [entriesOf(before), entriesOf(view)];
+  const shards = state.shards.map((shard) => {
+    const now = last.get(shard.id) ?? 0;
+    return { ...shard, load: Math.max(0, now - (first.get(shard.id) ?? now)) / seconds };
+  });
+  if (shards.some(({ load }) => load > 0)) return { view, state: { ...state, shards } };
+  throw new Mem0ctlError("conflict", "no-load", "nothing was written while the load was measured", {
+    why: `writes were counted for ${formatDuration(LOAD_SAMPLE_MS)}`,
+    hint: "plan while clients write, or by shards or bytes",
+  });
 }
 
 /** Leaders by weight; no copy moves. @throws as `planClusterRebalance`; `leaderless-by-design` (invalid). */

@@ -75,7 +75,7 @@ function rounded(value: number): number {
 
 function measured(plan: Plan): string {
   const words = measureWords(plan);
-  return words === "load" ? "requests" : words === "leaders" ? "shards as leader" : words;
+  return words === "load" ? "writes per second" : words === "leaders" ? "shards as leader" : words;
 }
 
 /** What goes from node to node. */

@@ -45,9 +45,9 @@ export interface RebalanceOptions {
 
 const PER_NODE = 2;
 
-/** Equal shards can be shared out to the last one; of sized ones a rest always remains. */
+/** Equal shards can be shared out to the last one; of sized ones a rest always remains, and load is never still. */
 function defaultThreshold(by: Measure): number {
-  return by === "shards" ? 0 : 0.02;
+  return by === "shards" ? 0 : by === "load" ? 0.1 : 0.02;
 }
 
 /** What makes the cluster even, leaders last. */

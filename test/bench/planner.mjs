@@ -1,4 +1,4 @@
-// The rebalance planner by itself: how long it takes, and how far its plans are from the least that could do. Its
+// The rebalance planner by itself: how much processor time it takes, and how far its plans are from the least that could do. Its
 // clusters are made from a seed, so that every run plans the same.
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
@@ -73,7 +73,7 @@ function slots({ planSlots }, rounds) {
       "slots",
       atMost(0, second.predicted.moves, "slots"),
     ),
-    figure(`the same: time, median of ${rounds}`, ms, "ms"),
+    figure(`the same: processor time, median of ${rounds}`, ms, "ms"),
   ];
 }
 
@@ -103,7 +103,7 @@ function nodeAdded({ planRebalance }, rounds) {
         "moves",
         atMost(plan.lowerBound.moves, plan.predicted.moves, "moves"),
       ),
-      figure(`${what}: time, median of ${rounds}`, ms, "ms", atMost(2000, ms, "ms")),
+      figure(`${what}: processor time, median of ${rounds}`, ms, "ms", atMost(2000, ms, "ms")),
     ];
   });
 }
@@ -127,7 +127,7 @@ function sized({ planRebalance }, rounds) {
     return [
       figure(`${what}: farthest from its share`, off, "%", atMost(2.000001, off, "%")),
       figure(`${what}: bytes above the lower bound`, plan.gap * 100, "%", atMost(5, plan.gap * 100, "%")),
-      figure(`${what}: time, median of ${rounds}`, ms, "ms", atMost(5000, ms, "ms")),
+      figure(`${what}: processor time, median of ${rounds}`, ms, "ms", atMost(5000, ms, "ms")),
     ];
   });
 }
@@ -136,7 +136,11 @@ function placed({ placeReplicas }, rounds) {
   const nodes = nodesOf(2000, 2000);
   const { ms } = timed(rounds, () => placeReplicas({ nodes, shards: 16384, copies: 3 }));
   return [
-    figure(`first placement, 2,000 nodes, 16,384 shards of 3 copies: time, median of ${rounds}`, ms, "ms"),
+    figure(
+      `first placement, 2,000 nodes, 16,384 shards of 3 copies: processor time, median of ${rounds}`,
+      ms,
+      "ms",
+    ),
   ];
 }
 
@@ -144,13 +148,15 @@ function figure(what, value, unit, goal) {
   return { what, value, unit, ...(goal === undefined ? {} : { goal }) };
 }
 
+/** Processor time of all threads: what else the machine does counts little, and the wait is shorter, not longer. */
 function timed(rounds, plan) {
   const times = [];
   let result;
   for (let round = 0; round < rounds; round += 1) {
-    const startMs = performance.now();
+    const before = process.cpuUsage();
     result = plan();
-    times.push(performance.now() - startMs);
+    const { user, system } = process.cpuUsage(before);
+    times.push((user + system) / 1000);
   }
   return { result, ms: median(times) };
 }

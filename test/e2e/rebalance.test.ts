@@ -106,6 +106,36 @@ test("a rebalance of what is even is empty and done", async () => {
   expect(stdout).toContain("nothing to do");
 });
 
+test("by load: the writes of a busy user weigh more than shards that nobody writes to", async () => {
+  const idle = await cluster.mem0ctl("shards", "rebalance", "--dry-run", "--by", "load");
+  expect(idle.code).toBe(6);
+  expect(idle.stderr).toContain("no-load");
+
+  let isOver = false;
+  const writer = (async () => {
+    for (let at = 0; !isOver; at += 1)
+      await importRecords(cluster.hosts[at % 3] ?? "", [record("busy", "user-7")]).catch(() => undefined);
+  })();
+  const { code, stdout } = await cluster.mem0ctl(
+    "shards",
+    "rebalance",
+    "--dry-run",
+    "--by",
+    "load",
+    "-o",
+    "json",
+  );
+  isOver = true;
+  await writer;
+  expect(code).toBe(0);
+  const { state } = JSON.parse(stdout) as {
+    readonly state: { readonly shards: readonly { load: number }[] };
+  };
+  const loads = state.shards.map(({ load }) => load).toSorted((a, b) => b - a);
+  expect(loads[0]).toBeGreaterThan(0);
+  expect(loads[0]).toBeGreaterThan(loads[1] ?? 0);
+}, 60_000);
+
 test("an edited manifest is compared, applied while the cluster runs, and then it is so", async () => {
   expect(await cluster.mem0ctl("plan", "--detailed-exitcode")).toMatchObject({ code: 0 });
   const before = await exported();

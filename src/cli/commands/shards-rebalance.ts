@@ -38,13 +38,13 @@ export function rebalanceCommand(action: Action): Command {
     .addOption(new Option("--explain <shard>", "only say why a shard moves or stays"))
     .addOption(
       new Option("--by <measure>", "what is made even")
-        .choices(["shards", "bytes", "memories"])
+        .choices(["shards", "bytes", "memories", "load"])
         .default("shards"),
     )
     .addOption(
       new Option(
         "--threshold <percent>",
-        "how far a node may be from its share (default: 0% by shards, else 2%)",
+        "how far a node may be from its share (default: 0% by shards, 10% by load, else 2%)",
       ).argParser(percentOption),
     )
     .addOption(

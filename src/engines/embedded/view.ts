@@ -298,6 +298,7 @@ function shardView(
     ...ballotOf(slice, leader, reports),
     memories: source?.memories ?? null,
     bytes: source?.bytes ?? null,
+    ...(source === undefined ? {} : { entries: source.commitIndex }),
     replicas,
   };
 }
