@@ -1,7 +1,7 @@
 // Memories over real redis-server processes: the same answers as the embedded engine gives, each scope in
 // one slot, writes that apply once, slots in the middle of a move, and a primary killed under writes.
 
-import { createReadStream } from "node:fs";
+import { createReadStream, readFileSync, writeFileSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { isDeepStrictEqual } from "node:util";
@@ -359,5 +359,58 @@ describe.runIf(HAS_REDIS)("memories in a redis cluster", () => {
     const kept = new Set((await exported(redis)).map((line) => (JSON.parse(line) as MemoryRecord).id));
     expect(acknowledged.filter((id) => !kept.has(id))).toEqual([]);
     expect((await cluster.mem0ctl("up")).code).toBe(0);
+  }, 120_000);
+});
+
+describe.runIf(HAS_REDIS)("memories while slots move", () => {
+  let cluster: TestCluster;
+  let redis: Engine;
+  beforeAll(async () => {
+    cluster = await bringUpRedis({ nodes: 4, flags: ["--replication", "none"] });
+    redis = await engineOf(cluster);
+  }, 60_000);
+  afterAll(async () => {
+    await redis?.close();
+    await cluster?.end();
+  });
+
+  it("are read and written without an error, and none is lost", async () => {
+    const options = { dimensions: 384, timeoutMs: CALL.timeoutMs };
+    await importMemories(redis, each(await linesOf(MEMORIES, 1000)), options);
+    const texts = new Map<string, string>();
+    let moving = true;
+    let at = 0;
+    const writer = async (): Promise<void> => {
+      while (moving) {
+        const number = (at += 1);
+        const [added] = await redis.memories.add(
+          { texts: [`text ${number}`], user_id: `mover-${number}` },
+          CALL,
+        );
+        const { id = "" } = added ?? {};
+        await redis.memories.update(id, { text: `text ${number}, changed` }, CALL);
+        texts.set(id, (await redis.memories.get(id, CALL)).memory);
+      }
+    };
+    const writers = [writer(), writer(), writer(), writer()];
+    const text = readFileSync(cluster.file, "utf8");
+    writeFileSync(cluster.file, text.replace("role: primary", "role: primary, weight: 4"));
+    const moved = await cluster.mem0ctl("shards", "rebalance", "--yes", "--timeout", "60s");
+    moving = false;
+    await Promise.all(writers);
+    expect(moved.code).toBe(0);
+    const { view } = await cluster.status();
+    expect(view.shards[0]?.range).not.toBe("slots 0-4095");
+    expect(texts.size).toBeGreaterThan(20);
+    const kept = new Map(
+      (await exported(redis)).map((line): [string, string] => {
+        const { id, memory } = JSON.parse(line) as MemoryRecord;
+        return [id, memory];
+      }),
+    );
+    expect(kept.size).toBe(1000 + texts.size);
+    expect(
+      [...texts].filter(([id, memory]) => kept.get(id) !== memory || !memory.endsWith("changed")),
+    ).toEqual([]);
   }, 120_000);
 });
