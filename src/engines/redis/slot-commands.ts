@@ -315,7 +315,8 @@ function stopped(
   );
 }
 
-function partlyDone(cause: Mem0ctlError): Mem0ctlError {
+/** What is said of a request of several writes when some are done and `cause` ended the others. */
+export function partlyDone(cause: Mem0ctlError): Mem0ctlError {
   return new Mem0ctlError("unknown-outcome", "partly-done", "only part of the request is known to be done", {
     why: cause.message,
     hint: "read back what is there; repeating an import with the same ids is safe",

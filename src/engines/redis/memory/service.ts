@@ -32,6 +32,7 @@ import type { ShardId, ShardKeyField } from "../../../model/ids.ts";
 import type { MemoryEvent, MemoryRecord } from "../../../model/node-api.ts";
 import type { SlotRange } from "../../../model/shard-map.ts";
 import { slotOf, SLOTS } from "../../../topology/slots.ts";
+import { partlyDone } from "../slot-commands.ts";
 import type { MemoryChange } from "./changes-script.ts";
 import { decodeCursor, encodeCursor } from "./cursor.ts";
 import { hintedSlot } from "./layout.ts";
@@ -213,26 +214,30 @@ export function createRedisMemoryService(options: RedisMemoryOptions): MemorySer
         const held = await found(id, context);
         const change: MemoryChange = { kind: "delete", id, since: held.since };
         const [outcome] = await store.change([{ slot: held.slot, change }], writing(context));
-        if (outcome === "done") return forgetPlaces([held], context);
+        if (outcome === "done") return afterFirst(forgetPlaces([held], context));
       }
     },
 
     async deleteAll(filter, context) {
       let count = 0;
-      for (let left = true; left;) {
-        left = false;
-        for await (const part of candidates(filter, context)) {
-          const matching = part.filter((held) => matches(filter, memoryOf(held)));
-          const outcomes = await store.change(
-            matching.map(({ slot, id, since }) => ({ slot, change: { kind: "delete", id, since } })),
-            writing(context),
-          );
-          const deleted = matching.filter((_, at) => outcomes[at] === "done");
-          count += deleted.length;
-          await forgetPlaces(deleted, context);
-          // One that was updated meanwhile is looked at again: it may still match.
-          left ||= outcomes.includes("changed");
+      try {
+        for (let left = true; left;) {
+          left = false;
+          for await (const part of candidates(filter, context)) {
+            const matching = part.filter((held) => matches(filter, memoryOf(held)));
+            const outcomes = await store.change(
+              matching.map(({ slot, id, since }) => ({ slot, change: { kind: "delete", id, since } })),
+              writing(context),
+            );
+            const deleted = matching.filter((_, at) => outcomes[at] === "done");
+            count += deleted.length;
+            await forgetPlaces(deleted, context);
+            // One that was updated meanwhile is looked at again: it may still match.
+            left ||= outcomes.includes("changed");
+          }
         }
+      } catch (error) {
+        throw count === 0 ? error : inPart(error);
       }
       return count;
     },
@@ -273,11 +278,13 @@ export function createRedisMemoryService(options: RedisMemoryOptions): MemorySer
           stray === undefined || stray === slot ? [] : [{ id, slot: stray }],
         );
       });
-      await removeStrays(store, strays, reading(context), writing(context));
+      await afterFirst(removeStrays(store, strays, reading(context), writing(context)));
       const settled = puts.filter((put, at) => isHinted(put) && before[at]?.place !== undefined);
-      await store.setPlaces(
-        settled.map(({ change: { id } }) => ({ id, slot: undefined })),
-        writing(context),
+      await afterFirst(
+        store.setPlaces(
+          settled.map(({ change: { id } }) => ({ id, slot: undefined })),
+          writing(context),
+        ),
       );
       return { imported: puts.length, failed };
     },
@@ -323,6 +330,17 @@ export function createRedisMemoryService(options: RedisMemoryOptions): MemorySer
       };
     },
   };
+}
+
+/** Of what follows a write that is done: where it ends with an error, the whole was done in part. */
+async function afterFirst<Result>(work: Promise<Result>): Promise<Result> {
+  return work.catch((error: unknown) => {
+    throw inPart(error);
+  });
+}
+
+function inPart(error: unknown): unknown {
+  return error instanceof Mem0ctlError && error.kind !== "unknown-outcome" ? partlyDone(error) : error;
 }
 
 function reading({ deadlineMs }: CallContext): ReadOptions {
