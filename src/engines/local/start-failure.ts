@@ -50,16 +50,18 @@ export function nodeDied(
   });
 }
 
-/** @param data goes into the error. Used too when the port answers, but not as the node. */
+/** @param other the port, where it is not the one that the node is reached at. @param data goes into the error. Used too when the port answers, but not as the node. */
 export async function portTaken(
   node: NodeSpec,
   data: Readonly<Record<string, unknown>> = {},
+  other?: number,
 ): Promise<Mem0ctlError> {
-  const { address, port } = node.listen ?? node;
+  const { address, port: own } = node.listen ?? node;
+  const port = other ?? own;
   const holder = await portHolder(port);
   const who = holder === undefined ? "another program" : `${safeLine(holder.name)} (pid ${holder.pid})`;
   return new Mem0ctlError("failed", "port-taken", `port ${port} of ${node.id} is taken by ${who}`, {
-    why: `${node.id} listens on ${address}`,
+    why: `${node.id} listens on ${address}${port === own ? "" : `, and needs port ${port} as well`}`,
     hint: "stop that program, or give the node another port in the manifest",
     data: { ...data, node: node.id, port, ...(holder === undefined ? {} : { holder }) },
   });

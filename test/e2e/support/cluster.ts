@@ -55,6 +55,8 @@ export interface ClusterOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Name of the cluster. */
   readonly name?: string;
+  /** Below this; default 32,000. */
+  readonly portMax?: number;
   /** Further ports, at the end of `ports`, for nodes that come later. */
   readonly spare?: number;
 }
@@ -74,10 +76,10 @@ export async function bringUpCluster(options: ClusterOptions = {}): Promise<Test
 
 /** The same, but for `up`: the manifest is there, and nothing runs. */
 export async function makeCluster(options: ClusterOptions = {}): Promise<TestCluster> {
-  const { nodes = 3, flags = [], edit, env = {}, name = "e2e", spare = 0 } = options;
+  const { nodes = 3, flags = [], edit, env = {}, name = "e2e", spare = 0, portMax = PORT_MAX } = options;
   const directory = await mkdtemp(join(tmpdir(), "mem0ctl-e2e-"));
   const file = join(directory, "cluster.yaml");
-  const ports = await freePorts(nodes + spare);
+  const ports = await freePorts(nodes + spare, portMax);
   const mem0ctl = async (...args: readonly string[]): Promise<CommandResult> =>
     runMem0ctl([...args, "-f", file], directory, env);
   const pidOf = (node: string): number | undefined =>
@@ -214,9 +216,9 @@ function filesNamed(directory: string, name: string): readonly string[] {
 }
 
 /** As many ports in a row that nothing listens on. */
-async function freePorts(count: number): Promise<readonly number[]> {
+async function freePorts(count: number, portMax: number): Promise<readonly number[]> {
   for (let attempt = 0; attempt < 50; attempt += 1) {
-    const first = PORT_MIN + Math.floor(Math.random() * (PORT_MAX - PORT_MIN - count));
+    const first = PORT_MIN + Math.floor(Math.random() * (portMax - PORT_MIN - count));
     const ports = Array.from({ length: count }, (_, index) => first + index);
     const held = await Promise.all(ports.map(hold));
     await Promise.all(

@@ -26,11 +26,15 @@ export const HAS_REDIS = isInstalled() || process.env["CI"] === "true";
 if (!HAS_REDIS)
   process.stderr.write("skipped: no redis-server is installed (apt-get install redis-server)\n");
 
+/** The bus is at the port + 10,000, and belongs below the ports of outgoing connections, too. */
+const PORT_MAX = 22_700;
+
 /** A manifest for redis; quick to notice a lost primary, so that tests need not wait long. */
 export async function makeRedisCluster(options: ClusterOptions = {}): Promise<TestCluster> {
   const { nodes = 6, flags = [], edit, ...rest } = options;
   return makeCluster({
     nodes,
+    portMax: PORT_MAX,
     flags: ["--engine", "redis", "--replication", "single", ...flags],
     edit: (text, directory) => {
       const quick = text.replace("electionTimeout: 5s", "electionTimeout: 1s");
