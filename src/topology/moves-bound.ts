@@ -24,9 +24,10 @@ export function bytesLowerBound(problem: SizedProblem, violation: number): numbe
     return bytes > 0 ? value / bytes : Infinity;
   };
   const best = Math.max(0, ...[...shards.keys()].map(perByte));
+  const rigid = rigidZones(problem);
   const groups = new Map<number, { over: number; under: number }>();
   for (const [index, node] of nodes.entries()) {
-    const group = isRigid(problem, node.zone) ? node.zone : -1;
+    const group = rigid.has(node.zone) ? node.zone : -1;
     const sums = groups.get(group) ?? { over: 0, under: 0 };
     groups.set(group, sums);
     // A copy that is one too many goes without being moved.
@@ -35,7 +36,10 @@ export function bytesLowerBound(problem: SizedProblem, violation: number): numbe
       return spec !== undefined && spec.holders.length > spec.copies ? sum + spec.value : sum;
     }, 0);
     const over = Math.max(0, (loads[index] ?? 0) - node.most - free);
-    sums.over += cheapestBytes(held[index] ?? [], shards, over, perByte);
+    const inParts = cheapestBytes(held[index] ?? [], shards, over, perByte);
+    // Where nothing may be left over, whole shards have to go.
+    sums.over +=
+      violation > 0 || free > 0 ? inParts : Math.max(inParts, wholeBytes(held[index] ?? [], shards, over));
     const under = Math.max(0, node.least - (loads[index] ?? 0));
     if (under > 0) sums.under += best === Infinity ? 0 : under / best;
   }
@@ -66,9 +70,45 @@ function cheapestBytes(
   return bytes;
 }
 
-function isRigid({ bounds, shards }: SizedProblem, zone: number): boolean {
-  const isFixed = [...bounds.values()].every(({ least, most }) => least[zone] === most[zone]);
-  return isFixed && shards.every(({ holders, copies }) => holders.length === copies);
+/**
+ * The same in whole shards: one that is large enough, or two that are together, or three or more, which are no less
+ * than the three smallest. Told only where a shard counts what it weighs.
+ */
+function wholeBytes(held: readonly number[], shards: readonly SizedShard[], value: number): number {
+  if (value <= 0) return 0;
+  const sizes: number[] = [];
+  for (const shard of held) {
+    const spec = shards[shard];
+    if (spec === undefined || spec.value !== spec.bytes) return 0;
+    sizes.push(spec.bytes);
+  }
+  sizes.sort((a, b) => a - b);
+  const needed = value * (1 - 1e-9);
+  let least = sizes.find((size) => size >= needed) ?? Infinity;
+  let large = sizes.length - 1;
+  for (const [small, size] of sizes.entries()) {
+    while (large > small && size + (sizes[large - 1] ?? 0) >= needed && large - 1 > small) large -= 1;
+    const pair = size + (sizes[large] ?? 0);
+    if (large > small && pair >= needed) least = Math.min(least, pair);
+  }
+  const three = (sizes[0] ?? 0) + (sizes[1] ?? 0) + (sizes[2] ?? 0);
+  return Math.min(least, sizes.length < 3 ? Infinity : Math.max(value, three));
+}
+
+/** Zones of which every shard has a fixed number of copies, and has it now: nothing comes to them or leaves them. */
+function rigidZones({ bounds, shards, nodes, zones }: SizedProblem): Set<number> {
+  const rigid = new Set<number>();
+  for (let zone = 0; zone < zones; zone += 1) {
+    if ([...bounds.values()].every(({ least, most }) => least[zone] === most[zone])) rigid.add(zone);
+  }
+  for (const { holders, copies } of shards) {
+    const { least = [] } = bounds.get(copies) ?? {};
+    for (const zone of rigid) {
+      const there = holders.filter((node) => nodes[node]?.zone === zone).length;
+      if (there !== least[zone]) rigid.delete(zone);
+    }
+  }
+  return rigid;
 }
 
 /** Copies of a shard that must come to a node without one, because of zones and of nodes that shall be empty. */
