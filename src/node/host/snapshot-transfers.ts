@@ -18,6 +18,8 @@ import type { ReplicaGroup } from "./replica-group.ts";
 import type { StateCall } from "./state-repair.ts";
 
 const CHUNK_DEADLINE_MS = 30_000;
+/** Of the name of a transfer. */
+const ID_BYTES = 16;
 
 type SnapshotCall =
   | { readonly step: "begin"; readonly group: GroupId; readonly id: string }
@@ -56,7 +58,6 @@ export class SnapshotTransfers {
   private readonly installing = new Set<GroupId>();
   /** Id of the snapshot that each group stages. */
   private readonly staging = new Map<GroupId, string>();
-  private sequence = 0;
   private readonly pace: Pace;
   /** `group/peer` to what the last snapshot, whole or not, has brought there. */
   private readonly sent = new Map<string, number>();
@@ -198,8 +199,9 @@ export class SnapshotTransfers {
       const meta = group.replica.snapshotAt(index);
       if (meta === undefined) throw snapshotError(`there is no snapshot at index ${index}`);
       if (index < indexMin) throw snapshotError(`this replica has applied no more than ${index}`);
-      this.sequence += 1;
-      const id = `${term ?? "state"}-${index}-${this.sequence}`;
+      // Several may send the same state at the same time, and a receiver that took them for one would let what
+      // clears the place for the first delete what the second sent.
+      const id = Buffer.from(this.clock.randomBytes(ID_BYTES)).toString("hex");
       const call = (body: SnapshotCall): Promise<unknown> =>
         this.network.call(to, "snapshot", body, this.clock.nowMs() + CHUNK_DEADLINE_MS);
       await call({ step: "begin", group: group.id, id });

@@ -69,6 +69,37 @@ test("a snapshot that is wanted while the peer is sent a state for repair is sai
   expect(inputs).toEqual([{ kind: "snapshot-sent", to: "b", ok: false, index: 0 }]);
 });
 
+test("two senders of the same state, or one that was restarted, never give their transfers the same name", async () => {
+  const names: unknown[] = [];
+  const membership = membershipOf({ voters: ["a", "b", "c"] });
+  const group = {
+    id: "0",
+    applied: 5,
+    damage: undefined,
+    durable: { prefix: () => encodeKey("state", "0", 1) },
+    replica: {
+      snapshotAt: (index: number) => ({ index, term: 1, membership }),
+      status: () => ({ membership }),
+    },
+  } as unknown as ReplicaGroup;
+  const network = {
+    call: async (_to: string, _method: string, { id }: { readonly id: string }) => names.push(id),
+  } as unknown as Network;
+  for (let sender = 0; sender < 2; sender += 1) {
+    const transfers = new SnapshotTransfers({
+      host: { groups: new Map([["0", group]]), cleaned: async () => undefined },
+      stores: { state } as unknown as Stores,
+      network,
+      clock: systemClock,
+      pace: new Pace(systemClock, () => null),
+      chunkBytes: 1000,
+    } as unknown as ConstructorParameters<typeof SnapshotTransfers>[0]);
+    await transfers.sendState("b", { group: "0", indexMin: 1 });
+  }
+  expect(names.length).toBeGreaterThan(2);
+  expect(new Set(names).size).toBe(2);
+});
+
 test("what clears the place of a snapshot that was overtaken deletes nothing of the one that overtook it", async () => {
   const staged = encodeKey("state", "0", 2);
   const group = {
