@@ -104,6 +104,7 @@ export function handleHeartbeat(state: PaxosState, message: Heartbeat): void {
     sent: message.sent,
     held: Math.min(lacks - 1, log.durableIndex),
     lacks,
-    base: log.baseIndex,
+    // An arbiter forgets what everybody has: a snapshot that a crash takes back is not had.
+    base: Math.min(log.baseIndex, log.durableIndex),
   });
 }

@@ -176,6 +176,18 @@ describe("accepting", () => {
     expect(acceptor.status).toMatchObject({ commit: 2, applied: 2, last: 4 });
   });
 
+  test("a snapshot is not said to be had before it is on disk: an arbiter would forget what a crash takes back", () => {
+    const acceptor = new PaxosDriver();
+    const heartbeat = { kind: "heartbeat", term: 1, commit: 0, round: 0, sent: 0, trimmedByAll: 0 } as const;
+    acceptor.receive("b", heartbeat);
+    acceptor.flush();
+    const snapshot = { index: 7, term: 1, membership: acceptor.status.membership };
+    acceptor.step({ kind: "install", snapshot, from: "b", term: 1 });
+    expect(acceptor.receive("b", heartbeat).send).toMatchObject([{ base: 0 }]);
+    acceptor.flush();
+    expect(acceptor.receive("b", heartbeat).send).toMatchObject([{ base: 7 }]);
+  });
+
   test("slots far beyond what it knows are left to be sent again", () => {
     const acceptor = new PaxosDriver();
     const far = acceptor.receive("b", {
