@@ -11,7 +11,7 @@ import type { ExitCode } from "../exit.ts";
 import { mannerFlags, mannerOf } from "../operation.ts";
 import type { MannerOptions } from "../operation.ts";
 
-const TRANSFER_TIMEOUT_MS = 10_000;
+const TRANSFER_TIMEOUT_MS = 15_000;
 
 interface BalanceOptions extends MannerOptions {
   readonly dryRun?: true;

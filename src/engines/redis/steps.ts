@@ -30,6 +30,8 @@ export interface LiveCluster {
 
 const ANSWER_MS_MAX = 2000;
 const POLL_MS = 50;
+/** After this the servers have given a handover up (CLUSTER_MF_TIMEOUT is 5 s). */
+const HANDOVER_MS = 5500;
 
 /** Part of the time in which a server may be busy with moving; the rest is its clients'. */
 const MOVING_SHARE = 0.9;
@@ -106,10 +108,10 @@ async function untilSeen<Value>(
   what: string,
   options: CallOptions,
   deadlineMs: number,
-  probe: (topology: RedisTopology) => Value | undefined,
+  probe: (topology: RedisTopology) => Value | undefined | Promise<Value | undefined>,
 ): Promise<Value> {
   for (;;) {
-    const value = probe(await look(cluster, options, deadlineMs));
+    const value = await probe(await look(cluster, options, deadlineMs));
     if (value !== undefined) return value;
     if (performance.now() + POLL_MS >= deadlineMs) {
       throw new Mem0ctlError("unknown-outcome", "step-not-seen", `${what}: accepted, but not seen in time`, {
@@ -156,13 +158,28 @@ async function transferLeader(
     });
   }
   if (heir === group.primary.id) return `shard ${shard} is led by ${heir} already`;
+  // One that has only just begun to follow would not catch up in the few seconds that a handover may take.
+  await untilSeen(cluster, `${heir} follows ${group.primary.id}`, options, deadlineMs, ({ members }) => {
+    const report = members.find(({ id }) => id === heir)?.report;
+    return report?.info.get("master_link_status") === "up" || report?.self.primary === null
+      ? true
+      : undefined;
+  });
   await tell(cluster, heir, ["CLUSTER", "FAILOVER"], deadlineMs);
+  let toldMs = performance.now();
   const term = await untilSeen(
     cluster,
     `the transfer of shard ${shard} to ${heir}`,
     options,
     deadlineMs,
-    ({ groups }) => groups.find(({ primary }) => primary.id === heir)?.epoch,
+    async ({ groups }) => {
+      const done = groups.find(({ primary }) => primary.id === heir)?.epoch;
+      if (done !== undefined || performance.now() - toldMs < HANDOVER_MS) return done;
+      // A handover that did not come about is given up by the servers, and has to be asked for again.
+      toldMs = performance.now();
+      await tell(cluster, heir, ["CLUSTER", "FAILOVER"], deadlineMs);
+      return undefined;
+    },
   );
   return `shard ${shard} went from ${group.primary.id} to ${heir} in term ${term}`;
 }
