@@ -37,11 +37,9 @@ export function membersOf(membership: Membership): readonly NodeId[] {
   return sortedSet([...membership.voters, ...membership.outgoing, ...membership.learners]);
 }
 
-/** Voters of either half that hold data, sorted. */
-export function dataVotersOf(membership: Membership): readonly NodeId[] {
-  return sortedSet([...membership.voters, ...membership.outgoing]).filter(
-    (node) => !membership.arbiters.includes(node),
-  );
+/** Members that hold data or are being filled, sorted. */
+export function dataMembersOf(membership: Membership): readonly NodeId[] {
+  return membersOf(membership).filter((node) => !membership.arbiters.includes(node));
 }
 
 /**

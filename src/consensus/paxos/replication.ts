@@ -1,7 +1,7 @@
 // Phase 2 as the distinguished proposer: becoming one, which value goes into which slot, sending, counting,
 // heartbeats. It knows nothing of how ballots are won.
 
-import { dataVotersOf } from "../membership.ts";
+import { dataMembersOf } from "../membership.ts";
 import { entryBytes, proposedBytes } from "../inflight-window.ts";
 import { committedIndex, hasQuorum } from "../quorum-math.ts";
 import type { Entry, EntryKind, Proposal } from "../seam.ts";
@@ -231,11 +231,11 @@ export function broadcastHeartbeat(state: PaxosState, proposing: Proposing, lead
   }
 }
 
-/** The slot up to which no data voter needs the log. */
+/** The slot up to which no member with data needs the log; a learner is one, for it may soon vote. */
 function trimmedByAllData(state: PaxosState, proposing: Proposing): number {
   let trimmed = state.log.baseIndex;
   for (const membership of state.configurations.onwards(state.commit + 1)) {
-    for (const node of dataVotersOf(membership)) {
+    for (const node of dataMembersOf(membership)) {
       if (node !== state.id) trimmed = Math.min(trimmed, proposing.acceptors.get(node)?.base ?? 0);
     }
   }

@@ -63,7 +63,7 @@ export interface Heartbeat extends Message {
   readonly commit: number;
   /** The newest ReadIndex round. */
   readonly round: number;
-  /** To arbiters: every data voter holds the log up to here. 0 to others. */
+  /** To arbiters: every member with data holds the log up to here. 0 to others. */
   readonly heldByAll: number;
 }
 

@@ -54,6 +54,8 @@ export function advanceChange(state: RaftState, leading: Leading): void {
   const fresh = target.voters.filter((node) => !isVoter(current, node));
   if (!fresh.every((node) => isMember(current, node))) {
     appendMembership(state, leading, membershipOf({ ...current, learners: [...current.learners, ...fresh] }));
+    // Until they were members, arbiters kept nothing for them: what is before has to reach them first.
+    plan.roundIndex = state.log.lastIndex;
     return;
   }
   if (!hasCaughtUp(state, leading, plan, fresh)) return;

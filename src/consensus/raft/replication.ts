@@ -3,7 +3,7 @@
 
 import type { NodeId } from "../../model/ids.ts";
 import { restartElectionTimer } from "../election-timer.ts";
-import { dataVotersOf } from "../membership.ts";
+import { dataMembersOf } from "../membership.ts";
 import { entryBytes, proposedBytes } from "../inflight-window.ts";
 import { committedIndex } from "../quorum-math.ts";
 import type { Entry, EntryKind, Proposal } from "../seam.ts";
@@ -258,10 +258,13 @@ export function broadcastHeartbeat(state: RaftState, leading: Leading): void {
   }
 }
 
-/** The index up to which every data voter holds the log. */
+/**
+ * The index up to which every member with data holds the log. A learner counts: made a voter, it may soon be the only
+ * one besides the arbiter.
+ */
 export function heldByAllData(state: RaftState, leading: Leading): number {
   let held = state.log.lastIndex;
-  for (const node of dataVotersOf(state.memberships.current)) {
+  for (const node of dataMembersOf(state.memberships.current)) {
     held = Math.min(held, heldBy(state, leading, node));
   }
   return held;

@@ -7,7 +7,7 @@ import { becomeFollower } from "./roles.ts";
 import { commitTo, follow, heldByAllData, sendAppends } from "./replication.ts";
 import type { RaftState } from "./state.ts";
 
-/** An arbiter keeps what a data voter lacks, up to this much: it may be the only one left that has it. */
+/** An arbiter keeps what a member with data lacks, up to this much: it may be the only one left that has it. */
 const ARBITER_KEEPS_BYTES_MAX = 64 * 1024 * 1024;
 
 /** Forgets the log up to `index`, or as far as that is safe. */

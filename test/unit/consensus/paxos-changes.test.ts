@@ -247,6 +247,35 @@ describe("a trimmed acceptor", () => {
     expect(arbiter.step({ kind: "compact", index: 3 }).persist?.compactTo?.index).toBe(2);
   });
 
+  test("an arbiter is told to keep what a learner would ask about, which may soon vote", () => {
+    const membership = { voters: ["a", "b", "z"], arbiters: ["z"], learners: ["l"] };
+    const snapshot = { index: 5, term: 1, membership: membershipOf(membership) };
+    const hardState = { term: 1, vote: "b", commit: 5 };
+    const leader = new PaxosDriver({ membership, durable: { hardState, snapshot, applied: 5 } }).lead(
+      "b",
+      "z",
+    );
+    const told = (): unknown =>
+      leader
+        .tick(2)
+        .flatMap(({ send }) => send)
+        .flatMap((message) => ("trimmedByAll" in message && message.to === "z" ? [message.trimmedByAll] : []))
+        .at(-1);
+    const answer = {
+      kind: "heartbeat-response",
+      term: leader.status.term,
+      round: 0,
+      sent: 6,
+      held: 6,
+      lacks: 7,
+    } as const;
+    leader.receive("b", { ...answer, base: 5 });
+    expect(told()).toBe(0);
+    leader.promise("l", [], 5);
+    leader.receive("l", { ...answer, base: 5 });
+    expect(told()).toBe(5);
+  });
+
   test("a leader streams its state to who needs slots that are gone, and goes on after it (13)", () => {
     const leader = trimmed().prepare("b");
     leader.promise("b", [], 9);

@@ -62,6 +62,22 @@ describe("membership changes", () => {
     expect(leader.status.commit).toBe(2);
   });
 
+  test("a new voter holds what there was before it became a learner", () => {
+    const leader = new Driver({ membership: { voters: ["a", "b"] } }).lead("b");
+    const before = leader.status.last;
+    leader.propose("on its way");
+    reconfigure(leader, { voters: ["a", "b", "c"] });
+    settle(leader, "b");
+    leader.propose("meanwhile");
+    settle(leader, "b");
+    for (let index = before; index < leader.status.last - 1; index += 1) {
+      leader.accept("c", index);
+      expect(changesOf(leader).at(-1)?.learners).toEqual(["c"]);
+    }
+    leader.accept("c", leader.status.last);
+    expect(changesOf(leader).at(-1)?.voters).toEqual(["a", "b", "c"]);
+  });
+
   test("a new voter that catches up too slowly is given another round", () => {
     const leader = new Driver({ membership: { voters: ["a", "b"], learners: ["c"] } }).lead("b");
     reconfigure(leader, { voters: ["a", "b", "c"] });
@@ -259,6 +275,21 @@ describe("arbiters", () => {
     expect(arbiter.step({ kind: "compact", index: 4 }).persist?.compactTo).toBeUndefined();
     arbiter.receive("b", { kind: "heartbeat", term: 1, commit: 4, round: 0, heldByAll: 3 });
     expect(arbiter.step({ kind: "compact", index: 4 }).persist?.compactTo?.index).toBe(3);
+  });
+
+  test("are told to keep what a learner lacks, which may soon vote", () => {
+    const leader = new Driver({
+      membership: { voters: ["a", "b", "z"], arbiters: ["z"], learners: ["l"] },
+    }).lead("b", "z");
+    const told = (): unknown =>
+      leader
+        .tick(2)
+        .flatMap(({ send }) => send)
+        .flatMap((message) => ("heldByAll" in message && message.to === "z" ? [message.heldByAll] : []))
+        .at(-1);
+    expect(told()).toBe(0);
+    leader.accept("l", 1);
+    expect(told()).toBe(1);
   });
 
   test("stream no state: they have none", () => {
