@@ -99,6 +99,7 @@ export class ShardCopy {
   private repairing: Promise<void> | undefined;
   /** Found before the copy was open. */
   private damage: StoreCorruptError | undefined;
+  private isClosed = false;
 
   constructor(options: ShardCopyOptions) {
     this.options = options;
@@ -234,6 +235,7 @@ export class ShardCopy {
     readonly flushed: Promise<void>;
   } {
     this.refuseWhenFull();
+    if (this.isClosed) throw givenUp(this.shard);
     const made: Made[] = [];
     const changes: Change[] = [];
     const flushed = this.transact((writer) => {
@@ -358,7 +360,12 @@ export class ShardCopy {
     return this.machine.size();
   }
 
+  /**
+   * Nothing is written from here on: a late answer would put the record of a copy that was given up beside the
+   * nothing that is left of it, and a copy made anew would claim to have seen, and forgotten, everything.
+   */
   close(): void {
+    this.isClosed = true;
     this.machine.close();
   }
 
@@ -413,6 +420,7 @@ export class ShardCopy {
   }
 
   private transact(work: (writer: StoreWriter) => void): Promise<void> {
+    if (this.isClosed) return Promise.reject(givenUp(this.shard));
     const { store } = this.options;
     this.unflushed += 1;
     let failure: unknown;
@@ -533,6 +541,7 @@ export class ShardCopy {
         lost.add(id);
       }
     }
+    if (this.isClosed) return;
     await this.transact((writer) => {
       for (const key of unreadable) writer.remove(key);
       for (const id of lost) for (const key of recordsOf.get(id) ?? []) writer.remove(key);
@@ -561,4 +570,8 @@ function idOf(key: Buffer, offset: number): string | undefined {
     default:
       return undefined;
   }
+}
+
+function givenUp(shard: ShardId): Mem0ctlError {
+  return new Mem0ctlError("unavailable", "not-here", `this node holds no copy of shard ${shard} any more`);
 }
