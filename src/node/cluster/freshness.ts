@@ -60,10 +60,10 @@ export class Freshness {
     }
   }
 
-  /** One question at a time for each group; who comes meanwhile waits for its answer. */
+  /** One question at a time for each group; who comes meanwhile waits for its answer, as long as it can itself. */
   private ask(group: GroupId, deadlineMs: number): Promise<void> {
     const running = this.asking.get(group);
-    if (running !== undefined) return running;
+    if (running !== undefined) return this.answeredBy(running, deadlineMs);
     const askedMs = this.options.clock.nowMs();
     const question = this.options
       .askIndex(group, deadlineMs)
@@ -75,5 +75,17 @@ export class Freshness {
       .finally(() => this.asking.delete(group));
     this.asking.set(group, question);
     return question;
+  }
+
+  /** Who asked that question may wait longer for it. */
+  private answeredBy(question: Promise<void>, deadlineMs: number): Promise<void> {
+    const { clock } = this.options;
+    return new Promise((resolve) => {
+      const timer = clock.later(Math.max(0, deadlineMs - clock.nowMs()), resolve);
+      void question.then(() => {
+        timer.close();
+        resolve();
+      });
+    });
   }
 }

@@ -11,6 +11,7 @@ function setting() {
   let nowMs = 1000;
   const questions: { readonly answer: (index: number) => void; readonly fail: () => void }[] = [];
   const waiting: { readonly index: number; readonly resolve: () => void }[] = [];
+  const timers: { readonly atMs: number; readonly work: () => void }[] = [];
   const replica = {
     id: GROUP,
     applied: 10,
@@ -23,7 +24,10 @@ function setting() {
     nowMs: () => nowMs,
     wallMs: () => 0,
     soon: (work) => queueMicrotask(work),
-    later: () => ({ close: () => undefined }),
+    later: (ms, work) => {
+      timers.push({ atMs: nowMs + ms, work });
+      return { close: () => undefined };
+    },
     random: () => 0,
     randomBytes: (count) => new Uint8Array(count),
   };
@@ -36,13 +40,16 @@ function setting() {
   });
   return {
     questions,
-    pass: (ms: number) => void (nowMs += ms),
+    pass: (ms: number): void => {
+      nowMs += ms;
+      for (const { atMs, work } of timers) if (atMs <= nowMs) work();
+    },
     apply: (index: number): void => {
       replica.applied = index;
       for (const each of waiting) if (each.index <= index) each.resolve();
     },
-    /** Asked with a deadline that never comes. */
-    isWithin: (maxMs: number) => freshness.isWithin(replica, maxMs, nowMs + 1_000_000),
+    /** Without `timeoutMs` asked with a deadline that never comes. */
+    isWithin: (maxMs: number, timeoutMs = 1_000_000) => freshness.isWithin(replica, maxMs, nowMs + timeoutMs),
   };
 }
 
@@ -66,6 +73,22 @@ describe("a replica's age", () => {
     await turn();
     for (const { fail } of questions) fail();
     expect(await later).toBe(false);
+  });
+
+  test("is not waited for beyond the deadline, whoever asked and however long they wait", async () => {
+    const { questions, pass, isWithin } = setting();
+    void isWithin(9000);
+    let answer: boolean | undefined;
+    void isWithin(300, 300).then((isFresh) => {
+      answer = isFresh;
+    });
+    pass(299);
+    await turn();
+    expect(answer).toBeUndefined();
+    pass(1);
+    await turn();
+    expect(answer).toBe(false);
+    expect(questions).toHaveLength(1);
   });
 
   test("an answer that a stopped process finds in its socket afterwards makes nothing fresh", async () => {
