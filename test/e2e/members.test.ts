@@ -13,7 +13,7 @@ const USERS = 24;
 let cluster: TestCluster;
 
 beforeAll(async () => {
-  cluster = await bringUpCluster({ spare: 1, flags: ["--shards", "6"] });
+  cluster = await bringUpCluster({ spare: 2, flags: ["--shards", "6"] });
   const records = Array.from({ length: COUNT }, (_, index) => record(`m-${index}`, `user-${index % USERS}`));
   const { status } = await importRecords(cluster.hosts[0] ?? "", records);
   if (status !== 200) throw new Error(`the import was answered with ${status}`);
@@ -119,3 +119,34 @@ test("a leave that would lose a copy is refused and changes nothing", async () =
   expect(codeOf(refused)).toBe("too-few-nodes");
   expect((await report(cluster.hosts[0] ?? "")).map).toEqual(before);
 });
+
+test("a node that was away finds its leader in one that joined meanwhile", async () => {
+  expect(await cluster.mem0ctl("down", "node-1")).toMatchObject({ code: 0 });
+  const address = `127.0.0.1:${cluster.ports[4] ?? 0}`;
+  const joins = await cluster.mem0ctl("nodes", "add", "node-5", "--address", address, "--zone", "e");
+  expect([0, 3]).toContain(joins.code);
+  const left = await until(
+    "node-3 has left",
+    async () => {
+      const answer = await call(`http://127.0.0.1:${cluster.ports[3] ?? 0}`, {
+        method: "POST",
+        path: "/v1/cluster/leave",
+        body: { node: "node-3" },
+        headers: { "x-timeout-ms": "20000" },
+      });
+      return answer.status === 200 ? answer : undefined;
+    },
+    60_000,
+  );
+  expect(left).toMatchObject({ status: 200 });
+  await until("node-5 leads the cluster", async () => {
+    const { code } = await cluster.mem0ctl("leader", "transfer", "meta", "--to", "node-5");
+    return code === 0;
+  });
+  expect(await cluster.mem0ctl("down", "node-3")).toMatchObject({ code: 0 });
+  const manifest = readFileSync(cluster.file, "utf8");
+  writeFileSync(cluster.file, manifest.replace(/ +- \{ id: node-3.*\n/, ""));
+  expect(await cluster.mem0ctl("up", "--timeout", "40s")).toMatchObject({ code: 0 });
+  await healthy(3);
+  expect(await ids()).toEqual(all);
+}, 120_000);
