@@ -164,7 +164,7 @@ function soon({ clock, limits, deadlineMs }: Comparison): number {
   return Math.min(deadlineMs, clock.nowMs() + limits.callMs);
 }
 
-function refuseWhenChanged(now: string, before: string): void {
+export function refuseWhenChanged(now: string, before: string): void {
   if (now === before) return;
   throw new Mem0ctlError("unavailable", "copy-changed", "a copy lost something while it was compared", {
     hint: "the comparison begins again",

@@ -24,7 +24,7 @@ import { memoryValue, recordIn, vectorBytesIn, type ShardCommand } from "../memo
 import { listMemories } from "../memories/queries.ts";
 import type { Network } from "../transport/network.ts";
 import { standingOf, type CopyClient, type Standing } from "./calls.ts";
-import { compare, type ComparisonLimits } from "./comparison.ts";
+import { compare, refuseWhenChanged, type ComparisonLimits } from "./comparison.ts";
 import type { Handoff } from "./handoff.ts";
 import type { PeerClocks } from "./peer-clocks.ts";
 import type { MemoryValue } from "./records.ts";
@@ -136,10 +136,25 @@ export class Coordinator {
       const { history = [] } = value;
       return history.length > 0 ? history : [addedEvent(id, record)];
     }
+    return this.whole(level, deadlineMs, () => runShardQuery(copy.machine, map().key, query));
+  }
+
+  /** Reads of the whole shard here, when this copy holds what enough copies do. */
+  private async whole<Answer>(
+    level: Level,
+    deadlineMs: number,
+    read: () => Promise<Answer>,
+  ): Promise<Answer> {
+    const { copy } = this.options;
+    const { generation } = copy;
     await this.catchUp(level, deadlineMs);
+    this.refuseUnlessServing();
     try {
-      const answer = await runShardQuery(copy.machine, map().key, query);
+      const answer = await read();
       await copy.settled();
+      // Given up or found damaged meanwhile, it may have lacked what it was asked for.
+      this.refuseUnlessServing();
+      refuseWhenChanged(copy.generation, generation);
       return answer;
     } catch (error) {
       throw copy.noteDamage(error);
@@ -153,8 +168,9 @@ export class Coordinator {
   ): Promise<number> {
     const { copy, map } = this.options;
     const { filter } = command;
-    await this.catchUp(request.consistency.read, request.deadlineMs);
-    const { newest } = await listMemories(copy.machine, filter, map().key, Number.MAX_SAFE_INTEGER);
+    const { newest } = await this.whole(request.consistency.read, request.deadlineMs, () =>
+      listMemories(copy.machine, filter, map().key, Number.MAX_SAFE_INTEGER),
+    );
     const ids = new Set(newest.map(({ id }) => id));
     // Sent again after some of it was done: what it deleted then counts as well.
     const before = request.isRepeated ? copy.deletedBy(request.write) : [];
@@ -439,15 +455,10 @@ export class Coordinator {
   private refuseUnlessServing(): void {
     const { copy, self } = this.options;
     if (copy.isReadable && copy.state === "serving") return;
-    throw new Mem0ctlError(
-      "unavailable",
-      "copy-not-serving",
-      `${self} is still filling its copy of the shard`,
-      {
-        hint: "another copy answers meanwhile",
-        data: { shard: copy.shard },
-      },
-    );
+    throw new Mem0ctlError("unavailable", "copy-not-serving", `${self} holds no whole copy of the shard`, {
+      hint: "another copy answers meanwhile",
+      data: { shard: copy.shard },
+    });
   }
 
   /** Runs `work` after everything that is under way for the same keys here. */

@@ -6,6 +6,10 @@
 // A record that fails its checksum is never read as absent. The copy is then damaged: it drops that record,
 // goes on under a new actor with an empty floor, so that it claims to have seen nothing, and is rebuilt from
 // the other copies.
+//
+// A copy that was given up is removed from the disk while what began before may still run. Its floor says of all
+// that is gone already that it was seen: read as absent, it would be deleted at every copy that is told so. So it
+// neither reads nor writes any more.
 
 import { DigestTree, digestOf, type Digest } from "../../consensus/quorum/digest-tree.ts";
 import type { Listed, Opening } from "../../consensus/quorum/exchange.ts";
@@ -99,7 +103,7 @@ export class ShardCopy {
   private repairing: Promise<void> | undefined;
   /** Found before the copy was open. */
   private damage: StoreCorruptError | undefined;
-  private isClosed = false;
+  private isGivenUp = false;
 
   constructor(options: ShardCopyOptions) {
     this.options = options;
@@ -184,6 +188,7 @@ export class ShardCopy {
   }
 
   outline(id: string): Outline {
+    this.refuseWhenGivenUp();
     const bytes = this.options.store.get(itemKey(this.prefix, id));
     return bytes === undefined ? absent() : outlineFrom(bytes);
   }
@@ -204,6 +209,7 @@ export class ShardCopy {
 
   /** The keys of a leaf with their digests. */
   listed(leaf: number): readonly Listed[] {
+    this.refuseWhenGivenUp();
     const start = extendKey(this.prefix, "item", leaf);
     const all: Listed[] = [];
     for (const { key, value } of this.options.store.range({ start, end: prefixEnd(start) })) {
@@ -235,7 +241,6 @@ export class ShardCopy {
     readonly flushed: Promise<void>;
   } {
     this.refuseWhenFull();
-    if (this.isClosed) throw givenUp(this.shard);
     const made: Made[] = [];
     const changes: Change[] = [];
     const flushed = this.transact((writer) => {
@@ -332,6 +337,8 @@ export class ShardCopy {
     if (!(error instanceof StoreCorruptError)) {
       return error instanceof Error ? error : new Error(String(error));
     }
+    // Half of it may be gone from the disk already.
+    if (this.isGivenUp) return notHere(this.shard);
     if (this.repairing === undefined && !this.options.isAlone()) {
       this.options.onDamage(this.shard, error.message);
       this.life += 1;
@@ -351,21 +358,18 @@ export class ShardCopy {
     );
   }
 
-  /** False while a damaged copy is being cleared of what cannot be read. */
+  /** False while a damaged copy is being cleared of what cannot be read, and when it was given up. */
   get isReadable(): boolean {
-    return this.repairing === undefined;
+    return this.repairing === undefined && !this.isGivenUp;
   }
 
   size(): { readonly memories: number; readonly bytes: number } {
     return this.machine.size();
   }
 
-  /**
-   * Nothing is written from here on: a late answer would put the record of a copy that was given up beside the
-   * nothing that is left of it, and a copy made anew would claim to have seen, and forgotten, everything.
-   */
+  /** Given up, or its process ends: from here on it tells nothing and takes nothing. */
   close(): void {
-    this.isClosed = true;
+    this.isGivenUp = true;
     this.machine.close();
   }
 
@@ -394,6 +398,10 @@ export class ShardCopy {
     });
   }
 
+  private refuseWhenGivenUp(): void {
+    if (this.isGivenUp) throw notHere(this.shard);
+  }
+
   private refuseWhenFull(): void {
     if (!this.options.store.full) return;
     throw new Mem0ctlError("full", "disk-full", "the disk of this node is full", {
@@ -420,7 +428,7 @@ export class ShardCopy {
   }
 
   private transact(work: (writer: StoreWriter) => void): Promise<void> {
-    if (this.isClosed) return Promise.reject(givenUp(this.shard));
+    this.refuseWhenGivenUp();
     const { store } = this.options;
     this.unflushed += 1;
     let failure: unknown;
@@ -521,6 +529,7 @@ export class ShardCopy {
     for (const key of keys) {
       looked += 1;
       if (looked % KEYS_PER_TURN === 0) await giveWay(clock);
+      if (this.isGivenUp) return;
       const id = idOf(key, this.prefix.length);
       if (id !== undefined) recordsOf.set(id, [...(recordsOf.get(id) ?? []), Buffer.from(key)]);
       try {
@@ -541,7 +550,6 @@ export class ShardCopy {
         lost.add(id);
       }
     }
-    if (this.isClosed) return;
     await this.transact((writer) => {
       for (const key of unreadable) writer.remove(key);
       for (const id of lost) for (const key of recordsOf.get(id) ?? []) writer.remove(key);
@@ -550,6 +558,10 @@ export class ShardCopy {
     });
     this.indexItems();
   }
+}
+
+function notHere(shard: ShardId): Mem0ctlError {
+  return new Mem0ctlError("unavailable", "not-here", `this node has given up its copy of shard ${shard}`);
 }
 
 function isSame(a: Version<unknown> | undefined, b: Version<unknown> | undefined): boolean {
@@ -570,8 +582,4 @@ function idOf(key: Buffer, offset: number): string | undefined {
     default:
       return undefined;
   }
-}
-
-function givenUp(shard: ShardId): Mem0ctlError {
-  return new Mem0ctlError("unavailable", "not-here", `this node holds no copy of shard ${shard} any more`);
 }

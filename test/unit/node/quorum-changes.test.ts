@@ -1,0 +1,242 @@
+// Copies of a leaderless shard while the shard map changes under what they are doing: real copies on real stores,
+// joined by calls that a test can hold up.
+
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, it, vi } from "vitest";
+import { scopeFilter } from "../../../src/memory/filter.ts";
+import { VectorCache } from "../../../src/memory/vector-cache.ts";
+import type { Consistency } from "../../../src/model/consistency.ts";
+import { Mem0ctlError } from "../../../src/model/errors.ts";
+import type { NodeId } from "../../../src/model/ids.ts";
+import type { ShardMap } from "../../../src/model/shard-map.ts";
+import { queries } from "../../../src/node/cluster/shard-queries.ts";
+import { putItem } from "../../../src/node/memories/commands.ts";
+import { Pace } from "../../../src/node/moves/pace.ts";
+import type { CallBody, CopyCall } from "../../../src/node/quorum/calls.ts";
+import { compare, type Compared } from "../../../src/node/quorum/comparison.ts";
+import {
+  LEADERLESS_LIMITS,
+  LeaderlessShards,
+  type CopyHere,
+} from "../../../src/node/quorum/leaderless-shards.ts";
+import { encodeKey, prefixEnd } from "../../../src/node/storage/key.ts";
+import { openLmdbStore } from "../../../src/node/storage/lmdb.ts";
+import type { Store } from "../../../src/node/storage/store.ts";
+import { systemClock } from "../../../src/node/system-clock.ts";
+import { pack, unpack } from "../../../src/node/transport/frames.ts";
+import type { Network } from "../../../src/node/transport/network.ts";
+import { initialShardMap } from "../../../src/topology/shard-map.ts";
+import { manifestOf } from "../topology/manifest.ts";
+
+const QUORUM: Consistency = { read: "quorum", write: "quorum" };
+const AT = "2026-01-01T00:00:00.000Z";
+const limits = { ...LEADERLESS_LIMITS, restMs: 0 };
+
+interface Node {
+  readonly store: Store;
+  readonly shards: LeaderlessShards;
+  map: ShardMap;
+}
+
+interface Held {
+  /** Resolves when a call of that kind is held. */
+  readonly reached: Promise<void>;
+  readonly release: () => void;
+}
+
+let folder: string;
+let nodes: Map<NodeId, Node>;
+let away: Set<NodeId>;
+/** What a call or its answer waits for, by caller and method. */
+let gates: Map<string, () => Promise<void>>;
+
+const first = initialShardMap(manifestOf({ nodes: 3, shards: 1, copies: 3 }));
+
+/** The sets of copies as a later map has them. */
+function mapWith(epoch: number, replicas: readonly NodeId[], outgoing?: readonly NodeId[]): ShardMap {
+  const [shard] = first.shards;
+  if (shard === undefined) throw new Error("a map without shards");
+  const { outgoing: _, ...rest } = shard;
+  const change = outgoing === undefined ? {} : { outgoing: { replicas: outgoing, since: epoch } };
+  return { ...first, epoch: first.epoch + epoch, shards: [{ ...rest, replicas, ...change }] };
+}
+
+function networkOf(self: NodeId): Network {
+  return {
+    send: () => undefined,
+    beat: () => undefined,
+    flush: () => undefined,
+    flushSoon: () => undefined,
+    connected: (to) => !away.has(to) && !away.has(self) && nodes.has(to),
+    lastError: () => undefined,
+    async call(to, method, body) {
+      if (away.has(to) || away.has(self)) throw new Mem0ctlError("unavailable", "peer-unreachable", to);
+      const wire = pack(body);
+      await gates.get(`${self} asks ${method}`)?.();
+      const answer = await nodeOf(to).shards.answer(
+        self,
+        method as CopyCall,
+        unpack(wire) as CallBody<CopyCall>,
+      );
+      await gates.get(`${self} is answered ${method}`)?.();
+      return unpack(pack(answer));
+    },
+  };
+}
+
+function nodeOf(id: NodeId): Node {
+  const node = nodes.get(id);
+  if (node === undefined) throw new Error(`no ${id}`);
+  return node;
+}
+
+function here(id: NodeId): CopyHere {
+  const copy = nodeOf(id).shards.here("0");
+  if (copy === undefined) throw new Error(`${id} holds no copy`);
+  return copy;
+}
+
+/** Holds what `what` says up, the first time, until it is released. */
+function hold(what: string): Held {
+  let release: () => void = () => undefined;
+  const released = new Promise<void>((resolve) => (release = resolve));
+  const reached = new Promise<void>((resolve) => {
+    gates.set(what, () => {
+      gates.delete(what);
+      resolve();
+      return released;
+    });
+  });
+  return { reached, release };
+}
+
+async function put(at: NodeId, id: string, text: string): Promise<void> {
+  const record = { memory: text, user_id: "ada", created_at: AT, updated_at: AT, hash: text };
+  await here(at).coordinator.write({
+    command: { t: "put", items: [putItem({ id, key: "ada", record, vector: Float32Array.of(1, 0) })] },
+    ...request(`put ${id} ${text}`),
+  });
+}
+
+function request(write: string): {
+  readonly write: string;
+  readonly consistency: Consistency;
+  readonly deadlineMs: number;
+  readonly isRepeated: boolean;
+  readonly takenMs: number;
+} {
+  return { write, consistency: QUORUM, deadlineMs: soon(), isRepeated: false, takenMs: Date.now() };
+}
+
+const soon = (): number => systemClock.nowMs() + 10_000;
+const list = (at: NodeId): Promise<unknown> =>
+  here(at).coordinator.read(queries.list(scopeFilter({ user_id: "ada" }), 10), "quorum", soon());
+
+function compareWith(copy: CopyHere["copy"], at: NodeId, peer: NodeId): Promise<Compared> {
+  const { client } = nodeOf(at).shards;
+  return compare({ peer, copy, client, clock: systemClock, limits, reading: false, deadlineMs: soon() });
+}
+
+function textAt(id: NodeId, memory: string): string | undefined {
+  const { machine } = here(id).copy;
+  return machine.record("ada", memory)?.memory;
+}
+
+function learn(map: ShardMap, ...who: readonly NodeId[]): void {
+  for (const id of who) {
+    const node = nodeOf(id);
+    node.map = map;
+    node.shards.follow();
+  }
+}
+
+/** Until nothing of its copy is left on a node's disk. */
+async function cleared(id: NodeId): Promise<void> {
+  const start = encodeKey("state", "0");
+  await vi.waitFor(() =>
+    expect([...nodeOf(id).store.keys({ start, end: prefixEnd(start) })]).toHaveLength(0),
+  );
+}
+
+beforeEach(async () => {
+  folder = mkdtempSync(join(tmpdir(), "mem0ctl-quorum-"));
+  nodes = new Map();
+  away = new Set();
+  gates = new Map();
+  for (const self of ["node-1", "node-2", "node-3"]) {
+    const store = openLmdbStore({
+      folder: join(folder, self),
+      flushDelayMs: 0,
+      onDiskFailure: (reason) => {
+        throw new Error(reason);
+      },
+    });
+    const fail = (error: unknown): void => expect.unreachable(String(error));
+    const shards = new LeaderlessShards({
+      self,
+      store,
+      network: networkOf(self),
+      clock: systemClock,
+      vectors: new VectorCache({ bytesMax: 1 << 20, setsMax: 8 }),
+      map: () => nodeOf(self).map,
+      pace: new Pace(systemClock, () => null),
+      consistency: QUORUM,
+      limits,
+      scrubBytesPerSecond: 1 << 20,
+      onDamage: (shard, what) => fail(`${self}: shard ${shard} is damaged: ${what}`),
+      onFailure: fail,
+    });
+    nodes.set(self, { store, shards, map: first });
+    await shards.found(first);
+  }
+});
+afterEach(async () => {
+  for (const { store, shards } of nodes.values()) {
+    shards.stop();
+    await store.close();
+  }
+  rmSync(folder, { recursive: true, force: true });
+});
+
+it("a copy that was given up during a comparison does not tell the other that its memories are deleted", async () => {
+  away.add("node-3");
+  await put("node-1", "k", "tea");
+  await compareWith(here("node-2").copy, "node-2", "node-1");
+  away.delete("node-3");
+  const { copy } = here("node-3");
+  const keys = hold("node-3 is answered quorum-keys");
+  // Two at a time: the leaf of k differs when this one begins, and k has come from node-2 when it goes on.
+  const comparison = compareWith(copy, "node-3", "node-1");
+  await keys.reached;
+  await compareWith(copy, "node-3", "node-2");
+  expect(textAt("node-3", "k")).toBe("tea");
+  learn(mapWith(1, ["node-1", "node-2"]), "node-1", "node-2", "node-3");
+  await cleared("node-3");
+  keys.release();
+  await expect(comparison).rejects.toMatchObject({ code: "not-here" });
+  expect(textAt("node-1", "k")).toBe("tea");
+  expect(textAt("node-2", "k")).toBe("tea");
+});
+
+it("a copy that was given up takes no write, and leaves no record of itself", async () => {
+  await put("node-1", "k", "tea");
+  const { copy } = here("node-3");
+  learn(mapWith(1, ["node-1", "node-2"]), "node-1", "node-2", "node-3");
+  await cleared("node-3");
+  expect(() => copy.held("k")).toThrow(expect.objectContaining({ code: "not-here" }));
+  expect(() => copy.raiseFloor([["another", 7]])).toThrow(expect.objectContaining({ code: "not-here" }));
+  await cleared("node-3");
+});
+
+it("a list is not answered from a copy that was given up meanwhile", async () => {
+  await put("node-1", "k", "tea");
+  const answer = hold("node-3 is answered quorum-open");
+  const listed = list("node-3");
+  await answer.reached;
+  learn(mapWith(1, ["node-1", "node-2"]), "node-1", "node-2", "node-3");
+  await cleared("node-3");
+  answer.release();
+  await expect(listed).rejects.toMatchObject({ kind: "unavailable", code: "copy-not-serving" });
+});
