@@ -28,6 +28,8 @@ export interface Comparison {
   readonly copy: ShardCopy;
   readonly client: CopyClient;
   readonly clock: Clock;
+  /** The sets that all of it goes by: when they are others meanwhile, the peer refuses to go on. */
+  readonly standing: Standing;
   readonly limits: ComparisonLimits;
   /** A client waits: no rests, and no floors are raised. */
   readonly reading: boolean;
@@ -48,7 +50,7 @@ export interface Compared {
 
 /** Throws what the calls throw; nothing is claimed then, and what was merged stays. */
 export async function compare(comparison: Comparison): Promise<Compared> {
-  const { copy, client, peer, clock, limits, reading, deadlineMs } = comparison;
+  const { copy, client, peer, clock, standing, limits, reading, deadlineMs } = comparison;
   const generation = copy.generation;
   const own = copy.opening();
   await copy.settled();
@@ -58,6 +60,7 @@ export async function compare(comparison: Comparison): Promise<Compared> {
     copy.shard,
     { opening: own, reading, wallMs: clock.wallMs() },
     soon(comparison),
+    standing,
   );
   if (copy.state === "serving" && mustBeRebuilt(copy.floor, open.opening.forgotten)) {
     await copy.become("rebuilding");
@@ -82,7 +85,7 @@ export async function compare(comparison: Comparison): Promise<Compared> {
   if (!reading) {
     await copy.raiseFloor(open.opening.floor);
     const done = { floor: own.floor, generation: open.generation };
-    await client.call(peer, "quorum-done", copy.shard, done, soon(comparison));
+    await client.call(peer, "quorum-done", copy.shard, done, soon(comparison), standing);
   }
   return { standing: open.standing, floorOfPeer: open.opening.floor, wallMs: open.wallMs };
 }
@@ -93,11 +96,18 @@ async function ask(
   comparison: Comparison,
   generation: string,
 ): Promise<number> {
-  const { copy, client, peer, reading } = comparison;
+  const { copy, client, peer, standing, reading } = comparison;
   switch (question.kind) {
     case "leaves": {
       const { ranges } = question;
-      const answer = await client.call(peer, "quorum-leaves", copy.shard, { ranges }, soon(comparison));
+      const answer = await client.call(
+        peer,
+        "quorum-leaves",
+        copy.shard,
+        { ranges },
+        soon(comparison),
+        standing,
+      );
       refuseWhenChanged(answer.generation, generation);
       ranges.forEach((range, at) => {
         exchange.leavesCompared(range, copy.tree.leafDigests(range), answer.leaves[at] ?? []);
@@ -106,7 +116,14 @@ async function ask(
     }
     case "keys": {
       const { leaves } = question;
-      const answer = await client.call(peer, "quorum-keys", copy.shard, { leaves }, soon(comparison));
+      const answer = await client.call(
+        peer,
+        "quorum-keys",
+        copy.shard,
+        { leaves },
+        soon(comparison),
+        standing,
+      );
       refuseWhenChanged(answer.generation, generation);
       copy.guarded(() => {
         leaves.forEach((leaf, at) => exchange.keysCompared(copy.listed(leaf), answer.keys[at] ?? []));
@@ -122,6 +139,7 @@ async function ask(
           copy.shard,
           { ids, reading },
           soon(comparison),
+          standing,
         );
         refuseWhenChanged(answer.generation, generation);
         await copy.guarded(() => copy.take(answer.changes, answer.floor));
@@ -137,7 +155,7 @@ async function ask(
 
 /** What this copy now knows and the other did not. */
 async function bringBack(theirs: readonly Change[], comparison: Comparison): Promise<void> {
-  const { copy, client, peer } = comparison;
+  const { copy, client, peer, standing } = comparison;
   const changes = copy.guarded(() =>
     theirs
       .map(({ id, item }) => ({ id, item: copy.held(id).item, theirs: item }))
@@ -147,7 +165,14 @@ async function bringBack(theirs: readonly Change[], comparison: Comparison): Pro
   if (changes.length === 0) return;
   const { floor } = copy;
   await copy.settled();
-  const answer = await client.call(peer, "quorum-store", copy.shard, { changes, floor }, soon(comparison));
+  const answer = await client.call(
+    peer,
+    "quorum-store",
+    copy.shard,
+    { changes, floor },
+    soon(comparison),
+    standing,
+  );
   // What the other does not hold afterwards it had seen and forgotten: it is gone for this copy as well.
   const gone = changes.filter((_, at) => answer.digests[at] === "");
   if (gone.length === 0) return;

@@ -23,7 +23,7 @@ import { runShardQuery } from "../cluster/shard-queries.ts";
 import { memoryValue, recordIn, vectorBytesIn, type ShardCommand } from "../memories/commands.ts";
 import { listMemories } from "../memories/queries.ts";
 import type { Network } from "../transport/network.ts";
-import { standingOf, type CopyClient, type Standing } from "./calls.ts";
+import { refuseOutdated, standingOf, type CopyClient, type Standing } from "./calls.ts";
 import { compare, refuseWhenChanged, type ComparisonLimits } from "./comparison.ts";
 import type { Handoff } from "./handoff.ts";
 import type { PeerClocks } from "./peer-clocks.ts";
@@ -205,13 +205,15 @@ export class Coordinator {
     fresh: boolean,
   ): Promise<readonly (MemoryValue | null | undefined)[]> {
     const { self, map, copy } = this.options;
-    const standing = standingOf(map(), copy.shard);
     const { write: level, read } = request.consistency;
     const reachable = (node: NodeId): boolean => node === self || this.options.network.connected(node);
-    if (!isEnough(standing, level, reachable)) throw tooFewCopies(copy.shard, "nothing was written");
+    if (!isEnough(standingOf(map(), copy.shard), level, reachable)) {
+      throw tooFewCopies(copy.shard, "nothing was written");
+    }
     return this.inTurn(
       intents.map(({ id }) => id),
       async () => {
+        const standing = standingOf(map(), copy.shard);
         const ids = intents.map(({ id }) => id);
         const seen = fresh ? undefined : await this.readItems(ids, read, request.deadlineMs, standing);
         return this.store(request, intents, seen, standing);
@@ -225,7 +227,9 @@ export class Coordinator {
     seen: readonly Held<MemoryValue>[] | undefined,
     standing: Standing,
   ): Promise<readonly (MemoryValue | null | undefined)[]> {
-    const { copy, clock, clocks, handoff, network, self } = this.options;
+    const { copy, clock, clocks, handoff, map, network, self } = this.options;
+    // A new member may have read this copy since, and answers later reads in the place of one that was asked (12).
+    refuseOutdated(standing, standingOf(map(), copy.shard));
     // It has waited for its turn for too long: whoever asked was told so.
     if (clock.nowMs() >= request.deadlineMs) throw tooFewCopies(copy.shard, "nothing was written");
     // No single clock decides, not even this node's own.
@@ -442,7 +446,16 @@ export class Coordinator {
       for (const node of wanted) tried.add(node);
       await Promise.all(
         wanted.map((peer) =>
-          compare({ peer, copy, client, clock, limits: comparison, reading: true, deadlineMs }).then(
+          compare({
+            peer,
+            copy,
+            client,
+            clock,
+            standing,
+            limits: comparison,
+            reading: true,
+            deadlineMs,
+          }).then(
             () => void good.add(peer),
             () => undefined,
           ),

@@ -575,7 +575,7 @@ export class LeaderlessShards {
   }
 
   private async compareWith(here: CopyHere, peer: NodeId): Promise<void> {
-    const { clock, limits } = this.options;
+    const { clock, limits, map } = this.options;
     const beganMs = clock.wallMs();
     here.comparing.add(peer);
     try {
@@ -584,6 +584,7 @@ export class LeaderlessShards {
         copy: here.copy,
         client: this.client,
         clock,
+        standing: standingOf(map(), here.copy.shard),
         limits,
         reading: false,
         pace: here.copy.state === "filling" ? this.options.pace : undefined,

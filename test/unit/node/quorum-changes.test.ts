@@ -14,7 +14,7 @@ import type { ShardMap } from "../../../src/model/shard-map.ts";
 import { queries } from "../../../src/node/cluster/shard-queries.ts";
 import { putItem } from "../../../src/node/memories/commands.ts";
 import { Pace } from "../../../src/node/moves/pace.ts";
-import type { CallBody, CopyCall } from "../../../src/node/quorum/calls.ts";
+import { standingOf, type CallBody, type CopyCall } from "../../../src/node/quorum/calls.ts";
 import { compare, type Compared } from "../../../src/node/quorum/comparison.ts";
 import {
   LEADERLESS_LIMITS,
@@ -120,6 +120,11 @@ async function put(at: NodeId, id: string, text: string): Promise<void> {
   });
 }
 
+function update(at: NodeId, id: string, text: string): Promise<unknown> {
+  const command = { t: "update", id, text, hash: text, at: AT } as const;
+  return here(at).coordinator.write({ command, ...request(`update ${id} ${text}`) });
+}
+
 function request(write: string): {
   readonly write: string;
   readonly consistency: Consistency;
@@ -135,8 +140,17 @@ const list = (at: NodeId): Promise<unknown> =>
   here(at).coordinator.read(queries.list(scopeFilter({ user_id: "ada" }), 10), "quorum", soon());
 
 function compareWith(copy: CopyHere["copy"], at: NodeId, peer: NodeId): Promise<Compared> {
-  const { client } = nodeOf(at).shards;
-  return compare({ peer, copy, client, clock: systemClock, limits, reading: false, deadlineMs: soon() });
+  const { map, shards } = nodeOf(at);
+  return compare({
+    peer,
+    copy,
+    client: shards.client,
+    clock: systemClock,
+    standing: standingOf(map, "0"),
+    limits,
+    reading: false,
+    deadlineMs: soon(),
+  });
 }
 
 function textAt(id: NodeId, memory: string): string | undefined {
@@ -239,4 +253,45 @@ it("a list is not answered from a copy that was given up meanwhile", async () =>
   await cleared("node-3");
   answer.release();
   await expect(listed).rejects.toMatchObject({ kind: "unavailable", code: "copy-not-serving" });
+});
+
+it("a list that began by the sets before a change is not answered by copies that know of the change", async () => {
+  await put("node-1", "k", "tea");
+  const asked = hold("node-3 asks quorum-open");
+  const listed = list("node-3");
+  await asked.reached;
+  const changed = mapWith(1, ["node-1", "node-3", "node-4"], ["node-1", "node-2", "node-3"]);
+  learn(changed, "node-1", "node-2", "node-3");
+  asked.release();
+  // It had asked one copy, which is enough of the set before and not of both.
+  await expect(listed).rejects.toMatchObject({ kind: "unavailable", code: "too-few-copies" });
+});
+
+it("every question of a comparison goes by the sets that it began with", async () => {
+  away.add("node-3");
+  await put("node-1", "k", "tea");
+  away.delete("node-3");
+  const opened = hold("node-3 is answered quorum-open");
+  const comparison = compareWith(here("node-3").copy, "node-3", "node-1");
+  await opened.reached;
+  learn(
+    mapWith(1, ["node-1", "node-3", "node-4"], ["node-1", "node-2", "node-3"]),
+    "node-1",
+    "node-2",
+    "node-3",
+  );
+  opened.release();
+  await expect(comparison).rejects.toMatchObject({ code: "stale-map" });
+});
+
+it("a coordinator that hears of other copies while it reads does not write by the sets before", async () => {
+  await put("node-1", "k", "tea");
+  const answered = hold("node-3 is answered quorum-digests");
+  const updated = update("node-3", "k", "green tea");
+  await answered.reached;
+  // A new member read this copy before the write, and would be asked in place of one that takes it.
+  learn(mapWith(1, ["node-2", "node-3", "node-4"], ["node-1", "node-2", "node-3"]), "node-3");
+  answered.release();
+  await expect(updated).rejects.toMatchObject({ kind: "unavailable", code: "stale-map" });
+  for (const id of ["node-1", "node-2", "node-3"]) expect(textAt(id, "k")).toBe("tea");
 });
