@@ -280,9 +280,21 @@ class Run {
       this.#isOver = true;
       return;
     }
+    // One that began before they were equal still asks for what differed then.
+    const began = copies.flatMap(({ copy, comparing }) =>
+      [...comparing].map((peer) => ({ name: `a comparison of ${copy.shard} with ${peer}`, peer, comparing })),
+    );
+    this.#await(
+      "comparisons-end",
+      QUIET_MS,
+      () => began.filter(({ peer, comparing }) => comparing.has(peer)).map(({ name }) => name),
+      () => this.#countCallsWithItems(),
+    );
+  }
+
+  #countCallsWithItems(): void {
     const before = this.#callsWithItems;
-    const { timeline } = this.#world;
-    timeline.plan(QUIET_MS, () => {
+    this.#world.timeline.plan(QUIET_MS, () => {
       this.#world.must(
         this.#callsWithItems === before,
         "compares-by-digest",
