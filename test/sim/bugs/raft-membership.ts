@@ -93,6 +93,14 @@ export const RAFT_MEMBERSHIP_BUGS: readonly Bug[] = [
     file: "src/node/core.ts",
     find: "    await this.host.group(group).readIndex(this.options.clock.nowMs() + ASK_MEMBERS_MS);\n",
     replace: "",
+    // Those on their way in are named for another reason, and hide it.
+    and: [
+      {
+        file: "src/node/core.ts",
+        find: "[...committed.learners, ...status.progress.map(({ node }) => node)]",
+        replace: "[...committed.learners]",
+      },
+    ],
   },
   {
     ...RAFT,
