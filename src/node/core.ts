@@ -47,7 +47,6 @@ import type { Network, NetworkHandlers } from "./transport/network.ts";
 const RECONCILE_MS = 200;
 /** Longest that leadership is handed over before a stop. */
 const HANDOVER_MS_MAX = 1500;
-const HEARING_MS_MAX = 1000;
 const ASK_MEMBERS_MS = 2000;
 const MIB = 1 << 20;
 /** A replica's own state, hardly older than the question. */
@@ -127,11 +126,6 @@ export class NodeCore {
   private initialMap: ShardMap | undefined;
   private readonly timers: Timer[] = [];
   private stopping = false;
-  /** The newest map that a peer told of, while no leader was known. */
-  private heardMap: ShardMap | undefined;
-  /** Counts the peers that were asked for it. */
-  private heardFrom = 0;
-  private isHearing = false;
 
   constructor(options: CoreOptions) {
     this.options = options;
@@ -355,7 +349,7 @@ export class NodeCore {
   /** From here on it ticks, beats and follows the map. */
   run(): void {
     const { clock } = this.options;
-    this.options.onMap(this.peersMap());
+    this.options.onMap(this.map());
     this.host.start();
     this.leaderless?.shards.start();
     this.timers.push(every(clock, RECONCILE_MS, () => this.follow()));
@@ -397,40 +391,11 @@ export class NodeCore {
 
   private follow(): void {
     if (this.stopping) return;
-    void this.hearOfNewcomers();
-    this.options.onMap(this.peersMap());
+    this.options.onMap(this.map());
     this.reconciler.look();
     this.leaderless?.shards.follow();
     this.leaderless?.changeover.look();
     this.executor.look();
-  }
-
-  /** Whom this node talks to: the members by the newest map that it has or has heard of. */
-  private peersMap(): ShardMap {
-    const own = this.map();
-    return this.heardMap !== undefined && this.heardMap.epoch > own.epoch ? this.heardMap : own;
-  }
-
-  /**
-   * A node that was away may be led by one that joined meanwhile, whom it would refuse as a stranger and so never
-   * hear from. While it knows no leader, peers that it does know tell it who belongs to the cluster now.
-   */
-  private async hearOfNewcomers(): Promise<void> {
-    const { spec, clock } = this.options;
-    if (this.isHearing || this.router.leaderOf(META_GROUP).leader !== null) return;
-    const connected = this.map().nodes.filter(({ id }) => id !== spec.id && this.network.connected(id));
-    const peer = connected[this.heardFrom % Math.max(1, connected.length)];
-    if (peer === undefined) return;
-    this.isHearing = true;
-    this.heardFrom += 1;
-    try {
-      const map = (await this.network.call(peer.id, "map", {}, clock.nowMs() + HEARING_MS_MAX)) as ShardMap;
-      if (map.epoch > this.peersMap().epoch) this.heardMap = map;
-    } catch {
-      // The next one is asked next time.
-    } finally {
-      this.isHearing = false;
-    }
   }
 
   private queueBeats(): void {
@@ -468,8 +433,6 @@ export class NodeCore {
       }
       case "snapshot":
         return this.host.snapshots.receive(from, body);
-      case "map":
-        return this.map();
       case "promises":
         return this.host.promisesOf((body as { group: GroupId }).group);
       case "state":
