@@ -16,6 +16,7 @@ import { shardById } from "../topology/shard-map.ts";
 import { every, type Clock, type Timer } from "./clock.ts";
 import { Admin, type TransferCall } from "./cluster/admin-service.ts";
 import { Liveness } from "./cluster/liveness.ts";
+import { MapNews } from "./cluster/map-news.ts";
 import { createMemoryService } from "./cluster/memory-service.ts";
 import { replicaFactoryOf } from "./cluster/protocols.ts";
 import { leaderRank, Reconciler, wantedMembership } from "./cluster/reconcile.ts";
@@ -114,6 +115,7 @@ export class NodeCore {
   private readonly options: CoreOptions;
   private readonly limits: CoreLimits;
   private readonly network: Network;
+  private readonly news: MapNews;
   private readonly reconciler: Reconciler;
   private readonly executor: Executor;
   private readonly operations: Operations;
@@ -144,7 +146,10 @@ export class NodeCore {
         liveness.alive(from);
         for (const [group, message] of messages) this.host.deliver(from, group, message);
       },
-      onBeat: (from, beat) => liveness.beat(from, beat),
+      onBeat: (from, beat) => {
+        liveness.beat(from, beat);
+        this.news.hear(from, beat.epoch);
+      },
       onCall: (from, method, body) => this.answer(from, method, body),
       onGone: (peer) => {
         liveness.gone(peer);
@@ -152,6 +157,12 @@ export class NodeCore {
       },
     });
     const { network } = this;
+    this.news = new MapNews({
+      map,
+      ask: async (peer) =>
+        (await network.call(peer, "map", null, clock.nowMs() + electionTimeoutMs)) as ShardMap,
+      onNews: () => this.follow(),
+    });
     this.pace = new Pace(clock, () => this.bytesPerSecondMax());
     this.host = new Host({
       pace: this.pace,
@@ -349,7 +360,7 @@ export class NodeCore {
   /** From here on it ticks, beats and follows the map. */
   run(): void {
     const { clock } = this.options;
-    this.options.onMap(this.map());
+    this.options.onMap(this.news.newest());
     this.host.start();
     this.leaderless?.shards.start();
     this.timers.push(every(clock, RECONCILE_MS, () => this.follow()));
@@ -391,7 +402,7 @@ export class NodeCore {
 
   private follow(): void {
     if (this.stopping) return;
-    this.options.onMap(this.map());
+    this.options.onMap(this.news.newest());
     this.reconciler.look();
     this.leaderless?.shards.follow();
     this.leaderless?.changeover.look();
@@ -405,8 +416,9 @@ export class NodeCore {
       const status = group.replica.status();
       if (status.role === "leader") leads.push([group.id, status.term]);
     }
-    for (const node of this.map().nodes)
-      if (node.id !== this.options.spec.id) this.network.beat(node.id, { leads });
+    const { epoch } = this.map();
+    for (const node of this.news.newest().nodes)
+      if (node.id !== this.options.spec.id) this.network.beat(node.id, { leads, epoch });
   }
 
   private async answer(from: NodeId, method: string, body: unknown): Promise<unknown> {
@@ -439,6 +451,8 @@ export class NodeCore {
         return this.host.snapshots.sendState(from, body as StateCall);
       case "transfer":
         return this.admin.transferHere(body as TransferCall);
+      case "map":
+        return this.map();
       case "holds-shards":
         return this.holdsShards();
       case "members":

@@ -11,6 +11,8 @@ export const PEER_PROTOCOL = "mem0ctl-peer/1";
 export interface NodeBeat {
   /** Groups that the sender leads, with their terms. */
   readonly leads: readonly (readonly [GroupId, number])[];
+  /** Of the sender's shard map; an older version does not say. */
+  readonly epoch?: number;
 }
 
 export interface NetworkHandlers {
