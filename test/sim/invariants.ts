@@ -5,7 +5,7 @@
 import { hasQuorum } from "./quorums.ts";
 import { decodeMembership, sameNodes } from "../../src/consensus/membership.ts";
 import type { Entry, Membership, Message, ReplicaStatus } from "../../src/consensus/seam.ts";
-import { META_GROUP, type GroupId, type NodeId } from "../../src/model/ids.ts";
+import { META_GROUP, type GroupId, type NodeId, type ShardId } from "../../src/model/ids.ts";
 import { hasEnded, type Operation } from "../../src/model/operation.ts";
 import type { ShardMap } from "../../src/model/shard-map.ts";
 import type { NodeCore } from "../../src/node/core.ts";
@@ -60,6 +60,8 @@ export class Invariants {
   readonly #groups = new Map<GroupId, GroupHistory>();
   readonly #sights = new WeakMap<Process, Map<GroupId, Sight>>();
   readonly #maps = new Map<number, string>();
+  /** How many copies a shard has ever had. */
+  readonly #copies = new Map<ShardId, Set<number>>();
   readonly #met = new Map<string, number>();
   readonly #mapSeen = new WeakMap<Process, ShardMap>();
   readonly #operations = new WeakMap<Process, Operation>();
@@ -323,6 +325,11 @@ export class Invariants {
     );
   }
 
+  /** Every number of copies that a shard has had, by the maps that were seen. */
+  copiesOf(shard: ShardId): readonly number[] {
+    return [...(this.#copies.get(shard) ?? [])];
+  }
+
   #lookAtMap(process: Process, core: NodeCore): void {
     const map = core.map();
     const before = this.#mapSeen.get(process);
@@ -340,6 +347,10 @@ export class Invariants {
       this.#maps.set(map.epoch, text);
       const problems = checkShardMap(map);
       this.#world.must(problems.length === 0, "map-sound", () => problems.join("; "));
+      for (const { id, replicas, outgoing } of map.shards) {
+        const counts = this.#copies.get(id) ?? new Set<number>();
+        this.#copies.set(id, counts.add(replicas.length).add((outgoing?.replicas ?? replicas).length));
+      }
     }
     this.#world.must(
       known === undefined || known === text,
