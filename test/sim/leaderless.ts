@@ -159,10 +159,16 @@ export class LeaderlessWatch {
       const serves = copy?.isReadable === true && copy.state === "serving" && machine?.loss === undefined;
       return serves ? sightOf(copy, id) : undefined;
     });
-    const dot = sights.find((sight) => sight?.shown === value)?.dot;
+    // More than one where a write was sent again and two coordinators did it: either is what was answered.
+    const dots = sights.flatMap((sight) =>
+      sight?.shown === value && sight.dot !== undefined ? [sight.dot] : [],
+    );
     // Nobody shows it any more: it was written over meanwhile.
-    if (dot === undefined) return;
-    const may = sights.filter((sight) => sight === undefined || covers(sight.known, dot)).length;
+    if (dots.length === 0) return;
+    const knowing = dots.map(
+      (dot) => sights.filter((sight) => sight === undefined || covers(sight.known, dot)).length,
+    );
+    const may = Math.max(...knowing);
     this.#world.must(
       may >= enough,
       "read-writes-back",
