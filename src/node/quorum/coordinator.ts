@@ -189,7 +189,11 @@ export class Coordinator {
             ? null
             : undefined,
       }));
-      const values = await this.change(request, intents, false);
+      const values = await this.change(request, intents, false).catch((error: unknown) => {
+        // What says that nothing was written means this round.
+        const isRefused = error instanceof Mem0ctlError && error.kind === "unavailable";
+        throw deleted > 0 && isRefused ? unknownOutcome(copy.shard) : error;
+      });
       deleted += values.filter((value) => value === null).length;
     }
     return deleted;

@@ -295,3 +295,24 @@ it("a coordinator that hears of other copies while it reads does not write by th
   await expect(updated).rejects.toMatchObject({ kind: "unavailable", code: "stale-map" });
   for (const id of ["node-1", "node-2", "node-3"]) expect(textAt(id, "k")).toBe("tea");
 });
+
+it("a deletion by filter that has to stop between two rounds does not say that nothing was done", async () => {
+  const record = { memory: "tea", user_id: "ada", created_at: AT, updated_at: AT, hash: "tea" };
+  const vector = Float32Array.of(1, 0);
+  const items = Array.from({ length: 600 }, (_, at) => putItem({ id: `k${at}`, key: "ada", record, vector }));
+  await here("node-1").coordinator.write({ command: { t: "put", items, fresh: true }, ...request("put") });
+  const firstRound = hold("node-3 asks quorum-store");
+  const filter = scopeFilter({ user_id: "ada" });
+  const deleted = here("node-3").coordinator.write({
+    command: { t: "delete-matching", filter },
+    ...request("delete"),
+  });
+  await firstRound.reached;
+  const secondRound = hold("node-3 is answered quorum-digests");
+  firstRound.release();
+  await secondRound.reached;
+  learn(mapWith(1, ["node-2", "node-3", "node-4"], ["node-1", "node-2", "node-3"]), "node-3");
+  secondRound.release();
+  await expect(deleted).rejects.toMatchObject({ kind: "unknown-outcome" });
+  expect(here("node-3").copy.size().memories).toBe(100);
+});
