@@ -194,8 +194,11 @@ export class Invariants {
       }
       case "append-accepted": {
         const index = Number(Reflect.get(message, "index"));
+        // What it held when it said so may be replaced in the same flush, by a leader of a later term: that one was
+        // elected by a majority, each of which had or had not acknowledged before it voted.
+        const isReplaced = (mirror?.groups.get(group)?.record.hardState.term ?? 0) > message.term;
         this.#world.must(
-          (mirror?.lastOf(group) ?? -1) >= index,
+          isReplaced || (mirror?.lastOf(group) ?? -1) >= index,
           "append-on-disk",
           () =>
             `${from} acknowledges ${index} of ${group} to ${to}; ${mirror?.lastOf(group) ?? "nothing"} is on disk`,
