@@ -162,6 +162,8 @@ export class NodeCore {
       ask: async (peer) =>
         (await network.call(peer, "map", null, clock.nowMs() + electionTimeoutMs)) as ShardMap,
       onNews: () => this.follow(),
+      nowMs: () => clock.nowMs(),
+      patienceMs: electionTimeoutMs,
     });
     this.pace = new Pace(clock, () => this.bytesPerSecondMax());
     this.host = new Host({

@@ -1,8 +1,8 @@
 // Whom this node talks to, when its own shard map lags. A node follows the map through the metadata group, and so
 // through that group's leader. One that was away while others joined knows none of them: if one of those leads now,
 // it would refuse the only node that could tell it, for as long as that one leads. So every beat names the epoch of
-// its sender's map, and who hears of a newer one asks for it. What is learnt so says who the peers are, and nothing
-// else: shards and members follow the map of the group.
+// its sender's map, and who hears of a newer one, and is not told by the group before long, asks for it. What is
+// learnt so says who the peers are, and nothing else: shards and members follow the map of the group.
 
 import type { NodeId } from "../../model/ids.ts";
 import type { ShardMap } from "../../model/shard-map.ts";
@@ -13,12 +13,17 @@ export interface MapNewsOptions {
   readonly ask: (peer: NodeId) => Promise<ShardMap>;
   /** The peers may be others. */
   readonly onNews: () => void;
+  readonly nowMs: () => number;
+  /** How long the group has to tell. */
+  readonly patienceMs: number;
 }
 
 export class MapNews {
   private readonly options: MapNewsOptions;
   private heard: ShardMap | undefined;
   private isAsking = false;
+  /** Since when there is a newer map than the newest that is known, of that epoch. */
+  private lag: { readonly epoch: number; readonly sinceMs: number } | undefined;
 
   constructor(options: MapNewsOptions) {
     this.options = options;
@@ -34,10 +39,13 @@ export class MapNews {
 
   /** A peer's map is of that epoch; an older version of it does not say. */
   hear(peer: NodeId, epoch: number | undefined): void {
-    if (this.isAsking || epoch === undefined || epoch <= this.newest().epoch) return;
+    const { ask, nowMs, patienceMs } = this.options;
+    const known = this.newest().epoch;
+    if (this.isAsking || epoch === undefined || epoch <= known) return;
+    if (this.lag?.epoch !== known) this.lag = { epoch: known, sinceMs: nowMs() };
+    if (nowMs() - this.lag.sinceMs < patienceMs) return;
     this.isAsking = true;
-    this.options
-      .ask(peer)
+    ask(peer)
       .then((map) => {
         if (map.epoch <= this.newest().epoch) return;
         this.heard = map;

@@ -9,6 +9,7 @@ import { manifestOf } from "../topology/manifest.ts";
 
 const first = initialShardMap(manifestOf({ nodes: 3, shards: 1, copies: 3 }));
 const later = (epoch: number): ShardMap => ({ ...first, epoch: first.epoch + epoch });
+const PATIENCE_MS = 1000;
 /** Lets every promise that is settled go on. */
 const turn = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve));
 
@@ -16,6 +17,7 @@ let own: ShardMap;
 let theirs: ShardMap | Error;
 let asked: NodeId[];
 let told: number;
+let nowMs: number;
 let news: MapNews;
 
 beforeEach(() => {
@@ -23,6 +25,7 @@ beforeEach(() => {
   theirs = later(2);
   asked = [];
   told = 0;
+  nowMs = 0;
   news = new MapNews({
     map: () => own,
     ask: async (peer) => {
@@ -33,14 +36,23 @@ beforeEach(() => {
     onNews: () => {
       told += 1;
     },
+    nowMs: () => nowMs,
+    patienceMs: PATIENCE_MS,
   });
 });
 
+/** Hears the same of a peer for longer than the group has to tell. */
+function hearForLong(peer: NodeId, epoch: number | undefined): void {
+  news.hear(peer, epoch);
+  nowMs += PATIENCE_MS;
+  news.hear(peer, epoch);
+}
+
 it("asks a peer that has a newer map, once, and goes by it until its own is as new", async () => {
-  news.hear("node-2", later(2).epoch);
+  hearForLong("node-2", later(2).epoch);
   news.hear("node-3", later(2).epoch);
   await turn();
-  news.hear("node-3", later(2).epoch);
+  hearForLong("node-3", later(2).epoch);
   expect(asked).toEqual(["node-2"]);
   expect(told).toBe(1);
   expect(news.newest()).toBe(theirs);
@@ -49,8 +61,8 @@ it("asks a peer that has a newer map, once, and goes by it until its own is as n
 });
 
 it("asks nobody whose map is no newer, or who does not say", async () => {
-  news.hear("node-2", first.epoch);
-  news.hear("node-2", undefined);
+  hearForLong("node-2", first.epoch);
+  hearForLong("node-2", undefined);
   await turn();
   expect(asked).toEqual([]);
   expect(news.newest()).toBe(first);
@@ -58,7 +70,7 @@ it("asks nobody whose map is no newer, or who does not say", async () => {
 
 it("asks again after a failure, and takes no map that is older than what it knows by then", async () => {
   theirs = new Error("gone");
-  news.hear("node-2", later(2).epoch);
+  hearForLong("node-2", later(2).epoch);
   await turn();
   expect(told).toBe(0);
   theirs = later(1);
@@ -68,4 +80,15 @@ it("asks again after a failure, and takes no map that is older than what it know
   expect(asked).toEqual(["node-2", "node-3"]);
   expect(told).toBe(0);
   expect(news.newest()).toBe(own);
+});
+
+it("asks nobody while the group itself goes on telling", async () => {
+  for (let epoch = 1; epoch < 10; epoch += 1) {
+    news.hear("node-2", later(epoch).epoch);
+    nowMs += PATIENCE_MS - 1;
+    news.hear("node-3", later(epoch).epoch);
+    own = later(epoch);
+  }
+  await turn();
+  expect(asked).toEqual([]);
 });
