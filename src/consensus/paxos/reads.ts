@@ -1,6 +1,7 @@
 // Linearizable reads without a slot: a leader whose ballot a quorum confirms after the read arrived was still
 // the only one who chooses then, so the prefix that it knows to be chosen is new enough. No leases.
 
+import { sameMembership } from "../membership.ts";
 import { hasQuorum } from "../quorum-math.ts";
 import { broadcastHeartbeat } from "./replication.ts";
 import { hasChosenInBallot, type Leading, type PaxosState, type Proposing } from "./state.ts";
@@ -26,8 +27,14 @@ export function advanceReads(state: PaxosState, proposing: Proposing, leading: L
       const isConfirmed = (voter: string): boolean =>
         voter === state.id || (proposing.acceptors.get(voter)?.round ?? 0) >= reading.round;
       // Whoever chooses the slot after the read's index needs a quorum of those who decide that slot.
-      if (!hasQuorum(state.configurations.at(reading.index + 1), isConfirmed)) return;
-      for (const context of reading.contexts) state.effects.read(context, reading.index);
+      const deciding = state.configurations.at(reading.index + 1);
+      if (hasQuorum(deciding, isConfirmed)) {
+        for (const context of reading.contexts) state.effects.read(context, reading.index);
+      } else {
+        if (sameMembership(deciding, state.configurations.at(state.commit + 1))) return;
+        // By now others decide, and of those some may have been let go and answer no more: ask who decides now.
+        leading.waitingReads = [...reading.contexts, ...leading.waitingReads];
+      }
       leading.reading = undefined;
     }
     if (leading.waitingReads.length === 0 || !hasChosenInBallot(state, leading)) return;

@@ -350,6 +350,20 @@ describe("reads", () => {
     expect(answer(leader, "c", 1).reads).toEqual([]);
     expect(answer(leader, "d", 1).reads).toEqual([{ context: 1, index: 1 }]);
   });
+
+  test("go on with those who decide now, when those who were asked were let go", () => {
+    const leader = new PaxosDriver().lead("b");
+    leader.promise("c", [], 1);
+    expect(leader.step({ kind: "read", context: 1 }).reads).toEqual([]);
+    leader.step({ kind: "reconfigure", target: membershipOf({ voters: ["a"] }) });
+    const reads: unknown[] = [];
+    for (let turn = 0; turn < 8; turn += 1) {
+      reads.push(...leader.flush().reads);
+      for (const from of ["b", "c"]) reads.push(...leader.accept(from, 1, leader.status.last).reads);
+    }
+    expect(leader.status.membership).toEqual(membershipOf({ voters: ["a"] }));
+    expect(reads).toMatchObject([{ context: 1 }]);
+  });
 });
 
 describe("a transfer", () => {
