@@ -228,8 +228,8 @@ export const PAXOS_BUGS: readonly Bug[] = [
     lines: [14],
     what: "a leader answers reads without asking whether its ballot still stands",
     file: `${FOLDER}/reads.ts`,
-    find: "if (!hasQuorum(state.configurations.at(reading.index + 1), isConfirmed)) return;",
-    replace: "void isConfirmed;",
+    find: "if (hasQuorum(deciding, isConfirmed)) {",
+    replace: "void isConfirmed;\n      if (deciding.voters.length > 0) {",
   },
   {
     ...PAXOS,
