@@ -5,13 +5,13 @@ import type { CallOptions, Engine, SlotTable } from "../engines/engine.ts";
 import { Mem0ctlError } from "../model/errors.ts";
 import type { NodeId, ShardId } from "../model/ids.ts";
 import type { ClusterStep, OperationReport } from "../model/operation.ts";
-import type { Step } from "../model/plan.ts";
-import type { ShardMap, ShardSlice } from "../model/shard-map.ts";
+import type { AddReplica, MoveReplica, RemoveReplica, Step } from "../model/plan.ts";
+import type { ShardMap } from "../model/shard-map.ts";
 import { planLeave } from "../topology/membership.ts";
 import { runOperation, type Manner } from "./operation.ts";
 import { unknownNode } from "./up.ts";
 
-export interface Moving {
+interface Moving {
   readonly map: ShardMap;
   /** Bytes of one copy of each shard, as far as they are known. */
   readonly bytesOf: (shard: ShardId) => number;
@@ -29,54 +29,29 @@ async function look(engine: Engine, options: CallOptions): Promise<Moving> {
   return { map, bytesOf: (shard) => sizes.get(shard) ?? 0 };
 }
 
+/** What is asked for one copy of a shard; what it weighs is looked up. */
+export type CopyStep = Omit<MoveReplica, "bytes"> | Omit<AddReplica, "bytes"> | RemoveReplica;
+
+const COPY_WORDS: Readonly<Record<CopyStep["kind"], string>> = {
+  "move-replica": "move shard",
+  "add-replica": "add a replica of shard",
+  "remove-replica": "remove a replica of shard",
+};
+
 /** @throws Mem0ctlError `unknown-shard`, `unknown-node` (not-found), and as `runOperation` does. */
-export async function moveShard(
+export async function runCopyStep(
   engine: Engine,
-  request: { readonly shard: ShardId; readonly from: NodeId; readonly to: NodeId },
+  step: CopyStep,
   manner: Manner,
   options: CallOptions,
 ): Promise<OperationReport<Step> | null> {
-  const { shard, from, to } = request;
+  const { kind, shard } = step;
   const { map, bytesOf } = await look(engine, options);
-  shardOf(map, shard);
-  requireNodes(map, [from, to]);
-  const step = { kind: "move-replica", shard, from, to, bytes: bytesOf(shard) } as const;
-  return runOperation(
-    engine,
-    { name: `move shard ${shard}`, waves: [[step]], epoch: map.epoch },
-    manner,
-    options,
-  );
-}
-
-export async function addReplica(
-  engine: Engine,
-  request: { readonly shard: ShardId; readonly to: NodeId },
-  manner: Manner,
-  options: CallOptions,
-): Promise<OperationReport<Step> | null> {
-  const { shard, to } = request;
-  const { map, bytesOf } = await look(engine, options);
-  shardOf(map, shard);
-  requireNodes(map, [to]);
-  const step = { kind: "add-replica", shard, to, bytes: bytesOf(shard) } as const;
-  const name = `add a replica of shard ${shard}`;
-  return runOperation(engine, { name, waves: [[step]], epoch: map.epoch }, manner, options);
-}
-
-export async function removeReplica(
-  engine: Engine,
-  request: { readonly shard: ShardId; readonly from: NodeId },
-  manner: Manner,
-  options: CallOptions,
-): Promise<OperationReport<Step> | null> {
-  const { shard, from } = request;
-  const { map } = await look(engine, options);
-  shardOf(map, shard);
-  requireNodes(map, [from]);
-  const name = `remove a replica of shard ${shard}`;
-  const step = { kind: "remove-replica", shard, from } as const;
-  return runOperation(engine, { name, waves: [[step]], epoch: map.epoch }, manner, options);
+  requireShard(map, shard);
+  requireNodes(map, [...("from" in step ? [step.from] : []), ...("to" in step ? [step.to] : [])]);
+  const planned = kind === "remove-replica" ? step : { ...step, bytes: bytesOf(shard) };
+  const name = `${COPY_WORDS[kind]} ${shard}`;
+  return runOperation(engine, { name, waves: [[planned]], epoch: map.epoch }, manner, options);
 }
 
 /**
@@ -173,9 +148,8 @@ function givingUp(map: ShardMap, node: NodeId): readonly ClusterStep[] {
   return held.map(({ id }) => ({ kind: "remove-replica", shard: id, from: node }));
 }
 
-function shardOf(map: ShardMap, id: ShardId): ShardSlice {
-  const shard = map.shards.find((slice) => slice.id === id);
-  if (shard !== undefined) return shard;
+function requireShard(map: ShardMap, id: ShardId): void {
+  if (map.shards.some((shard) => shard.id === id)) return;
   throw new Mem0ctlError("not-found", "unknown-shard", `there is no shard ${JSON.stringify(id)}`, {
     why: `the cluster has ${map.shards.length} shards`,
     hint: "see them with `mem0ctl shards list`",

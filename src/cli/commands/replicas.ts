@@ -12,6 +12,7 @@ import { EXIT } from "../exit.ts";
 import type { ExitCode } from "../exit.ts";
 import { mannerFlags, mannerOf, printOperation, watched } from "../operation.ts";
 import type { MannerOptions } from "../operation.ts";
+import type { CopyStep } from "../../operations/moves.ts";
 import type { Verification } from "../../operations/replicas.ts";
 import { exitCodeOfAnswers } from "./answers.ts";
 
@@ -123,15 +124,7 @@ async function addReplica(
   words: readonly string[],
 ): Promise<ExitCode> {
   const [shard = ""] = words;
-  return withCluster(context, async ({ engine }) => {
-    const moves = await import("../../operations/moves.ts");
-    const request = { shard, to: options.to };
-    const operation = await watched(context, (call) =>
-      moves.addReplica(engine, request, mannerOf(options), call),
-    );
-    await printOperation(context, operation);
-    return EXIT.done;
-  });
+  return runStep(context, { kind: "add-replica", shard, to: options.to }, options);
 }
 
 async function removeReplica(
@@ -149,11 +142,13 @@ async function removeReplica(
       hint: "give --yes to remove it without being asked",
     });
   }
+  return runStep(context, { kind: "remove-replica", shard, from }, options);
+}
+
+async function runStep(context: Context, step: CopyStep, options: MannerOptions): Promise<ExitCode> {
   return withCluster(context, async ({ engine }) => {
-    const moves = await import("../../operations/moves.ts");
-    const operation = await watched(context, (call) =>
-      moves.removeReplica(engine, { shard, from }, mannerOf(options), call),
-    );
+    const { runCopyStep } = await import("../../operations/moves.ts");
+    const operation = await watched(context, (call) => runCopyStep(engine, step, mannerOf(options), call));
     await printOperation(context, operation);
     return EXIT.done;
   });

@@ -40,10 +40,9 @@ async function move_(context: Context, options: MoveOptions, words: readonly str
   const [shard = ""] = words;
   const { from, to } = options;
   return withCluster(context, async ({ engine }) => {
-    const { moveShard } = await import("../../operations/moves.ts");
-    const operation = await watched(context, (call) =>
-      moveShard(engine, { shard, from, to }, mannerOf(options), call),
-    );
+    const { runCopyStep } = await import("../../operations/moves.ts");
+    const step = { kind: "move-replica", shard, from, to } as const;
+    const operation = await watched(context, (call) => runCopyStep(engine, step, mannerOf(options), call));
     await printOperation(context, operation);
     return EXIT.done;
   });
