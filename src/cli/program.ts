@@ -38,7 +38,7 @@ export function runProgram(argv: readonly string[], io: CliIo): Promise<ExitCode
 /**
  * The whole tree, to be walked and not to be run.
  *
- * @internal For .config/generate.mjs, and for the test that the README tells of every command.
+ * For .config/generate.mjs, and for the test that the README tells of every command.
  */
 export function commandTree(): Promise<Command> {
   return treeOf(COMMANDS);
