@@ -37,7 +37,8 @@ export interface Context {
   /** Data: to stdout in the format that was asked for. */
   print<Value>(value: Value, rendering: Rendering<Value>): Promise<void>;
   /** Data that is text already: to stdout as it is. */
-  printText(text: string): Promise<void>;
+  /** False when nobody reads it any more. */
+  printText(text: string): Promise<boolean>;
   /** A message for people: to stderr, one line. */
   say(line: string): Promise<void>;
   theme(stream?: "stdout" | "stderr"): Promise<Theme>;
@@ -79,8 +80,10 @@ export function createContext(io: CliIo, command: Command): Context {
       noColor: globals.color === false,
     });
   };
-  const say = (line: string): Promise<void> => write(io.stderr, `${line}\n`);
-  const printText = (text: string): Promise<void> => write(io.stdout, text);
+  const say = async (line: string): Promise<void> => {
+    await write(io.stderr, `${line}\n`);
+  };
+  const printText = (text: string): Promise<boolean> => write(io.stdout, text);
 
   const rendered: Context["rendered"] = async (value, rendering) => {
     if (format === "json") {
@@ -105,7 +108,9 @@ export function createContext(io: CliIo, command: Command): Context {
     say,
     printText,
     rendered,
-    print: async (value, rendering) => printText(await rendered(value, rendering)),
+    print: async (value, rendering) => {
+      await printText(await rendered(value, rendering));
+    },
     withProgress: async (work) => withProgress(io.stderr, await theme("stderr"), work),
     timeoutMs: (otherwiseMs) => globals.timeout ?? otherwiseMs,
   };

@@ -27,11 +27,14 @@ export interface CliIo {
   readonly importModule: (url: string) => Promise<unknown>;
 }
 
-/** Resolves when the stream took the text, so that a slow reader slows the writer; a closed pipe resolves too. */
-export function write(stream: OutputStream, text: string): Promise<void> {
+/**
+ * Resolves when the stream took the text, so that a slow reader slows the writer; with false when it takes nothing
+ * any more, as a closed pipe does.
+ */
+export function write(stream: OutputStream, text: string): Promise<boolean> {
   return new Promise((resolve) => {
-    stream.write(text, () => {
-      resolve();
+    stream.write(text, (error) => {
+      resolve(error === undefined || error === null);
     });
   });
 }

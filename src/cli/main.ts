@@ -50,6 +50,9 @@ function ioOfProcess(): CliIo {
 
 const argv = process.argv.slice(2);
 if (argv.length === 1 && (argv[0] === "--version" || argv[0] === "-V")) {
+  process.stdout.on("error", ({ code }: NodeJS.ErrnoException) => {
+    process.exitCode = code === "EPIPE" ? EXIT.done : EXIT.failed;
+  });
   process.stdout.write(`${VERSION}\n`);
 } else {
   const isQuick = argv[0] !== undefined && Object.hasOwn(QUICK, argv[0]);

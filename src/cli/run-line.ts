@@ -1,6 +1,7 @@
 // Runs one command line, from words to exit code, over the streams and the program that are passed in. It
 // never ends the process and never throws: whatever goes wrong becomes a message on stderr and an exit code.
 
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { errorBody, Mem0ctlError } from "../model/errors.ts";
 import { VERSION } from "../model/version.ts";
 import { EXIT, exitCodeOfKind } from "./exit.ts";
@@ -15,17 +16,15 @@ const GRACE_MS = 1000;
 type Program = (argv: readonly string[], io: CliIo) => Promise<ExitCode>;
 
 export async function runLine(argv: readonly string[], io: CliIo, program: Program): Promise<ExitCode> {
-  const pipeClosed = new Promise<ExitCode>((resolve) => {
-    // A reader that had enough (`| head`) is no error. Any other trouble with stdout is.
-    io.stdout.on("error", (error: NodeJS.ErrnoException) => {
-      if (error.code !== "EPIPE") {
-        // Said at once, because the command believes that it is done and may end first.
-        io.stderr.write(`error[cannot-write]: cannot write to stdout\n  why: ${error.message}\n`);
-      }
-      resolve(error.code === "EPIPE" ? EXIT.done : EXIT.failed);
-    });
-    io.stderr.on("error", () => undefined);
+  let broken = false;
+  // A reader that had enough (`| head`) is no error. The command goes on: cut off here it would leave work half done,
+  // and say that it succeeded; what writes without end sees that nothing is taken (`write`). Other trouble is an error.
+  io.stdout.on("error", (error: NodeJS.ErrnoException) => {
+    if (error.code === "EPIPE" || broken) return;
+    broken = true;
+    io.stderr.write(`error[cannot-write]: cannot write to stdout\n  why: ${error.message}\n`);
   });
+  io.stderr.on("error", () => undefined);
   let graceTimer: NodeJS.Timeout | undefined;
   const interrupted = new Promise<ExitCode>((resolve) => {
     const end = (): void => {
@@ -37,7 +36,10 @@ export async function runLine(argv: readonly string[], io: CliIo, program: Progr
     else io.signal.addEventListener("abort", end, { once: true });
   });
   try {
-    return await Promise.race([execute(argv, io, program), pipeClosed, interrupted]);
+    const exitCode = await Promise.race([execute(argv, io, program), interrupted]);
+    // A stream tells of its trouble a tick after it has told whoever wrote.
+    await nextTurn();
+    return broken && exitCode === EXIT.done ? EXIT.failed : exitCode;
   } finally {
     clearTimeout(graceTimer);
   }

@@ -118,7 +118,9 @@ async function exportAll(context: Context, options: ExportOptions): Promise<unde
       });
       if (plan !== undefined) return writeLinesAtomically(plan, lines);
       const shown = context.io.stdout.isTTY === true ? escapedForTerminal : asItIs;
-      for await (const line of lines) await write(context.io.stdout, `${shown(line)}\n`);
+      for await (const line of lines) {
+        if (!(await write(context.io.stdout, `${shown(line)}\n`))) break;
+      }
     });
     const [count] = counted;
     if (count === undefined) return;

@@ -79,7 +79,9 @@ async function showLogs(context: Context, options: LogsOptions, words: readonly 
     const { safeText } = await import("../../render/safe.ts");
     const { signal, stdout } = context.io;
     const log = readLog(engine, node, { lines: options.lines, follow: options.follow === true, signal });
-    for await (const line of log) await write(stdout, `${safeText(line)}\n`);
+    for await (const line of log) {
+      if (!(await write(stdout, `${safeText(line)}\n`))) break;
+    }
     return EXIT.done;
   });
 }

@@ -84,8 +84,9 @@ async function watch(context: Context, look: () => Promise<ClusterView>): Promis
       if (signal.aborted) return;
       throw error;
     }
-    if (redraw) await context.printText(`${HOME}${text.replaceAll("\n", REST_OF_LINE)}${REST_OF_SCREEN}`);
-    else await context.printText(context.format === "yaml" ? `---\n${text}` : text);
+    const document = context.format === "yaml" ? `---\n${text}` : text;
+    const picture = `${HOME}${text.replaceAll("\n", REST_OF_LINE)}${REST_OF_SCREEN}`;
+    if (!(await context.printText(redraw ? picture : document))) return;
     await pause(signal);
   }
 }

@@ -1,6 +1,8 @@
 // The program as a process of its own: pipes that close, and signals.
 
 import { spawn } from "node:child_process";
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import type { Readable } from "node:stream";
 import { beforeAll, describe, expect, it } from "vitest";
 import { bundledProgram } from "./support/bundle.ts";
@@ -20,7 +22,7 @@ interface Ended {
   readonly stderr: string;
 }
 
-/** `then` is called once stdout or stderr holds `text`, with the process still running. */
+/** `then` is called once stdout or stderr holds `text`, with the process still running; at once for "". */
 function run(
   argv: readonly string[],
   text: string,
@@ -42,6 +44,10 @@ function run(
         then(child);
       });
     }
+    if (text === "") {
+      done = true;
+      then(child);
+    }
     child.on("error", reject);
     child.on("close", (exit) => {
       resolve({ exit, ...seen });
@@ -49,10 +55,32 @@ function run(
   });
 }
 
+/** Nobody reads its stdout, from the beginning. */
+function runUnread(argv: readonly string[]): Promise<Ended> {
+  return run(argv, "", ({ stdout }) => stdout.destroy());
+}
+
 describe("a reader that has had enough", () => {
-  it("ends the program quietly, with exit 0", async () => {
+  it("ends quietly, with exit 0, what would write for ever", async () => {
     const { exit, stderr } = await run(["status", "--watch"], "LEADS", ({ stdout }) => stdout.destroy());
     expect({ exit, stderr }).toEqual({ exit: 0, stderr: "" });
+  });
+
+  it("ends an export, which does not claim that it is whole", async () => {
+    await run(["memories", "add", "Likes tea", "--user", "ada"], "", () => undefined);
+    const { exit, stderr } = await runUnread(["memories", "export"]);
+    expect(exit).toBe(0);
+    expect(stderr).not.toContain("exported 1 memories");
+  });
+
+  it("sees no stack, not even of --version", async () => {
+    expect(await runUnread(["--version"])).toEqual({ exit: 0, stdout: "", stderr: "" });
+  });
+
+  it("does not turn a failure into success", async () => {
+    writeFileSync(join(cluster.cwd, "bad.yaml"), "kind: Bunch\n");
+    const { exit } = await runUnread(["validate", "-f", "bad.yaml"]);
+    expect(exit).toBe(2);
   });
 });
 
