@@ -1,12 +1,12 @@
 // The node process: `--manifest FILE --node ID`. Its log goes to standard output as JSON lines; an error
 // that keeps it from starting is one more line, in the form of the HTTP API's errors.
 
-import { writeSync } from "node:fs";
 import { pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
 import { pino } from "pino";
 import { loadManifest } from "../manifest/file.ts";
 import { errorBody, Mem0ctlError } from "../model/errors.ts";
+import { nodeLog } from "./node-log.ts";
 import { startNode, type RunningNode } from "./node.ts";
 
 /**
@@ -15,6 +15,8 @@ import { startNode, type RunningNode } from "./node.ts";
  * collections all the time: 12 to 16 % of a write's processor time.
  */
 const BUFFER_POOL_BYTES = 1 << 19;
+
+const LOG = nodeLog(1);
 
 /** Runs a node until it is stopped by a signal or an admin; resolves to the process's exit code. */
 export async function runNode(argv: readonly string[]): Promise<number> {
@@ -61,7 +63,7 @@ async function start(argv: readonly string[]): Promise<RunningNode> {
   return startNode({
     manifest,
     spec,
-    logger: pino({ base: null, timestamp: pino.stdTimeFunctions.isoTime }),
+    logger: pino({ base: null, timestamp: pino.stdTimeFunctions.isoTime }, LOG),
     onDiskFailure: (reason) => {
       // After a failed flush nobody can say what is on disk: no promise may follow.
       sayError(new Mem0ctlError("failed", "disk-failed", `the disk of ${spec.id} failed`, { why: reason }));
@@ -73,7 +75,7 @@ async function start(argv: readonly string[]): Promise<RunningNode> {
 }
 
 function sayError(error: unknown): void {
-  writeSync(1, `${JSON.stringify(errorBody(error))}\n`);
+  LOG.write(`${JSON.stringify(errorBody(error))}\n`);
 }
 
 if (process.argv[1] !== undefined && import.meta.url === pathToFileURL(process.argv[1]).href) {

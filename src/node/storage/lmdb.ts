@@ -4,16 +4,18 @@
 // promise of `transact` resolved. Every value carries a CRC-32 over key and payload, so a flipped bit or a
 // record from the wrong place is noticed.
 //
-// A failed write is one of two things, told apart by probing: no room (kept, told by `full`, tried again
-// until there is room; no promise resolves meanwhile), or a failing disk, after which the page cache
-// cannot be trusted any more and the process must end.
+// A failed write is one of two things: no room (kept, told by `full`, tried again until there is room; no
+// promise resolves meanwhile), or a failing disk, after which the page cache cannot be trusted any more and
+// the process must end. Room is asked for before LMDB is: what lmdb-js notes of a page that found none
+// (`mdb_page_flush`, since 3.0) goes into 100 bytes of the heap, and does not always fit.
 
-import { closeSync, fsyncSync, ftruncateSync, openSync, rmSync, statSync, writeSync } from "node:fs";
+import { statSync } from "node:fs";
 import { join } from "node:path";
 import { crc32 } from "node:zlib";
 import { open } from "lmdb";
 import { makeFolder, syncFolder } from "./folders.ts";
 import type { Key } from "./key.ts";
+import { isNoRoom, Room } from "./room.ts";
 import {
   StoreCorruptError,
   type Item,
@@ -24,7 +26,10 @@ import {
 } from "./store.ts";
 
 const CHECKSUM_BYTES = 4;
-const PROBE_BYTES = 1 << 20;
+/** Of the data file, a page each; a batch changes no more of them than this, or what it changes lies together. */
+const PAGE_BYTES = 4096;
+const CHANGED_BYTES_MAX = 16 << 20;
+const ROOM_BYTES_MIN = 1 << 20;
 const FULL_RETRY_MS = 250;
 /** Unflushed bytes above which a flush is not put off any longer. */
 const UNFLUSHED_BYTES_MAX = 16 << 20;
@@ -41,27 +46,6 @@ function unseal(key: Buffer, record: Buffer): Buffer {
   const payload = record.subarray(CHECKSUM_BYTES);
   if (crc32(payload, crc32(key)) !== record.readUInt32BE(0)) throw new StoreCorruptError(Buffer.from(key));
   return payload;
-}
-
-/** True when a file of this folder cannot grow: disk full, quota, or a file-size limit. */
-function noRoom(folder: string, dataFile: string): boolean {
-  const probe = join(folder, "probe.tmp");
-  let descriptor: number | undefined;
-  try {
-    descriptor = openSync(probe, "w", 0o600);
-    // As long as the data file would become: a file-size limit shows only there. Sparse, so it costs little.
-    const size = statSync(dataFile).size;
-    ftruncateSync(descriptor, size);
-    writeSync(descriptor, Buffer.alloc(PROBE_BYTES, 1), 0, PROBE_BYTES, size);
-    fsyncSync(descriptor);
-    return false;
-  } catch (error) {
-    const code = error instanceof Error && "code" in error ? error.code : undefined;
-    return code === "ENOSPC" || code === "EFBIG" || code === "EDQUOT";
-  } finally {
-    if (descriptor !== undefined) closeSync(descriptor);
-    rmSync(probe, { force: true });
-  }
 }
 
 /** A value or what makes it, not yet sealed; undefined for a removed record. */
@@ -121,6 +105,7 @@ class LmdbStore implements Store {
   private readonly options: LmdbOptions;
   private readonly environment: ReturnType<typeof open<Buffer, Buffer>>;
   private readonly dataFile: string;
+  private readonly room: Room;
   private active: Unflushed = new Map();
   private activeBytes = 0;
   /** Resolves once all of `active` is on disk; one for all its transactions. */
@@ -145,11 +130,14 @@ class LmdbStore implements Store {
       encoding: "binary",
       cache: false,
       overlappingSync: false,
+      // Batches are named below. Those that it makes of each turn have a promise that nobody can catch.
+      eventTurnBatching: false,
       // LMDB makes its files for everyone to read otherwise; its types do not know the option.
       permissionsMode: 0o600,
     } as const;
     this.environment = open<Buffer, Buffer>(settings);
     this.dataFile = join(options.folder, "data.mdb");
+    this.room = new Room(options.folder, this.dataFile);
     // LMDB flushes what is in its file, not that there is one.
     syncFolder(options.folder);
   }
@@ -265,6 +253,7 @@ class LmdbStore implements Store {
     this.closed = true;
     clearTimeout(this.timer);
     await this.environment.close();
+    this.room.close();
   }
 
   /** Resolves once everything written so far is on disk. */
@@ -302,7 +291,7 @@ class LmdbStore implements Store {
       },
       (error: unknown) => {
         // A log that gave up while the store closes is not on disk, and what rests on it must not be either.
-        if (!this.closing && !noRoom(this.options.folder, this.dataFile)) {
+        if (!this.closing && !isNoRoom(error) && !this.room.isGone()) {
           this.options.onDiskFailure(error instanceof Error ? error.message : String(error));
           return;
         }
@@ -331,20 +320,24 @@ class LmdbStore implements Store {
     else this.timer = setTimeout(() => this.startFlush(), this.options.flushDelayMs);
   }
 
-  /** One LMDB transaction: all writes of one turn of the event loop are committed together. */
   private async write(batch: Unflushed): Promise<void> {
     await this.options.beforeFlush?.();
-    const commits = new Set<Promise<boolean>>();
-    for (const [name, written] of batch) {
-      const key = keyOf(name);
-      commits.add(
-        written === undefined
-          ? this.environment.remove(key)
-          : this.environment.put(key, seal(key, payloadOf(written))),
-      );
-    }
+    // Generously: a new page for each that is changed, and twice what is written.
+    const changedBytes = Math.min(batch.size * PAGE_BYTES, CHANGED_BYTES_MAX);
+    this.room.check(ROOM_BYTES_MIN + changedBytes + 2 * this.flushingBytes);
+    await this.commit(() => {
+      for (const [name, written] of batch) {
+        const key = keyOf(name);
+        if (written === undefined) void this.environment.remove(key);
+        else void this.environment.put(key, seal(key, payloadOf(written)));
+      }
+    });
+  }
+
+  /** What `work` puts and removes as one LMDB transaction. */
+  private async commit(work: () => void): Promise<void> {
     try {
-      await Promise.all(commits);
+      await this.environment.batch(work);
     } catch (error) {
       // The library gives the cause as a second promise, which must not go unhandled.
       const cause = error instanceof Error && "commitError" in error ? error.commitError : undefined;

@@ -14,6 +14,7 @@ import { FRAME_OVERHEAD_BYTES, isTorn, readFrame } from "./log-frames.ts";
 import type { LogFile, LogFolder } from "./log-folder.ts";
 import { LogFrame, newerHardState, readRecords } from "./log-records.ts";
 import { marked, salvageLog, type Salvage } from "./log-salvage.ts";
+import { isNoRoom } from "./room.ts";
 import { StoreCorruptError } from "./store.ts";
 
 /** What a group keeps besides its entries. */
@@ -541,7 +542,8 @@ export class LogStore {
     const needed = [this.factWrites(), this.groupWrites(), this.factWrites()];
     const since: LogWrite[] = [];
     this.sinceRewrite = since;
-    const file = folder.open(NEW_FILE);
+    const file = this.openNewFile();
+    if (file === undefined) return;
     let offset = 0;
     let sequence = 0;
     const frame = new LogFrame();
@@ -601,6 +603,16 @@ export class LogStore {
     else for (const { resolve } of this.waiting.splice(0)) resolve();
   }
 
+  /** undefined without room for as much as its name. */
+  private openNewFile(): LogFile | undefined {
+    try {
+      return this.options.folder.open(NEW_FILE);
+    } catch (error) {
+      if (!isNoRoom(error)) this.options.onDiskFailure(reasonOf(error));
+      return undefined;
+    }
+  }
+
   /** Without room for a second file the first one goes on. */
   private giveUpRewrite(file: LogFile, error: unknown): void {
     file.close();
@@ -640,9 +652,4 @@ function promiseOf(group: GroupId, { term, vote }: HardState): LogWrite {
 
 function reasonOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
-}
-
-function isNoRoom(error: unknown): boolean {
-  const code = error instanceof Error && "code" in error ? error.code : undefined;
-  return code === "ENOSPC" || code === "EFBIG" || code === "EDQUOT";
 }

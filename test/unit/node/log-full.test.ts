@@ -13,6 +13,8 @@ const AHEAD_BYTES = 8192;
 class SmallDisk implements LogFolder {
   readonly files = new Map<string, { bytes: Buffer }>();
   capacity = Infinity;
+  /** Not even the name of a new file finds room. */
+  namesFit = true;
 
   read(name: string): Buffer | undefined {
     const file = this.files.get(name);
@@ -20,6 +22,7 @@ class SmallDisk implements LogFolder {
   }
 
   open(name: string): LogFile {
+    if (!this.namesFit && !this.files.has(name)) throw noSpace();
     const file = this.files.get(name) ?? { bytes: Buffer.alloc(0) };
     this.files.set(name, file);
     const writeInPlace = (bytes: Buffer, position: number): void => {
@@ -32,7 +35,7 @@ class SmallDisk implements LogFolder {
       file.bytes.copy(grown);
       written.copy(grown, position);
       file.bytes = grown;
-      if (!fits) throw Object.assign(new Error("no space left on device"), { code: "ENOSPC" });
+      if (!fits) throw noSpace();
     };
     return {
       writeInPlace,
@@ -68,6 +71,10 @@ class SmallDisk implements LogFolder {
   }
 }
 
+function noSpace(): Error {
+  return Object.assign(new Error("no space left on device"), { code: "ENOSPC" });
+}
+
 const membership = { voters: ["a"], outgoing: [], learners: [], arbiters: [] };
 const recordOf = (hardState: HardState): GroupRecord => ({
   hardState,
@@ -83,7 +90,7 @@ const entry = (index: number, bytes: number): Entry => ({
 
 let disk: SmallDisk;
 let store: LogStore;
-const open = (): LogStore =>
+const open = (rewriteBytesMin?: number): LogStore =>
   new LogStore({
     folder: disk,
     clock: systemClock,
@@ -92,6 +99,7 @@ const open = (): LogStore =>
     },
     aheadBytes: AHEAD_BYTES,
     reserveBytes: RESERVE_BYTES,
+    ...(rewriteBytesMin === undefined ? {} : { rewriteBytesMin }),
   });
 
 /** What a node that crashes now finds when it starts again. */
@@ -202,28 +210,10 @@ describe("a log without room", () => {
   });
 
   it("has its reserve still after a rewrite of its file", async () => {
-    await store.close();
-    store = new LogStore({
-      folder: disk,
-      clock: systemClock,
-      onDiskFailure: (reason) => {
-        throw new Error(reason);
-      },
-      aheadBytes: AHEAD_BYTES,
-      reserveBytes: RESERVE_BYTES,
-      rewriteBytesMin: 20_000,
-    });
-    for (let index = 2; index < 40; index += 1) {
-      await store.append([{ kind: "entries", group: "0", entries: [entry(index, 1000)] }]);
-    }
-    const hardState = { term: 1, vote: "", commit: 39 };
-    const snapshot = { index: 39, term: 1, membership };
-    await store.append([{ kind: "group", group: "0", record: { hardState, snapshot, generation: 1 } }]);
+    await reopenRewriting();
     for (let at = 0; store.sizeBytes() > 20_000; at += 1) {
-      await store.append([{ kind: "fact", name: "filler", value: "x".repeat(1000) }]);
       expect(at, "the file is rewritten").toBeLessThan(100);
-      // A rewrite goes on between two turns of the event loop, as it does in a node.
-      await new Promise((resolve) => setTimeout(resolve, 2));
+      await filler();
     }
     await fill(40);
     await vote(4);
@@ -231,7 +221,36 @@ describe("a log without room", () => {
     expect(again.groups.get("0")?.record.hardState).toMatchObject({ term: 4, vote: "b" });
     await again.close();
   });
+
+  it("goes on in its file where a new one, to rewrite it, cannot be made", async () => {
+    await reopenRewriting();
+    disk.namesFit = false;
+    const bytes = store.sizeBytes();
+    for (let at = 0; at < 20; at += 1) await filler();
+    expect(store.sizeBytes()).toBeGreaterThan(bytes + 20_000);
+    const again = afterCrash();
+    expect(again.facts.get("filler")).toBe("x".repeat(1000));
+    await again.close();
+  });
 });
+
+/** A log that is rewritten from 20 kB on, and holds more than that and next to nothing that is needed. */
+async function reopenRewriting(): Promise<void> {
+  await store.close();
+  store = open(20_000);
+  for (let index = 2; index < 40; index += 1) {
+    await store.append([{ kind: "entries", group: "0", entries: [entry(index, 1000)] }]);
+  }
+  const hardState = { term: 1, vote: "", commit: 39 };
+  const snapshot = { index: 39, term: 1, membership };
+  await store.append([{ kind: "group", group: "0", record: { hardState, snapshot, generation: 1 } }]);
+}
+
+async function filler(): Promise<void> {
+  await store.append([{ kind: "fact", name: "filler", value: "x".repeat(1000) }]);
+  // A rewrite goes on between two turns of the event loop, as it does in a node.
+  await new Promise((resolve) => setTimeout(resolve, 2));
+}
 
 async function until(holds: () => boolean): Promise<void> {
   while (!holds()) await new Promise((resolve) => setTimeout(resolve, 1));
