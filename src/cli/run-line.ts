@@ -10,7 +10,7 @@ import { write } from "./io.ts";
 import type { CliIo } from "./io.ts";
 
 /** How long a command may take to put things right after Ctrl-C before the program ends all the same. */
-const GRACE_MS = 1000;
+const GRACE_MS = 5000;
 
 /** Parses a line and runs its command; throws what the command throws, and what commander throws. */
 type Program = (argv: readonly string[], io: CliIo) => Promise<ExitCode>;

@@ -9,7 +9,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Engine } from "../engines/engine.ts";
+import type { CallOptions, Engine } from "../engines/engine.ts";
 import { Mem0ctlError } from "../model/errors.ts";
 import type { Manifest } from "../model/manifest.ts";
 import { formatDuration } from "../model/units.ts";
@@ -27,6 +27,8 @@ export interface DemoOptions {
   readonly say: (line: string) => void;
   /** JSON Lines of memories to import. */
   readonly dataFile: string;
+  /** Ends it early; the cluster is taken down and its folder removed all the same. */
+  readonly signal: AbortSignal;
   /** Pictures of a view, made by whoever shows them. */
   readonly pictures: {
     readonly status: (view: ClusterView) => string;
@@ -43,7 +45,7 @@ const CALL_MS = 10_000;
 const WRITERS = 48;
 const SHARDS_SHOWN = 4;
 
-/** @throws Mem0ctlError `demo-failed` when something that the demo shows did not hold. */
+/** @throws Mem0ctlError `demo-failed` when something that the demo shows did not hold; `interrupted`. */
 export async function runDemo(options: DemoOptions): Promise<void> {
   const { say } = options;
   const folder = await mkdtemp(join(tmpdir(), "mem0ctl-demo-"));
@@ -66,6 +68,8 @@ export async function runDemo(options: DemoOptions): Promise<void> {
     say(`it means: ${meaning.sentence}`);
     await scenes(engine, manifest, options);
     finished = true;
+  } catch (error) {
+    throw options.signal.aborted ? new Mem0ctlError("failed", "interrupted", "interrupted") : error;
   } finally {
     if (finished && options.keep) {
       say(`\nThe cluster keeps running. Look at it:   mem0ctl status -f ${file}`);
@@ -80,12 +84,14 @@ export async function runDemo(options: DemoOptions): Promise<void> {
 }
 
 async function scenes(engine: Engine, manifest: Manifest, options: DemoOptions): Promise<void> {
-  const { say, pictures } = options;
-  const look = (): Promise<ClusterView> => clusterStatus(engine, manifest.limits, { timeoutMs: CALL_MS });
+  const { say, pictures, signal } = options;
+  const call = { timeoutMs: CALL_MS, signal };
+  const start = { timeoutMs: START_MS_MAX, signal };
+  const look = (): Promise<ClusterView> => clusterStatus(engine, manifest.limits, call);
 
   heading(say, "1. Three nodes");
   const upSince = performance.now();
-  const { view: started } = await upCluster(engine, manifest, { timeoutMs: START_MS_MAX });
+  const { view: started } = await upCluster(engine, manifest, start);
   if (started.health !== "healthy")
     throw failed(`the cluster is ${started.health}`, started.reasons[0]?.message);
   say(`up and healthy after ${formatDuration(performance.now() - upSince)}`);
@@ -95,10 +101,10 @@ async function scenes(engine: Engine, manifest: Manifest, options: DemoOptions):
   const { imported } = await importMemories(engine, linesOf(options.dataFile), {
     dimensions: manifest.embedding.dimensions,
     limits: manifest.limits,
-    timeoutMs: START_MS_MAX,
+    ...start,
   });
   say(`${imported} memories imported in ${formatDuration(performance.now() - importSince)}`);
-  const acknowledged = await idsOf(engine);
+  const acknowledged = await idsOf(engine, call);
   if (acknowledged.size !== imported)
     throw failed(`${imported} were acknowledged and ${acknowledged.size} are there`);
   const full = await look();
@@ -113,9 +119,9 @@ async function scenes(engine: Engine, manifest: Manifest, options: DemoOptions):
   say(
     `${victim.id} (pid ${victim.pid}) led the cluster and ${victim.leads} of ${full.totalShards} shards; it is gone`,
   );
-  const outage = await writeEverywhere(engine, acknowledged);
+  const outage = await writeEverywhere(engine, acknowledged, call);
   say(`all writes were acknowledged again after ${formatDuration(outage)}`);
-  const after = await idsOf(engine);
+  const after = await idsOf(engine, call);
   requireAll(acknowledged, after);
   say(
     `nothing that was acknowledged is lost: ${acknowledged.size} of ${acknowledged.size} memories are there`,
@@ -125,16 +131,20 @@ async function scenes(engine: Engine, manifest: Manifest, options: DemoOptions):
   heading(say, `4. ${victim.id} comes back`);
   const backSince = performance.now();
   say(`it is ${entriesBehind(await look(), victim.id)} log entries behind`);
-  await engine.up([victim.id], { timeoutMs: START_MS_MAX });
+  await engine.up([victim.id], start);
   say(`started; it is ${entriesBehind(await look(), victim.id)} log entries behind`);
-  const healed = await waitFor(engine, "healthy", { limits: manifest.limits, timeoutMs: HEAL_MS_MAX });
+  const healed = await waitFor(engine, "healthy", {
+    limits: manifest.limits,
+    timeoutMs: HEAL_MS_MAX,
+    signal,
+  });
   const backMs = performance.now() - backSince;
   say(
     `healthy after ${formatDuration(backMs)}; it is ${entriesBehind(healed, victim.id)} log entries behind`,
   );
   say(`the first ${SHARDS_SHOWN} shards:`);
   say(pictures.lag(firstShards(healed)));
-  requireAll(acknowledged, await idsOf(engine));
+  requireAll(acknowledged, await idsOf(engine, call));
   say("and every acknowledged memory is still there");
 }
 
@@ -164,18 +174,22 @@ function leaderOf(view: ClusterView): NodeView & { readonly pid: number } {
  * Writes one memory for each of many users, again and again until each was acknowledged; resolves to how
  * long the last of them took, in ms. Every acknowledged one is added to `acknowledged`.
  */
-async function writeEverywhere(engine: Engine, acknowledged: Set<string>): Promise<number> {
+async function writeEverywhere(
+  engine: Engine,
+  acknowledged: Set<string>,
+  call: CallOptions,
+): Promise<number> {
   const since = performance.now();
   const write = async (user: string): Promise<void> => {
     while (performance.now() - since < HEAL_MS_MAX) {
       try {
         const texts = [`Written for ${user} while a node was gone.`];
-        const stored = await engine.memories.add({ texts, user_id: user }, { timeoutMs: CALL_MS });
+        const stored = await engine.memories.add({ texts, user_id: user }, call);
         for (const memory of stored) acknowledged.add(memory.id);
         return;
       } catch (error) {
         // Not acknowledged: tried again. One of unknown outcome may be there twice, which loses nothing.
-        if (!(error instanceof Mem0ctlError)) throw error;
+        if (!(error instanceof Mem0ctlError) || call.signal?.aborted === true) throw error;
         await sleep(20);
       }
     }
@@ -185,9 +199,9 @@ async function writeEverywhere(engine: Engine, acknowledged: Set<string>): Promi
   return performance.now() - since;
 }
 
-async function idsOf(engine: Engine): Promise<Set<string>> {
+async function idsOf(engine: Engine, call: CallOptions): Promise<Set<string>> {
   const ids = new Set<string>();
-  for await (const line of exportMemories(engine, { timeoutMs: CALL_MS })) {
+  for await (const line of exportMemories(engine, call)) {
     const { id } = JSON.parse(line) as { id: string };
     ids.add(id);
   }

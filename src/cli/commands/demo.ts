@@ -34,6 +34,7 @@ async function demo(context: Context, options: DemoOptions): Promise<undefined> 
     // The story is this command's data. A terminal or pipe takes a line at once; order is what matters.
     say: (line) => void context.printText(`${line}\n`),
     dataFile: demoDataFile(),
+    signal: context.io.signal,
     pictures: {
       status: (view) => renderStatus(view, theme),
       shardMap: (view) => renderShardMap(view, theme),

@@ -12,7 +12,7 @@ import { parsePidFile, PID_FILE, startTimeOfStat, stateOfStat } from "../../../s
 import type { PidRecord } from "../../../src/model/pid-file.ts";
 import type { ClusterView } from "../../../src/model/view.ts";
 
-const BIN = fileURLToPath(new URL("../../../bin/mem0ctl.js", import.meta.url));
+export const BIN = fileURLToPath(new URL("../../../bin/mem0ctl.js", import.meta.url));
 const COMMAND_MS_MAX = 60_000;
 /** Below the ports that the system hands out for outgoing connections, so that none is taken by chance. */
 const PORT_MIN = 20_000;
@@ -184,7 +184,7 @@ async function succeed(result: CommandResult): Promise<void> {
 }
 
 /** Nodes of the cluster in this directory that run: by pid file, checked against the process itself. */
-function runningNodes(directory: string): readonly { readonly node: string; readonly pid: number }[] {
+export function runningNodes(directory: string): readonly { readonly node: string; readonly pid: number }[] {
   return filesNamed(directory, PID_FILE).flatMap((file) => {
     const record = parsePidFile(readFileSync(file, "utf8"));
     return record !== undefined && isNode(record, directory) ? [{ node: record.node, pid: record.pid }] : [];
