@@ -42,7 +42,7 @@ __mem0ctl_flags() {
     "shards list") echo "--file -f --output -o" ;;
     "shards locate") echo "--file -f --output -o" ;;
     "shards rebalance") echo "--file -f --output -o --dry-run --out --explain --by --threshold --max-moves --max-bytes --throttle --concurrency --no-wait --status --watch --cancel" ;;
-    "shards move") echo "--file -f --output -o --from --to --throttle --concurrency --no-wait" ;;
+    "shards move") echo "--file -f --output -o --from --to --slots --throttle --concurrency --no-wait" ;;
     "replicas") echo "--file -f --output -o" ;;
     "replicas lag") echo "--file -f --output -o" ;;
     "replicas add") echo "--file -f --output -o --to --throttle --concurrency --no-wait" ;;
@@ -175,6 +175,7 @@ __mem0ctl_value() {
     "shards move:--output" | "shards move:-o") echo "words table wide json yaml" ;;
     "shards move:--from") echo "nodes" ;;
     "shards move:--to") echo "nodes" ;;
+    "shards move:--slots") echo "none" ;;
     "shards move:--throttle") echo "none" ;;
     "shards move:--concurrency") echo "none" ;;
     "replicas:--file" | "replicas:-f") echo "files" ;;

@@ -14,7 +14,7 @@ function __mem0ctl_line
         else if test "$word" = -f
             # Everywhere the manifest, but in `nodes logs` it follows.
             test "$path" = 'nodes logs'; or set skip 1
-        else if contains -- $word --timeout --file --output -o --name --engine --nodes --zones --arbiters --replication --replicas --sharding --shards --key --ranges --consensus --read --write --port --data-dir --from --password-env --ca --cert --key-file --out --fail-on --max-lag --for --throttle --concurrency --address --role --zone --weight --force --lines -n --explain --by --threshold --max-moves --max-bytes --to --node --user -u --agent --run --app --consistency --metadata --text --if-hash --max-staleness --top-k -k --filter --page --page-size --from-line --rate --listen
+        else if contains -- $word --timeout --file --output -o --name --engine --nodes --zones --arbiters --replication --replicas --sharding --shards --key --ranges --consensus --read --write --port --data-dir --from --password-env --ca --cert --key-file --out --fail-on --max-lag --for --throttle --concurrency --address --role --zone --weight --force --lines -n --explain --by --threshold --max-moves --max-bytes --to --slots --node --user -u --agent --run --app --consistency --metadata --text --if-hash --max-staleness --top-k -k --filter --page --page-size --from-line --rate --listen
             set skip 1
         else if string match -q -- '-*' $word
             continue
@@ -171,7 +171,7 @@ complete -c mem0ctl -n '__mem0ctl_at \'shards\'' -a map -d 'Draw nodes by shards
 complete -c mem0ctl -n '__mem0ctl_at \'shards\'' -a list -d 'List every shard with its range, leader and replicas'
 complete -c mem0ctl -n '__mem0ctl_at \'shards\'' -a locate -d 'Say which shard a key belongs to, and who holds it'
 complete -c mem0ctl -n '__mem0ctl_at \'shards\'' -a rebalance -d 'Make what nodes hold even, with as few moves as that takes'
-complete -c mem0ctl -n '__mem0ctl_at \'shards\'' -a move -d 'Move one replica of a shard to another node, while clients write'
+complete -c mem0ctl -n '__mem0ctl_at \'shards\'' -a move -d 'Move one replica of a shard, or some of its slots, while clients write'
 complete -c mem0ctl -n '__mem0ctl_at \'shards\'' -s f -l file -d 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)' -r -F
 complete -c mem0ctl -n '__mem0ctl_at \'shards\'' -s o -l output -d 'how results are printed' -x -a 'table wide json yaml'
 complete -c mem0ctl -n '__mem0ctl_at \'shards map\'' -s f -l file -d 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)' -r -F
@@ -197,8 +197,9 @@ complete -c mem0ctl -n '__mem0ctl_at \'shards rebalance\'' -l watch -d 'follow t
 complete -c mem0ctl -n '__mem0ctl_at \'shards rebalance\'' -l cancel -d 'end it: what has not begun never does'
 complete -c mem0ctl -n '__mem0ctl_at \'shards move\'' -s f -l file -d 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)' -r -F
 complete -c mem0ctl -n '__mem0ctl_at \'shards move\'' -s o -l output -d 'how results are printed' -x -a 'table wide json yaml'
-complete -c mem0ctl -n '__mem0ctl_at \'shards move\'' -l from -d 'the node that gives it away' -x -k -a '(__mem0ctl_ids nodes)'
-complete -c mem0ctl -n '__mem0ctl_at \'shards move\'' -l to -d 'the node that gets it' -x -k -a '(__mem0ctl_ids nodes)'
+complete -c mem0ctl -n '__mem0ctl_at \'shards move\'' -l from -d 'the node that gives its replica away' -x -k -a '(__mem0ctl_ids nodes)'
+complete -c mem0ctl -n '__mem0ctl_at \'shards move\'' -l to -d 'the node that gets it, or the slots' -x -k -a '(__mem0ctl_ids nodes)'
+complete -c mem0ctl -n '__mem0ctl_at \'shards move\'' -l slots -d 'slots only: how many, or which, as in 0-99 or 5-5,7-9' -x
 complete -c mem0ctl -n '__mem0ctl_at \'shards move\'' -l throttle -d 'most that each node sends in a second, as in 20MiB or 20MiB/s' -x
 complete -c mem0ctl -n '__mem0ctl_at \'shards move\'' -l concurrency -d 'steps at a time' -x
 complete -c mem0ctl -n '__mem0ctl_at \'shards move\'' -l no-wait -d 'do not wait for the end; the cluster goes on by itself'

@@ -34,6 +34,8 @@ export interface Capabilities {
   readonly roles: readonly Role[];
   /** Whether the cluster has to know a new node before it runs, or can only meet one that runs. */
   readonly joins: "before-start" | "after-start";
+  /** Where it is kept that a node shall hold nothing; `in-manifest`: whoever drains writes it there first. */
+  readonly drains: "in-cluster" | "in-manifest";
 }
 
 /** What an engine saw, before `operations/status` judges health: `health` and `reasons` are not in it. */
@@ -173,6 +175,7 @@ export interface SlotTable {
   readonly owners: readonly {
     readonly id: NodeId;
     readonly weight: number;
+    readonly draining: boolean;
     readonly slots: readonly SlotRange[];
   }[];
   /** Per slot, where it was asked for; a slot that is not in it holds nothing. */

@@ -33,6 +33,8 @@ export interface NodeInput {
   readonly role?: Role;
   readonly zone?: string;
   readonly weight?: number;
+  /** Of engines whose clusters do not keep it themselves (redis): the node shall hold nothing. */
+  readonly draining?: boolean;
   readonly manage?: "spawn" | "connect";
   readonly dataDir?: string;
 }

@@ -19,6 +19,8 @@ export interface EngineCapabilities {
   readonly shardsPerNode: "many" | "one";
   /** Whether the cluster has to know a new node before it runs, or can only meet one that runs. */
   readonly joins: "before-start" | "after-start";
+  /** Where it is kept that a node shall hold nothing: the cluster itself has a place for it, or only the manifest. */
+  readonly drains: "in-cluster" | "in-manifest";
   /** How clients of the engine prove who they are, besides TLS. */
   readonly authentication: "tokens" | "password";
 }
@@ -32,6 +34,7 @@ export const ENGINE_CAPABILITIES: Readonly<Record<EngineName, EngineCapabilities
     roles: ["primary", "secondary", "arbiter"],
     shardsPerNode: "many",
     joins: "before-start",
+    drains: "in-cluster",
     authentication: "tokens",
   },
   redis: {
@@ -44,6 +47,7 @@ export const ENGINE_CAPABILITIES: Readonly<Record<EngineName, EngineCapabilities
     roles: ["primary", "secondary"],
     shardsPerNode: "one",
     joins: "after-start",
+    drains: "in-manifest",
     authentication: "password",
   },
 };

@@ -91,6 +91,7 @@ function complete(draft: ManifestDraft, spec: SpecDraft, { baseDir, nodes }: Rul
         role: present(node.role, "role"),
         zone: node.zone ?? id,
         weight: present(node.weight, "weight"),
+        ...(node.draining === true ? { draining: true } : {}),
         manage: node.manage ?? (isLoopback(host) ? "spawn" : "connect"),
         dataDir: nodeDataDir(baseDir, dataDir, node.dataDir, id),
       };

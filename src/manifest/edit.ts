@@ -2,7 +2,7 @@
 // added as a new entry, or cut out, and nothing else changes.
 
 import { isMap, isScalar, isSeq, parseDocument } from "yaml";
-import type { CST, Document, Pair, ParsedNode, YAMLSeq } from "yaml";
+import type { CST, Document, Pair, ParsedNode, YAMLMap, YAMLSeq } from "yaml";
 import { Mem0ctlError } from "../model/errors.ts";
 import type { NodeId } from "../model/ids.ts";
 import type { NodeInput } from "./builder.ts";
@@ -51,11 +51,7 @@ export function addNodeToManifest(text: string, node: NodeInput): string {
 export function removeNodeFromManifest(text: string, id: NodeId): string {
   const { document, nodes } = open(text);
   const index = indexOf(nodes, id);
-  if (index === -1) {
-    throw new Mem0ctlError("not-found", "unknown-node", `the manifest has no node ${shown(id)}`, {
-      hint: `its nodes: ${ids(nodes).join(", ")}`,
-    });
-  }
+  if (index === -1) throw unknownNode(nodes, id);
   if (nodes.items.length === 1) {
     throw new Mem0ctlError("conflict", "last-node", `${shown(id)} is the manifest's only node`, {
       hint: "a cluster needs a node; add another one first",
@@ -81,6 +77,67 @@ export function removeNodeFromManifest(text: string, id: NodeId): string {
   }
   nodes.items.splice(index, 1);
   return document.toString({ lineWidth: 0 });
+}
+
+/**
+ * The text with `draining: true` in a node's entry, or without it.
+ * @throws Mem0ctlError `unknown-node` (not-found), `manifest-not-editable` (invalid).
+ */
+export function setDrainingInManifest(text: string, id: NodeId, draining: boolean): string {
+  const { document, nodes } = open(text);
+  const index = indexOf(nodes, id);
+  const item = nodes.items[index];
+  if (!isMap(item)) throw unknownNode(nodes, id);
+  if (isDraining(item) === draining) return text;
+  const at = item.items.findIndex(({ key }) => isScalar(key) && key.value === DRAINING);
+  const cut = at === -1 ? text : withoutField(text, item, at);
+  const edited = draining ? withField(cut, open(cut), index) : cut;
+  if (
+    edited !== undefined &&
+    isEditOf(edited, ids(nodes)) &&
+    isDraining(open(edited).nodes.items[index]) === draining
+  )
+    return edited;
+  if (draining) document.setIn(["spec", "nodes", index, DRAINING], true);
+  else document.deleteIn(["spec", "nodes", index, DRAINING]);
+  return document.toString({ lineWidth: 0 });
+}
+
+const DRAINING = "draining";
+
+function isDraining(item: ParsedNode | undefined): boolean {
+  const value = isMap(item) ? valueOf(item.items, DRAINING) : undefined;
+  return isScalar(value) && value.value === true;
+}
+
+type EntryPair = Pair<ParsedNode, ParsedNode | null>;
+
+/** Where a field's text ends. */
+function endOfPair(text: string, { key, value }: EntryPair): number {
+  return lastCharacterOf(text, value ?? key);
+}
+
+/** Behind the last field: on its line in a flow mapping, on one of its own in a block. */
+function withField(text: string, { nodes }: Editable, index: number): string | undefined {
+  const item = nodes.items[index];
+  const last = isMap(item) ? item.items.at(-1) : undefined;
+  if (!isMap(item) || last === undefined) return undefined;
+  const end = endOfPair(text, last);
+  if (item.flow === true) return `${text.slice(0, end)}, ${DRAINING}: true${text.slice(end)}`;
+  const start = last.key.range[0];
+  const indent = " ".repeat(start - text.lastIndexOf("\n", start - 1) - 1);
+  const line = endOfLine(text, end);
+  const newLine = text.includes("\r\n") ? "\r\n" : "\n";
+  return `${text.slice(0, line)}${newLine}${indent}${DRAINING}: true${text.slice(line)}`;
+}
+
+/** What stands between the field before it and its own end goes. */
+function withoutField(text: string, item: YAMLMap<ParsedNode, ParsedNode | null>, at: number): string {
+  const [before, pair] = [item.items[at - 1], item.items[at]];
+  if (before === undefined || pair === undefined) return text;
+  const end = endOfPair(text, before);
+  const from = item.flow === true ? end : endOfLine(text, end);
+  return text.slice(0, from) + text.slice(endOfPair(text, pair));
 }
 
 interface Editable {
@@ -111,6 +168,12 @@ function ids(nodes: Editable["nodes"]): string[] {
   return nodes.items.map((item) => {
     const id = isMap(item) ? valueOf(item.items, "id") : undefined;
     return isScalar(id) ? String(id.value) : "";
+  });
+}
+
+function unknownNode(nodes: Editable["nodes"], id: NodeId): Mem0ctlError {
+  return new Mem0ctlError("not-found", "unknown-node", `the manifest has no node ${shown(id)}`, {
+    hint: `its nodes: ${ids(nodes).join(", ")}`,
   });
 }
 
@@ -156,8 +219,8 @@ function endOfLine(text: string, offset: number): number {
 
 /** `{ id: node-4, address: "127.0.0.1:7004", role: primary }`, in the order of the fields of a manifest. */
 function flowNode(node: NodeInput): string {
-  const { id, address, listen, role, zone, weight, manage, dataDir } = node;
-  const fields = Object.entries({ id, address, listen, role, zone, weight, manage, dataDir })
+  const { id, address, listen, role, zone, weight, manage, draining, dataDir } = node;
+  const fields = Object.entries({ id, address, listen, role, zone, weight, manage, draining, dataDir })
     .filter(([, value]) => value !== undefined)
     .map(([name, value]) => `${name}: ${typeof value === "string" ? yamlText(value) : String(value)}`);
   return `{ ${fields.join(", ")} }`;

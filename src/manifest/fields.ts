@@ -271,6 +271,17 @@ export function choice<const C extends string>(choices: readonly C[]): Kind<C> {
   };
 }
 
+/** `true` or `false`. */
+export function truth(): Kind<boolean> {
+  return {
+    schema: { type: "boolean" },
+    read(node, path, report) {
+      if (node.type === "scalar" && typeof node.value === "boolean") return node.value;
+      return reportType(node, path, report, "true or false");
+    },
+  };
+}
+
 /** One of a few words, or a whole number (whose range is left to a rule). */
 export function choiceOrCount<const C extends string>(choices: readonly C[]): Kind<C | number> {
   const words = choice(choices);

@@ -6,7 +6,7 @@ import { ENGINE_CAPABILITIES } from "./capabilities.ts";
 import { canonicalHost, isLoopback, isUnspecified } from "./address.ts";
 import { shown } from "./raw.ts";
 import type { Path } from "./raw.ts";
-import { counted, firstGiven, onLine } from "./rules.ts";
+import { counted, firstGiven, isGiven, onLine } from "./rules.ts";
 import type { NodeUnderCheck, Rules } from "./rules.ts";
 
 export function checkNodes(rules: Rules): void {
@@ -19,6 +19,21 @@ export function checkNodes(rules: Rules): void {
   checkListens(rules);
   checkUnspecified(rules);
   checkDataDirs(rules);
+  checkDraining(rules);
+}
+
+function checkDraining(rules: Rules): void {
+  const { nodes, spec, report } = rules;
+  if (spec.engine === undefined || ENGINE_CAPABILITIES[spec.engine].drains === "in-manifest") return;
+  for (const { path } of nodes) {
+    if (!isGiven(rules, [...path, "draining"])) continue;
+    report({
+      code: "setting-of-another-engine",
+      path: [...path, "draining"],
+      message: `draining belongs to engines that cannot keep it; a cluster of ${spec.engine} does`,
+      hint: "remove it, and use `mem0ctl nodes drain` and `mem0ctl nodes undrain`",
+    });
+  }
 }
 
 function checkDataNodes(rules: Rules): void {

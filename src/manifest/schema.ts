@@ -13,6 +13,7 @@ import {
   positive,
   size,
   text,
+  truth,
 } from "./fields.ts";
 import type { ReadBy } from "./fields.ts";
 
@@ -83,6 +84,11 @@ const node = mapping({
     kind: choice(["spawn", "connect"]),
     description:
       "spawn: `up` starts the node on this machine and `down` stops it; connect: somebody else runs it. Default: spawn on a loopback address, connect elsewhere.",
+  },
+  draining: {
+    kind: truth(),
+    description:
+      "redis only: the node shall hold nothing; written by `mem0ctl nodes drain` and `undrain`. The embedded engine keeps it in the cluster.",
   },
   dataDir: {
     kind: path,

@@ -26,6 +26,8 @@ export interface NodeSpec {
   readonly zone: string;
   /** Share of data and leaders relative to the others; > 0, default 1. */
   readonly weight: number;
+  /** It shall hold nothing: of engines whose clusters cannot keep that themselves. */
+  readonly draining?: true;
   /** `spawn`: `up` starts and `down` stops it. Default: spawn on loopback, connect elsewhere. */
   readonly manage: "spawn" | "connect";
   /** Absolute; `<spec.dataDir>/<node id>` unless given. Data, log and pid file of a spawned node. */

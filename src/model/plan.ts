@@ -3,6 +3,7 @@
 
 import type { GroupId, NodeId, Role, ShardId } from "./ids.ts";
 import type { MapNode, SlotRange } from "./shard-map.ts";
+import { SLOTS } from "./slot-choice.ts";
 
 export type Step =
   | { readonly kind: "add-node"; readonly node: MapNode }
@@ -25,6 +26,8 @@ export interface AddReplica {
   readonly to: NodeId;
   /** What is copied, as known when it was planned. */
   readonly bytes: number;
+  /** One that holds it: by which the shard is meant where steps before this one may change the ids of shards. */
+  readonly holder?: NodeId;
 }
 
 export interface RemoveReplica {
@@ -47,6 +50,8 @@ export interface TransferLeader {
   readonly group: GroupId;
   /** Absent: the best caught-up replica. */
   readonly to?: NodeId;
+  /** As of `AddReplica`. */
+  readonly holder?: NodeId;
 }
 
 /** Of engines that shard by slots. */
@@ -161,8 +166,6 @@ export interface Plan {
   readonly problems: readonly PlanProblem[];
   readonly state: PlannedState;
 }
-
-const SLOTS = 16_384;
 
 /** What a plan counts, for people: of engines that shard by slots every slot is a shard of one copy. */
 export function measureWords({ by, state }: Pick<Plan, "by" | "state">): string {

@@ -27,23 +27,28 @@ export async function runFromHere(
   { detached, ...manner }: Manner,
   options: CallOptions,
 ): Promise<OperationReport<Step> | null> {
-  if (engine.slotTable === undefined) throw new TypeError("an engine that moves slots has a table of them");
-  if (detached) {
-    throw new Mem0ctlError("invalid", "not-of-this-engine", "this cannot be left to the cluster", {
-      why: `${engine.capabilities.engine} carries out no operations by itself: each step is executed from here`,
-      hint: "leave --no-wait out; what a run that ends early has done stays, and the next one goes on",
-    });
-  }
+  if (detached) throw notDetached(engine);
   await settleFirst(engine, options);
-  const table = await engine.slotTable({ contents: false }, options);
-  if (table.owners.length === 0) {
-    throw new Mem0ctlError("unavailable", "nothing-answered", "no node of the cluster answered", {
-      hint: "start the cluster with `mem0ctl up`, or see `mem0ctl status`",
-    });
-  }
-  const waves = await makeWaves(table);
+  const waves = await makeWaves(await liveTable(engine, options));
   if (waves.length === 0) return null;
   return carryOut(engine, { name, waves, epoch: null, ...manner }, options);
+}
+
+export function notDetached(engine: Engine): Mem0ctlError {
+  return new Mem0ctlError("invalid", "not-of-this-engine", "this cannot be left to the cluster", {
+    why: `${engine.capabilities.engine} carries out no operations by itself: each step is executed from here`,
+    hint: "leave --no-wait out; what a run that ends early has done stays, and the next one goes on",
+  });
+}
+
+/** Who owns which slots. @throws Mem0ctlError `nothing-answered` (unavailable). */
+export async function liveTable(engine: Engine, options: CallOptions): Promise<SlotTable> {
+  if (engine.slotTable === undefined) throw new TypeError("an engine that moves slots has a table of them");
+  const table = await engine.slotTable({ contents: false }, options);
+  if (table.owners.length > 0) return table;
+  throw new Mem0ctlError("unavailable", "nothing-answered", "no node of the cluster answered", {
+    hint: "start the cluster with `mem0ctl up`, or see `mem0ctl status`",
+  });
 }
 
 /**

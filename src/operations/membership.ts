@@ -4,11 +4,12 @@
 import { dirname } from "node:path";
 
 import type { NodeInput } from "../manifest/builder.ts";
-import { addNodeToManifest, removeNodeFromManifest } from "../manifest/edit.ts";
+import { addNodeToManifest, removeNodeFromManifest, setDrainingInManifest } from "../manifest/edit.ts";
 import { parseManifest } from "../manifest/parse.ts";
 import { Mem0ctlError } from "../model/errors.ts";
 import type { NodeId } from "../model/ids.ts";
 import type { Manifest, NodeSpec } from "../model/manifest.ts";
+import type { MapNode } from "../model/shard-map.ts";
 import type { ManifestFile } from "./manifest-file.ts";
 
 export interface EditedManifest {
@@ -39,6 +40,15 @@ export function withoutNode(file: ManifestFile, id: NodeId): EditedManifest {
   return checked(file.file, removeNodeFromManifest(file.text, id));
 }
 
+/** The manifest in which a node shall hold nothing, or may hold something again. @throws as `withNode`. */
+export function withDraining(file: ManifestFile, id: NodeId, draining: boolean): EditedManifest {
+  const known = file.manifest?.nodes.find((node) => node.id === id);
+  if (file.manifest !== undefined && known !== undefined && (known.draining ?? false) === draining) {
+    return { text: file.text, manifest: file.manifest, changed: false };
+  }
+  return checked(file.file, setDrainingInManifest(file.text, id, draining));
+}
+
 function checked(file: string, text: string): EditedManifest {
   const { manifest, findings } = parseManifest(text, { file, baseDir: dirname(file) });
   if (manifest !== undefined) return { text, manifest, changed: true };
@@ -51,6 +61,6 @@ function checked(file: string, text: string): EditedManifest {
 }
 
 /** A node of the manifest as the shard map has it. */
-export function mapNodeOf({ id, address, role, zone, weight }: NodeSpec) {
-  return { id, address, role, zone, weight, draining: false };
+export function mapNodeOf({ id, address, role, zone, weight, draining }: NodeSpec): MapNode {
+  return { id, address, role, zone, weight, draining: draining === true };
 }

@@ -1,7 +1,7 @@
 // What an admin does with single replicas and with nodes: each is an operation of few steps, made from the map that
 // the cluster has now.
 
-import type { CallOptions, Engine, SlotTable } from "../engines/engine.ts";
+import type { CallOptions, Engine, EngineView, SlotTable } from "../engines/engine.ts";
 import { Mem0ctlError } from "../model/errors.ts";
 import type { NodeId, ShardId } from "../model/ids.ts";
 import type { ClusterStep, OperationReport } from "../model/operation.ts";
@@ -13,6 +13,7 @@ import { unknownNode } from "./up.ts";
 
 interface Moving {
   readonly map: ShardMap;
+  readonly view: EngineView;
   /** Bytes of one copy of each shard, as far as they are known. */
   readonly bytesOf: (shard: ShardId) => number;
 }
@@ -26,7 +27,7 @@ async function look(engine: Engine, options: CallOptions): Promise<Moving> {
     });
   }
   const sizes = new Map(view.shards.map(({ id, bytes }) => [id, bytes ?? 0]));
-  return { map, bytesOf: (shard) => sizes.get(shard) ?? 0 };
+  return { map, view, bytesOf: (shard) => sizes.get(shard) ?? 0 };
 }
 
 /** What is asked for one copy of a shard; what it weighs is looked up. */
@@ -46,9 +47,10 @@ export async function runCopyStep(
   options: CallOptions,
 ): Promise<OperationReport<Step> | null> {
   const { kind, shard } = step;
-  const { map, bytesOf } = await look(engine, options);
+  const { map, view, bytesOf } = await look(engine, options);
   requireShard(map, shard);
   requireNodes(map, [...("from" in step ? [step.from] : []), ...("to" in step ? [step.to] : [])]);
+  if (engine.slotTable !== undefined) (await import("./slot-nodes.ts")).requirePossible(view, step);
   const planned = kind === "remove-replica" ? step : { ...step, bytes: bytesOf(shard) };
   const name = `${COPY_WORDS[kind]} ${shard}`;
   return runOperation(engine, { name, waves: [[planned]], epoch: map.epoch }, manner, options);
@@ -65,10 +67,10 @@ export async function drainNode(
   options: CallOptions,
 ): Promise<OperationReport<Step> | null> {
   if (engine.slotTable !== undefined) {
-    const { leavingWaves } = await import("./slot-nodes.ts");
+    const { drainingWaves } = await import("./slot-nodes.ts");
     const { runFromHere } = await import("./carry-out.ts");
     const makeWaves = (table: SlotTable): Promise<readonly (readonly Step[])[]> =>
-      leavingWaves(engine, table, node, false, options);
+      drainingWaves(engine, table, node, options);
     return runFromHere(engine, `drain ${node}`, makeWaves, manner, options);
   }
   const { map, bytesOf } = await look(engine, options);
@@ -77,6 +79,23 @@ export async function drainNode(
   await engine.operations?.drain(node, true, options);
   if (steps.length === 0) return null;
   return runOperation(engine, { name: `drain ${node}`, waves: [steps], epoch: null }, manner, options);
+}
+
+/**
+ * Whether it can be drained: before that is noted anywhere, of engines that keep it in the manifest.
+ * @throws Mem0ctlError `unknown-node` (not-found), `too-few-nodes` (conflict), `not-of-this-engine` for a manner that leaves
+ *   it to the cluster.
+ */
+export async function requireDrainable(
+  engine: Engine,
+  node: NodeId,
+  { detached }: Manner,
+  options: CallOptions,
+): Promise<void> {
+  const { drainingWaves } = await import("./slot-nodes.ts");
+  const { liveTable, notDetached } = await import("./carry-out.ts");
+  if (detached) throw notDetached(engine);
+  await drainingWaves(engine, await liveTable(engine, options), node, options);
 }
 
 /** Lets a node have replicas again. What was moved away stays there until a rebalance. */

@@ -40,9 +40,15 @@ const STEPS: Readonly<Record<RebalanceStep["kind"], Decoder<RebalanceStep>>> = {
     to: text,
     bytes: number,
   }),
-  "add-replica": object<AddReplica>({ kind: oneOf(["add-replica"]), shard: text, to: text, bytes: number }),
+  "add-replica": object<AddReplica>(
+    { kind: oneOf(["add-replica"]), shard: text, to: text, bytes: number },
+    { holder: text },
+  ),
   "remove-replica": object<RemoveReplica>({ kind: oneOf(["remove-replica"]), shard: text, from: text }),
-  "transfer-leader": object<TransferLeader>({ kind: oneOf(["transfer-leader"]), group: text }, { to: text }),
+  "transfer-leader": object<TransferLeader>(
+    { kind: oneOf(["transfer-leader"]), group: text },
+    { to: text, holder: text },
+  ),
   "move-slots": object<MoveSlots>({
     kind: oneOf(["move-slots"]),
     slots: list(object<SlotRange>({ from: number, to: number })),

@@ -14,7 +14,7 @@ import { outcomeOf } from "../topology/outcome.ts";
 import { planLeaders, planRebalance } from "../topology/rebalance.ts";
 import type { RebalanceOptions } from "../topology/rebalance.ts";
 import { unknownShard } from "./leader.ts";
-import { slotPlan, slotPlanState } from "./slot-rebalance.ts";
+import { slotPlan, slotPlanState, withoutUncopied } from "./slot-rebalance.ts";
 
 /** What a plan is shown with: the cluster as it is. */
 export interface PlannedCluster {
@@ -40,7 +40,9 @@ export async function planClusterRebalance(
       engine.view(call),
     ]);
     if (table.owners.length === 0) throw nothingAnswered();
-    return { view, plan: forCluster(slotPlan(table, options), view) };
+    const { table: takers, problems } = withoutUncopied(table, view);
+    const plan = slotPlan(takers, options);
+    return { view, plan: forCluster({ ...plan, problems: [...plan.problems, ...problems] }, view) };
   }
   const { state, view } = await (options.by === "load"
     ? lookAtLoad(engine, call)
@@ -95,7 +97,7 @@ export async function lookAtCluster(
   if (engine.slotTable !== undefined) {
     const [table, view] = await Promise.all([engine.slotTable({ contents: false }, call), engine.view(call)]);
     if (table.owners.length === 0) throw nothingAnswered();
-    return { state: slotPlanState(table), view };
+    return { state: slotPlanState(withoutUncopied(table, view).table), view };
   }
   return lookAtShards(engine, call);
 }

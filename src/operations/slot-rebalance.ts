@@ -1,9 +1,9 @@
 // A rebalance of slots: of engines whose shards are nothing but slots, which move one by one.
 
-import type { CallOptions, Engine, Settled, SlotTable } from "../engines/engine.ts";
+import type { CallOptions, Engine, EngineView, Settled, SlotTable } from "../engines/engine.ts";
 import { Mem0ctlError } from "../model/errors.ts";
 import type { NodeId } from "../model/ids.ts";
-import type { Plan, PlannedState } from "../model/plan.ts";
+import type { Plan, PlannedState, PlanProblem } from "../model/plan.ts";
 import { planSlots, slotState } from "../topology/slot-plan.ts";
 import type { SlotState } from "../topology/slot-plan.ts";
 import type { RebalanceOptions } from "../topology/rebalance.ts";
@@ -23,6 +23,37 @@ export function slotPlan(
   return planSlots(stateOf(table, draining), { perNode: PER_NODE, ...options });
 }
 
+/**
+ * Leaders that own nothing yet and have fewer copies than they should get no slots: what moved there would be less
+ * safe than where it was.
+ */
+export function withoutUncopied(
+  table: SlotTable,
+  { shards, copies }: EngineView,
+): { readonly table: SlotTable; readonly problems: readonly PlanProblem[] } {
+  const short = new Map(
+    shards.flatMap(({ leader, slots, replicas, id }) =>
+      slots === 0 && leader !== null && replicas.length < copies
+        ? [[leader, { id, has: replicas.length }]]
+        : [],
+    ),
+  );
+  const owners = table.owners.filter(({ id, slots }) => slots.length > 0 || !short.has(id));
+  const problems = table.owners.flatMap(({ id, draining }): PlanProblem[] => {
+    const shard = short.get(id);
+    if (shard === undefined || draining) return [];
+    return [
+      {
+        code: "too-few-copies",
+        severity: "soft",
+        message: `${id} gets no slots: its shard ${shard.id} has ${shard.has} of ${copies} copies`,
+        hint: `give it another first: \`mem0ctl replicas add ${shard.id} --to NODE\`, or \`mem0ctl apply\``,
+      },
+    ];
+  });
+  return { table: { ...table, owners }, problems };
+}
+
 /** What a plan of slots is made from, or compared with. */
 export function slotPlanState(table: SlotTable): PlannedState {
   return slotState(stateOf(table, []));
@@ -31,7 +62,7 @@ export function slotPlanState(table: SlotTable): PlannedState {
 function stateOf({ epoch, owners, contents }: SlotTable, draining: readonly NodeId[]): SlotState {
   return {
     epoch,
-    owners: owners.map((owner) => ({ ...owner, draining: draining.includes(owner.id) })),
+    owners: owners.map((owner) => ({ ...owner, draining: owner.draining || draining.includes(owner.id) })),
     ...(contents === undefined
       ? {}
       : {

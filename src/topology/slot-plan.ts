@@ -14,6 +14,7 @@ import type {
 import type { SlotRange } from "../model/shard-map.ts";
 import { planRebalance } from "./rebalance.ts";
 import type { RebalanceOptions } from "./rebalance.ts";
+import { rangesOf } from "./slot-ranges.ts";
 import { SLOTS } from "./slots.ts";
 import { inWaves } from "./waves.ts";
 
@@ -103,14 +104,4 @@ function inRanges(steps: readonly RebalanceStep[]): MoveSlots[] {
     to,
     bytes,
   }));
-}
-
-function rangesOf(slots: readonly number[]): SlotRange[] {
-  const ranges: { from: number; to: number }[] = [];
-  for (const slot of slots) {
-    const last = ranges.at(-1);
-    if (last !== undefined && last.to + 1 === slot) last.to = slot;
-    else ranges.push({ from: slot, to: slot });
-  }
-  return ranges;
 }

@@ -7,6 +7,7 @@ import { LOOK_TIMEOUT_MS, withCluster } from "../cluster.ts";
 import { examples, integerOption, newCommand, notes, usageError } from "../command.ts";
 import type { Action } from "../command.ts";
 import type { OpenCluster } from "../../operations/cluster.ts";
+import type { Manner } from "../../operations/operation.ts";
 import type { Context } from "../context.ts";
 import { EXIT } from "../exit.ts";
 import type { ExitCode } from "../exit.ts";
@@ -59,7 +60,9 @@ export function nodeChangeCommands(action: Action): readonly Command[] {
     .addHelpText(
       "after",
       examples(["mem0ctl nodes drain node-2", "before maintenance"]) +
-        notes("Until `mem0ctl nodes undrain` it gets no replicas. Refused when the others cannot hold them."),
+        notes(
+          "Until `mem0ctl nodes undrain` it gets no replicas. Refused when the others cannot hold them.\nThe cluster keeps that the node is drained; of a redis cluster the manifest does (`draining: true`).",
+        ),
     )
     .action(action<MannerOptions>(drainNode));
   const undrain = newCommand("undrain", "Let a drained node have replicas again")
@@ -131,6 +134,7 @@ async function drainNode(
   words: readonly string[],
 ): Promise<ExitCode> {
   const [node = ""] = words;
+  await noteDraining(context, node, true, mannerOf(options));
   return withCluster(context, async ({ engine }) => {
     const moves = await import("../../operations/moves.ts");
     const operation = await watched(context, (call) =>
@@ -143,8 +147,31 @@ async function drainNode(
   });
 }
 
+/** Where the cluster itself does not keep it, the manifest does, before anything moves: so it outlives this process. */
+async function noteDraining(
+  context: Context,
+  node: string,
+  draining: boolean,
+  manner?: Manner,
+): Promise<void> {
+  const inManifest = await withCluster(context, async ({ engine }) => {
+    if (engine.capabilities.drains === "in-cluster") return false;
+    if (manner === undefined) return true;
+    const moves = await import("../../operations/moves.ts");
+    const timeoutMs = context.timeoutMs(LOOK_TIMEOUT_MS);
+    await moves.requireDrainable(engine, node, manner, { timeoutMs, signal: context.io.signal });
+    return true;
+  });
+  if (!inManifest) return;
+  const { openManifest } = await import("../../operations/manifest-file.ts");
+  const { withDraining } = await import("../../operations/membership.ts");
+  const edited = withDraining(await openManifest(context.file), node, draining);
+  if (edited.changed) await replaceManifest(context, edited.text);
+}
+
 async function undrainNode(context: Context, _: object, words: readonly string[]): Promise<ExitCode> {
   const [node = ""] = words;
+  await noteDraining(context, node, false);
   return withCluster(context, async ({ engine }) => {
     const moves = await import("../../operations/moves.ts");
     const timeoutMs = context.timeoutMs(LOOK_TIMEOUT_MS);

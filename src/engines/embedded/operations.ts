@@ -30,7 +30,7 @@ const STEPS: {
   "add-replica": object({ kind: oneOf(["add-replica"]), shard: text, to: text, bytes: number }),
   "remove-replica": object({ kind: oneOf(["remove-replica"]), shard: text, from: text }),
   "move-replica": object({ kind: oneOf(["move-replica"]), shard: text, from: text, to: text, bytes: number }),
-  "transfer-leader": object({ kind: oneOf(["transfer-leader"]), group: text }, { to: text }),
+  "transfer-leader": object({ kind: oneOf(["transfer-leader"]), group: text }, { to: text, holder: text }),
   "remove-node": object({ kind: oneOf(["remove-node"]), node: text }),
 };
 const kinds = Object.keys(STEPS) as ClusterStep["kind"][];

@@ -16,7 +16,8 @@ import type { MoverPresence } from "./mover-presence.ts";
 import { NodeFailure } from "../node-failure.ts";
 import { RedisNodes } from "./nodes.ts";
 import { initialMap, mapOf } from "./shard-map.ts";
-import { numbersOf, topologyOf } from "./topology.ts";
+import { numbersOf } from "../../topology/slot-ranges.ts";
+import { topologyOf } from "./topology.ts";
 import { viewOf } from "./view.ts";
 
 export function createRedisEngine(manifest: Manifest): Engine {
@@ -72,6 +73,7 @@ export function createRedisEngine(manifest: Manifest): Engine {
       const owners = topology.groups.map(({ primary, slots }) => ({
         id: primary.id,
         weight: primary.weight,
+        draining: primary.draining,
         slots,
       }));
       if (!contents) return { epoch: topology.epoch, owners };

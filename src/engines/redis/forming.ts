@@ -10,9 +10,9 @@ import { setTimeout as pause } from "node:timers/promises";
 import { Mem0ctlError } from "../../model/errors.ts";
 import type { NodeId } from "../../model/ids.ts";
 import type { Manifest } from "../../model/manifest.ts";
-import type { SlotRange } from "../../model/shard-map.ts";
 import { placeOwnShards } from "../../topology/own-shard-placement.ts";
 import type { OwnShard } from "../../topology/own-shard-placement.ts";
+import { slotsOutside } from "../../topology/slot-ranges.ts";
 import { SLOTS } from "../../topology/slots.ts";
 import type { CallOptions } from "../engine.ts";
 import type { RedisNodes, RedisReport } from "./nodes.ts";
@@ -168,22 +168,11 @@ function nextRound(
 
   for (const { replicas, slots } of placement) {
     const [leader = ""] = replicas;
-    const missing = without(slots, reports.get(leader)?.self.slots ?? []);
+    const missing = slotsOutside([slots], reports.get(leader)?.self.slots ?? []);
     if (missing.length === 0) continue;
     commands.push([leader, ["CLUSTER", "ADDSLOTSRANGE", ...missing.flatMap(({ from, to }) => [from, to])]]);
   }
   return { message: "slots are given out", done: 2, commands };
-}
-
-function without(range: SlotRange, owned: readonly SlotRange[]): SlotRange[] {
-  let left: SlotRange[] = [range];
-  for (const { from, to } of owned) {
-    left = left.flatMap((part) => [
-      ...(part.from < from ? [{ from: part.from, to: Math.min(part.to, from - 1) }] : []),
-      ...(part.to > to ? [{ from: Math.max(part.from, to + 1), to: part.to }] : []),
-    ]);
-  }
-  return left;
 }
 
 /** An error of one command is no error of the round: another run may have been first; the next look tells. */

@@ -1,7 +1,7 @@
 // The slot map of a cluster in the form that keys are located by.
 
 import type { Manifest } from "../../model/manifest.ts";
-import type { ShardMap } from "../../model/shard-map.ts";
+import type { MapNode, ShardMap } from "../../model/shard-map.ts";
 import { placeOwnShards } from "../../topology/own-shard-placement.ts";
 import type { RedisTopology } from "./topology.ts";
 
@@ -19,14 +19,7 @@ export function mapOf(manifest: Manifest, { groups, members, epoch }: RedisTopol
       replicas: [primary, ...replicas].map((member) => member.id),
       arbiters: [],
     })),
-    nodes: members.map(({ id, address, role, zone, weight }) => ({
-      id,
-      address,
-      role,
-      zone,
-      weight,
-      draining: false,
-    })),
+    nodes: members.filter(({ redisId }) => redisId !== undefined).map(mapNode),
     metaVoters: [],
   };
 }
@@ -47,14 +40,18 @@ export function initialMap(manifest: Manifest): ShardMap {
       replicas,
       arbiters: [],
     })),
-    nodes: nodes.map(({ id, address, role, zone, weight }) => ({
-      id,
-      address,
-      role,
-      zone,
-      weight,
-      draining: false,
-    })),
+    nodes: nodes.map(mapNode),
     metaVoters: [],
   };
+}
+
+function mapNode({
+  id,
+  address,
+  role,
+  zone,
+  weight,
+  draining = false,
+}: Omit<MapNode, "draining"> & { readonly draining?: boolean }): MapNode {
+  return { id, address, role, zone, weight, draining };
 }

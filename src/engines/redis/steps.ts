@@ -19,7 +19,8 @@ import { ReplyError } from "./resp.ts";
 import { moveSlots } from "./slot-moves.ts";
 import type { End, MoveOptions } from "./slot-moves.ts";
 import type { Command } from "./resp.ts";
-import { numbersOf, rangesOf, topologyOf } from "./topology.ts";
+import { numbersOf, rangesOf } from "../../topology/slot-ranges.ts";
+import { topologyOf } from "./topology.ts";
 import type { Group, Member, RedisTopology } from "./topology.ts";
 
 export interface LiveCluster {
@@ -41,22 +42,22 @@ export async function executeStep(cluster: LiveCluster, step: Step, options: Cal
   const deadlineMs = performance.now() + options.timeoutMs;
   switch (step.kind) {
     case "transfer-leader":
-      return transferLeader(cluster, step.group, step.to, options, deadlineMs);
+      return transferLeader(cluster, step.holder ?? { id: step.group }, step.to, options, deadlineMs);
     case "add-node":
       return addNode(cluster, step.node.id, options, deadlineMs);
     case "remove-node":
       return removeNode(cluster, step.node, options, deadlineMs);
     case "add-replica":
-      return addReplica(cluster, step.shard, step.to, options, deadlineMs);
+      return addReplica(cluster, step.holder ?? { id: step.shard }, step.to, options, deadlineMs);
     case "remove-replica":
-      return removeNode(cluster, step.from, options, deadlineMs);
+      return emptyNode(cluster, step.from, options, deadlineMs);
     case "move-replica": {
-      await addReplica(cluster, step.shard, step.to, options, deadlineMs);
+      await addReplica(cluster, step.from, step.to, options, deadlineMs);
       const { groups } = await look(cluster, options, deadlineMs);
-      if (groups.some(({ id, primary }) => id === step.shard && primary.id === step.from)) {
-        await transferLeader(cluster, step.shard, step.to, options, deadlineMs);
+      if (groups.some(({ primary }) => primary.id === step.from)) {
+        await transferLeader(cluster, step.from, step.to, options, deadlineMs);
       }
-      return removeNode(cluster, step.from, options, deadlineMs);
+      return emptyNode(cluster, step.from, options, deadlineMs);
     }
     case "move-slots":
       return executeMove(cluster, step, options, deadlineMs);
@@ -123,13 +124,25 @@ async function untilSeen<Value>(
   }
 }
 
-function groupOf({ groups }: RedisTopology, id: string): Group {
-  const found = groups.find((group) => group.id === id);
+/** A shard by its id, which a node that changes sides may change, or by a node that holds it. */
+type ShardName = NodeId | { readonly id: string };
+
+function groupOf({ groups }: RedisTopology, name: ShardName): Group {
+  const found = groups.find(({ id, primary, replicas }) =>
+    typeof name === "string"
+      ? primary.id === name || replicas.some((replica) => replica.id === name)
+      : id === name.id,
+  );
   if (found !== undefined) return found;
-  throw new Mem0ctlError("not-found", "unknown-shard", `there is no shard ${JSON.stringify(id)}`, {
-    why: `the cluster has shards 0 to ${groups.length - 1}`,
-    hint: "see them with `mem0ctl shards list`",
-  });
+  throw new Mem0ctlError(
+    "not-found",
+    "unknown-shard",
+    `there is no shard ${typeof name === "string" ? `on ${name}` : JSON.stringify(name.id)}`,
+    {
+      why: `the cluster has shards 0 to ${groups.length - 1}`,
+      hint: "see them with `mem0ctl shards list`",
+    },
+  );
 }
 
 function memberOf({ members }: RedisTopology, id: NodeId): Member {
@@ -144,7 +157,7 @@ function memberOf({ members }: RedisTopology, id: NodeId): Member {
 /** CLUSTER FAILOVER: the primary stops for the moment in which the replica catches up, so nothing is lost. */
 async function transferLeader(
   cluster: LiveCluster,
-  shard: string,
+  shard: ShardName,
   to: NodeId | undefined,
   options: CallOptions,
   deadlineMs: number,
@@ -152,12 +165,12 @@ async function transferLeader(
   const group = groupOf(await look(cluster, options, deadlineMs), shard);
   const heir = to ?? bestReplica(group)?.id;
   if (heir === undefined) {
-    throw new Mem0ctlError("conflict", "no-replica", `shard ${shard} has no replica that could lead it`, {
+    throw new Mem0ctlError("conflict", "no-replica", `shard ${group.id} has no replica that could lead it`, {
       why: `only ${group.primary.id} holds it, or its replicas do not follow`,
       hint: "see them with `mem0ctl replicas lag`",
     });
   }
-  if (heir === group.primary.id) return `shard ${shard} is led by ${heir} already`;
+  if (heir === group.primary.id) return `shard ${group.id} is led by ${heir} already`;
   // One that has only just begun to follow would not catch up in the few seconds that a handover may take.
   await untilSeen(cluster, `${heir} follows ${group.primary.id}`, options, deadlineMs, ({ members }) => {
     const report = members.find(({ id }) => id === heir)?.report;
@@ -169,7 +182,7 @@ async function transferLeader(
   let toldMs = performance.now();
   const term = await untilSeen(
     cluster,
-    `the transfer of shard ${shard} to ${heir}`,
+    `the transfer of shard ${group.id} to ${heir}`,
     options,
     deadlineMs,
     async ({ groups }) => {
@@ -181,7 +194,7 @@ async function transferLeader(
       return undefined;
     },
   );
-  return `shard ${shard} went from ${group.primary.id} to ${heir} in term ${term}`;
+  return `shard ${group.id} went from ${group.primary.id} to ${heir} in term ${term}`;
 }
 
 /** The replica that has most of the primary's stream. */
@@ -203,18 +216,6 @@ async function addNode(
 ): Promise<string> {
   const topology = await look(cluster, options, deadlineMs);
   const member = memberOf(topology, id);
-  // A node that was alone serves nobody for a moment after it has joined.
-  const joined = ({ members }: RedisTopology): true | undefined =>
-    members.every(
-      ({ report }) =>
-        report === undefined ||
-        members.every(
-          (other) =>
-            other.report === undefined || report.nodes.some(({ redisId }) => redisId === other.redisId),
-        ),
-    ) && members.some((one) => one.id === id && serves(one))
-      ? true
-      : undefined;
   if (member.report === undefined && !member.stranger) {
     throw new Mem0ctlError(
       "unavailable",
@@ -252,8 +253,17 @@ async function addNode(
     const host = self.host === "" ? member.host : self.host;
     await tell(cluster, via.id, ["CLUSTER", "MEET", host, self.port, self.busPort], deadlineMs);
   }
-  await untilSeen(cluster, `${id} joins`, options, deadlineMs, joined);
+  await untilSeen(cluster, `${id} joins`, options, deadlineMs, (now) => hasJoined(now, id));
   return `${id} is a member, without slots`;
+}
+
+/** Every node that answers knows every other one. A node that was alone serves nobody for a moment after that. */
+function hasJoined({ members }: RedisTopology, id: NodeId): true | undefined {
+  const answering = members.flatMap((member) => (member.report === undefined ? [] : [member.report]));
+  const acquainted = answering.every(({ nodes }) =>
+    answering.every(({ self }) => nodes.some(({ redisId }) => redisId === self.redisId)),
+  );
+  return acquainted && members.some((one) => one.id === id && serves(one)) ? true : undefined;
 }
 
 function serves({ report }: Member): boolean {
@@ -262,7 +272,7 @@ function serves({ report }: Member): boolean {
 
 async function addReplica(
   cluster: LiveCluster,
-  shard: string,
+  shard: ShardName,
   to: NodeId,
   options: CallOptions,
   deadlineMs: number,
@@ -279,7 +289,50 @@ async function addReplica(
     const linked = member?.report?.info.get("master_link_status") === "up";
     return linked && member?.line?.primary === primary ? true : undefined;
   });
-  return `${to} holds a replica of shard ${shard}`;
+  return `${to} holds a replica of shard ${group.id}`;
+}
+
+/**
+ * The node gives its copy up and stays a member that holds nothing: it forgets the others, which keep it in mind, and
+ * meets them again as a primary without slots. One that leads nothing is so already.
+ */
+async function emptyNode(
+  cluster: LiveCluster,
+  id: NodeId,
+  options: CallOptions,
+  deadlineMs: number,
+): Promise<string> {
+  const topology = await look(cluster, options, deadlineMs);
+  const member = memberOf(topology, id);
+  const own = topology.groups.find(({ primary }) => primary === member);
+  if (own !== undefined) {
+    refuseInUse(own);
+    return `${id} holds nothing`;
+  }
+  if (member.redisId === undefined) return `${id} is no member`;
+  const others = topology.members.filter((other) => other !== member && other.report !== undefined);
+  await tell(cluster, id, ["CLUSTER", "RESET", "SOFT"], deadlineMs);
+  for (const { line, host } of others) {
+    if (line === undefined) continue;
+    const address = line.host === "" ? host : line.host;
+    await tell(cluster, id, ["CLUSTER", "MEET", address, line.port, line.busPort], deadlineMs);
+  }
+  await untilSeen(cluster, `${id} gives its copy up`, options, deadlineMs, (now) =>
+    now.groups.some(({ primary }) => primary.id === id) ? hasJoined(now, id) : undefined,
+  );
+  return `${id} holds nothing`;
+}
+
+/** @throws Mem0ctlError `node-in-use` (conflict). */
+function refuseInUse({ id, primary, slotCount, replicas }: Group): void {
+  if (slotCount === 0 && replicas.length === 0) return;
+  throw new Mem0ctlError("conflict", "node-in-use", `${primary.id} leads shard ${id}, and cannot leave it`, {
+    why:
+      slotCount > 0
+        ? `it owns ${slotCount} slots`
+        : `${replicas.map((one) => one.id).join(", ")} would follow nobody`,
+    hint: `drain it first, or let another node lead: \`mem0ctl leader transfer ${id}\``,
+  });
 }
 
 /**
@@ -297,15 +350,7 @@ async function removeNode(
   const { redisId } = member;
   if (redisId === undefined) return `${id} is no member`;
   const own = topology.groups.find(({ primary }) => primary === member);
-  if (own !== undefined && (own.slotCount > 0 || own.replicas.length > 0)) {
-    throw new Mem0ctlError("conflict", "node-in-use", `${id} cannot leave: it leads shard ${own.id}`, {
-      why:
-        own.slotCount > 0
-          ? `it owns ${own.slotCount} slots`
-          : `${own.replicas.map((one) => one.id).join(", ")} would follow nobody`,
-      hint: "drain it first, or transfer its leadership and remove it as a replica",
-    });
-  }
+  if (own !== undefined) refuseInUse(own);
   const others = topology.members.filter((other) => other !== member && other.report !== undefined);
   if (member.report !== undefined) {
     // First, so that it tells nobody about itself any more.

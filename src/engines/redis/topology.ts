@@ -6,6 +6,7 @@ import type { NodeId, Role } from "../../model/ids.ts";
 import type { Manifest } from "../../model/manifest.ts";
 import type { SlotRange } from "../../model/shard-map.ts";
 import { placeOwnShards } from "../../topology/own-shard-placement.ts";
+import { rangesOf } from "../../topology/slot-ranges.ts";
 import { SLOTS } from "../../topology/slots.ts";
 import type { GossipNode } from "./gossip.ts";
 import { placeOf } from "./nodes.ts";
@@ -19,6 +20,8 @@ export interface Member {
   readonly role: Role;
   readonly zone: string;
   readonly weight: number;
+  /** It shall hold nothing. */
+  readonly draining: boolean;
   /** As others know it, or it knows itself; undefined for a server that belongs to no cluster with the others. */
   readonly redisId: string | undefined;
   readonly report: RedisReport | undefined;
@@ -146,6 +149,7 @@ function membersOf(
       role: spec?.role ?? "primary",
       zone: spec?.zone ?? host,
       weight: spec?.weight ?? 1,
+      draining: spec?.draining ?? false,
       redisId,
       report: belongs ? report : undefined,
       error: "error" in answer ? answer.error : belongs ? undefined : strangerError(report),
@@ -260,26 +264,7 @@ function rangesWhere(matches: (slot: number) => boolean): SlotRange[] {
   return rangesOf(Array.from({ length: SLOTS }, (_, slot) => slot).filter(matches));
 }
 
-/** Ascending numbers as ranges. */
-export function rangesOf(slots: readonly number[]): SlotRange[] {
-  const ranges: SlotRange[] = [];
-  for (const slot of slots) {
-    const last = ranges.at(-1);
-    if (last?.to === slot - 1) ranges[ranges.length - 1] = { from: last.from, to: slot };
-    else ranges.push({ from: slot, to: slot });
-  }
-  return ranges;
-}
-
 /** `0-5460, 10923`; "" for none. */
 export function slotsText(ranges: readonly SlotRange[]): string {
   return ranges.map(({ from, to }) => (from === to ? String(from) : `${from}-${to}`)).join(", ");
-}
-
-export function isIn(ranges: readonly SlotRange[], slot: number): boolean {
-  return ranges.some(({ from, to }) => from <= slot && slot <= to);
-}
-
-export function numbersOf(ranges: readonly SlotRange[]): number[] {
-  return ranges.flatMap(({ from, to }) => Array.from({ length: to - from + 1 }, (_, index) => from + index));
 }

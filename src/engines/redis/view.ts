@@ -15,7 +15,8 @@ import type { EngineView } from "../engine.ts";
 import { infoNumber, parseFields } from "./gossip.ts";
 import { uptimeMsOf } from "./nodes.ts";
 import type { RedisReport } from "./nodes.ts";
-import { isIn, slotsText } from "./topology.ts";
+import { isIn } from "../../topology/slot-ranges.ts";
+import { slotsText } from "./topology.ts";
 import type { Group, Member, RedisTopology } from "./topology.ts";
 
 const REFUSED = "connection refused";
@@ -39,7 +40,9 @@ export function viewOf(manifest: Manifest, topology: RedisTopology): EngineView 
     term: topology.epoch,
     epoch: topology.epoch,
     totalNodes: nodes.length,
-    healthyNodes: nodes.filter(({ state, error }) => state === "up" && error === undefined).length,
+    healthyNodes: nodes.filter(
+      ({ state, error }) => (state === "up" || state === "draining") && error === undefined,
+    ).length,
     totalShards: shards.length,
     copies,
     replication: {
@@ -79,7 +82,8 @@ function streamedBytes(primary: Member, replicas: readonly Member[]): number {
 }
 
 /** A refused connection proves that no process is there; silence alone does not. */
-function stateOf({ report, error, stranger, verdict, line }: Member): NodeState {
+function stateOf({ report, error, stranger, verdict, line, draining }: Member): NodeState {
+  if (report !== undefined && draining) return "draining";
   if (report !== undefined || stranger) return "up";
   if (error === REFUSED || verdict === "failed" || line === undefined) return "down";
   return "suspect";

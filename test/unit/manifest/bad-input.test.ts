@@ -626,6 +626,18 @@ const nodes: readonly Row[] = [
     learns: ["0.0.0.0:7101", "TLS and a token"],
   },
   {
+    title: "a node that drains, of an engine that keeps it in the cluster; and a word for it",
+    text: withNodes(
+      '    - { id: a, address: "127.0.0.1:7001", draining: true }\n    - { id: b, address: "127.0.0.1:7002", draining: maybe }\n',
+    ),
+    found: [
+      "6:53 setting-of-another-engine spec.nodes[0].draining",
+      "7:53 wrong-type spec.nodes[1].draining",
+      "7:53 setting-of-another-engine spec.nodes[1].draining",
+    ],
+    learns: ["nodes drain", "true or false"],
+  },
+  {
     title: "nodes that share a data directory",
     text: withNodes(
       '    - { id: a, address: "127.0.0.1:7001", dataDir: data }\n    - { id: b, address: "127.0.0.1:7002", dataDir: ./data/ }\n    - { id: c, address: "127.0.0.1:7003", dataDir: data/c }\n',

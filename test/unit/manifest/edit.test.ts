@@ -2,7 +2,11 @@
 
 import { describe, expect, it } from "vitest";
 import fc from "fast-check";
-import { addNodeToManifest, removeNodeFromManifest } from "../../../src/manifest/edit.ts";
+import {
+  addNodeToManifest,
+  removeNodeFromManifest,
+  setDrainingInManifest,
+} from "../../../src/manifest/edit.ts";
 import { parseManifest } from "../../../src/manifest/parse.ts";
 import { scaffoldManifest } from "../../../src/manifest/scaffold.ts";
 
@@ -132,4 +136,49 @@ it("undoes itself: adding and then removing gives the same text back", () => {
     }),
     { numRuns: 100 },
   );
+});
+
+describe("draining a node", () => {
+  it("adds one field to a node's line, and takes it away again", () => {
+    const text = scaffoldManifest({ name: "demo", engine: "redis" });
+    const drained = setDrainingInManifest(text, "node-2", true);
+    const changed = drained.split("\n").filter((line, at) => line !== text.split("\n")[at]);
+    expect(changed).toEqual([expect.stringMatching(/id: node-2, .*, draining: true }/)]);
+    expect(setDrainingInManifest(drained, "node-2", true)).toBe(drained);
+    expect(setDrainingInManifest(drained, "node-2", false)).toBe(text);
+    expect(setDrainingInManifest(text, "node-2", false)).toBe(text);
+  });
+
+  it("adds a line to a node's block, before the comments that follow, whatever the line ends", () => {
+    for (const text of [BLOCK, BLOCK.replaceAll("\n", "\r\n")]) {
+      const newLine = text.includes("\r\n") ? "\r\n" : "\n";
+      const drained = setDrainingInManifest(text, "node-2", true);
+      expect(drained).toBe(
+        text.replace(`# last${newLine}`, `# last${newLine}      draining: true${newLine}`),
+      );
+      expect(setDrainingInManifest(drained, "node-2", false)).toBe(text);
+    }
+  });
+
+  it("makes `false` true, and cuts a field between others", () => {
+    const text = "spec:\n  nodes:\n    - { id: a, draining: false, address: 'h:1' } # why\n";
+    const drained = setDrainingInManifest(text, "a", true);
+    expect(drained).toBe("spec:\n  nodes:\n    - { id: a, address: 'h:1', draining: true } # why\n");
+    expect(setDrainingInManifest(text.replace("false", "true"), "a", false)).toBe(
+      "spec:\n  nodes:\n    - { id: a, address: 'h:1' } # why\n",
+    );
+  });
+
+  it("leaves the layout to the library where it is the first field", () => {
+    const text = "# top\nspec:\n  nodes:\n    - draining: true\n      id: a\n      address: h:1\n";
+    const edited = setDrainingInManifest(text, "a", false);
+    expect(edited).toContain("# top");
+    expect(edited).not.toContain("draining");
+  });
+
+  it("refuses a node that is not there", () => {
+    expect(() => setDrainingInManifest(BLOCK, "node-9", true)).toThrow(
+      expect.objectContaining({ code: "unknown-node", kind: "not-found" }),
+    );
+  });
 });

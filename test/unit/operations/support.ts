@@ -97,6 +97,7 @@ export function scriptedEngine(script: Script = {}): ScriptedEngine {
       replication: [],
       roles: [],
       joins: "before-start",
+      drains: "in-cluster",
     },
     async up(nodes) {
       done.push(`up ${nodes.join(" ")}`);
