@@ -153,6 +153,11 @@ export const ANSWERS = {
       cluster: string,
       clusterId: string,
       id: string,
+      uid: { ...string, description: "Made with its data directory." },
+      waiting: {
+        ...string,
+        description: "Set while it has no data and may not begin: what it waits for.",
+      },
       address: string,
       role: { type: "string", enum: ["primary", "secondary", "arbiter"] },
       zone: string,
@@ -168,10 +173,10 @@ export const ANSWERS = {
             id: string,
             state: { type: "string", enum: ["up", "suspect", "down"] },
             lastHeartbeatMs: nullable("number"),
-            known: boolean,
+            uid: string,
             error: string,
           },
-          ["known", "error"],
+          ["uid", "error"],
         ),
       ),
       groups: list(
@@ -219,7 +224,7 @@ export const ANSWERS = {
         running: list(string),
       }),
     },
-    ["operation"],
+    ["operation", "waiting"],
   ),
   ShardVerification: answer({
     shard: string,

@@ -6,6 +6,7 @@
 //   POST /v1/cluster/transfer            TransferRequest -> TransferResult   (role admin)
 //   POST /v1/cluster/stop                {} -> { stopping: true }            (role admin)
 //   POST /v1/cluster/join                { node: MapNode } -> ShardMap       (role admin)
+//   POST /v1/cluster/admit               { node: id, uid } -> { uid: string | null } (role admin)
 //   POST /v1/cluster/leave               { node: id } -> ShardMap            (role admin)
 //   POST /v1/cluster/drain               DrainRequest -> ShardMap            (role admin)
 //   GET  /v1/cluster/operation           -> { operation: OperationReport | null }   (role read)
@@ -29,8 +30,8 @@ export interface PeerReport {
   readonly state: "up" | "suspect" | "down";
   /** Age of the last frame received from it; null when none was received since this node started. */
   readonly lastHeartbeatMs: number | null;
-  /** True once it was met: it then has data, and is refused when it comes back without. */
-  readonly known?: boolean;
+  /** By which it was met: it then has data, and is refused when it comes back without it, under another. */
+  readonly uid?: string;
   /** Why it is refused or unreachable, where known. */
   readonly error?: string;
 }
@@ -102,6 +103,10 @@ export interface NodeReport {
   readonly cluster: string;
   readonly clusterId: string;
   readonly id: NodeId;
+  /** Made with its data directory. */
+  readonly uid: string;
+  /** Set while it has no data and may not begin: what it waits for, as the end of a sentence about it. */
+  readonly waiting?: string;
   readonly address: string;
   readonly role: Role;
   readonly zone: string;

@@ -44,6 +44,8 @@ export interface NodeView {
   readonly damaged?: readonly { readonly group: string; readonly why: string }[];
   /** Why it takes no writes although it is up: a full disk, say. */
   readonly writeRefusal?: string;
+  /** Set while it has no data and may not begin: what it waits for, as the end of a sentence about it. */
+  readonly waiting?: string;
   /** Set while other nodes take no connection from it: it is not the node that they know under this id. */
   readonly refusal?: NodeRefusal;
 }

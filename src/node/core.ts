@@ -27,7 +27,7 @@ import type { Embedder } from "../memory/embedder.ts";
 import type { Stores } from "./host/durable-group.ts";
 import { Host, type HostLimits } from "./host/host.ts";
 import { replicaDamaged, type StateCall } from "./host/state-repair.ts";
-import { writeIdentity, type Identity } from "./identity.ts";
+import { peerUid, writeIdentity, type Identity } from "./identity.ts";
 import { MemoryMachine } from "./memories/memory-machine.ts";
 import { VectorCache } from "../memory/vector-cache.ts";
 import { MetaMachine } from "./meta/meta-machine.ts";
@@ -619,6 +619,7 @@ export class NodeCore {
       cluster: manifest.name,
       clusterId: identity.clusterId,
       id: spec.id,
+      uid: identity.uid,
       address: spec.address,
       role: map.nodes.find((node) => node.id === spec.id)?.role ?? spec.role,
       zone: spec.zone,
@@ -632,11 +633,12 @@ export class NodeCore {
         .filter((node) => node.id !== spec.id)
         .map((node) => {
           const error = this.network.lastError(node.id);
+          const uid = peerUid(stores.log, node.id);
           return {
             id: node.id,
             state: this.liveness.state(node.id),
             lastHeartbeatMs: this.liveness.lastHeartbeatMs(node.id),
-            known: knownUid(stores, node.id) !== undefined,
+            ...(uid === undefined ? {} : { uid }),
             ...(error === undefined || this.network.connected(node.id) ? {} : { error }),
           };
         }),
@@ -654,17 +656,6 @@ interface Leaderless {
   readonly shards: LeaderlessShards;
   readonly path: LeaderlessPath;
   readonly changeover: Changeover;
-}
-
-/** The uid that a peer showed first. */
-export function knownUid({ log }: Stores, peer: NodeId): string | undefined {
-  const uid = log.facts.get(`peer ${peer}`);
-  return typeof uid === "string" ? uid : undefined;
-}
-
-export function rememberUid({ log }: Stores, peer: NodeId, uid: string): void {
-  // Not written only when the node stops while its disk is full; it then meets the peer again.
-  void log.append([{ kind: "fact", name: `peer ${peer}`, value: uid }]).catch(() => undefined);
 }
 
 /**

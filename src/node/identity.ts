@@ -50,6 +50,22 @@ export function writeIdentity(log: LogStore, identity: Identity): Promise<void> 
   return log.append([{ kind: "fact", name: IDENTITY, value: identity }]);
 }
 
+/** Of a node that has not begun: it may still begin under other settings. */
+export function underManifest(identity: Identity, manifest: Manifest): Identity {
+  return identity.founded ? identity : { ...identity, settings: settingsOf(manifest) };
+}
+
+/** The uid by which a peer goes: as it was founded with, or as it showed first. */
+export function peerUid(log: Pick<LogStore, "facts">, peer: NodeId): string | undefined {
+  const uid = log.facts.get(`peer ${peer}`);
+  return typeof uid === "string" ? uid : undefined;
+}
+
+/** Resolves once it is on disk. */
+export function writePeerUid(log: LogStore, peer: NodeId, uid: string): Promise<void> {
+  return log.append([{ kind: "fact", name: `peer ${peer}`, value: uid }]);
+}
+
 export function newIdentity(manifest: Manifest, node: NodeId, clusterId: string, clock: Clock): Identity {
   return {
     format: DATA_FORMAT,

@@ -13,22 +13,25 @@ import type { NodeId } from "../model/ids.ts";
 import type { Manifest, NodeSpec } from "../model/manifest.ts";
 import type { ShardMap } from "../model/shard-map.ts";
 import { VERSION } from "../model/version.ts";
-import { knownUid, NodeCore, rememberUid } from "./core.ts";
+import { NodeCore } from "./core.ts";
 import { createEmbedder, type Embedder } from "../memory/embedder.ts";
-import { establish } from "./beginning.ts";
-import { beginning } from "./founding.ts";
+import type { MemoryService } from "../memory/service.ts";
+import { establish, type Waiting } from "./beginning.ts";
+import { othersOf } from "./founding.ts";
 import { isLogShort, type Stores } from "./host/durable-group.ts";
 import { createHttpServer, type HttpServer } from "../http/server.ts";
 import { nodeRoutes } from "./http/routes.ts";
-import { readIdentity, writeIdentity, type Identity } from "./identity.ts";
+import { peerUid, readIdentity, writeIdentity, writePeerUid, type Identity } from "./identity.ts";
 import { lockDataDirectory } from "./pid-lock.ts";
 import { openLogFolder } from "./storage/log-folder.ts";
 import { DAMAGED_FILE, LogStore } from "./storage/log-store.ts";
 import { StoreCorruptError } from "./storage/store.ts";
 import { openLmdbStore } from "./storage/lmdb.ts";
+import type { AdminService } from "./service.ts";
 import { systemClock } from "./system-clock.ts";
 import { PEER_PROTOCOL } from "./transport/network.ts";
 import { Peers, type PeerAddress } from "./transport/peers.ts";
+import { waitingReport, waitingServices } from "./waiting.ts";
 
 /** What was applied may be lost in a crash for this long; it is then applied again from the log. */
 const STATE_FLUSH_DELAY_MS = 2000;
@@ -93,25 +96,18 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
     // The record that says so may be what was lost: what was founded is not founded again.
     if (log.salvaged !== undefined && known !== undefined)
       await writeIdentity(log, { ...known, founded: true });
-    const { identity, start } = await establish({
-      manifest,
-      spec,
-      log,
-      clock: systemClock,
-      folder,
-      ask: () => beginning(manifest, spec, { token: adminToken, tls }),
+    const startedMs = performance.now();
+    let front: Front = waitingServices(() => {
+      if (waiting === undefined) throw new Error("a node says what it waits for before it is asked");
+      const uptimeMs = Math.round(performance.now() - startedMs);
+      return waitingReport(manifest, spec, waiting, { pid: process.pid, uptimeMs });
     });
-    const embedder = createEmbedder(manifest.embedding, apiKey);
-    opened.unshift(embedder);
-    const node = new EmbeddedNode({ ...options, stores, identity, embedder, adminToken, tls });
-    opened.unshift({ close: () => node.core.stop() });
-    await node.core.open(start?.map, start?.founder === true);
+    const bounds = {
+      dimensions: manifest.embedding.dimensions,
+      batchMax: manifest.limits.batchMax,
+    };
     const http = createHttpServer({
-      routes: nodeRoutes({
-        memories: node.core.memories,
-        admin: node.core.admin,
-        bounds: { dimensions: manifest.embedding.dimensions, batchMax: manifest.limits.batchMax },
-      }),
+      routes: nodeRoutes(bounds, () => front),
       tokens,
       ...(tls === undefined ? {} : { tls }),
       limits: manifest.limits,
@@ -120,13 +116,39 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
       peers: {
         protocol: PEER_PROTOCOL,
         onUpgrade: (request, socket, head, authorised) => {
-          if (authorised) node.peers.accept(request, socket, head);
-          else socket.end("HTTP/1.1 401 Unauthorized\r\nConnection: close\r\n\r\n");
+          if (!authorised) socket.end("HTTP/1.1 401 Unauthorized\r\nConnection: close\r\n\r\n");
+          else if (front.peers === undefined)
+            socket.end("HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\n\r\n");
+          else front.peers.accept(request, socket, head);
         },
       },
       requestTimeoutMs: REQUEST_TIMEOUT_MS,
     });
-    const { port } = await http.listen(place.host, place.port);
+    let waiting: Waiting | undefined;
+    let listening: Promise<{ readonly port: number }> | undefined;
+    const listen = (): Promise<{ readonly port: number }> =>
+      (listening ??= http.listen(place.host, place.port));
+    opened.unshift(http);
+    const { identity, start } = await establish({
+      manifest,
+      spec,
+      log,
+      clock: systemClock,
+      folder,
+      others: othersOf(manifest, spec, { token: adminToken, tls }),
+      onWaiting: async (news) => {
+        if (news.why !== waiting?.why) logger.info({ node: spec.id, why: news.why }, "node waits");
+        waiting = news;
+        await listen();
+      },
+    });
+    const embedder = createEmbedder(manifest.embedding, apiKey);
+    opened.unshift(embedder);
+    const node = new EmbeddedNode({ ...options, stores, identity, embedder, adminToken, tls });
+    opened.unshift({ close: () => node.core.stop() });
+    await node.core.open(start?.map, start?.founder === true);
+    front = { memories: node.core.memories, admin: node.core.admin, peers: node.peers };
+    const { port } = await listen();
     node.run(http, async () => {
       await embedder.close();
       unlock();
@@ -138,6 +160,13 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
     unlock();
     throw error;
   }
+}
+
+/** What requests come to: at first to a node that waits, then to one that has begun. */
+interface Front {
+  readonly memories: MemoryService;
+  readonly admin: AdminService;
+  readonly peers?: Peers;
 }
 
 /** Other nodes have what this one may have lost, and can be asked what it promised. */
@@ -232,8 +261,9 @@ class EmbeddedNode {
           self: spec.id,
           clusterId: identity.clusterId,
           uid: identity.uid,
-          knownUid: (peer) => knownUid(stores, peer),
-          rememberUid: (peer, uid) => rememberUid(stores, peer, uid),
+          knownUid: (peer) => peerUid(stores.log, peer),
+          // Not written only when the node stops while its disk is full; it then meets the peer again.
+          rememberUid: (peer, uid) => void writePeerUid(stores.log, peer, uid).catch(() => undefined),
           adminToken: parts.adminToken,
           tls: parts.tls,
           silentBeatsMax: silentBeatsMax(parts.manifest),

@@ -18,6 +18,8 @@ export interface AdminService {
   map(): ShardMap;
   transfer(request: TransferRequest, context: CallContext): Promise<TransferResult>;
   join(node: MapNode, context: CallContext): Promise<ShardMap>;
+  /** Lets a node that joined begin; resolves to the uid that may, null where nobody who joined has the id. */
+  admit(node: NodeId, uid: string, context: CallContext): Promise<string | null>;
   leave(node: NodeId, context: CallContext): Promise<ShardMap>;
   drain(request: DrainRequest, context: CallContext): Promise<ShardMap>;
   /** The operation that runs, or ran last. */

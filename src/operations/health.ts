@@ -10,6 +10,7 @@
 //   node-down              degraded     a node does not answer, and no other node heard of it lately
 //   node-suspect           degraded     a node does not answer, but another node heard of it lately
 //   node-refused           degraded     other nodes take no connection from a node: it is not the one they knew
+//   node-waiting           degraded     a node has no data, and may not begin yet
 //   write-refused          degraded     a node refuses writes (its disk is full, say)
 //   replica-damaged        degraded     a record of a replica's state does not match its checksum
 //   shard-under-replicated degraded     a replica is missing, or is still catching up
@@ -150,6 +151,13 @@ function* nodeReasons(nodes: readonly NodeView[]): Generator<Reason> {
         code: "node-not-member",
         message: `${node.id} (${node.address}) ${node.error}`,
         hint: "a new node joins with `mem0ctl nodes add`; one that was reset has lost its data and its place",
+      };
+    }
+    if (node.waiting !== undefined) {
+      yield {
+        code: "node-waiting",
+        message: `${node.id} (${node.address}) ${node.waiting}`,
+        hint: "it begins by itself once it may; if it was here before and its data is lost, take it out (`mem0ctl nodes remove`) and let a new one join (`mem0ctl nodes add`)",
       };
     }
     if (node.cutOffFrom !== undefined) {

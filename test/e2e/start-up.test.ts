@@ -5,6 +5,7 @@ import { execFileSync, spawn, type ChildProcess } from "node:child_process";
 import { copyFileSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { encodePidFile, PID_FILE, startTimeOfStat } from "../../src/model/pid-file.ts";
 import type { Identity } from "../../src/node/identity.ts";
@@ -15,6 +16,7 @@ import { systemClock } from "../../src/node/system-clock.ts";
 import { call, codeOf, importRecords, record, staleExport, type Answer } from "./support/api.ts";
 import { bringUpCluster, isAlive, makeCluster, until, type TestCluster } from "./support/cluster.ts";
 
+const BIN = fileURLToPath(new URL("../../bin/mem0ctl.js", import.meta.url));
 const TEXT = "The spare key is under the third flower pot";
 
 const children: ChildProcess[] = [];
@@ -198,6 +200,87 @@ describe("data that a node must not take for its own", () => {
     expect(view.nodes.find(({ id }) => id === "node-2")?.state).not.toBe("up");
     expect(await get(cluster.hosts[0] ?? "", "s-0")).toMatchObject({ status: 200 });
   }, 40_000);
+});
+
+describe("a node without data", () => {
+  let cluster: TestCluster;
+  beforeAll(async () => {
+    cluster = await makeCluster({ spare: 2, flags: ["--shards", "2"] });
+  });
+  afterAll(async () => cluster?.end());
+
+  /** The report of a node, while it answers. */
+  async function reportOf(number: number): Promise<NodeReport | undefined> {
+    const url = { path: "/v1/cluster/node" };
+    const answer = await call(cluster.hosts[number - 1] ?? "", url).catch(() => undefined);
+    return answer?.body as NodeReport | undefined;
+  }
+
+  function run(node: string): ChildProcess {
+    const child = spawn(process.execPath, [BIN, "node", "run", "--node", node, "-f", cluster.file], {
+      stdio: "ignore",
+    });
+    children.push(child);
+    return child;
+  }
+
+  async function add(number: number): Promise<void> {
+    const address = `127.0.0.1:${cluster.ports[number - 1] ?? 0}`;
+    const node = ["--address", address, "--zone", `z${number}`, "--timeout", "3s"];
+    await cluster.mem0ctl("nodes", "add", `node-${number}`, ...node);
+    await until(`node-${number} has begun`, async () => {
+      const report = await reportOf(number);
+      return report !== undefined && report.waiting === undefined;
+    });
+  }
+
+  test("founds no cluster while a node of its manifest has not been heard of, and says so", async () => {
+    const founders = [run("node-1"), run("node-2")];
+    const waiting = await until("node-1 waits for node-3 alone", async () => {
+      const words = (await reportOf(1))?.waiting;
+      return words?.endsWith("nothing is heard of node-3") === true ? words : undefined;
+    });
+    const { code, view } = await cluster.status();
+    expect(code).toBe(4);
+    const reasons = view.reasons.filter((reason) => reason.code === "node-waiting");
+    expect(reasons.map(({ message }) => message)).toEqual([
+      `node-1 (127.0.0.1:${cluster.ports[0] ?? 0}) ${waiting}`,
+      expect.stringContaining("node-2"),
+    ]);
+    const refused = await cluster.mem0ctl("memories", "list", "--user", "u", "--timeout", "2s");
+    expect(refused).toMatchObject({ code: 4, stderr: expect.stringContaining("node-3") });
+    for (const child of founders) child.kill("SIGKILL");
+    expect(await cluster.mem0ctl("up", "--timeout", "40s")).toMatchObject({ code: 0 });
+  }, 60_000);
+
+  test("that lost it waits beside one that never met it, and is refused by whoever did", async () => {
+    expect(await cluster.mem0ctl("down", "node-2")).toMatchObject({ code: 0 });
+    rmSync(join(cluster.dataDir("node-2"), "store"), { recursive: true });
+    await add(4);
+    expect(await cluster.mem0ctl("down", "node-1", "node-3")).toMatchObject({ code: 0 });
+    const lost = run("node-2");
+    const ended = new Promise<number | null>((resolve) => void lost.once("exit", resolve));
+    await until("node-2 has heard that nobody can admit it", async () => {
+      const words = (await reportOf(2))?.waiting;
+      return words?.startsWith("waits until the metadata group admits it") === true;
+    });
+    expect((await reportOf(4))?.peers.find(({ id }) => id === "node-2")?.state).toBe("down");
+    await cluster.mem0ctl("restart", "node-1", "--timeout", "3s");
+    expect(await ended).toBe(1);
+  }, 60_000);
+
+  test("comes back in the documented way: the old id is removed, a new one is added", async () => {
+    await cluster.mem0ctl("restart", "node-3", "--timeout", "3s");
+    await add(5);
+    expect(await cluster.mem0ctl("nodes", "remove", "node-2", "--yes", "--timeout", "30s")).toMatchObject({
+      code: 0,
+    });
+    const view = await until("the cluster is healthy without node-2", async () => {
+      const status = await cluster.status();
+      return status.code === 0 ? status.view : undefined;
+    });
+    expect(view.nodes.map(({ id }) => id).toSorted()).toEqual(["node-1", "node-3", "node-4", "node-5"]);
+  }, 90_000);
 });
 
 /** The file with a bit flipped in every copy of one stored memory's text. */

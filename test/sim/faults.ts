@@ -34,7 +34,6 @@ export class Faults {
   readonly #network: SimulatedNetwork;
   readonly #machines: ReadonlyMap<NodeId, Machine>;
   readonly #layout: Layout;
-  readonly #hasMet: (a: NodeId, b: NodeId) => boolean;
   readonly #kinds: readonly Fault[];
   /** Whether a disk of this run may lose something for good. */
   readonly losesData: boolean;
@@ -58,14 +57,12 @@ export class Faults {
     readonly machines: ReadonlyMap<NodeId, Machine>;
     readonly spares: readonly Machine[];
     readonly layout: Layout;
-    readonly hasMet: (a: NodeId, b: NodeId) => boolean;
   }) {
     this.#world = parts.world;
     this.#chance = parts.world.chance.fork("faults");
     this.#network = parts.network;
     this.#machines = parts.machines;
     this.#layout = parts.layout;
-    this.#hasMet = parts.hasMet;
     this.#spares = [...parts.spares];
     const chance = this.#chance;
     const all: readonly (readonly [string, Fault])[] = [
@@ -558,10 +555,8 @@ export class Faults {
   #lose(): void {
     if (this.#hasLost || !this.#layout.canLoseOne) return;
     const machine = this.#anyUp();
-    // Whoever has not met it could not know that it lost its data.
     const members = machine?.core?.map().nodes.map(({ id }) => id) ?? [];
     if (machine === undefined || !members.includes(machine.id)) return;
-    if (!members.every((id) => id === machine.id || this.#hasMet(machine.id, id))) return;
     if (this.#world.nowMs - this.#membersAskedMs < ADMIN_TIMEOUT_MS || !this.#canSpare(machine.id)) return;
     // What has still to be moved may need it.
     if (this.#up().some(({ core }) => core?.admin.report().operation !== undefined)) return;

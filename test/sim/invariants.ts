@@ -49,7 +49,6 @@ export interface InvariantLimits {
   readonly logBytesMax: number;
 }
 
-const MET_MS = 200;
 /** Ticks come every 25 ms of a clock that is at most 5 % wrong. */
 const TICKS_APART_MS_MAX = 500;
 
@@ -62,7 +61,8 @@ export class Invariants {
   readonly #maps = new Map<number, string>();
   /** How many copies a shard has ever had. */
   readonly #copies = new Map<ShardId, Set<number>>();
-  readonly #met = new Map<string, number>();
+  /** Who has ever had a connection, and may have promised something. */
+  readonly #linked = new Set<NodeId>();
   readonly #mapSeen = new WeakMap<Process, ShardMap>();
   readonly #operations = new WeakMap<Process, Operation>();
   readonly #endedOperations = new Set<string>();
@@ -107,7 +107,7 @@ export class Invariants {
   /** Looks at a process after one of its events. */
   look(process: Process): void {
     const core = process.running;
-    // A node that lost its data and finds nobody begins a cluster that nobody joins.
+    // One that lost its data before it had a connection may begin anew.
     if (core === undefined || this.#machines.get(process.name)?.loss === "wiped") return;
     this.#lookAtMap(process, core);
     this.#lookAtOperation(process, core.operation());
@@ -209,7 +209,7 @@ export class Invariants {
     }
   }
 
-  /** A node that lost its data is no member under its old id (Raft 38), for all who had met it. */
+  /** A node that lost its data is no member under its old id (Raft 38), whoever had met it before. */
   onLinked(a: NodeId, b: NodeId): void {
     for (const [one, other] of [
       [a, b],
@@ -217,18 +217,12 @@ export class Invariants {
     ] as const) {
       const isWiped = this.#machines.get(one)?.loss === "wiped";
       this.#world.must(
-        !isWiped || !this.hasMet(one, other),
+        !isWiped || !this.#linked.has(one),
         "wiped-is-refused",
         () => `${other} let ${one} in, whose data is gone`,
       );
-      if (!isWiped) this.#met.set(`${one} ${other}`, this.#world.nowMs);
+      if (!isWiped) this.#linked.add(one);
     }
-  }
-
-  /** Long enough ago for both to have it on disk. */
-  hasMet(a: NodeId, b: NodeId): boolean {
-    const atMs = this.#met.get(`${a} ${b}`);
-    return atMs !== undefined && this.#world.nowMs - atMs > MET_MS;
   }
 
   /** Indexes up to which each group is committed, as anybody has seen. */

@@ -1,12 +1,14 @@
 // One computer of a simulated cluster: its disk, its clock, and one process after another. The process is the
 // node's own core between a simulated disk, network and clock; it starts as a real node starts.
 
-import { establish, beginningAmong } from "../../src/node/beginning.ts";
+import { establish, type Waiting } from "../../src/node/beginning.ts";
 import { pause, type Clock } from "../../src/node/clock.ts";
-import { knownUid, NodeCore, rememberUid, type CoreLimits } from "../../src/node/core.ts";
+import { NodeCore, type CoreLimits } from "../../src/node/core.ts";
+import { peerUid, writePeerUid } from "../../src/node/identity.ts";
 import type { Embedder } from "../../src/memory/embedder.ts";
 import { LogStore } from "../../src/node/storage/log-store.ts";
 import { StoreCorruptError } from "../../src/node/storage/store.ts";
+import { waitingReport } from "../../src/node/waiting.ts";
 import { Mem0ctlError } from "../../src/model/errors.ts";
 import type { NodeId } from "../../src/model/ids.ts";
 import type { Manifest, NodeSpec } from "../../src/model/manifest.ts";
@@ -33,6 +35,7 @@ export interface NodeHabits {
 }
 
 const ASK_MS = 20;
+const ADMIT_MS = 2000;
 export const WALL_START_MS = Date.UTC(2026, 0, 1);
 
 export class Process implements Owner {
@@ -45,6 +48,8 @@ export class Process implements Owner {
   deferred: Planned[] = [];
   /** Called when it ends: whoever is connected to it notices. */
   readonly onEnd = new Set<() => void>();
+  /** Set while it has no data and may not begin. */
+  waiting: Waiting | undefined;
   core: NodeCore | undefined;
   port: Port | undefined;
   log: LogStore | undefined;
@@ -70,16 +75,14 @@ export interface MachineOptions {
   readonly network: SimulatedNetwork;
   readonly manifest: Manifest;
   readonly spec: NodeSpec;
-  /** Not one of those that found the cluster. */
-  readonly isSpare: boolean;
   readonly clockHabits: ClockHabits;
   readonly diskHabits: DiskHabits;
   readonly nodeHabits: NodeHabits;
   readonly embedder: Embedder;
   readonly chance: Chance;
   readonly diskWatch: DiskWatch;
-  /** What the nodes of its manifest that it can reach say of themselves. */
-  readonly reports: (asker: NodeId, others: readonly NodeId[]) => readonly (NodeReport | undefined)[];
+  /** Another machine, where a request could go there and its answer come back. */
+  readonly reach: (asker: NodeId, other: NodeId) => Machine | undefined;
   /** Before it opens its replicas. */
   readonly onMade: (id: NodeId, core: NodeCore) => void;
   readonly onStarted: (process: Process, log: LogStore) => void;
@@ -117,6 +120,16 @@ export class Machine {
 
   get core(): NodeCore | undefined {
     return this.process?.running;
+  }
+
+  /** What it says of itself; undefined where it does not answer. */
+  report(): NodeReport | undefined {
+    const { process } = this;
+    if (process?.isAlive !== true) return undefined;
+    if (process.core !== undefined) return process.core.admin.report();
+    const { manifest, spec } = this.#options;
+    if (process.waiting === undefined) return undefined;
+    return waitingReport(manifest, spec, process.waiting, { pid: 1, uptimeMs: 0 });
   }
 
   start(): void {
@@ -164,7 +177,7 @@ export class Machine {
   }
 
   async #boot(process: Process): Promise<void> {
-    const { manifest, spec, isSpare, nodeHabits, embedder, network, world, reports } = this.#options;
+    const { manifest, spec, nodeHabits, embedder, network, world, reach } = this.#options;
     const { clock } = process;
     const onDiskFailure = (reason: string): never => this.#failed(process, reason);
     const log = new LogStore({
@@ -191,15 +204,26 @@ export class Machine {
       log,
       clock,
       folder: this.id,
-      ask: async () => {
-        await pause(clock, ASK_MS);
-        const said = reports(this.id, others);
-        // One that is to join a cluster and finds nobody is started again by whoever wants it to join.
-        if (isSpare && said.every((report) => report === undefined)) {
-          this.crash("nobody to join");
-          throw new ProcessEnded("nobody to join");
-        }
-        return beginningAmong(manifest, spec, said);
+      others: {
+        reports: async () => {
+          await pause(clock, ASK_MS);
+          return others.map((other) => reach(this.id, other)?.report());
+        },
+        admit: async (through, uid) => {
+          await pause(clock, ASK_MS);
+          const admin = reach(this.id, through)?.core?.admin;
+          const asked = reach(this.id, through)?.process?.clock;
+          if (admin === undefined || asked === undefined) throw new Error(`${through} does not answer`);
+          return admin.admit(this.id, uid, {
+            deadlineMs: asked.nowMs() + ADMIT_MS,
+            requestId: "admission",
+            consistency: { read: "linearizable", write: "quorum" },
+          });
+        },
+      },
+      onWaiting: async (waiting) => {
+        if (waiting.why !== process.waiting?.why) world.say(this.id, waiting.why);
+        process.waiting = waiting;
       },
     });
     const core = new NodeCore({
@@ -214,8 +238,9 @@ export class Machine {
           id: this.id,
           clusterId: identity.clusterId,
           uid: identity.uid,
-          knownUid: (peer: NodeId) => knownUid(stores, peer),
-          rememberUid: (peer: NodeId, uid: string) => rememberUid(stores, peer, uid),
+          knownUid: (peer: NodeId) => peerUid(log, peer),
+          rememberUid: (peer: NodeId, uid: string) =>
+            void writePeerUid(log, peer, uid).catch(() => undefined),
         };
         process.port = network.attach(process, introduction, clock, handlers);
         return process.port;

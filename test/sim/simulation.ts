@@ -147,7 +147,6 @@ class Run {
       machines: this.#machines,
       spares: spares.flatMap(({ id }) => this.#machines.get(id) ?? []),
       layout: this.#layout,
-      hasMet: (a, b) => this.#invariants.hasMet(a, b),
     });
   }
 
@@ -483,7 +482,6 @@ class Run {
       network: this.#network,
       manifest: { ...this.#layout.manifest, nodes },
       spec,
-      isSpare: nodes !== this.#layout.manifest.nodes,
       clockHabits: clockHabitsOf(chance),
       diskHabits: diskHabitsOf(chance),
       nodeHabits: habitsOfNode(this.#layout, chance),
@@ -493,10 +491,8 @@ class Run {
       },
       chance,
       diskWatch: this.#invariants.diskWatch(spec.id),
-      reports: (asker, others) =>
-        others.map((id) =>
-          this.#network.isReachable(asker, id) ? this.#machines.get(id)?.core?.admin.report() : undefined,
-        ),
+      reach: (asker, other) =>
+        this.#network.isReachable(asker, other) ? this.#machines.get(other) : undefined,
       onMade: (id, core) => {
         const machine = this.#machines.get(id);
         if (machine === undefined || machine.loss === "wiped") return;

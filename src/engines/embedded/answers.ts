@@ -61,7 +61,7 @@ export const shardMap: Decoder<ShardMap> = object<ShardMap>({
 
 const peer = object<PeerReport>(
   { id: text, state: oneOf(["up", "suspect", "down"]), lastHeartbeatMs: nullable(number) },
-  { known: truth, error: text },
+  { uid: text, error: text },
 );
 
 const progress = object<ProgressReport>({
@@ -131,6 +131,7 @@ export const nodeReport: Decoder<NodeReport> = object<NodeReport>(
     cluster: text,
     clusterId: text,
     id: text,
+    uid: text,
     address: text,
     role,
     zone: text,
@@ -146,7 +147,7 @@ export const nodeReport: Decoder<NodeReport> = object<NodeReport>(
       object<{ leader: string | null; term: number }>({ leader: nullable(text), term: number }),
     ),
   },
-  { operation },
+  { operation, waiting: text },
 );
 
 export const transferResult: Decoder<TransferResult> = object<TransferResult>({

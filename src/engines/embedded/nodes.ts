@@ -184,7 +184,7 @@ export class ClusterNodes {
       const report = await this.report(node, { timeoutMs, ...(signal === undefined ? {} : { signal }) });
       // Another cluster's node may have the port: nothing outside the intended cluster is touched.
       const { errors } = sortAnswers(this.#manifest, [{ node: node.id, report }]);
-      const error = errors.get(node.id);
+      const error = errors.get(node.id) ?? report.waiting;
       return error === undefined ? undefined : { node: node.id, error };
     } catch (error) {
       if (!(error instanceof Mem0ctlError)) throw error;

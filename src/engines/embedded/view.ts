@@ -114,10 +114,11 @@ function levelsOf({ consensus, replication }: Manifest): NonNullable<EngineView[
   return { read: copiesOfLevel(read, copies) ?? copies, write: copiesOfLevel(write, copies) ?? copies };
 }
 
-/** The newest shard map that any node has; undefined when none answered. */
+/** The newest shard map that any node has; undefined when none that has begun answered. */
 export function newestMap(reports: Reports): ShardMap | undefined {
   let newest: ShardMap | undefined;
-  for (const { map } of reports.values()) {
+  for (const { map, waiting } of reports.values()) {
+    if (waiting !== undefined) continue;
     if (newest === undefined || map.epoch > newest.epoch) newest = map;
   }
   return newest;
@@ -154,12 +155,14 @@ export function sortAnswers(
     else if (report.id !== node) strange(node, `answers as ${report.id}`);
     else {
       reports.set(node, report);
+      // One that waits has no data, of this cluster or another.
+      if (report.waiting !== undefined) continue;
       clusterIds.set(report.clusterId, (clusterIds.get(report.clusterId) ?? 0) + 1);
     }
   }
   const [usual] = [...clusterIds].toSorted(([a, n], [b, m]) => m - n || (a < b ? -1 : 1))[0] ?? [];
   for (const [node, report] of reports) {
-    if (report.clusterId === usual) continue;
+    if (report.clusterId === usual || report.waiting !== undefined) continue;
     reports.delete(node);
     strange(node, `holds data of another cluster (id ${report.clusterId})`);
   }
@@ -409,6 +412,7 @@ function nodeView(
     bytes: held?.reduce((sum, group) => sum + group.bytes, 0) ?? null,
     ...(report === undefined ? { error: errors.get(id) ?? "was not asked" } : {}),
     ...(report === undefined || report.writeRefusal === null ? {} : { writeRefusal: report.writeRefusal }),
+    ...(report?.waiting === undefined ? {} : { waiting: report.waiting }),
     ...damagedOf(report),
   };
 }

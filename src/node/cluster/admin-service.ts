@@ -162,6 +162,10 @@ export class Admin implements AdminService {
     }, context.deadlineMs);
   }
 
+  async admit(node: NodeId, uid: string, context: CallContext): Promise<string | null> {
+    return (await this.options.router.admit({ admit: node, uid }, context.deadlineMs)).uid;
+  }
+
   /**
    * Moves everything off the node, then takes it out of the map: an operation like any other, which goes on
    * when nobody waits for it any more. It can be repeated. Throws `too-few-nodes` when some copy would be lost, or

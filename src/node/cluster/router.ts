@@ -10,6 +10,8 @@ import type { Host } from "../host/host.ts";
 import { replicaDamaged } from "../host/state-repair.ts";
 import type { CommandResult, ShardCommand } from "../memories/commands.ts";
 import type {
+  AdmitCommand,
+  AdmitResult,
   BeginCommand,
   MapCommand,
   MapResult,
@@ -115,6 +117,11 @@ export class Router implements ShardPath {
   /** Changes the shard map; the command is refused by the state machine when it comes too late. */
   async changeMap(command: MapCommand, deadlineMs: number): Promise<MapResult> {
     return (await this.proposeMeta(command, deadlineMs)) as MapResult;
+  }
+
+  /** Resolves to the uid that is admitted under the node's id, null where nobody who joined has it. */
+  async admit(command: AdmitCommand, deadlineMs: number): Promise<AdmitResult> {
+    return (await this.proposeMeta(command, deadlineMs)) as AdmitResult;
   }
 
   /** Begins an operation or says how far it is; refused by the state machine when it comes too late. */

@@ -35,6 +35,8 @@ const WEIGHT_MAX = 1000;
 /** As many as a shard map of the largest cluster has replicas. */
 const STEPS_MAX = 100_000;
 const CONCURRENCY_MAX = 1000;
+const UID_CHARACTERS = 32;
+const UID_PATTERN = /^[0-9a-f]{32}$/;
 const SHARD_PATTERN = /^(0|[1-9]\d{0,4})$/;
 const GROUP_PATTERN = /^(meta|0|[1-9]\d{0,4})$/;
 const ADDRESS_PATTERN = /^(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]{1,253}):([1-9]\d{0,4})$/;
@@ -54,6 +56,8 @@ function matching(charactersMax: number, pattern: RegExp, message: string): Shap
 
 const name = matching(NAME_CHARACTERS_MAX, NAME_PATTERN, "must be lower-case letters, digits and -");
 const address = matching(262, ADDRESS_PATTERN, "must be host:port or [v6]:port");
+
+const uid = matching(UID_CHARACTERS, UID_PATTERN, "must be 32 hexadecimal digits");
 
 const mapNode: Shape<MapNode> = object({
   id: name,
@@ -130,6 +134,20 @@ const joinRoute = route({
   body: object({ node: mapNode }),
   answer: named("ShardMap"),
   run: async ({ body, services, context }) => services.admin.join(body.node, context),
+});
+
+const admitRoute = route({
+  method: "POST",
+  path: "/v1/cluster/admit",
+  access: "admin",
+  operation: "admitNode",
+  tag: "cluster",
+  summary: "Lets a node that joined begin with the data directory of this uid, and no other.",
+  body: object({ node: name, uid }),
+  answer: answer({ uid: { type: ["string", "null"] } }),
+  run: async ({ body, services, context }) => ({
+    uid: await services.admin.admit(body.node, body.uid, context),
+  }),
 });
 
 const leaveRoute = route({
@@ -261,6 +279,7 @@ export const CLUSTER_ROUTES: readonly Route<NodeServices>[] = [
   mapRoute,
   transferRoute,
   joinRoute,
+  admitRoute,
   leaveRoute,
   drainRoute,
   operationRoute,

@@ -9,6 +9,7 @@ import {
   type OperationPlan,
   type OperationProgress,
 } from "../../model/operation.ts";
+import type { NodeId } from "../../model/ids.ts";
 import type { ShardMap } from "../../model/shard-map.ts";
 import type { StateMachine } from "../host/machine.ts";
 import { extendKey, type Key } from "../storage/key.ts";
@@ -41,13 +42,26 @@ export interface OperationResult {
   readonly epoch: number;
 }
 
-export type MetaCommand = MapCommand | BeginCommand | ProgressCommand;
+/** Lets a node that joined begin, with this data directory and no other. */
+export interface AdmitCommand {
+  readonly admit: NodeId;
+  readonly uid: string;
+}
+
+export interface AdmitResult {
+  /** What is admitted under the id; null where nobody who joined has it. */
+  readonly uid: string | null;
+}
+
+export type MetaCommand = MapCommand | BeginCommand | ProgressCommand | AdmitCommand;
 
 export class MetaMachine implements StateMachine {
   private readonly store: Store;
   private prefix: Key;
   private current: ShardMap;
   private latest: Operation | null = null;
+  /** Who joined since the cluster was founded, and the uid that began under the id; empty until one did. Ids are kept for good. */
+  private joined: Readonly<Record<NodeId, string>> = {};
   private readonly onMap: (map: ShardMap) => void;
 
   /** `initial` is used until the store has a map. */
@@ -73,9 +87,10 @@ export class MetaMachine implements StateMachine {
     return this.latest;
   }
 
-  apply(command: Uint8Array, _index: number, writer: StoreWriter): MapResult | OperationResult {
+  apply(command: Uint8Array, _index: number, writer: StoreWriter): MapResult | OperationResult | AdmitResult {
     const parsed = unpack(command) as MetaCommand;
     if ("map" in parsed) return this.changeMap(parsed, writer);
+    if ("admit" in parsed) return this.admit(parsed, writer);
     const next = "begin" in parsed ? this.begun(parsed.begin) : this.advanced(parsed);
     if (next === undefined) return { accepted: false, operation: this.latest, epoch: this.current.epoch };
     if (next !== this.latest) {
@@ -114,8 +129,27 @@ export class MetaMachine implements StateMachine {
   private changeMap({ from, map }: MapCommand, writer: StoreWriter): MapResult {
     if (from !== this.current.epoch) return { accepted: false, map: this.current };
     writer.put(extendKey(this.prefix, "map"), pack(map));
+    const before = new Set(this.current.nodes.map(({ id }) => id));
+    const newcomers = map.nodes.filter(({ id }) => !before.has(id) && this.joined[id] === undefined);
+    if (newcomers.length > 0) {
+      this.writeJoined(
+        { ...Object.fromEntries(newcomers.map(({ id }) => [id, ""])), ...this.joined },
+        writer,
+      );
+    }
     this.change(map);
     return { accepted: true, map };
+  }
+
+  private admit({ admit, uid }: AdmitCommand, writer: StoreWriter): AdmitResult {
+    const known = this.joined[admit];
+    if (known === "") this.writeJoined({ ...this.joined, [admit]: uid }, writer);
+    return { uid: this.joined[admit] ?? null };
+  }
+
+  private writeJoined(joined: Readonly<Record<NodeId, string>>, writer: StoreWriter): void {
+    writer.put(extendKey(this.prefix, "joined"), pack(joined));
+    this.joined = joined;
   }
 
   finish(): void {
@@ -126,6 +160,8 @@ export class MetaMachine implements StateMachine {
     this.prefix = prefix;
     const bytes = this.store.get(extendKey(prefix, "map"));
     if (bytes !== undefined) this.change(unpack(bytes) as ShardMap);
+    const joined = this.store.get(extendKey(prefix, "joined"));
+    this.joined = joined === undefined ? {} : (unpack(joined) as Readonly<Record<NodeId, string>>);
     const plan = this.store.get(extendKey(prefix, "plan"));
     const progress = this.store.get(extendKey(prefix, "progress"));
     this.latest =

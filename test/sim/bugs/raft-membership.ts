@@ -117,9 +117,14 @@ export const RAFT_MEMBERSHIP_BUGS: readonly Bug[] = [
     lines: [38],
     what: "a node that lost its data comes back under its old id, founds its replicas anew and is let in",
     file: "src/node/beginning.ts",
-    find: "report.peers.some(({ id, known }) => id === self.id && known)",
-    replace: 'report.peers.some(({ id, known }) => id === self.id && known && id === "")',
+    find: "if (mine !== undefined && mine !== uid) throw dataLost(self, id);",
+    replace: 'if (mine === "") throw dataLost(self, id);',
     and: [
+      {
+        file: "src/node/beginning.ts",
+        find: "  if (missing === undefined && isWritten(heard)) return {",
+        replace: "  if (missing === undefined || isWritten(heard)) return {",
+      },
       {
         file: "src/node/transport/hello.ts",
         find: "if (known !== undefined && known !== hello.uid) {",

@@ -112,6 +112,7 @@ export function reportsOf(manifest: Manifest, scene: Scene = {}): NodeReport[] {
       cluster: manifest.name,
       clusterId: "c0ffee",
       id: node.id,
+      uid: `uid of ${node.id}`,
       address: node.address,
       role: node.role,
       zone: node.zone,

@@ -68,11 +68,7 @@ describe("every route", () => {
 
   test("the router knows no route that is not in the table", async () => {
     const app = createApp({
-      routes: nodeRoutes({
-        memories: server.memories,
-        admin: server.admin,
-        bounds: { dimensions: DIMENSIONS, batchMax: LIMITS.batchMax },
-      }),
+      routes: nodeRoutes({ dimensions: DIMENSIONS, batchMax: LIMITS.batchMax }, () => server),
       tokens: [],
       limits: LIMITS,
       consistency: LEVELS,

@@ -120,6 +120,7 @@ describe("what the server takes and answers fits the document", () => {
     ["getShardMap"],
     ["transferLeader", { group: "0", to: "node-2" }],
     ["joinNode", { node }],
+    ["admitNode", { node: "node-4", uid: "0123456789abcdef0123456789abcdef" }],
     ["removeNode", { node: "node-4" }],
     ["drainNode", { node: "node-1", draining: true }],
     ["beginOperation", operation],

@@ -4,8 +4,6 @@ import { describe, expect, test } from "vitest";
 import { clusterManifest, hash, multiple } from "../../../src/manifest/builder.ts";
 import { Mem0ctlError } from "../../../src/model/errors.ts";
 import type { Manifest } from "../../../src/model/manifest.ts";
-import type { NodeReport } from "../../../src/model/node-api.ts";
-import { beginningAmong } from "../../../src/node/beginning.ts";
 import { checkIdentity, newIdentity, type Identity } from "../../../src/node/identity.ts";
 import { systemClock } from "../../../src/node/system-clock.ts";
 
@@ -68,20 +66,4 @@ describe("data that was written before", () => {
     expect(older).toMatchObject({ kind: "conflict", code: "data-older-format" });
     for (const word of ["memories export", "memories import"]) expect(older.hint).toContain(word);
   });
-});
-
-test("a new node does not join a cluster that runs another protocol", () => {
-  const [self] = manifest.nodes;
-  const living = {
-    id: "node-2",
-    cluster: "demo",
-    clusterId: "somewhere-else",
-    protocol: "quorum",
-    peers: [],
-    map: { epoch: 3 },
-  } as unknown as NodeReport;
-  if (self === undefined) throw new Error("the manifest has a node");
-  const error = errorOf(() => beginningAmong(manifest, self, [living]));
-  expect(error).toMatchObject({ code: "protocol-changed" });
-  expect(error.hint).toContain("quorum");
 });

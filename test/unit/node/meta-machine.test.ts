@@ -97,3 +97,26 @@ it("is part of the state: a machine that is opened again has it", async () => {
   machine = open();
   expect(machine.operation).toEqual(before);
 });
+
+it("admits a node that joined once, by the uid of its data directory, and no other under its id ever", async () => {
+  const admit = async (node: string, uid: string): Promise<unknown> => apply({ admit: node, uid });
+  const newcomer = {
+    id: "late",
+    address: "127.0.0.1:7009",
+    role: "secondary",
+    zone: "z",
+    weight: 1,
+    draining: false,
+  } as const;
+  expect(await admit("late", "a")).toEqual({ uid: null });
+  // Founders know each other; nobody is admitted under the id of one.
+  expect(await admit(initial.nodes[0]?.id ?? "", "a")).toEqual({ uid: null });
+  const joined = { ...initial, epoch: initial.epoch + 1, nodes: [...initial.nodes, newcomer] };
+  await apply({ from: initial.epoch, map: joined });
+  expect(await admit("late", "a")).toEqual({ uid: "a" });
+  expect(await admit("late", "b")).toEqual({ uid: "a" });
+  machine = open();
+  await apply({ from: joined.epoch, map: { ...initial, epoch: joined.epoch + 1 } });
+  await apply({ from: joined.epoch + 1, map: { ...joined, epoch: joined.epoch + 2 } });
+  expect(await admit("late", "b")).toEqual({ uid: "a" });
+});

@@ -90,6 +90,7 @@ function adminOf(report: () => NodeReport): AdminService {
     map: () => report().map,
     transfer: refused,
     join: refused,
+    admit: refused,
     leave: refused,
     drain: refused,
     operation: refused,

@@ -71,11 +71,10 @@ export async function runServer(overrides: ServerOverrides = {}): Promise<Runnin
   const admin = adminOfOneNode();
   const { limits = LIMITS } = overrides;
   const server = createHttpServer({
-    routes: nodeRoutes({
+    routes: nodeRoutes({ dimensions: DIMENSIONS, batchMax: limits.batchMax }, () => ({
       memories: overrides.memories ?? memories,
       admin: overrides.admin ?? admin,
-      bounds: { dimensions: DIMENSIONS, batchMax: limits.batchMax },
-    }),
+    })),
     tokens: [],
     limits,
     consistency: LEVELS,
@@ -182,6 +181,7 @@ function adminOfOneNode(): AdminService & { readonly calls: readonly string[] } 
       cluster: "demo",
       clusterId: "c-1",
       id: "node-1",
+      uid: "u-1",
       address: "127.0.0.1:7001",
       role: "primary",
       zone: "a",
@@ -218,6 +218,10 @@ function adminOfOneNode(): AdminService & { readonly calls: readonly string[] } 
     join: async (node) => {
       calls.push(`join ${node.id}`);
       return { ...MAP, epoch: 2, nodes: [...MAP.nodes, node] };
+    },
+    admit: async (node, uid) => {
+      calls.push(`admit ${node}`);
+      return uid;
     },
     leave: async (node) => {
       calls.push(`leave ${node}`);
