@@ -314,14 +314,22 @@ export function checkRecord(record: unknown, dimensions: number): MemoryRecord {
     const value = record[field];
     return value === undefined ? undefined : attempt(() => check(value));
   };
+  const required = <Value>(
+    field: string,
+    check: (value: unknown, field: string) => Value,
+  ): Value | undefined =>
+    attempt(() => {
+      if (record[field] === undefined) throw fieldError(field, "is missing");
+      return check(record[field], field);
+    });
 
-  const id = attempt(() => checkId(record["id"]));
-  const memory = attempt(() => checkText(record["memory"]));
+  const id = required("id", checkId);
+  const memory = required("memory", checkText);
   const scope = attempt(() => checkRecordScope(record));
   const metadata = optional("metadata", checkMetadata);
   const categories = optional("categories", checkCategories);
-  const createdAt = attempt(() => checkDate(record["created_at"], "created_at"));
-  const updatedAt = attempt(() => checkDate(record["updated_at"], "updated_at"));
+  const createdAt = required("created_at", checkDate);
+  const updatedAt = required("updated_at", checkDate);
   const embedding = optional("embedding", (value) => Array.from(checkVector(value, dimensions)));
   const history = optional("history", checkHistory);
 

@@ -241,6 +241,12 @@ describe("a record of an import", () => {
     expect(checkRecord(MINIMAL, 2)).toEqual(MINIMAL);
   });
 
+  it("is told what it lacks, not how that would have to look", () => {
+    expect(refusal(() => checkRecord({ user_id: "ada", memory: "Likes tea" }, 2)).message).toBe(
+      "id: is missing; created_at: is missing; updated_at: is missing",
+    );
+  });
+
   it("is refused with every wrong field named at once", () => {
     const error = refusal(() =>
       checkRecord(
