@@ -62,7 +62,7 @@ function required<Value>(
     presence: "required",
     schema,
     read: (value, field, bounds) => {
-      if (value === undefined || value === null) throw refuse(field, "is required");
+      if (value === undefined || value === null) throw refuse(field || "body", "is required");
       return read(value, field, bounds);
     },
   };
@@ -197,7 +197,7 @@ export function object<F extends Fields>(fields: F, ignored: readonly string[] =
     ...(requiredNames.length === 0 ? {} : { required: requiredNames }),
   };
   return required(schema, (value, field, bounds) => {
-    if (!isPlainObject(value)) throw refuse(field === "" ? "body" : field, "must be a JSON object");
+    if (!isPlainObject(value)) throw refuse(field || "body", "must be a JSON object");
     for (const name of Object.keys(value)) {
       if (known.has(name) || value[name] === null || value[name] === false) continue;
       throw refuse(

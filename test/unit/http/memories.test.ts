@@ -108,6 +108,8 @@ describe("adding", () => {
   const short = Array.from({ length: DIMENSIONS - 1 }, () => 1);
   const message = { role: "user", content: "x" };
   test.each([
+    ["nothing at all", undefined, "field-invalid", "body"],
+    ["null", null, "field-invalid", "body"],
     ["no scope", { messages: "x" }, "scope-missing", "user_id"],
     ["a scope that is no text", { messages: "x", user_id: 7 }, "field-invalid", "user_id"],
     ["the wildcard as a name", { messages: "x", user_id: "*" }, "field-invalid", "user_id"],
