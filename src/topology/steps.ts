@@ -80,7 +80,7 @@ function withReplicas(map: ShardMap, step: ReplicaStep): ShardMap {
       }
       return withShard(map, without(shard, step.from, map));
     case "move-replica":
-      if (hasTo && !hasFrom) return map;
+      if (hasTo && (!hasFrom || step.from === step.to)) return map;
       if (hasTo || !hasFrom) {
         throw outdated(step, hasTo ? `${step.to} holds it too` : `${step.from} does not hold it any more`);
       }
@@ -182,6 +182,6 @@ export function mapWithDraining(map: ShardMap, node: NodeId, draining: boolean):
 function outdated(step: ClusterStep, why: string): Mem0ctlError {
   return new Mem0ctlError("conflict", "step-outdated", `cannot ${stepWords(step)}`, {
     why,
-    hint: "the cluster is not what it was planned for; look at `mem0ctl shards list` and plan anew",
+    hint: "see who holds what with `mem0ctl shards list`; a plan that was made for another state has to be made anew",
   });
 }

@@ -51,6 +51,12 @@ function stepOf(map: ShardMap, kind: string, pick: number): ClusterStep | undefi
 }
 
 describe("a step", () => {
+  test("that moves a copy to where it is changes nothing", () => {
+    const [here = ""] = replicasOf(four, "0");
+    const step = { kind: "move-replica", shard: "0", from: here, to: here, bytes: 0 } as const;
+    expect(mapAfterStep(four, step, false)).toBe(four);
+  });
+
   test("leads to a sound map with the next epoch, and once more changes nothing", () => {
     fc.assert(
       fc.property(shapes, ({ nodes, copies, arbiter, kind, leaderless, pick }) => {
