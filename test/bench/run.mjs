@@ -16,6 +16,7 @@ const BENCHES = {
   failover: () => import("./failover.mjs"),
   search: () => import("./search.mjs"),
   validate: () => import("./validate.mjs"),
+  rebalance: () => import("./rebalance.mjs"),
   planner: () => import("./planner.mjs"),
   redis: () => import("./redis.mjs"),
   idle: () => import("./idle.mjs"),

@@ -147,12 +147,12 @@ export function pairedProcessTimes(pairs, ours, peer) {
 }
 
 /** Runs the command line; resolves to its stdout. The error of a failure carries its stderr. */
-async function runCli(parameters, folder) {
+async function runCli(parameters, folder, timeoutMs = 120_000) {
   try {
     const { stdout } = await run(process.execPath, [mem0ctl, ...parameters], {
       cwd: folder,
       maxBuffer: 64 * 1024 * 1024,
-      timeout: 120_000,
+      timeout: timeoutMs,
     });
     return stdout;
   } catch (error) {
@@ -168,11 +168,12 @@ function exitMessage(parameters, exit, stderr) {
 }
 
 /**
- * A running cluster of three nodes with three copies of every shard, made by `init cluster` and `up`.
+ * A running cluster of three nodes with three copies of every shard, made by `init cluster` and `up`; `spare`
+ * ports in a row are free for nodes that join.
  * Ends with its folder (`withFolder`), or cleanly by `down()`.
  */
-export async function startCluster(folder, { shards = 16 } = {}) {
-  const port = await freePorts(3);
+export async function startCluster(folder, { shards = 16, spare = 0 } = {}) {
+  const port = await freePorts(3 + spare);
   const file = join(folder, "cluster.yaml");
   const shape = "--nodes 3 --replication multiple --replicas 2 --sharding hash".split(" ");
   const sizes = ["--shards", String(shards), "--port", String(port)];
@@ -182,6 +183,10 @@ export async function startCluster(folder, { shards = 16 } = {}) {
   return {
     file,
     endpoints: [0, 1, 2].map((offset) => `http://127.0.0.1:${port + offset}`),
+    /** Where nodes that join later may listen. */
+    spares: Array.from({ length: spare }, (_, offset) => `127.0.0.1:${port + 3 + offset}`),
+    /** Any other command about it; resolves to its stdout. */
+    cli: (parameters, timeoutMs) => runCli([...parameters, "-f", file], folder, timeoutMs),
     /** Starts the nodes that are not running and waits until the cluster is healthy. */
     up,
     /** The ClusterView of `status -o json`. */
