@@ -3,7 +3,7 @@
 
 import type { NodeId } from "../../model/ids.ts";
 import { restartElectionTimer } from "../election-timer.ts";
-import { dataMembersOf } from "../membership.ts";
+import { dataMembersOf, isVoter } from "../membership.ts";
 import { entryBytes, proposedBytes } from "../inflight-window.ts";
 import { committedIndex } from "../quorum-math.ts";
 import type { Entry, EntryKind, Proposal } from "../seam.ts";
@@ -48,7 +48,7 @@ export function appendOwn(state: RaftState, leading: Leading, kind: EntryKind, d
 /** Takes proposals into the log, as many as the bound on uncommitted bytes allows, and sends them. */
 export function propose(state: RaftState, proposals: readonly Proposal[]): void {
   const { leading } = state;
-  if (leading === undefined || leading.transfer !== undefined || state.options.arbiter) {
+  if (leading === undefined || leading.transfer !== undefined || state.options.arbiter || isLetGo(state)) {
     const reason = leading === undefined ? "not-leader" : "transferring";
     for (const { context } of proposals) state.effects.refuse(context, reason, state.leader);
     return;
@@ -68,6 +68,14 @@ export function propose(state: RaftState, proposals: readonly Proposal[]): void 
     state.effects.accept(context, index, state.term);
   }
   if (entries.length > 0) appendAsLeader(state, leading, entries);
+}
+
+/**
+ * The membership at the end of the log is without this leader (37). It goes when that is committed: with nothing
+ * behind it, somebody has everything by then and can be named its successor, and nobody waits for an election.
+ */
+function isLetGo(state: RaftState): boolean {
+  return !isVoter(state.memberships.current, state.id);
 }
 
 function appendAsLeader(state: RaftState, leading: Leading, entries: readonly Entry[]): void {

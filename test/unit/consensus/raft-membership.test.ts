@@ -148,6 +148,20 @@ describe("membership changes", () => {
     expect(leader.tick(100).flatMap(kinds)).toEqual([]);
   });
 
+  test("a leader on its way out takes nothing new, so that its successor has everything when it goes (37)", () => {
+    const leader = new Driver().lead("b", "c");
+    reconfigure(leader, { voters: ["b", "c"] });
+    expect(leader.propose("while both halves decide").accepted).toHaveLength(1);
+    leader.flush();
+    leader.accept("b", 3);
+    leader.accept("c", 3);
+    expect(leader.status.membership).toEqual(membershipOf({ voters: ["b", "c"] }));
+    expect(leader.propose("too late").refused).toMatchObject([{ reason: "transferring" }]);
+    leader.flush();
+    leader.accept("b", 4);
+    expect(kinds(leader.accept("c", 4))).toContain("timeout-now");
+  });
+
   test("the next leader finishes a joint configuration that it finds (35)", () => {
     const joint = { voters: ["a", "b"], outgoing: ["a", "b", "c"] };
     const leader = new Driver({ membership: joint }).lead("b");
