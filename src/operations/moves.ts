@@ -7,7 +7,7 @@ import type { NodeId, ShardId } from "../model/ids.ts";
 import type { ClusterStep, OperationReport } from "../model/operation.ts";
 import type { AddReplica, MoveReplica, RemoveReplica, Step } from "../model/plan.ts";
 import type { ShardMap } from "../model/shard-map.ts";
-import { planLeave } from "../topology/membership.ts";
+import { leavingSteps } from "../topology/steps.ts";
 import { runOperation, type Manner } from "./operation.ts";
 import { unknownNode } from "./up.ts";
 
@@ -75,8 +75,11 @@ export async function drainNode(
   }
   const { map, bytesOf } = await look(engine, options);
   requireNodes(map, [node]);
-  const steps = leavingSteps(map, node, bytesOf, false);
+  // Refused before anything is changed; planned once nothing can be put there any more.
+  leavingSteps(map, node, bytesOf);
   await engine.operations?.drain(node, true, options);
+  const { map: draining } = await look(engine, options);
+  const steps = leavingSteps(draining, node, bytesOf);
   if (steps.length === 0) return null;
   return runOperation(engine, { name: `drain ${node}`, waves: [steps], epoch: null }, manner, options);
 }
@@ -129,7 +132,7 @@ export async function removeNode(
   const { map, bytesOf } = await look(engine, options);
   // Repeated after it was done: what is left to do is the caller's.
   if (!map.nodes.some(({ id }) => id === node)) return null;
-  const steps = leavingSteps(map, node, bytesOf, force);
+  const steps = stepsToRemove(map, node, bytesOf, force);
   const waves: readonly (readonly ClusterStep[])[] = [
     ...(steps.length === 0 ? [] : [steps]),
     [{ kind: "remove-node", node }],
@@ -137,17 +140,14 @@ export async function removeNode(
   return runOperation(engine, { name: `remove ${node}`, waves, epoch: map.epoch }, manner, options);
 }
 
-function leavingSteps(
+function stepsToRemove(
   map: ShardMap,
   node: NodeId,
   bytesOf: Moving["bytesOf"],
   force: boolean,
 ): readonly ClusterStep[] {
   try {
-    return planLeave(map, node).map(({ shard, to }): ClusterStep => {
-      if (to === null) return { kind: "remove-replica", shard, from: node };
-      return { kind: "move-replica", shard, from: node, to, bytes: bytesOf(shard) };
-    });
+    return leavingSteps(map, node, bytesOf);
   } catch (error) {
     if (!force || !(error instanceof Mem0ctlError) || error.code !== "too-few-nodes") throw error;
     return givingUp(map, node);

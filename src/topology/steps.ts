@@ -2,11 +2,11 @@
 // led to are both told from the map alone, so that a step can be begun again by whoever finds it.
 
 import { Mem0ctlError } from "../model/errors.ts";
-import { META_GROUP, type NodeId } from "../model/ids.ts";
+import { META_GROUP, type NodeId, type ShardId } from "../model/ids.ts";
 import type { ClusterStep } from "../model/operation.ts";
 import { stepWords } from "../model/operation.ts";
 import type { ShardMap, ShardSlice } from "../model/shard-map.ts";
-import { mapWithoutNode, withOutgoing } from "./membership.ts";
+import { mapWithoutNode, planLeave, withOutgoing } from "./membership.ts";
 import { placeMetaVoters } from "./placement.ts";
 import { shardById } from "./shard-map.ts";
 
@@ -158,6 +158,22 @@ function withoutVotes(map: ShardMap, node: NodeId): ShardMap {
   const nodes = map.nodes.map((other) => (other.id === node ? { ...other, draining: true } : other));
   const voters = map.metaVoters.filter((voter) => voter !== node);
   return { ...map, epoch: map.epoch + 1, nodes, metaVoters: placeMetaVoters(staying, voters) };
+}
+
+/**
+ * What empties a node: its places go to others; arbiters that nobody can take over from are given up.
+ * `bytesOf` is the size of one copy of a shard. Throws as `planLeave` does.
+ */
+export function leavingSteps(
+  map: ShardMap,
+  node: NodeId,
+  bytesOf: (shard: ShardId) => number,
+): readonly ReplicaStep[] {
+  return planLeave(map, node).map(({ shard, to }): ReplicaStep =>
+    to === null
+      ? { kind: "remove-replica", shard, from: node }
+      : { kind: "move-replica", shard, from: node, to, bytes: bytesOf(shard) },
+  );
 }
 
 /** The map without a node that has no place in it any more. */

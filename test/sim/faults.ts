@@ -2,14 +2,13 @@
 // them never shows what a single one does. Faults end by themselves, and all of them end when the run heals.
 
 import { META_GROUP, type NodeId, type ShardId } from "../../src/model/ids.ts";
-import { stepsOf, stepWords } from "../../src/model/operation.ts";
 import type { ShardMap } from "../../src/model/shard-map.ts";
 import { changeOfMap } from "../../src/node/cluster/map-change.ts";
 import type { CallContext } from "../../src/memory/service.ts";
 import { shardById } from "../../src/topology/shard-map.ts";
 import type { Chance } from "./chance.ts";
 import type { Layout, Mood } from "./layout.ts";
-import { drawOperation } from "./operator.ts";
+import { Operator } from "./operator.ts";
 import type { Machine } from "./machine.ts";
 import { CALM, type SimulatedNetwork } from "./network.ts";
 import type { World } from "./world.ts";
@@ -23,8 +22,6 @@ const KINDS_OF_MOOD: Readonly<Partial<Record<Mood, readonly string[]>>> = {
   clients: ["reset", "clog", "crash"],
 };
 const ADMIN_TIMEOUT_MS = 6000;
-/** Between two things that the operator asks for. */
-const OPERATION_MS_MAX = 2000;
 
 type Fault = () => void;
 
@@ -48,8 +45,7 @@ export class Faults {
   readonly #rotting: NodeId;
   /** Faults prefer those that lead. */
   readonly #huntsLeaders: boolean;
-  readonly #operator: Chance;
-  readonly #operates: boolean;
+  readonly operator: Operator;
 
   constructor(parts: {
     readonly world: World;
@@ -102,8 +98,14 @@ export class Faults {
     this.#pauseMsMean = chance.pick(parts.layout.mood === "clients" ? [400, 800] : [150, 400, 1200]);
     const names = [...new Set(chosen.map(([name]) => name))];
     this.losesData = names.includes("loss") || names.includes("rot");
-    this.#operator = parts.world.chanceApart("operator");
-    this.#operates = this.#operator.hits(0.35);
+    this.operator = new Operator({
+      world: parts.world,
+      machines: parts.machines,
+      copies: parts.layout.manifest.replication.replicas + 1,
+      contextOf: (machine) => this.#context(machine),
+      follow: (machine, words, work) => this.#follow(machine, words, work),
+      crash: (machine, why) => this.#crashAndRestart(machine, why),
+    });
     this.#world.say(
       "faults",
       names.length === 0 ? "none" : `${names.join(", ")}, every ${this.#pauseMsMean} ms`,
@@ -117,12 +119,13 @@ export class Faults {
 
   start(): void {
     if (this.#kinds.length > 0) this.#next();
-    if (this.#operates) this.#nextOperation();
+    this.operator.start();
   }
 
   /** Ends every fault, and brings back what can come back. */
   heal(): void {
     this.#isOver = true;
+    this.operator.isOver = true;
     this.#world.say("faults", "all faults end");
     this.#network.healAll();
     for (const machine of this.#machines.values()) {
@@ -141,14 +144,6 @@ export class Faults {
       if (this.#isOver) return;
       this.#chance.pick(this.#kinds)();
       this.#next();
-    });
-  }
-
-  #nextOperation(): void {
-    this.#world.timeline.plan(this.#operator.between(0, OPERATION_MS_MAX), () => {
-      if (this.#isOver) return;
-      this.#operate();
-      this.#nextOperation();
     });
   }
 
@@ -432,29 +427,6 @@ export class Faults {
     this.#follow(machine, `hand ${group} over${to === undefined ? "" : ` to ${to}`}`, work);
   }
 
-  /** Replicas move, come and go, as an operation that the cluster carries out; some are cancelled on the way. */
-  #operate(): void {
-    const chance = this.#operator;
-    const up = this.#up();
-    const machine = up.length === 0 ? undefined : chance.pick(up);
-    const core = machine?.core;
-    if (machine === undefined || core === undefined) return;
-    const isHurt = [...this.#machines.values()].some(({ loss, hasLeft }) => loss !== undefined && !hasLeft);
-    const running = core.admin.report().operation;
-    if (running !== undefined && chance.hits(0.3)) {
-      this.#follow(machine, `cancel ${running.name}`, core.admin.cancelOperation(this.#context(machine)));
-      return;
-    }
-    // With one machine gone for good, whoever takes another replica away may take a quorum along.
-    if (isHurt) return;
-    const copies = this.#layout.manifest.replication.replicas + 1;
-    const request = drawOperation(chance, core.map(), copies);
-    if (request === undefined) return;
-    this.#membersAskedMs = this.#world.nowMs;
-    const words = stepsOf(request).map(stepWords).join(", ");
-    this.#follow(machine, words, core.admin.beginOperation(request, this.#context(machine)));
-  }
-
   #changeMembers(): void {
     const machine = this.#anyUp();
     const core = machine?.core;
@@ -557,7 +529,8 @@ export class Faults {
     const machine = this.#anyUp();
     const members = machine?.core?.map().nodes.map(({ id }) => id) ?? [];
     if (machine === undefined || !members.includes(machine.id)) return;
-    if (this.#world.nowMs - this.#membersAskedMs < ADMIN_TIMEOUT_MS || !this.#canSpare(machine.id)) return;
+    const askedMs = Math.max(this.#membersAskedMs, this.operator.askedMs);
+    if (this.#world.nowMs - askedMs < ADMIN_TIMEOUT_MS || !this.#canSpare(machine.id)) return;
     // What has still to be moved may need it.
     if (this.#up().some(({ core }) => core?.admin.report().operation !== undefined)) return;
     this.#hasLost = true;

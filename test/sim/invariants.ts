@@ -6,7 +6,6 @@ import { hasQuorum } from "./quorums.ts";
 import { decodeMembership, sameNodes } from "../../src/consensus/membership.ts";
 import type { Entry, Membership, Message, ReplicaStatus } from "../../src/consensus/seam.ts";
 import { META_GROUP, type GroupId, type NodeId, type ShardId } from "../../src/model/ids.ts";
-import { hasEnded, type Operation } from "../../src/model/operation.ts";
 import type { ShardMap } from "../../src/model/shard-map.ts";
 import type { NodeCore } from "../../src/node/core.ts";
 import type { GroupRecord, LogStore } from "../../src/node/storage/log-store.ts";
@@ -64,8 +63,6 @@ export class Invariants {
   /** Who has ever had a connection, and may have promised something. */
   readonly #linked = new Set<NodeId>();
   readonly #mapSeen = new WeakMap<Process, ShardMap>();
-  readonly #operations = new WeakMap<Process, Operation>();
-  readonly #endedOperations = new Set<string>();
 
   constructor(world: World, machines: ReadonlyMap<NodeId, Machine>, limits: InvariantLimits) {
     this.#world = world;
@@ -110,7 +107,6 @@ export class Invariants {
     // One that lost its data before it had a connection may begin anew.
     if (core === undefined || this.#machines.get(process.name)?.loss === "wiped") return;
     this.#lookAtMap(process, core);
-    this.#lookAtOperation(process, core.operation());
     if (core.host.groups.size === 0) process.tickedMs = this.#world.nowMs;
     const since = Math.max(process.tickedMs, process.pausedUntilMs);
     this.#world.must(
@@ -305,28 +301,12 @@ export class Invariants {
     );
   }
 
-  /** Each key has one owner per epoch, maps have neither gap nor overlap (10). */
-  /** A second operation begins when the first has ended, and none goes back to where it was; it may be read anew. */
-  #lookAtOperation(process: Process, now: Operation | null): void {
-    const before = this.#operations.get(process) ?? null;
-    if (now === before || now === null) return;
-    this.#operations.set(process, now);
-    if (hasEnded(now)) this.#endedOperations.add(now.plan.id);
-    if (before === null) return;
-    const isNext = now.plan.id === before.plan.id && now.progress.revision >= before.progress.revision;
-    this.#world.must(
-      // A snapshot may leave out how one ended and another began.
-      isNext || hasEnded(before) || this.#endedOperations.has(before.plan.id),
-      "one-operation-at-a-time",
-      () => `${process.name} goes from ${before.plan.id} (${before.progress.state}) to ${now.plan.id}`,
-    );
-  }
-
   /** Every number of copies that a shard has had, by the maps that were seen. */
   copiesOf(shard: ShardId): readonly number[] {
     return [...(this.#copies.get(shard) ?? [])];
   }
 
+  /** Each key has one owner per epoch, maps have neither gap nor overlap (10). */
   #lookAtMap(process: Process, core: NodeCore): void {
     const map = core.map();
     const before = this.#mapSeen.get(process);

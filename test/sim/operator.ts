@@ -1,16 +1,138 @@
-// An operator who has the cluster move its replicas about: what is asked for is drawn from the map that a node
-// has, and may well be impossible by the time it is begun. Never less than the cluster's copies are asked for: a
-// disk of this run may lose what is on it.
+// An operator who has the cluster move its replicas about and empty nodes: what is asked for is drawn from the map
+// that a node has, and may well be impossible by the time it is begun. Never less than the cluster's copies are asked
+// for: a disk of this run may lose what is on it. In some runs whoever has to do with a step is killed as it begins or
+// ends, so that every stage of a move is one at which somebody dies.
 
+import type { CallContext } from "../../src/memory/service.ts";
 import type { NodeId } from "../../src/model/ids.ts";
-import type { ClusterStep, OperationRequest } from "../../src/model/operation.ts";
+import { META_GROUP } from "../../src/model/ids.ts";
+import {
+  stepsOf,
+  stepWords,
+  type ClusterStep,
+  type Operation,
+  type OperationRequest,
+} from "../../src/model/operation.ts";
 import type { ShardMap, ShardSlice } from "../../src/model/shard-map.ts";
+import type { NodeCore } from "../../src/node/core.ts";
+import { leavingSteps } from "../../src/topology/steps.ts";
 import type { Chance } from "./chance.ts";
+import type { Machine } from "./machine.ts";
+import type { World } from "./world.ts";
 
 const STEPS_MAX = 4;
+/** Between two things that are asked for. */
+const PAUSE_MS_MAX = 2000;
+/** Between what was noted of a step and the death of somebody who has to do with it. */
+const STRIKE_MS_MAX = 60;
+
+export interface OperatorParts {
+  readonly world: World;
+  readonly machines: ReadonlyMap<NodeId, Machine>;
+  /** Of each shard, at least. */
+  readonly copies: number;
+  readonly contextOf: (machine: Machine) => CallContext;
+  readonly follow: (machine: Machine, words: string, work: Promise<unknown>) => void;
+  readonly crash: (machine: Machine, why: string) => void;
+}
+
+export class Operator {
+  isOver = false;
+  /** When replicas or members were asked to change last: nobody can tell how far that is. */
+  askedMs = -Infinity;
+  /** Nodes that were let have replicas again. */
+  readonly undrained = new Set<NodeId>();
+  readonly #parts: OperatorParts;
+  readonly #chance: Chance;
+  readonly #isOn: boolean;
+  readonly #strikes: boolean;
+
+  constructor(parts: OperatorParts) {
+    this.#parts = parts;
+    this.#chance = parts.world.chanceApart("operator");
+    this.#isOn = this.#chance.hits(0.35);
+    this.#strikes = this.#chance.hits(0.5);
+  }
+
+  start(): void {
+    if (this.#isOn) this.#next();
+  }
+
+  /** An operation begins, is further than before, or has ended. */
+  onOperation({ plan }: Operation): void {
+    if (this.isOver || !this.#strikes || !this.#chance.hits(0.15)) return;
+    const { machines, world, crash } = this.#parts;
+    const step = this.#chance.pick(stepsOf(plan));
+    const concerned = ["from" in step ? step.from : undefined, "to" in step ? step.to : undefined];
+    const victims = [...machines.values()].filter(
+      ({ id, core }) =>
+        concerned.includes(id) || core?.host.groups.get(META_GROUP)?.replica.status().role === "leader",
+    );
+    if (victims.length === 0) return;
+    const victim = this.#chance.pick(victims);
+    world.timeline.plan(this.#chance.between(0, STRIKE_MS_MAX), () => {
+      if (!this.isOver && victim.isUp) crash(victim, `killed: ${stepWords(step)}`);
+    });
+  }
+
+  #next(): void {
+    this.#parts.world.timeline.plan(this.#chance.between(0, PAUSE_MS_MAX), () => {
+      if (this.isOver) return;
+      this.#operate();
+      this.#next();
+    });
+  }
+
+  #operate(): void {
+    const chance = this.#chance;
+    const { machines, copies, contextOf, follow } = this.#parts;
+    const up = [...machines.values()].filter(({ isUp }) => isUp);
+    const machine = up.length === 0 ? undefined : chance.pick(up);
+    const core = machine?.core;
+    if (machine === undefined || core === undefined) return;
+    const running = core.admin.report().operation;
+    if (running !== undefined && chance.hits(0.3)) {
+      follow(machine, `cancel ${running.name}`, core.admin.cancelOperation(contextOf(machine)));
+      return;
+    }
+    const isHurt = [...machines.values()].some(({ loss, hasLeft }) => loss !== undefined && !hasLeft);
+    const { nodes } = core.map();
+    // With one machine gone for good, whoever takes another replica away may take a quorum along.
+    if (isHurt || nodes.length === 0) return;
+    const draining = nodes.filter(({ draining: is }) => is);
+    if (draining.length > 0 && chance.hits(0.4)) {
+      const { id } = chance.pick(draining);
+      this.undrained.add(id);
+      follow(machine, `undrain ${id}`, core.admin.drain({ node: id, draining: false }, contextOf(machine)));
+      return;
+    }
+    if (chance.hits(0.25)) {
+      const { id } = chance.pick(nodes);
+      this.askedMs = this.#parts.world.nowMs;
+      follow(machine, `drain ${id}`, drain(core, id, contextOf(machine)));
+      return;
+    }
+    const request = drawOperation(chance, core.map(), copies);
+    if (request === undefined) return;
+    this.askedMs = this.#parts.world.nowMs;
+    const words = stepsOf(request).map(stepWords).join(", ");
+    follow(machine, words, core.admin.beginOperation(request, contextOf(machine)));
+  }
+}
+
+/** As `nodes drain` does it: refused before anything is changed, planned once nothing can be put there any more. */
+async function drain(core: NodeCore, node: NodeId, context: CallContext): Promise<void> {
+  const bytesOf = (): number => 0;
+  leavingSteps(core.map(), node, bytesOf);
+  const map = await core.admin.drain({ node, draining: true }, context);
+  const steps = leavingSteps(map, node, bytesOf);
+  if (steps.length === 0) return;
+  const plan = { name: `drain ${node}`, startedBy: "operator", waves: [steps], concurrency: 2 };
+  await core.admin.beginOperation({ ...plan, bytesPerSecondMax: null, epoch: null }, context);
+}
 
 /** undefined where the map has nothing that could be moved. */
-export function drawOperation(chance: Chance, map: ShardMap, copies: number): OperationRequest | undefined {
+function drawOperation(chance: Chance, map: ShardMap, copies: number): OperationRequest | undefined {
   if (map.shards.length === 0) return undefined;
   const steps: ClusterStep[] = [];
   for (let count = 1 + chance.below(STEPS_MAX); count > 0; count -= 1) {

@@ -20,6 +20,7 @@ import { LeaderlessWatch } from "./leaderless.ts";
 import { Machine, Process, ProcessEnded } from "./machine.ts";
 import { SimulatedNetwork } from "./network.ts";
 import { OddChanges } from "./odd-changes.ts";
+import { OperationWatch, type OperationCounts } from "./operation-watch.ts";
 import { ReplicaWatch } from "./replica-watch.ts";
 import { Workload } from "./workload.ts";
 import { World, type SimulationViolation } from "./world.ts";
@@ -37,6 +38,8 @@ export interface SimulationResult {
   /** Equal for two runs of a seed. */
   readonly traceHash: string;
   readonly violation: SimulationViolation | undefined;
+  /** What the cluster carried out. */
+  readonly operations: OperationCounts;
   readonly trace?: readonly string[];
 }
 
@@ -74,8 +77,9 @@ export async function simulate({
   // Refusals are part of the day here, and nobody reads where they were made.
   const { stackTraceLimit } = Error;
   if (!trace) Error.stackTraceLimit = 2;
+  const run = new Run(world, protocol);
   try {
-    await new Run(world, protocol).run();
+    await run.run();
   } finally {
     process.off("unhandledRejection", onRejection);
     Error.stackTraceLimit = stackTraceLimit;
@@ -85,6 +89,7 @@ export async function simulate({
     simulatedMs: world.nowMs,
     traceHash: world.traceHash,
     violation: world.violation,
+    operations: run.operations,
     ...(world.lines === undefined ? {} : { trace: world.lines }),
   };
 }
@@ -102,6 +107,7 @@ class Run {
   #callsWithItems = 0;
   readonly #faults: Faults;
   readonly #oddChanges: OddChanges;
+  readonly #operations: OperationWatch;
   #isOver = false;
 
   constructor(world: World, protocol: Protocol) {
@@ -148,6 +154,16 @@ class Run {
       spares: spares.flatMap(({ id }) => this.#machines.get(id) ?? []),
       layout: this.#layout,
     });
+    const { operator } = this.#faults;
+    this.#operations = new OperationWatch(
+      world,
+      (operation) => operator.onOperation(operation),
+      (node) => operator.undrained.has(node),
+    );
+  }
+
+  get operations(): OperationCounts {
+    return this.#operations.counts();
   }
 
   async run(): Promise<void> {
@@ -165,6 +181,7 @@ class Run {
       onSettled: (owner) => {
         if (!(owner instanceof Process) || !owner.isAlive) return;
         this.#invariants.look(owner);
+        this.#lookAtOperations(owner);
         this.#leaderlessWatch?.look(owner);
       },
       isOver: () => this.#isOver || world.violation !== undefined || world.nowMs > END_MS,
@@ -177,6 +194,13 @@ class Run {
     });
     world.must(this.#isOver || world.violation !== undefined, "run-ends", () => "no event is left");
     if (world.violation === undefined) this.#judge();
+  }
+
+  #lookAtOperations(process: Process): void {
+    const core = process.running;
+    if (core !== undefined && this.#machines.get(process.name)?.loss !== "wiped") {
+      this.#operations.look(process, core);
+    }
   }
 
   #heal(): void {

@@ -11,16 +11,11 @@ import type {
   TransferRequest,
   TransferResult,
 } from "../../model/node-api.ts";
-import {
-  hasEnded,
-  type ClusterStep,
-  type OperationReport,
-  type OperationRequest,
-} from "../../model/operation.ts";
+import { hasEnded, type OperationReport, type OperationRequest } from "../../model/operation.ts";
 import type { MapNode, ShardMap } from "../../model/shard-map.ts";
-import { mapWithNode, mapWithNodeChanged, planLeave } from "../../topology/membership.ts";
+import { mapWithNode, mapWithNodeChanged } from "../../topology/membership.ts";
 import { shardById } from "../../topology/shard-map.ts";
-import { mapWithDraining, withLeaderFirst } from "../../topology/steps.ts";
+import { leavingSteps, mapWithDraining, withLeaderFirst } from "../../topology/steps.ts";
 import { pause, type Clock } from "../clock.ts";
 import type { Host } from "../host/host.ts";
 import type { CallContext } from "../../memory/service.ts";
@@ -184,7 +179,7 @@ export class Admin implements AdminService {
             {
               name,
               startedBy: "leave",
-              waves: [leavingSteps(map, node), [{ kind: "remove-node", node }]],
+              waves: [leavingSteps(map, node, () => 0), [{ kind: "remove-node", node }]],
               concurrency: LEAVING_AT_ONCE,
               bytesPerSecondMax: null,
               epoch: map.epoch,
@@ -296,15 +291,6 @@ function membersOf(map: ShardMap, group: GroupId): readonly NodeId[] {
     });
   }
   return shard.replicas;
-}
-
-/** Its places go to others; arbiters that nobody can take over from are given up. */
-function leavingSteps(map: ShardMap, node: NodeId): readonly ClusterStep[] {
-  return planLeave(map, node).map(({ shard, to }): ClusterStep =>
-    to === null
-      ? { kind: "remove-replica", shard, from: node }
-      : { kind: "move-replica", shard, from: node, to, bytes: 0 },
-  );
 }
 
 function stillDraining(node: NodeId, operation: OperationReport | null): Mem0ctlError {

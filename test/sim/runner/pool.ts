@@ -21,6 +21,8 @@ export interface Answer {
   readonly simulatedMs: number;
   readonly traceHash: string;
   readonly violation: Violation | undefined;
+  /** How many steps of each kind were done, and operations of some kinds ended. */
+  readonly operations: Readonly<Record<string, number>>;
   readonly trace?: readonly string[];
 }
 
@@ -108,7 +110,13 @@ export class Pool {
         resolve({ ...answer, task });
       };
       const violated = (invariant: string, message: string): void =>
-        settle({ events: 0, simulatedMs: 0, traceHash: "", violation: { invariant, message } });
+        settle({
+          events: 0,
+          simulatedMs: 0,
+          traceHash: "",
+          violation: { invariant, message },
+          operations: {},
+        });
       const onClose = (code: number | null, signal: string | null): void =>
         violated("crash", `the process ended with ${signal ?? code}: ${errors.trim()}`);
       const timer = setTimeout(() => {

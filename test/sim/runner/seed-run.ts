@@ -19,6 +19,7 @@ export async function runSeeds(command: SeedsCommand, pool: Pool, { out, say }: 
   let events = 0;
   let simulatedMs = 0;
   let violations = 0;
+  const operations: Record<string, number> = {};
   let saidMs = started;
   const violated = (task: Task, violation: Violation): void => {
     violations += 1;
@@ -33,6 +34,9 @@ export async function runSeeds(command: SeedsCommand, pool: Pool, { out, say }: 
     for (const line of outcome.trace ?? []) out(line);
     if (!again) {
       seeds += 1;
+      for (const [what, count] of Object.entries(outcome.operations)) {
+        operations[what] = (operations[what] ?? 0) + count;
+      }
       if (isTwice(command, task.seed)) hashes.set(task.seed, hashOf(outcome));
       if (violation !== undefined) violated(task, violation);
     } else if (first !== hashOf(outcome)) {
@@ -50,8 +54,15 @@ export async function runSeeds(command: SeedsCommand, pool: Pool, { out, say }: 
   const hours = simulatedMs / 3_600_000;
   const seconds = (performance.now() - started) / 1000;
   say(`${seconds.toFixed(1)} s, ${(hours / seconds).toFixed(2)} simulated hours per second`);
+  out(operationsLine(operations));
   out(`seeds=${seeds} events=${events} simulated=${hours.toFixed(2)}h violations=${violations}`);
   return violations === 0 ? 0 : 1;
+}
+
+/** What was done while the faults fell, kind by kind. */
+function operationsLine(operations: Readonly<Record<string, number>>): string {
+  const kinds = Object.entries(operations).toSorted(([a], [b]) => (a < b ? -1 : 1));
+  return `operations: ${kinds.map(([kind, count]) => `${kind}=${count}`).join(" ") || "none"}`;
 }
 
 function* tasksOf({ protocol, from, seeds, trace }: SeedsCommand): Generator<Task> {

@@ -11,7 +11,13 @@ for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal
 process.on("message", (task: Task) => {
   const failed = (error: unknown): void => {
     const message = error instanceof Error ? (error.stack ?? error.message) : String(error);
-    answer({ events: 0, simulatedMs: 0, traceHash: "", violation: { invariant: "crash", message } });
+    answer({
+      events: 0,
+      simulatedMs: 0,
+      traceHash: "",
+      violation: { invariant: "crash", message },
+      operations: {},
+    });
   };
   // Whatever escapes leaves the process in an unknown state: the parent starts another. Rejections are the
   // simulation's to judge: a simulated process that ends leaves some behind.
