@@ -124,31 +124,15 @@ export function layoutOf(chance: Chance, protocol: Protocol): Layout {
     leaderless: leaderlessLimits(chance.fork("leaderless")),
   };
   const consistency = protocol === "quorum" ? chance.pick(LEVELS) : LINEARIZABLE;
-  const manifest: Manifest = {
-    apiVersion: "mem0ctl/v1",
-    kind: "Cluster",
-    name: "sim",
-    engine: "embedded",
-    dataDir: "/sim",
+  const electionTimeoutMs = chance.pick([500, 1000]);
+  const manifest = manifestOf({
     nodes,
-    replication: { strategy: "multiple", replicas: shape.copies - 1 },
-    sharding: { strategy: "hash", shards, key: "user", ranges: [], directory: {} },
-    consensus: {
-      protocol,
-      heartbeatIntervalMs: HEARTBEAT_MS,
-      electionTimeoutMs: chance.pick([500, 1000]),
-      consistency,
-    },
-    embedding: {
-      provider: "none",
-      dimensions: DIMENSIONS,
-      url: undefined,
-      model: undefined,
-      apiKey: undefined,
-    },
-    limits: { maxLagMs: 5000, bodyBytesMax: 1 << 20, batchMax: 100, connectionsMax: 100 },
-    security: { tokens: [], tls: undefined },
-  };
+    copies: shape.copies,
+    shards,
+    protocol,
+    electionTimeoutMs,
+    consistency,
+  });
   const arbiters = shape.roles.filter((role) => role === "arbiter").length;
   return {
     name: `${shape.name}, ${shards} ${shards === 1 ? "shard" : "shards"}, for ${mood}`,
@@ -168,6 +152,56 @@ export function layoutOf(chance: Chance, protocol: Protocol): Layout {
       protocol === "quorum"
         ? shape.copies >= 3 && consistency.read === "quorum" && consistency.write === "quorum"
         : shape.copies + arbiters >= 3 && shape.copies >= 2,
+  };
+}
+
+function manifestOf(parts: {
+  readonly nodes: readonly NodeSpec[];
+  readonly copies: number;
+  readonly shards: number;
+  readonly protocol: Protocol;
+  readonly electionTimeoutMs: number;
+  readonly consistency: Consistency;
+}): Manifest {
+  const { nodes, copies, shards, protocol, electionTimeoutMs, consistency } = parts;
+  return {
+    apiVersion: "mem0ctl/v1",
+    kind: "Cluster",
+    name: "sim",
+    engine: "embedded",
+    dataDir: "/sim",
+    nodes,
+    replication: { strategy: "multiple", replicas: copies - 1 },
+    sharding: { strategy: "hash", shards, key: "user", ranges: [], directory: {} },
+    consensus: {
+      protocol,
+      heartbeatIntervalMs: HEARTBEAT_MS,
+      electionTimeoutMs,
+      consistency,
+    },
+    embedding: {
+      provider: "none",
+      dimensions: DIMENSIONS,
+      url: undefined,
+      model: undefined,
+      apiKey: undefined,
+    },
+    limits: { maxLagMs: 5000, bodyBytesMax: 1 << 20, batchMax: 100, connectionsMax: 100 },
+    security: { tokens: [], tls: undefined },
+  };
+}
+
+/** A cluster without anything drawn: three copies of each shard, and the limits of a real node. */
+export function calmLayout(
+  protocol: Protocol,
+  nodes: number,
+  shards: number,
+): Pick<Layout, "manifest" | "nodeHabits"> {
+  const consistency: Consistency = protocol === "quorum" ? { read: "quorum", write: "quorum" } : LINEARIZABLE;
+  const specs = Array.from({ length: nodes }, (_, index) => nodeOf(index, P));
+  return {
+    manifest: manifestOf({ nodes: specs, copies: 3, shards, protocol, electionTimeoutMs: 1000, consistency }),
+    nodeHabits: { limits: {}, rewriteBytesMin: 1 << 26, aheadBytes: 1 << 16, reserveBytes: 8192 },
   };
 }
 

@@ -1,0 +1,162 @@
+// How long a write waits at most while replicas move, those that lead among them: in virtual time, on nodes, disks and a
+// network that do their work, so that what is measured is what the protocols wait for and nothing else.
+
+import { expect, test } from "vitest";
+import type { Protocol } from "../../src/model/ids.ts";
+import type { ClusterStep } from "../../src/model/operation.ts";
+import { hasEnded } from "../../src/model/operation.ts";
+import { shardOfKey } from "../../src/topology/shard-map.ts";
+import { DIMENSIONS, calmLayout } from "./layout.ts";
+import { Machine, Process } from "./machine.ts";
+import { SimulatedNetwork } from "./network.ts";
+import { World } from "./world.ts";
+
+const SHARDS = 4;
+const NODES = 4;
+const SETTLE_MS = 6000;
+const WRITE_EVERY_MS = 4;
+const END_MS = 120_000;
+
+interface Measured {
+  readonly slowestMs: number;
+  readonly failures: readonly string[];
+  readonly state: string;
+}
+
+async function movesUnderWrites(protocol: Protocol, seed: number): Promise<Measured> {
+  const world = new World(seed, false);
+  const { manifest, nodeHabits } = calmLayout(protocol, NODES, SHARDS);
+  const machines = new Map<string, Machine>();
+  const network = new SimulatedNetwork(world, world.chance.fork("network"), {
+    onSend: () => undefined,
+    onLinked: () => undefined,
+    onCall: () => undefined,
+  });
+  for (const spec of manifest.nodes) {
+    const chance = world.chance.fork(spec.id);
+    machines.set(
+      spec.id,
+      new Machine({
+        world,
+        network,
+        manifest,
+        spec,
+        isSpare: false,
+        clockHabits: { rate: 1, wallOffsetMs: 0 },
+        diskHabits: { writeMsMin: 0.5, writeMsMax: 4, stateFlushMs: 200 },
+        nodeHabits,
+        embedder: {
+          embed: (texts) => Promise.resolve(texts.map(() => new Float32Array(DIMENSIONS).fill(1))),
+          close: () => Promise.resolve(),
+        },
+        chance,
+        diskWatch: {
+          name: spec.id,
+          onRecord: () => undefined,
+          onEntry: () => undefined,
+          onState: () => undefined,
+        },
+        reports: (_asker, others) => others.map((id) => machines.get(id)?.core?.admin.report()),
+        onMade: () => undefined,
+        onStarted: () => undefined,
+        onEnded: () => undefined,
+      }),
+    );
+  }
+  const all = [...machines.values()];
+  const failures: string[] = [];
+  let [writes, slowestMs, open, isOver, state] = [0, 0, 0, false, "never begun"];
+  const { timeline } = world;
+  for (const machine of all) timeline.plan(0, () => machine.start());
+
+  const write = (shard: number, machine: Machine): void => {
+    const core = machine.core;
+    if (core === undefined) return;
+    const user = userOf(core, shard);
+    const sentMs = world.nowMs;
+    open += 1;
+    writes += 1;
+    const { consistency } = manifest.consensus;
+    const context = {
+      deadlineMs: (machine.process?.clock.nowMs() ?? 0) + 10_000,
+      requestId: "w",
+      consistency,
+    };
+    core.memories
+      .add([{ text: `t${writes}`, user_id: user, embedding: Float32Array.of(1, 1) }], context)
+      .catch((error: unknown) => failures.push(String(error)))
+      .finally(() => {
+        open -= 1;
+        slowestMs = Math.max(slowestMs, world.nowMs - sentMs);
+      });
+  };
+  const goOn = (): void => {
+    if (isOver) return;
+    for (let shard = 0; shard < SHARDS; shard += 1) write(shard, world.chance.pick(all));
+    timeline.plan(WRITE_EVERY_MS, goOn);
+  };
+  const begin = (): void => {
+    const core = all[0]?.core;
+    if (core === undefined) throw new Error("node-1 does not run");
+    const map = core.map();
+    const steps = map.shards.map(({ id, replicas }): ClusterStep => {
+      const free = map.nodes.find((node) => !replicas.includes(node.id));
+      return { kind: "move-replica", shard: id, from: replicas[0] ?? "", to: free?.id ?? "", bytes: 0 };
+    });
+    const context = { deadlineMs: 1e12, requestId: "operator", consistency: manifest.consensus.consistency };
+    core.admin
+      .beginOperation(
+        {
+          name: "moves",
+          startedBy: "test",
+          waves: [steps],
+          concurrency: 2,
+          bytesPerSecondMax: null,
+          epoch: null,
+        },
+        context,
+      )
+      .catch((error: unknown) => failures.push(String(error)));
+  };
+  const look = (): void => {
+    const operation = all[0]?.core?.operation();
+    if (operation !== undefined && operation !== null && hasEnded(operation)) {
+      state = operation.progress.state;
+      isOver = true;
+      return;
+    }
+    timeline.plan(100, look);
+  };
+  timeline.plan(SETTLE_MS - 1000, goOn);
+  timeline.plan(SETTLE_MS, begin);
+  timeline.plan(SETTLE_MS, look);
+  await timeline.run({
+    onSettled: () => undefined,
+    isOver: () => (isOver && open === 0) || world.nowMs > END_MS,
+    onThrow: (error, owner) => {
+      failures.push(`${owner instanceof Process ? owner.name : ""} ${String(error)}`);
+    },
+    onLeak: (source) => failures.push(`real time: ${source}`),
+  });
+  for (const machine of all) machine.crash("over");
+  return { slowestMs, failures, state };
+}
+
+/** Some user whose memories are in that shard. */
+function userOf(core: NonNullable<Machine["core"]>, shard: number): string {
+  for (let number = 0; ; number += 1) {
+    if (shardOfKey(core.map(), `u${number}`)?.id === String(shard)) return `u${number}`;
+  }
+}
+
+test.each(["raft", "paxos", "quorum"] as const)(
+  "with %s no write waits for an election while replicas move, those that lead among them",
+  async (protocol) => {
+    for (let seed = 1; seed <= 5; seed += 1) {
+      const { slowestMs, failures, state } = await movesUnderWrites(protocol, seed);
+      expect({ state, failures, seed }).toEqual({ state: "done", failures: [], seed });
+      expect(slowestMs).toBeLessThan(1000);
+    }
+  },
+  120_000,
+);
