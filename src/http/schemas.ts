@@ -191,6 +191,7 @@ export const ANSWERS = {
             lastIndex: integer,
             memories: integer,
             bytes: integer,
+            writes: integer,
             damage: {
               ...string,
               description: "Why its state is damaged; absent while nothing is known against it.",

@@ -88,6 +88,8 @@ export interface GroupReport {
   readonly lastIndex: number;
   readonly memories: number;
   readonly bytes: number;
+  /** Writes of clients that it has carried out since the shard was founded, those that were compacted included. */
+  readonly writes: number;
   /** Why its state here is damaged; absent while nothing is known against it. */
   readonly damage?: string;
   /** On the leader only: every other member. */

@@ -97,8 +97,8 @@ export interface ShardView {
   readonly memories: number | null;
   readonly keys?: number | null;
   readonly bytes: number | null;
-  /** Writes that it has committed since it was founded, those that were compacted included; absent: nobody knows. */
-  readonly entries?: number;
+  /** Writes of clients that it has carried out since it was founded, as far as anybody knows; absent: nobody does. */
+  readonly writes?: number;
   readonly replicas: readonly ReplicaView[];
 }
 

@@ -63,9 +63,9 @@ async function lookAtLoad(
   await pause(LOAD_SAMPLE_MS, undefined, call.signal === undefined ? {} : { signal: call.signal });
   const { state, view } = await lookAtShards(engine, call);
   const seconds = (performance.now() - sinceMs) / 1000;
-  const entriesOf = ({ shards }: EngineView): Map<ShardId, number | undefined> =>
-    new Map(shards.map(({ id, entries }) => [id, entries]));
-  const [first, last] = [entriesOf(before), entriesOf(view)];
+  const writesOf = ({ shards }: EngineView): Map<ShardId, number | undefined> =>
+    new Map(shards.map(({ id, writes }) => [id, writes]));
+  const [first, last] = [writesOf(before), writesOf(view)];
   const shards = state.shards.map((shard) => {
     const now = last.get(shard.id) ?? 0;
     return { ...shard, load: Math.max(0, now - (first.get(shard.id) ?? now)) / seconds };

@@ -4,8 +4,8 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { importRecords, record } from "./support/api.ts";
-import { bringUpCluster, type TestCluster } from "./support/cluster.ts";
+import { call, importRecords, record } from "./support/api.ts";
+import { bringUpCluster, type CommandResult, type TestCluster } from "./support/cluster.ts";
 
 const COUNT = 200;
 const USERS = 40;
@@ -107,26 +107,31 @@ test("a rebalance of what is even is empty and done", async () => {
 });
 
 test("by load: the writes of a busy user weigh more than shards that nobody writes to", async () => {
-  const idle = await cluster.mem0ctl("shards", "rebalance", "--dry-run", "--by", "load");
-  expect(idle.code).toBe(6);
-  expect(idle.stderr).toContain("no-load");
-
-  let isOver = false;
-  const writer = (async () => {
-    for (let at = 0; !isOver; at += 1)
-      await importRecords(cluster.hosts[at % 3] ?? "", [record("busy", "user-7")]).catch(() => undefined);
-  })();
-  const { code, stdout } = await cluster.mem0ctl(
-    "shards",
-    "rebalance",
-    "--dry-run",
-    "--by",
-    "load",
-    "-o",
-    "json",
+  /** The plan by load while `step` is done again and again. */
+  const planWhile = async (step: (at: number) => Promise<unknown>): Promise<CommandResult> => {
+    let isOver = false;
+    const steps = (async () => {
+      for (let at = 0; !isOver; at += 1) await step(at);
+    })();
+    const planned = await cluster.mem0ctl("shards", "rebalance", "--dry-run", "--by", "load", "-o", "json");
+    isOver = true;
+    await steps;
+    return planned;
+  };
+  // Leaders come and go, and each writes that it leads: no client has written anything.
+  const idle = await planWhile(async (at) =>
+    call(cluster.hosts[0] ?? "", {
+      method: "POST",
+      path: "/v1/cluster/transfer",
+      body: { group: String(at % 8) },
+    }),
   );
-  isOver = true;
-  await writer;
+  expect(idle.code).toBe(6);
+  expect(idle.stderr + idle.stdout).toContain("no-load");
+
+  const { code, stdout } = await planWhile(async (at) =>
+    importRecords(cluster.hosts[at % 3] ?? "", [record("busy", "user-7")]),
+  );
   expect(code).toBe(0);
   const { state } = JSON.parse(stdout) as {
     readonly state: { readonly shards: readonly { load: number }[] };

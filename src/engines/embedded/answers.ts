@@ -103,6 +103,7 @@ const group = object<GroupReport>(
     lastIndex: number,
     memories: number,
     bytes: number,
+    writes: number,
   },
   {
     ballot: object<{ round: number; proposer: string }>({ round: number, proposer: text }),

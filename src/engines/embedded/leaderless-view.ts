@@ -37,7 +37,7 @@ export function leaderlessShard(slice: ShardSlice, range: string, sources: Leade
     leaderless: true,
     memories: source?.report.memories ?? null,
     bytes: source?.report.bytes ?? null,
-    ...(source === undefined ? {} : { entries: source.report.commitIndex }),
+    ...(source === undefined ? {} : { writes: source.report.writes }),
     replicas,
   };
 }

@@ -301,7 +301,10 @@ function shardView(
     ...ballotOf(slice, leader, reports),
     memories: source?.memories ?? null,
     bytes: source?.bytes ?? null,
-    ...(source === undefined ? {} : { entries: source.commitIndex }),
+    // Of whoever has carried out most: who leads may change, and no count may look as if it had grown by that.
+    ...(source === undefined
+      ? {}
+      : { writes: Math.max(source.writes, ...reportsOf(slice, reports).map((one) => one.writes)) }),
     replicas,
   };
 }
@@ -362,12 +365,11 @@ function replicaView(
 
 /** Without the leader's report: what the replica with the newest applied entry has. */
 function bestReport(slice: ShardSlice, reports: Reports): GroupReport | undefined {
-  let best: GroupReport | undefined;
-  for (const node of slice.replicas) {
-    const own = groupOf(reports.get(node), slice.id);
-    if (own !== undefined && own.appliedIndex > (best?.appliedIndex ?? -1)) best = own;
-  }
-  return best;
+  return reportsOf(slice, reports).toSorted((a, b) => b.appliedIndex - a.appliedIndex)[0];
+}
+
+function reportsOf(slice: ShardSlice, reports: Reports): readonly GroupReport[] {
+  return slice.replicas.flatMap((node) => groupOf(reports.get(node), slice.id) ?? []);
 }
 
 function shardState(

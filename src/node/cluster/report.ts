@@ -25,6 +25,7 @@ export function groupReport(group: ReplicaGroup, self: NodeId, network: Network)
     lastIndex: status.last,
     memories: size.memories,
     bytes: size.bytes,
+    writes: size.writes,
     ...(group.trouble === undefined ? {} : { damage: group.trouble }),
     ...(isLeader ? { progress: progressReports(group, status, network) } : {}),
   };

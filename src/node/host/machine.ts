@@ -4,6 +4,13 @@
 import type { Key } from "../storage/key.ts";
 import type { StoreWriter } from "../storage/store.ts";
 
+export interface MachineSize {
+  readonly memories: number;
+  readonly bytes: number;
+  /** Commands of clients that were carried out since the group was founded; the same on every node. */
+  readonly writes: number;
+}
+
 export interface StateMachine {
   /**
    * Applies one command inside the host's transaction and returns what the proposer is answered
@@ -14,8 +21,8 @@ export interface StateMachine {
   finish(writer: StoreWriter): void;
   /** The state under `prefix` was replaced or first loaded; forget what was cached of it. */
   reload(prefix: Key): void;
-  /** For reports: memories and bytes held. */
-  size(): { readonly memories: number; readonly bytes: number };
+  /** For reports. */
+  size(): MachineSize;
   close(): void;
 }
 
@@ -24,6 +31,6 @@ export const LOG_ONLY: StateMachine = {
   apply: () => undefined,
   finish: () => undefined,
   reload: () => undefined,
-  size: () => ({ memories: 0, bytes: 0 }),
+  size: () => ({ memories: 0, bytes: 0, writes: 0 }),
   close: () => undefined,
 };

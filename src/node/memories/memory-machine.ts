@@ -4,7 +4,7 @@
 //   memory  <shard key> <id>  -> record and vector   place   <id>   -> shard key
 //   entity  <type> <name>     -> [memories, created_at, updated_at]
 //   history <id>              -> MemoryEvent[] (once updated)
-//   session <session>         -> sessions.ts         totals         -> [memories, bytes]
+//   session <session>         -> sessions.ts         totals         -> [memories, bytes, writes]
 
 import { HISTORY_EVENTS_KEPT, memoryChanged, memoryNotFound, updated } from "../../memory/changes.ts";
 import { matches } from "../../memory/filter.ts";
@@ -13,7 +13,7 @@ import { countedOf, vectorFrom, type Counted, type StoredRecord } from "../../me
 import { errorBody, Mem0ctlError } from "../../model/errors.ts";
 import type { MemoryEvent } from "../../model/node-api.ts";
 import type { Clock } from "../clock.ts";
-import type { StateMachine } from "../host/machine.ts";
+import type { MachineSize, StateMachine } from "../host/machine.ts";
 import { decodeKey, extendKey, prefixEnd, type Key } from "../storage/key.ts";
 import type { Store, StoreWriter } from "../storage/store.ts";
 import { pack, unpack } from "../transport/frames.ts";
@@ -56,6 +56,7 @@ export class MemoryMachine implements StateMachine {
   private prefixes: { readonly memory: Key; readonly place: Key; readonly totals: Key };
   private memories = 0;
   private bytes = 0;
+  private writes = 0;
 
   constructor(parts: {
     readonly owner: string;
@@ -90,8 +91,8 @@ export class MemoryMachine implements StateMachine {
     this.readTotals();
   }
 
-  size(): { readonly memories: number; readonly bytes: number } {
-    return { memories: this.memories, bytes: this.bytes };
+  size(): MachineSize {
+    return { memories: this.memories, bytes: this.bytes, writes: this.writes };
   }
 
   close(): void {
@@ -101,8 +102,8 @@ export class MemoryMachine implements StateMachine {
   finish(writer: StoreWriter): void {
     this.sessions.write(writer);
     this.writeEntities(writer);
-    const { memories, bytes } = this;
-    writer.put(this.prefixes.totals, () => pack([memories, bytes]));
+    const { memories, bytes, writes } = this;
+    writer.put(this.prefixes.totals, () => pack([memories, bytes, writes]));
   }
 
   apply(bytes: Uint8Array, index: number, writer: StoreWriter): CommandResult {
@@ -124,6 +125,7 @@ export class MemoryMachine implements StateMachine {
         ),
       };
     }
+    this.writes += 1;
     const result = this.execute(command, writer);
     this.sessions.done(session, sequence, answered, result, index);
     return result;
@@ -313,7 +315,8 @@ export class MemoryMachine implements StateMachine {
 
   private readTotals(): void {
     const bytes = this.store.get(extendKey(this.statePrefix, "totals"));
-    [this.memories, this.bytes] = bytes === undefined ? [0, 0] : (unpack(bytes) as [number, number]);
+    [this.memories, this.bytes, this.writes] =
+      bytes === undefined ? [0, 0, 0] : (unpack(bytes) as [number, number, number]);
   }
 }
 

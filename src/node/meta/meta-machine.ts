@@ -11,7 +11,7 @@ import {
 } from "../../model/operation.ts";
 import type { NodeId } from "../../model/ids.ts";
 import type { ShardMap } from "../../model/shard-map.ts";
-import type { StateMachine } from "../host/machine.ts";
+import type { MachineSize, StateMachine } from "../host/machine.ts";
 import { extendKey, type Key } from "../storage/key.ts";
 import type { Store, StoreWriter } from "../storage/store.ts";
 import { pack, unpack } from "../transport/frames.ts";
@@ -170,8 +170,8 @@ export class MetaMachine implements StateMachine {
         : { plan: unpack(plan) as OperationPlan, progress: unpack(progress) as OperationProgress };
   }
 
-  size(): { readonly memories: number; readonly bytes: number } {
-    return { memories: 0, bytes: 0 };
+  size(): MachineSize {
+    return { memories: 0, bytes: 0, writes: 0 };
   }
 
   close(): void {

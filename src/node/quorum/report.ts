@@ -27,6 +27,7 @@ export function copyReport(here: CopyHere, members: readonly NodeId[], around: S
     lastIndex: seen,
     memories,
     bytes,
+    writes: seen,
     copy: {
       state: copy.state,
       hints: handoff.book.count,

@@ -36,6 +36,7 @@ import { countedOf } from "../../memory/stored.ts";
 import { Mem0ctlError } from "../../model/errors.ts";
 import type { ShardId } from "../../model/ids.ts";
 import { giveWay, type Clock } from "../clock.ts";
+import type { MachineSize } from "../host/machine.ts";
 import { recordIn } from "../memories/commands.ts";
 import { MemoryMachine } from "../memories/memory-machine.ts";
 import type { VectorCache } from "../../memory/vector-cache.ts";
@@ -363,7 +364,7 @@ export class ShardCopy {
     return this.repairing === undefined && !this.isGivenUp;
   }
 
-  size(): { readonly memories: number; readonly bytes: number } {
+  size(): MachineSize {
     return this.machine.size();
   }
 

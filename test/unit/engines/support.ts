@@ -97,6 +97,7 @@ export function reportsOf(manifest: Manifest, scene: Scene = {}): NodeReport[] {
       lastIndex: 100,
       memories: group === META_GROUP ? 0 : 10,
       bytes: group === META_GROUP ? 0 : 4000,
+      writes: group === META_GROUP ? 0 : 90,
       ...(leads
         ? { progress: followers.map((id): ProgressReport => ({ ...upToDate(id), ...progressOf(id) })) }
         : {}),

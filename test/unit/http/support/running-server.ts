@@ -203,6 +203,7 @@ function adminOfOneNode(): AdminService & { readonly calls: readonly string[] } 
           lastIndex: 1,
           memories: 0,
           bytes: 0,
+          writes: 0,
           progress: [
             { node: "node-2", role: "follower", state: "down", lagEntries: 1, lagBytes: 10, lagMs: 5 },
           ],
