@@ -180,6 +180,14 @@ export interface SlotTable {
   }[];
   /** Per slot, where it was asked for; a slot that is not in it holds nothing. */
   readonly contents?: ReadonlyMap<number, { readonly keys: number; readonly bytes: number }>;
+  /**
+   * Microseconds that nodes spent on requests so far, where it was asked for: of two looks the difference counts. Of
+   * slots only where their node counts them.
+   */
+  readonly work?: {
+    readonly byOwner: ReadonlyMap<NodeId, number>;
+    readonly bySlot: ReadonlyMap<number, number>;
+  };
 }
 
 export interface GatewayServices {
@@ -200,8 +208,12 @@ export interface Engine {
   /**
    * Engines whose shards are nothing but slots, which move one by one: the slots of every node that may own some.
    * @param request.contents whether to measure what each slot holds, which takes longer.
+   * @param request.work whether to read how much the nodes had to do.
    */
-  slotTable?(request: { readonly contents: boolean }, options: CallOptions): Promise<SlotTable>;
+  slotTable?(
+    request: { readonly contents: boolean; readonly work?: boolean },
+    options: CallOptions,
+  ): Promise<SlotTable>;
   /** Plans that the cluster itself carries out; absent where each step has to be executed from here. */
   readonly operations?: OperationControl;
   /** Idempotent. */

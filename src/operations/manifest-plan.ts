@@ -10,6 +10,7 @@ import type {
   ClusterPlan,
   ManifestChange,
   ManifestPlan,
+  Plan,
   PlannedNode,
   PlannedState,
   Step,
@@ -21,7 +22,8 @@ import { stateChanges } from "../topology/state-changes.ts";
 import { mapNodeOf } from "./membership.ts";
 import { runOperation } from "./operation.ts";
 import type { Manner } from "./operation.ts";
-import { forCluster, lookAtCluster, plannedState, refuseHard } from "./rebalance.ts";
+import { forCluster, lookAtShards, plannedState, refuseHard } from "./rebalance.ts";
+import type { OwnShardsPlan } from "./slot-manifest.ts";
 
 /** Far beyond any share: only hard rules move copies, and balance is another command's. */
 const ANY_BALANCE = 1e6;
@@ -34,12 +36,6 @@ export async function planManifest(
   manifest: Manifest,
   call: CallOptions,
 ): Promise<ManifestPlan> {
-  if (engine.slotTable !== undefined) {
-    throw new Mem0ctlError("invalid", "engine-cannot", "the manifest is not compared with such a cluster", {
-      why: `${engine.capabilities.engine} keeps its nodes and copies in a configuration of its own`,
-      hint: "change it by `mem0ctl nodes add|remove` and `mem0ctl replicas add|remove`",
-    });
-  }
   const [{ map, live }, view] = await Promise.all([engine.shardMap(call), engine.view(call)]);
   if (!live) {
     throw new Mem0ctlError("unavailable", "nothing-answered", "no node answered", {
@@ -47,14 +43,63 @@ export async function planManifest(
       hint: "start it with `mem0ctl up`: a first start needs no plan",
     });
   }
-  return compared(manifest, map, view);
+  if (engine.slotTable === undefined) return compared(manifest, map, view);
+  const [{ planOwnShards }, table] = await Promise.all([
+    import("./slot-manifest.ts"),
+    engine.slotTable({ contents: false }, call),
+  ]);
+  return ofOwnShards(manifest, map, view, planOwnShards(manifest, map, view, table));
+}
+
+/** Of a cluster that keeps neither roles nor zones nor weights: only the manifest has them. */
+function ofOwnShards(manifest: Manifest, map: ShardMap, view: EngineView, own: OwnShardsPlan): ManifestPlan {
+  const { joining, leaving } = membersOf(manifest, map);
+  const state = plannedState(map, view);
+  const { waves, predicted, lowerBound, problems } = own;
+  const gap = lowerBound.moves === 0 ? 0 : predicted.moves / lowerBound.moves - 1;
+  const plan: Plan = {
+    apiVersion: "mem0ctl/v1",
+    kind: "Plan",
+    by: "shards",
+    threshold: 0,
+    waves,
+    predicted,
+    lowerBound,
+    gap,
+    optimal: predicted.moves === lowerBound.moves,
+    balanced: true,
+    nodes: [],
+    problems,
+    state,
+  };
+  return {
+    apiVersion: "mem0ctl/v1",
+    kind: "ManifestPlan",
+    cluster: view.cluster,
+    changes: [...joining.map(joins), ...own.changes, ...leaving.map((node) => leaves(node, state))],
+    joins: joining.map(({ id }) => id),
+    nodes: joining.map(mapNodeOf),
+    leaves: leaving.map(({ id }) => id),
+    plan: forCluster(plan, view),
+    epoch: map.epoch,
+  };
+}
+
+function membersOf(
+  manifest: Manifest,
+  map: ShardMap,
+): { readonly joining: readonly NodeSpec[]; readonly leaving: readonly MapNode[] } {
+  const wanted = new Set(manifest.nodes.map(({ id }) => id));
+  const known = new Set(map.nodes.map(({ id }) => id));
+  return {
+    joining: manifest.nodes.filter(({ id }) => !known.has(id)),
+    leaving: map.nodes.filter(({ id }) => !wanted.has(id)),
+  };
 }
 
 function compared(manifest: Manifest, map: ShardMap, view: EngineView): ManifestPlan {
   const wanted = new Map(manifest.nodes.map((spec) => [spec.id, mapNodeOf(spec)]));
-  const known = new Map(map.nodes.map((node) => [node.id, node]));
-  const joining = manifest.nodes.filter(({ id }) => !known.has(id));
-  const leaving = map.nodes.filter(({ id }) => !wanted.has(id));
+  const { joining, leaving } = membersOf(manifest, map);
   const changing = map.nodes.flatMap((node) => {
     const spec = wanted.get(node.id);
     return spec === undefined || sameNode(node, spec)
@@ -273,17 +318,21 @@ export async function applyManifest(
   call: CallOptions,
 ): Promise<OperationReport<Step> | null> {
   requireApplicable(planned);
-  const before = await lookAtCluster(engine, call);
+  const before = await lookAtShards(engine, call);
   requireSameShards(planned, before.state);
-  // In the cluster first: a node that nobody knows would found one of its own.
+  const start = async (): Promise<void> => {
+    if (planned.joins.length > 0) await engine.up(planned.joins, call);
+  };
+  if (engine.capabilities.joins === "after-start") await start();
+  // Where it can be, in the cluster first: a node that nobody knows would found one of its own.
   for (const node of planned.nodes) await engine.execute({ kind: "add-node", node }, call);
-  if (planned.joins.length > 0) await engine.up(planned.joins, call);
+  if (engine.capabilities.joins === "before-start") await start();
   const waves: readonly (readonly Step[])[] = [
     ...planned.plan.waves,
     ...planned.leaves.map((node): Step[] => [{ kind: "remove-node", node }]),
   ];
   if (waves.length === 0) return null;
-  const { state } = await lookAtCluster(engine, call);
+  const { state } = await lookAtShards(engine, call);
   return runOperation(engine, { name: "apply", waves, epoch: state.epoch }, manner, call);
 }
 

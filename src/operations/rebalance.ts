@@ -8,12 +8,13 @@ import { Mem0ctlError } from "../model/errors.ts";
 import type { NodeId, ShardId } from "../model/ids.ts";
 import type { ClusterPlan, Plan, PlanProblem, PlannedState, RebalanceStep } from "../model/plan.ts";
 import type { ShardMap } from "../model/shard-map.ts";
-import { formatDuration } from "../model/units.ts";
 import { explained } from "../topology/explain.ts";
 import { outcomeOf } from "../topology/outcome.ts";
 import { planLeaders, planRebalance } from "../topology/rebalance.ts";
 import type { RebalanceOptions } from "../topology/rebalance.ts";
 import { unknownShard } from "./leader.ts";
+import { noLoad, sampleSlotLoad } from "./slot-load.ts";
+import type { SlotLoad } from "./slot-load.ts";
 import { slotPlan, slotPlanState, withoutUncopied } from "./slot-rebalance.ts";
 
 /** What a plan is shown with: the cluster as it is. */
@@ -29,25 +30,29 @@ export async function planClusterRebalance(
   call: CallOptions,
 ): Promise<PlannedCluster> {
   if (engine.slotTable !== undefined) {
-    if (options.by === "load") {
-      throw new Mem0ctlError("invalid", "load-unknown", "how much each slot is asked is not known", {
-        why: `${engine.capabilities.engine} does not count it`,
-        hint: "plan by shards, bytes or memories",
-      });
-    }
-    const [table, view] = await Promise.all([
-      engine.slotTable({ contents: options.by !== "shards" }, call),
-      engine.view(call),
-    ]);
-    if (table.owners.length === 0) throw nothingAnswered();
-    const { table: takers, problems } = withoutUncopied(table, view);
-    const plan = slotPlan(takers, options);
-    return { view, plan: forCluster({ ...plan, problems: [...plan.problems, ...problems] }, view) };
+    return planClusterSlots(engine, engine.slotTable.bind(engine), options, call);
   }
   const { state, view } = await (options.by === "load"
     ? lookAtLoad(engine, call)
     : lookAtCluster(engine, call));
   return { view, plan: forCluster(planRebalance(state, options), view) };
+}
+
+async function planClusterSlots(
+  engine: Engine,
+  slotTable: NonNullable<Engine["slotTable"]>,
+  options: RebalanceOptions,
+  call: CallOptions,
+): Promise<PlannedCluster> {
+  const looked = async (): Promise<Pick<SlotLoad, "table"> & Partial<SlotLoad>> => {
+    if (options.by !== "load") return { table: await slotTable({ contents: options.by !== "shards" }, call) };
+    return sampleSlotLoad(engine, LOAD_SAMPLE_MS, call);
+  };
+  const [{ table, loadOf, problems: ofLoad = [] }, view] = await Promise.all([looked(), engine.view(call)]);
+  if (table.owners.length === 0) throw nothingAnswered();
+  const { table: takers, problems: ofCopies } = withoutUncopied(table, view);
+  const plan = slotPlan(takers, options, [], loadOf);
+  return { view, plan: forCluster({ ...plan, problems: [...plan.problems, ...ofCopies, ...ofLoad] }, view) };
 }
 
 /** How long writes are counted for a plan by load. */
@@ -71,10 +76,7 @@ async function lookAtLoad(
     return { ...shard, load: Math.max(0, now - (first.get(shard.id) ?? now)) / seconds };
   });
   if (shards.some(({ load }) => load > 0)) return { view, state: { ...state, shards } };
-  throw new Mem0ctlError("conflict", "no-load", "nothing was written while the load was measured", {
-    why: `writes were counted for ${formatDuration(LOAD_SAMPLE_MS)}`,
-    hint: "plan while clients write, or by shards or bytes",
-  });
+  throw noLoad("written", LOAD_SAMPLE_MS);
 }
 
 /** Leaders by weight; no copy moves. @throws as `planClusterRebalance`; `leaderless-by-design` (invalid). */
@@ -102,7 +104,8 @@ export async function lookAtCluster(
   return lookAtShards(engine, call);
 }
 
-async function lookAtShards(
+/** The cluster by its shards and who holds them. @throws as `planClusterRebalance`. */
+export async function lookAtShards(
   engine: Engine,
   call: CallOptions,
 ): Promise<{ readonly state: PlannedState; readonly view: EngineView }> {

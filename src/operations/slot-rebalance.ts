@@ -14,13 +14,15 @@ const PER_NODE = 4;
 /**
  * Who gets which slots. By `shards` means by the number of slots; by `memories`, by keys.
  * @param draining nodes that shall end without slots.
+ * @param loadOf how much a slot is asked, for a plan by load.
  */
 export function slotPlan(
   table: SlotTable,
   options: RebalanceOptions,
   draining: readonly NodeId[] = [],
+  loadOf: (slot: number) => number = () => 0,
 ): Plan {
-  return planSlots(stateOf(table, draining), { perNode: PER_NODE, ...options });
+  return planSlots(stateOf(table, draining, loadOf), { perNode: PER_NODE, ...options });
 }
 
 /**
@@ -59,7 +61,11 @@ export function slotPlanState(table: SlotTable): PlannedState {
   return slotState(stateOf(table, []));
 }
 
-function stateOf({ epoch, owners, contents }: SlotTable, draining: readonly NodeId[]): SlotState {
+function stateOf(
+  { epoch, owners, contents }: SlotTable,
+  draining: readonly NodeId[],
+  loadOf: (slot: number) => number = () => 0,
+): SlotState {
   return {
     epoch,
     owners: owners.map((owner) => ({ ...owner, draining: owner.draining || draining.includes(owner.id) })),
@@ -68,7 +74,7 @@ function stateOf({ epoch, owners, contents }: SlotTable, draining: readonly Node
       : {
           sizeOf: (slot: number) => {
             const { keys = 0, bytes = 0 } = contents.get(slot) ?? {};
-            return { bytes, memories: keys, load: 0 };
+            return { bytes, memories: keys, load: loadOf(slot) };
           },
         }),
   };

@@ -3,9 +3,11 @@
 
 import { readFileSync, writeFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { Plan } from "../../src/model/plan.ts";
 import type { ClusterView } from "../../src/model/view.ts";
+import { slotOf } from "../../src/topology/slots.ts";
 import { until, type CommandResult, type TestCluster } from "./support/cluster.ts";
-import { ask, bringUpRedis, HAS_REDIS } from "./support/redis.ts";
+import { ask, bringUpRedis, HAS_REDIS, Writer } from "./support/redis.ts";
 
 describe.runIf(HAS_REDIS)("the pieces of a redis cluster", () => {
   let cluster: TestCluster;
@@ -95,6 +97,33 @@ describe.runIf(HAS_REDIS)("the pieces of a redis cluster", () => {
     expect(after.shards.find(({ leader }) => leader === "node-1")?.slots).toBe(0);
     await done("shards", "move", shard?.id ?? "", "--from", "node-7", "--to", "node-1");
     expect((await view()).shards[0]?.leader).toBe("node-1");
+  }, 60_000);
+
+  it("are planned by load only while somebody is at work, by where the servers had most to do", async () => {
+    const idle = await cluster.mem0ctl("shards", "rebalance", "--by", "load", "--dry-run");
+    expect({ code: idle.code, said: idle.stderr }).toEqual({
+      code: 6,
+      said: expect.stringContaining("error[no-load]: nothing was asked"),
+    });
+    const hot = (await view()).shards[1]?.leader ?? "";
+    const keys = Array.from({ length: 400 }, (_, number) => `hot:${number}`).filter((key) => {
+      const slot = slotOf(key);
+      return slot > 5500 && slot < 10_900;
+    });
+    let planned: CommandResult | undefined;
+    const planning = cluster
+      .mem0ctl("shards", "rebalance", "--by", "load", "--dry-run", "-o", "json")
+      .then((result) => (planned = result));
+    const busy = new Writer([portOf(Number(hot.slice(5)) - 1)]);
+    while (planned === undefined) await Promise.all(keys.map((key) => busy.write(key)));
+    await Promise.all([planning, busy.stop()]);
+    const plan: Plan = JSON.parse((await planning).stdout);
+    const steps = plan.waves.flat().flatMap((step) => (step.kind === "move-slots" ? [step] : []));
+    expect({ by: plan.by, from: [...new Set(steps.map(({ from }) => from))] }).toEqual({
+      by: "load",
+      from: [hot],
+    });
+    expect(plan.problems.map(({ code }) => code)).not.toContain("threshold-not-reached");
   }, 60_000);
 
   it("balances leaders by role, after a failover to a secondary", async () => {

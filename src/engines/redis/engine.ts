@@ -12,10 +12,10 @@ import type { CallOptions, Engine, NodeAction } from "../engine.ts";
 import { deferredMemories } from "../deferred-memories.ts";
 import { describeStart, forEachNode, specOfNode } from "../local/every-node.ts";
 import type { RedisMemories } from "./memories.ts";
-import type { MoverPresence } from "./mover-presence.ts";
 import { NodeFailure } from "../node-failure.ts";
 import { RedisNodes } from "./nodes.ts";
 import { initialMap, mapOf } from "./shard-map.ts";
+import type { LiveCluster } from "./steps.ts";
 import { numbersOf } from "../../topology/slot-ranges.ts";
 import { topologyOf } from "./topology.ts";
 import { viewOf } from "./view.ts";
@@ -28,10 +28,14 @@ export function createRedisEngine(manifest: Manifest): Engine {
     return memories;
   };
   const specOf = (id: string): NodeSpec => specOfNode(manifest, id);
-  let presence: Promise<MoverPresence> | undefined;
-  const ourPresence = (): Promise<MoverPresence> => {
-    presence ??= import("./mover-presence.ts").then(({ moverPresence }) => moverPresence(Date.now()));
-    return presence;
+  let live: Promise<LiveCluster> | undefined;
+  const liveCluster = (): Promise<LiveCluster> => {
+    live ??= Promise.all([import("./mover-presence.ts"), import("./atomic-moves.ts")]).then(
+      ([{ moverPresence }, { Turns }]) => {
+        return { manifest, nodes, presence: moverPresence(Date.now()), turns: new Turns() };
+      },
+    );
+    return live;
   };
 
   return {
@@ -68,7 +72,7 @@ export function createRedisEngine(manifest: Manifest): Engine {
         : { map: mapOf(manifest, topology), live: true };
     },
 
-    async slotTable({ contents }, options) {
+    async slotTable({ contents, work = false }, options) {
       const topology = topologyOf(manifest, await nodes.askAll(options));
       const owners = topology.groups.map(({ primary, slots }) => ({
         id: primary.id,
@@ -76,25 +80,29 @@ export function createRedisEngine(manifest: Manifest): Engine {
         draining: primary.draining,
         slots,
       }));
-      if (!contents) return { epoch: topology.epoch, owners };
+      const table = { epoch: topology.epoch, owners };
+      if (work) {
+        const { workOfAll } = await import("./slot-work.ts");
+        return { ...table, work: await workOfAll(owners, (id) => nodes.connection(id), options) };
+      }
+      if (!contents) return table;
       const { slotContents } = await import("./slot-sizes.ts");
       const parts = await Promise.all(
         owners.map(async ({ id, slots }) =>
           slotContents(await nodes.connection(id), numbersOf(slots), options),
         ),
       );
-      return { epoch: topology.epoch, owners, contents: new Map(parts.flatMap((part) => [...part])) };
+      return { ...table, contents: new Map(parts.flatMap((part) => [...part])) };
     },
 
     async execute(step, options) {
       const { executeStep } = await import("./steps.ts");
-      return executeStep({ manifest, nodes, presence: await ourPresence() }, step, options);
+      return executeStep(await liveCluster(), step, options);
     },
 
     async settle(options) {
       const { settleCluster } = await import("./steps.ts");
-      const settled = await settleCluster({ manifest, nodes, presence: await ourPresence() }, options);
-      return settled.map(({ slot, outcome, why }) => ({ what: `slot ${slot}`, outcome, why }));
+      return settleCluster(await liveCluster(), options);
     },
 
     logFile(id) {

@@ -83,15 +83,17 @@ async function settle(
       why: `it was open on ${from.node} and ${to.node}; ${moved} keys were still to move`,
     };
   }
+  // Redis 8.4 counts no keys of a slot that is neither its own nor open: what it holds would look like nothing.
+  if (open.target === undefined) await setSlot(to, slot, ["IMPORTING", from.redisId], options);
   const there = await keysIn(to, slot, options);
   if (there === 0) {
-    await setSlot(open.source === undefined ? to : from, slot, "STABLE", options);
+    await setSlot(to, slot, "STABLE", options);
+    if (open.source !== undefined) await setSlot(from, slot, "STABLE", options);
     return {
       outcome: "rolled-back",
       why: `only ${open.source === undefined ? to.node : from.node} had it open, and ${to.node} holds none of its keys`,
     };
   }
-  await setSlot(to, slot, ["IMPORTING", from.redisId], options);
   await setSlot(from, slot, ["MIGRATING", to.redisId], options);
   const moved = await finish();
   return {

@@ -8,13 +8,13 @@ import { Mem0ctlError } from "../../model/errors.ts";
 import type { NodeId } from "../../model/ids.ts";
 import type { Manifest } from "../../model/manifest.ts";
 import type { MoveSlots, Step } from "../../model/plan.ts";
-import type { CallOptions } from "../engine.ts";
-import { moveAtomically, movesAtomically } from "./atomic-moves.ts";
+import type { CallOptions, Settled as EngineSettled } from "../engine.ts";
+import type { Turns } from "./atomic-moves.ts";
+import { awaitServerMoves, moveAtomically, movesAtomically } from "./atomic-moves.ts";
 import { infoNumber } from "./gossip.ts";
 import type { RedisNodes } from "./nodes.ts";
 import type { MoverPresence } from "./mover-presence.ts";
 import { settleOpenSlots } from "./open-slots.ts";
-import type { Settled } from "./open-slots.ts";
 import { ReplyError } from "./resp.ts";
 import { moveSlots } from "./slot-moves.ts";
 import type { End, MoveOptions } from "./slot-moves.ts";
@@ -27,6 +27,7 @@ export interface LiveCluster {
   readonly manifest: Manifest;
   readonly nodes: RedisNodes;
   readonly presence: MoverPresence;
+  readonly turns: Turns;
 }
 
 const ANSWER_MS_MAX = 2000;
@@ -376,7 +377,7 @@ async function executeMove(
   const topology = await look(cluster, options, deadlineMs);
   const [source, target] = [memberOf(topology, from), memberOf(topology, to)];
   const all = numbersOf(ranges);
-  const left = all.filter((slot) => topology.ownerOf(slot) !== target.redisId);
+  let left = all.filter((slot) => topology.ownerOf(slot) !== target.redisId);
   const foreign = left.filter((slot) => topology.ownerOf(slot) !== source.redisId);
   if (foreign.length > 0) {
     throw new Mem0ctlError(
@@ -406,8 +407,12 @@ async function executeMove(
   const [one, other] = [await endOf(cluster, source, deadlineMs), await endOf(cluster, target, deadlineMs)];
   // A bound on what is sent can only be kept by what sends it piece by piece.
   if (options.bytesPerSecondMax === undefined && left.length > 0 && movesAtomically(source, target)) {
-    await moveAtomically(one, other, rangesOf(left.toSorted((a, b) => a - b)), move);
-    return `${left.length} slots went from ${from} to ${to} in one piece`;
+    const slots = rangesOf(left.toSorted((a, b) => a - b));
+    const moved = await cluster.turns.take([from, to], () => moveAtomically(source, one, other, slots, move));
+    if (moved) return `${left.length} slots went from ${from} to ${to} in one piece`;
+    // Refused: another run may have done it meanwhile, else key by key is the way that is left.
+    const { ownerOf } = await look(cluster, options, deadlineMs);
+    left = left.filter((slot) => ownerOf(slot) !== target.redisId);
   }
   const bound = keysPerSecond(source, options.bytesPerSecondMax);
   const keys = await moveSlots(one, other, left, { ...move, ...bound });
@@ -426,13 +431,26 @@ function keysPerSecond(
 }
 
 /** Ends what any run left half done: see open-slots.ts for the rules. */
-export async function settleCluster(cluster: LiveCluster, options: CallOptions): Promise<readonly Settled[]> {
+export async function settleCluster(
+  cluster: LiveCluster,
+  options: CallOptions,
+): Promise<readonly EngineSettled[]> {
   const deadlineMs = performance.now() + options.timeoutMs;
-  const topology = await look(cluster, options, deadlineMs);
-  if (topology.open.length === 0) return [];
+  const before = await look(cluster, options, deadlineMs);
+  const moves = await awaitServerMoves(before.members, ({ id }) => cluster.nodes.connection(id), {
+    deadlineMs,
+    ...(options.signal === undefined ? {} : { signal: options.signal }),
+  });
+  const waited = moves.map((what) => ({
+    what,
+    outcome: "completed" as const,
+    why: "a run before had left it to the servers, which have ended it",
+  }));
+  const topology = moves.length === 0 ? before : await look(cluster, options, deadlineMs);
+  if (topology.open.length === 0) return waited;
   const move = await moveOptions(cluster, options, deadlineMs, () => undefined);
   let done = 0;
-  return settleOpenSlots(
+  const settled = await settleOpenSlots(
     topology,
     (member) => endOf(cluster, member, deadlineMs),
     move,
@@ -445,6 +463,7 @@ export async function settleCluster(cluster: LiveCluster, options: CallOptions):
       });
     },
   );
+  return [...waited, ...settled.map(({ slot, outcome, why }) => ({ what: `slot ${slot}`, outcome, why }))];
 }
 
 async function endOf({ nodes, presence }: LiveCluster, member: Member, deadlineMs: number): Promise<End> {

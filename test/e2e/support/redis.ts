@@ -124,7 +124,7 @@ export class Writer {
       for (let number = 0; !this.#stopped; number += 1) {
         const key = `${prefix}:${number}`;
         const began = performance.now();
-        await this.#write(key);
+        await this.write(key);
         this.longestMs = Math.max(this.longestMs, performance.now() - began);
       }
     })();
@@ -136,7 +136,8 @@ export class Writer {
     for (const connection of this.#connections.values()) connection.close();
   }
 
-  async #write(key: string): Promise<void> {
+  /** One key, until it is acknowledged or this is stopped. */
+  async write(key: string): Promise<void> {
     let port = this.#ports[0] ?? 0;
     let asking = false;
     for (let attempt = 0; !this.#stopped; attempt += 1) {
