@@ -27,8 +27,8 @@ export function describeReference(reference: SecretReference): string {
 /**
  * The secret that a reference names; one trailing line break is not part of it.
  * @param what what it is, for the message: `the admin token`, `the API key of the embedding endpoint`.
- * @throws Mem0ctlError (invalid) `secret-unset`, `secret-unreadable`, `secret-empty`, `secret-too-large`;
- * each names the reference, never the value.
+ * @throws Mem0ctlError (invalid) `secret-unset`, `secret-unreadable`, `secret-empty`, `secret-too-large`,
+ * `secret-unusable`; each names the reference, never the value.
  */
 export async function resolveSecret(reference: SecretReference, what: string): Promise<string> {
   const name = describeReference(reference);
@@ -63,15 +63,20 @@ export async function resolveSecret(reference: SecretReference, what: string): P
   }
   secret = secret.replace(/\r?\n$/, "");
   if (secret === "") throw refuse("secret-empty", "there is nothing in it", "put the secret there");
-  // It travels in an HTTP header, which cannot carry these.
-  if (!/^[\u0021-\u007e]+$/.test(secret)) {
-    throw refuse(
-      "secret-unusable",
-      "it has spaces, line breaks or characters other than ASCII",
-      "the file or variable must hold the secret and nothing else",
-    );
-  }
+  requireSendable(secret, `${what} cannot be had from ${name}`);
   return secret;
+}
+
+/**
+ * @param otherwise what is then said; the value never is.
+ * @throws Mem0ctlError (invalid) `secret-unusable` for what no HTTP header can carry.
+ */
+export function requireSendable(secret: string, otherwise: string): void {
+  if (/^[\u0021-\u007e]+$/.test(secret)) return;
+  throw new Mem0ctlError("invalid", "secret-unusable", otherwise, {
+    why: "it has spaces, line breaks or characters other than ASCII",
+    hint: "the file or variable must hold the secret and nothing else",
+  });
 }
 
 /**

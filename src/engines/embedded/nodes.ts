@@ -12,7 +12,7 @@ import type { NodeId, Protocol } from "../../model/ids.ts";
 import type { Manifest, NodeSpec } from "../../model/manifest.ts";
 import type { NodeReport } from "../../model/node-api.ts";
 import { isUnspecified } from "../../manifest/address.ts";
-import { resolveSecret } from "../../manifest/secrets.ts";
+import { requireSendable, resolveSecret } from "../../manifest/secrets.ts";
 import { nodeReport } from "./answers.ts";
 import type { Decoder } from "./decode.ts";
 import { NodeFailure } from "../node-failure.ts";
@@ -209,7 +209,8 @@ export class ClusterNodes {
     const { tokens, tls } = this.#manifest.security;
     const environment = process.env["MEM0CTL_TOKEN"];
     let token = this.#tokenGiven ?? (environment === "" ? undefined : environment);
-    if (token === undefined) {
+    if (token !== undefined) requireSendable(token, "the token of MEM0CTL_TOKEN cannot be sent");
+    else {
       for (const { name, role, source } of tokens) {
         if (role !== "admin" || "sha256" in source) continue;
         token = await resolveSecret(source, `the token ${name}`);
