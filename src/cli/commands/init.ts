@@ -188,12 +188,14 @@ async function initCluster(context: Context, options: InitOptions): Promise<unde
   writeFileAtomically(plan, text);
 
   const document = { apiVersion: "mem0ctl/v1", kind: "ManifestWritten", file: path, meaning };
+  const { safeText } = await import("../../render/safe.ts");
   const { hang } = await import("../../render/text.ts");
+  const shown = safeText(path);
   await context.print(document, (_document, theme) =>
     [
-      `${theme.good(theme.symbols.good)} wrote ${path}`,
+      `${theme.good(theme.symbols.good)} wrote ${shown}`,
       hang("  it has ", meaning.sentence, theme.proseWidth),
-      `  next: ${theme.accent(path === "cluster.yaml" ? "mem0ctl up" : `mem0ctl up -f ${path}`)}`,
+      `  next: ${theme.accent(path === "cluster.yaml" ? "mem0ctl up" : `mem0ctl up -f ${shown}`)}`,
     ].join("\n"),
   );
   return undefined;

@@ -126,7 +126,8 @@ async function exportAll(context: Context, options: ExportOptions): Promise<unde
     if (count === undefined) return;
     const changed =
       count.memories === count.expected ? "" : ` (${count.expected} were counted when it began)`;
-    const where = options.out === undefined ? "" : ` to ${options.out}`;
+    const { safeText } = await import("../../render/safe.ts");
+    const where = options.out === undefined ? "" : ` to ${safeText(options.out)}`;
     await context.say(`exported ${count.memories} memories${changed}${where}`);
   });
   return undefined;

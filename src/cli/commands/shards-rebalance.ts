@@ -102,7 +102,9 @@ async function rebalance_(context: Context, options: RebalanceOptions): Promise<
       refuseHard(plan);
       const path = inDirectory(context.io.cwd, options.out);
       writeFileAtomically({ path, overwrite: true, mode: 0o644 }, renderJson(plan));
-      await context.say(`saved to ${options.out}; carry it out with: mem0ctl apply ${options.out}`);
+      const { safeText } = await import("../../render/safe.ts");
+      const file = safeText(options.out);
+      await context.say(`saved to ${file}; carry it out with: mem0ctl apply ${file}`);
       await printPlan(context, planned);
       return EXIT.done;
     }

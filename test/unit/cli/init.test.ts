@@ -19,6 +19,15 @@ describe("without a terminal", () => {
     expect(readdirSync(cwd)).toEqual(["cluster.yaml"]);
   });
 
+  it("says what it wrote without obeying the name", async () => {
+    const { exit, stdout } = await mem0ctl(["init", "cluster", "-f", "\u001b[31m.yaml"], {
+      cwd: temporaryDirectory(),
+    });
+    expect(exit).toBe(0);
+    expect(stdout).toContain("\\x1b[31m.yaml");
+    expect(stdout).not.toContain("\u001b");
+  });
+
   it("says as JSON what it wrote and what that means", async () => {
     const cwd = temporaryDirectory();
     const { stdout } = await mem0ctl(["init", "cluster", "-o", "json"], { cwd });
