@@ -32,6 +32,24 @@ const shared = {
 // other platforms are the same code.
 const yamlModules = fileURLToPath(new URL("browser/index.js", import.meta.resolve("yaml/package.json")));
 
+/**
+ * Of ioredis the connection to one server is used, and every command by its name. What it brings beside that
+ * costs each start: a method for each of 500 commands, clusters and sentinels. And what it would print for
+ * DEBUG=* holds passwords.
+ */
+const oneServerOnly = {
+  name: "one-server-only",
+  setup({ onLoad }) {
+    const leaveOut = (filter, contents, loader = "js") => onLoad({ filter }, () => ({ contents, loader }));
+    leaveOut(/[\\/]@ioredis[\\/]commands[\\/].*\.json$/, "{}", "json");
+    leaveOut(
+      /[\\/]ioredis[\\/]built[\\/](cluster|connectors[\\/]SentinelConnector)[\\/]index\.js$/,
+      "exports.default = class {};",
+    );
+    leaveOut(/[\\/]node_modules[\\/]debug[\\/].*\.js$/, "module.exports.default = () => () => {};");
+  },
+};
+
 const cli = {
   ...shared,
   outdir: "dist",
@@ -64,7 +82,7 @@ await Promise.all([
     entryPoints: { "cli/main": "src/cli/main.ts" },
     splitting: true,
     chunkNames: "cli/chunks/[name]-[hash]",
-    plugins: [quickApart],
+    plugins: [quickApart, oneServerOnly],
   }),
   build({
     ...cli,
@@ -76,7 +94,7 @@ await Promise.all([
     footer: { js: "})" },
     define: { "import.meta.url": "scriptUrl" },
     supported: { "dynamic-import": false },
-    plugins: [memoriesApart],
+    plugins: [memoriesApart, oneServerOnly],
   }),
   build({ ...shared, entryPoints: { "cli/quick": ".config/quick-loader.mjs" }, outdir: "dist", banner: {} }),
   build({
@@ -92,8 +110,15 @@ await Promise.all([
     entryPoints: { "gateway/main": "src/gateway/main.ts" },
     outdir: "dist",
     external: ["fastify", "pino", "undici"],
+    plugins: [oneServerOnly],
   }),
-  build({ ...shared, entryPoints: { index: "src/index.ts" }, outdir: "dist", external: ["yaml", "undici"] }),
+  build({
+    ...shared,
+    entryPoints: { index: "src/index.ts" },
+    outdir: "dist",
+    external: ["yaml", "undici"],
+    plugins: [oneServerOnly],
+  }),
 ]);
 
 const tsc = spawnSync(
@@ -115,18 +140,35 @@ writeFileSync(`${root}dist/.built`, "");
 async function keepQuickCode() {
   const folder = mkdtempSync(join(tmpdir(), "mem0ctl-build-"));
   try {
-    const file = join(folder, "cluster.yaml");
-    // Nothing serves on the lowest ports: to ask three nodes in vain runs nearly all that an answer does.
-    const init = ["init", "cluster", "--yes", "--nodes", "3", "--port", "1", "-f", file];
-    const made = spawnSync(process.execPath, [`${root}bin/mem0ctl.js`, ...init], { encoding: "utf8" });
-    if (made.status !== 0) throw new Error(`init cluster failed: ${made.stderr}`);
+    // Nothing serves on the lowest ports: to ask nodes in vain runs nearly all that an answer does.
+    const manifests = ["embedded", "redis"].map((engine) => {
+      const file = join(folder, `${engine}.yaml`);
+      const init = [
+        "init",
+        "cluster",
+        "--yes",
+        "--engine",
+        engine,
+        "--nodes",
+        "3",
+        "--port",
+        "1",
+        "-f",
+        file,
+      ];
+      const made = spawnSync(process.execPath, [`${root}bin/mem0ctl.js`, ...init], { encoding: "utf8" });
+      if (made.status !== 0) throw new Error(`init cluster failed: ${made.stderr}`);
+      return file;
+    });
     const { keepCode, runCli } = await import(new URL("../dist/cli/quick.js", import.meta.url).href);
     const ignored = () => new Writable({ write: (_chunk, _encoding, done) => done() });
     const { signal } = new AbortController();
     const io = { stdout: ignored(), stderr: ignored(), env: {}, cwd: folder, signal };
-    for (const [command, expected] of Object.entries({ validate: 0, status: 4 })) {
-      const exitCode = await runCli([command, "-o", "json", "-f", file], io);
-      if (exitCode !== expected) throw new Error(`${command} exited with ${exitCode}, not ${expected}`);
+    for (const file of manifests) {
+      for (const [command, expected] of Object.entries({ validate: 0, status: 4 })) {
+        const exitCode = await runCli([command, "-o", "json", "-f", file], io);
+        if (exitCode !== expected) throw new Error(`${command} exited with ${exitCode}, not ${expected}`);
+      }
     }
     keepCode();
   } finally {

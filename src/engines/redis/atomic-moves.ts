@@ -10,8 +10,8 @@ import type { SlotRange } from "../../model/shard-map.ts";
 import { numbersOf } from "../../topology/slot-ranges.ts";
 import type { RedisConnection } from "./connection.ts";
 import type { RedisReport } from "./nodes.ts";
-import { ProtocolError, ReplyError, textOf } from "./resp.ts";
-import type { Command, Reply } from "./resp.ts";
+import { ProtocolError, ReplyError, textOf } from "./reply-values.ts";
+import type { Command, Reply } from "./reply-values.ts";
 import type { End, MoveOptions } from "./slot-moves.ts";
 import type { Member } from "./topology.ts";
 

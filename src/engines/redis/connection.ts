@@ -1,16 +1,18 @@
-// One connection to one Redis or Valkey server: commands go out in the order of the calls, as many as the
-// caller likes without waiting, and every way to fail becomes words and what is known of the outcome. It
-// follows no redirection and never retries: whoever asks one node for its own view, or moves one slot, must
-// know which node answered.
+// One connection to one Redis or Valkey server, by ioredis: commands go out in the order of the calls, as many
+// as the caller likes without waiting, and every way to fail becomes words and what is known of the outcome.
+// The library is told to send each command once and to answer for one server: it dials once, keeps nothing
+// back for later, sends nothing again and follows no redirection. Whoever asks one node for its own view, or
+// moves one slot, must know which node answered, and whoever writes, whether it may have been done.
 
-import { connect as connectPlain } from "node:net";
-import type { Socket } from "node:net";
+import { checkServerIdentity } from "node:tls";
+
+import type { Redis, RedisOptions } from "ioredis";
 
 import { Mem0ctlError } from "../../model/errors.ts";
 import { connectionReason, NodeFailure, shortDuration, systemCode } from "../node-failure.ts";
 import type { Endpoint } from "../node-failure.ts";
-import { encodeCommands, ProtocolError, ReplyError, ReplyParser, textOf } from "./resp.ts";
-import type { Command, Reply } from "./resp.ts";
+import { ProtocolError, ReplyError, textOf } from "./reply-values.ts";
+import type { Argument, Command, Reply } from "./reply-values.ts";
 
 export interface RedisCredentials {
   readonly user: string | undefined;
@@ -30,11 +32,28 @@ export interface SendOptions {
 
 const CONNECT_MS_MAX = 2000;
 
-interface Waiting {
-  readonly expected: number;
-  readonly replies: Reply[];
-  readonly resolve: (replies: Reply[]) => void;
-  readonly reject: (error: Error) => void;
+/** What ioredis would otherwise do by itself. */
+const ONCE_AND_AS_IT_IS = {
+  lazyConnect: true,
+  connectTimeout: CONNECT_MS_MAX,
+  // After this many ms without the server's consent a connection is closed all the same.
+  disconnectTimeout: 0,
+  retryStrategy: () => null,
+  reconnectOnError: null,
+  autoResendUnfulfilledCommands: false,
+  enableOfflineQueue: false,
+  // INFO, asked until the server has loaded its data: that it is loading is an answer, too.
+  enableReadyCheck: false,
+  // An older server takes them for errors.
+  disableClientInfo: true,
+  protocol: 2,
+} as const satisfies RedisOptions;
+
+/** A client of the library that has been dialled once, and why it is of no use any more. */
+interface Line {
+  readonly client: Redis;
+  readonly ready: Promise<void>;
+  ended: Error | undefined;
 }
 
 class Deadline extends Error {}
@@ -49,8 +68,7 @@ class Closed extends Error {
 export class RedisConnection {
   readonly endpoint: Endpoint;
   readonly #credentials: RedisCredentials;
-  #socket: Promise<Socket> | undefined;
-  #waiting: Waiting[] = [];
+  #line: Line | undefined;
   #closed = false;
 
   constructor(endpoint: Endpoint, credentials: RedisCredentials) {
@@ -65,6 +83,7 @@ export class RedisConnection {
    */
   async send(commands: readonly Command[], options: SendOptions): Promise<readonly Reply[]> {
     if (commands.length === 0) return [];
+    let line: Line | undefined;
     let sent = false;
     let timer: NodeJS.Timeout | undefined;
     let interrupt: (() => void) | undefined;
@@ -75,18 +94,24 @@ export class RedisConnection {
         if (options.signal?.aborted === true) interrupt();
         options.signal?.addEventListener("abort", interrupt, { once: true });
       });
-      this.#socket ??= this.#open();
-      const socket = await Promise.race([this.#socket, ended]);
+      const Client = await Promise.race([library(), ended]);
+      // The server may have closed it since the command before.
+      if (this.#line !== undefined && !isWritable(this.#line)) this.#drop(this.#line, new Closed());
+      line = this.#line ??= this.#dial(Client);
+      await Promise.race([line.ready, ended]);
+      if (line.ended !== undefined || !isWritable(line)) throw line.ended ?? new Closed();
       sent = true;
-      const replies = await Promise.race([this.#exchange(socket, commands), ended]);
+      const replies = await Promise.race([exchange(line.client, commands), ended]);
       const denied = replies.find(isDenial);
       if (denied !== undefined) throw this.#denial(denied);
       return replies;
     } catch (error) {
       if (error instanceof Mem0ctlError) throw error;
+      const reason = isOurs(error) ? error : line?.ended;
+      if (reason === undefined) throw error; // Nothing that a server or a network did.
       // Replies that come later would be taken for those of the next commands.
-      this.#drop(error instanceof Error ? error : new Error(String(error)));
-      throw this.#failure(error instanceof Error ? error : new Error(String(error)), sent, options);
+      if (line !== undefined) this.#drop(line, reason);
+      throw this.#failure(reason, sent, options);
     } finally {
       clearTimeout(timer);
       if (interrupt !== undefined) options.signal?.removeEventListener("abort", interrupt);
@@ -102,65 +127,55 @@ export class RedisConnection {
 
   close(): void {
     this.#closed = true;
-    this.#drop(new Closed());
+    if (this.#line !== undefined) this.#drop(this.#line, new Closed());
   }
 
-  #exchange(socket: Socket, commands: readonly Command[]): Promise<Reply[]> {
-    return new Promise((resolve, reject) => {
-      this.#waiting.push({ expected: commands.length, replies: [], resolve, reject });
-      socket.write(encodeCommands(commands));
-    });
-  }
-
-  async #open(): Promise<Socket> {
+  #dial(Client: typeof Redis): Line {
     if (this.#closed) throw new Closed();
-    const socket = await dial(this.endpoint, this.#credentials.tls);
-    const parser = new ReplyParser();
-    socket.on("data", (chunk: Buffer) => {
-      let replies: Reply[];
-      try {
-        replies = parser.push(chunk);
-      } catch (error) {
-        this.#drop(error instanceof Error ? error : new Error(String(error)));
-        return;
-      }
-      for (const reply of replies) this.#deliver(reply);
-    });
-    socket.on("error", (error) => this.#drop(error));
-    socket.on("close", () => this.#drop(new Closed()));
-    const { user, password } = this.#credentials;
-    if (password !== undefined) {
-      const login: Command = user === undefined ? ["AUTH", password] : ["AUTH", user, password];
-      const [reply] = await this.#exchange(socket, [login]);
-      if (reply instanceof ReplyError) {
-        socket.destroy();
-        throw this.#denial(reply);
-      }
-      textOf(reply);
-    }
-    return socket;
+    const { host, port } = this.endpoint;
+    const client = new Client({ ...ONCE_AND_AS_IT_IS, host, port, ...this.#tls() });
+    const line: Line = { client, ready: this.#logIn(client), ended: undefined };
+    line.ready.catch(() => this.#drop(line, new Closed()));
+    client.on("error", (error) => this.#drop(line, meant(error)));
+    client.on("close", () => this.#drop(line, new Closed()));
+    return line;
   }
 
-  #deliver(reply: Reply): void {
-    const [first] = this.#waiting;
-    if (first === undefined) return this.#drop(new ProtocolError("a reply that nobody asked for"));
-    first.replies.push(reply);
-    if (first.replies.length < first.expected) return;
-    this.#waiting.shift();
-    first.resolve(first.replies);
+  #tls(): Pick<RedisOptions, "tls"> {
+    const { tls } = this.#credentials;
+    if (tls === undefined) return {};
+    const { ca, cert, key } = tls;
+    const { certifiedHost } = this.endpoint;
+    return {
+      tls: {
+        ca,
+        ...(cert === undefined || key === undefined ? {} : { cert, key }),
+        ...(certifiedHost === undefined
+          ? {}
+          : {
+              checkServerIdentity: (_dialled, certificate) => checkServerIdentity(certifiedHost, certificate),
+            }),
+      },
+    };
+  }
+
+  /** As a command like others, because the library takes some refusals of a password for consent. */
+  async #logIn(client: Redis): Promise<void> {
+    await client.connect();
+    const { user, password } = this.#credentials;
+    if (password === undefined) return;
+    const [reply] = await exchange(client, [["AUTH", ...(user === undefined ? [] : [user]), password]]);
+    if (reply instanceof ReplyError) throw this.#denial(reply);
+    textOf(reply);
   }
 
   /** The next call dials again, unless it was closed. */
-  #drop(error: Error): void {
-    const socket = this.#socket;
-    const waiting = this.#waiting;
-    this.#socket = undefined;
-    this.#waiting = [];
-    for (const { reject } of waiting) reject(error);
-    socket?.then(
-      (open) => open.destroy(),
-      () => undefined,
-    );
+  #drop(line: Line, reason: Error): void {
+    if (line.ended !== undefined) return;
+    // To those who wait behind, another's interruption is none of theirs.
+    line.ended = reason instanceof Interrupted ? new Closed() : reason;
+    if (this.#line === line) this.#line = undefined;
+    line.client.disconnect();
   }
 
   #denial({ message, code }: ReplyError): NodeFailure {
@@ -212,37 +227,53 @@ function isDenial(reply: Reply): reply is ReplyError {
   return reply instanceof ReplyError && ["NOAUTH", "WRONGPASS", "NOPERM"].includes(reply.code);
 }
 
-async function dial({ host, port, certifiedHost }: Endpoint, tls: RedisCredentials["tls"]): Promise<Socket> {
-  const secure = tls === undefined ? undefined : await import("node:tls");
-  return new Promise((resolve, reject) => {
-    const socket =
-      tls === undefined || secure === undefined
-        ? connectPlain({ host, port, noDelay: true })
-        : secure.connect({
-            host,
-            port,
-            ca: tls.ca,
-            ...(tls.cert === undefined || tls.key === undefined ? {} : { cert: tls.cert, key: tls.key }),
-            checkServerIdentity: (dialled, certificate) =>
-              secure.checkServerIdentity(certifiedHost ?? dialled, certificate),
-          });
-    const timer = setTimeout(() => {
-      socket.destroy();
-      reject(new ConnectDeadline());
-    }, CONNECT_MS_MAX);
-    const failed = (error: Error): void => {
-      clearTimeout(timer);
-      socket.destroy();
-      reject(error);
-    };
-    socket.once("error", failed);
-    socket.once(tls === undefined ? "connect" : "secureConnect", () => {
-      clearTimeout(timer);
-      socket.off("error", failed);
-      socket.setNoDelay(true);
-      resolve(socket);
-    });
-  });
+let loaded: Promise<typeof Redis> | undefined;
+
+/** Loaded with the first command to a server: most commands of the program need none. */
+function library(): Promise<typeof Redis> {
+  // By its default: the bundler knows no other names of a CommonJS module that is imported when it is needed.
+  return (loaded ??= import("ioredis").then((module) => module.default.Redis));
+}
+
+/** Being dialled counts. */
+function isWritable({ client }: Line): boolean {
+  return client.status !== "end" && client.stream?.writable !== false;
+}
+
+/** All in one piece. Rejects when a reply is missing. */
+async function exchange(client: Redis, commands: readonly Command[]): Promise<Reply[]> {
+  const pipeline = client.pipeline();
+  for (const [name, ...rest] of commands) pipeline.callBuffer(name, rest.map(bytesOrText));
+  const answers = (await pipeline.exec()) ?? [];
+  return answers.map(([error, value]) => replyOf(error ?? value));
+}
+
+/** The library takes bytes that are no Buffer for a list of numbers. */
+function bytesOrText(argument: Argument): string | Buffer {
+  if (typeof argument !== "object") return String(argument);
+  return Buffer.isBuffer(argument)
+    ? argument
+    : Buffer.from(argument.buffer, argument.byteOffset, argument.byteLength);
+}
+
+function replyOf(value: unknown): Reply {
+  if (value === null || typeof value === "number" || Buffer.isBuffer(value)) return value;
+  if (Array.isArray(value)) return value.map(replyOf);
+  // Its own would hold the command and with it what may be secret.
+  if (value instanceof Error && value.name === "ReplyError") return new ReplyError(value.message);
+  throw value instanceof Error ? value : new ProtocolError("a reply of a kind that was not asked for");
+}
+
+/** What the library reports of a connection: an error of the system, or that it cannot read what arrived. */
+function meant(error: Error): Error {
+  if (systemCode(error) === "") return new ProtocolError(error.message);
+  return error.message === "connect ETIMEDOUT" ? new ConnectDeadline() : error;
+}
+
+function isOurs(error: unknown): error is Error {
+  return [Deadline, Interrupted, Closed, ConnectDeadline, ProtocolError].some(
+    (kind) => error instanceof kind,
+  );
 }
 
 function reasonOf(error: Error, timeoutMs: number): string {

@@ -6,8 +6,7 @@
 import { Mem0ctlError } from "../../model/errors.ts";
 import type { Endpoint } from "../node-failure.ts";
 import type { RedisConnection, SendOptions } from "./connection.ts";
-import { listOf, numberOf } from "./reply-values.ts";
-import { ReplyError, type Command, type Reply } from "./resp.ts";
+import { listOf, numberOf, ReplyError, type Command, type Reply } from "./reply-values.ts";
 
 export interface CopyWaitOptions {
   readonly deadlineMs: number;

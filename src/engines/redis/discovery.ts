@@ -9,7 +9,7 @@ import { RedisConnection } from "./connection.ts";
 import type { RedisCredentials } from "./connection.ts";
 import { parseClusterNodes } from "./gossip.ts";
 import type { GossipNode } from "./gossip.ts";
-import { ProtocolError, ReplyError, textOf } from "./resp.ts";
+import { ProtocolError, ReplyError, textOf } from "./reply-values.ts";
 
 const PORT = 6379;
 

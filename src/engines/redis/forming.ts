@@ -16,8 +16,8 @@ import { slotsOutside } from "../../topology/slot-ranges.ts";
 import { SLOTS } from "../../topology/slots.ts";
 import type { CallOptions } from "../engine.ts";
 import type { RedisNodes, RedisReport } from "./nodes.ts";
-import { ReplyError } from "./resp.ts";
-import type { Command } from "./resp.ts";
+import { ReplyError } from "./reply-values.ts";
+import type { Command } from "./reply-values.ts";
 
 export type Formation =
   | { readonly kind: "formed" | "was-formed" }

@@ -2,7 +2,7 @@
 // Source: Redis' documentation of CLUSTER NODES, "Serialization format". Pure.
 
 import type { SlotRange } from "../../model/shard-map.ts";
-import { ProtocolError } from "./resp.ts";
+import { ProtocolError } from "./reply-values.ts";
 
 /** One line of CLUSTER NODES: one node as another one, or itself, sees it. */
 export interface GossipNode {

@@ -7,7 +7,7 @@ import { hostname } from "node:os";
 
 import { Mem0ctlError } from "../../model/errors.ts";
 import type { RedisConnection } from "./connection.ts";
-import { ReplyError, textOf } from "./resp.ts";
+import { ReplyError, textOf } from "./reply-values.ts";
 
 const PREFIX = "mem0ctl-moves";
 

@@ -15,8 +15,8 @@ import { RedisConnection } from "./connection.ts";
 import type { RedisCredentials, SendOptions } from "./connection.ts";
 import { infoNumber, parseClusterNodes, parseInfo } from "./gossip.ts";
 import type { GossipNode } from "./gossip.ts";
-import { ProtocolError, ReplyError, textOf } from "./resp.ts";
-import type { Command } from "./resp.ts";
+import { ProtocolError, ReplyError, textOf } from "./reply-values.ts";
+import type { Command } from "./reply-values.ts";
 
 /** What one server says: its own line first of all, then how it sees the others. */
 export interface RedisReport {

@@ -23,7 +23,7 @@ import { diskFull, logLines, nodeDied, portTaken, startData } from "../local/sta
 import { NodeFailure } from "../node-failure.ts";
 import { infoNumber } from "./gossip.ts";
 import type { RedisNodes, RedisReport } from "./nodes.ts";
-import { ProtocolError, ReplyError } from "./resp.ts";
+import { ProtocolError, ReplyError } from "./reply-values.ts";
 
 const PROGRAMS = ["redis-server", "valkey-server"];
 /** Cluster commands over ranges of slots, and INFO as it is read here, are of this version. */

@@ -9,7 +9,7 @@ import { Mem0ctlError } from "../../model/errors.ts";
 import { NodeFailure, type Endpoint } from "../node-failure.ts";
 import type { RedisConnection } from "./connection.ts";
 import { CopyWaits } from "./copy-waits.ts";
-import { ReplyError, type Command, type Reply } from "./resp.ts";
+import { ReplyError, type Command, type Reply } from "./reply-values.ts";
 
 export interface SlotCommand {
   readonly slot: number;

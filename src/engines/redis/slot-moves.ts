@@ -10,8 +10,8 @@
 import { Mem0ctlError } from "../../model/errors.ts";
 import type { NodeId } from "../../model/ids.ts";
 import type { RedisConnection } from "./connection.ts";
-import { bytesListOf, numberOf, ReplyError } from "./resp.ts";
-import type { Command, Reply } from "./resp.ts";
+import { bytesListOf, numberOf, ReplyError, textOf } from "./reply-values.ts";
+import type { Command, Reply } from "./reply-values.ts";
 
 /** One end of a move: a server that answered, and its name in the cluster. */
 export interface End {
@@ -195,7 +195,7 @@ async function movePieces(
       if (reply instanceof ReplyError) failure ??= reply;
       else {
         list.at += count; // NOKEY, too: they expired or were deleted meanwhile
-        moved += reply === "NOKEY" ? 0 : count;
+        moved += textOf(reply) === "NOKEY" ? 0 : count;
       }
     }
     for (let index = waiting.length - 1; index >= 0; index -= 1) {

@@ -3,8 +3,8 @@
 
 import type { RedisConnection } from "./connection.ts";
 import type { SendOptions } from "./connection.ts";
-import { bytesListOf, numberOf, ReplyError } from "./resp.ts";
-import type { Command, Reply } from "./resp.ts";
+import { bytesListOf, numberOf, ReplyError } from "./reply-values.ts";
+import type { Command, Reply } from "./reply-values.ts";
 
 export interface SlotContent {
   readonly keys: number;

@@ -5,8 +5,8 @@ import type { SlotTable } from "../engine.ts";
 import type { RedisConnection } from "./connection.ts";
 import type { SendOptions } from "./connection.ts";
 import { parseFields, parseInfo } from "./gossip.ts";
-import { ReplyError, textOf } from "./resp.ts";
-import type { Reply } from "./resp.ts";
+import { ReplyError, textOf } from "./reply-values.ts";
+import type { Reply } from "./reply-values.ts";
 
 const LAST_SLOT = 16_383;
 /** What servers, administrators and moves of slots ask, as opposed to applications. */

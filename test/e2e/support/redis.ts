@@ -3,7 +3,7 @@
 import { accessSync, constants } from "node:fs";
 import { delimiter, join } from "node:path";
 import { RedisConnection } from "../../../src/engines/redis/connection.ts";
-import { ReplyError, type Command, type Reply } from "../../../src/engines/redis/resp.ts";
+import { ReplyError, type Command, type Reply } from "../../../src/engines/redis/reply-values.ts";
 import type { ShardMap } from "../../../src/model/shard-map.ts";
 import { slotOf } from "../../../src/topology/slots.ts";
 import { makeCluster, type ClusterOptions, type TestCluster } from "./cluster.ts";
@@ -148,7 +148,7 @@ export class Writer {
         ];
         const reply = (await this.#to(port).send(commands, { timeoutMs: 1000, write: true })).at(-1);
         asking = false;
-        if (reply === "OK") {
+        if (Buffer.isBuffer(reply) && reply.toString() === "OK") {
           this.acknowledged.push(key);
           return;
         }

@@ -5,7 +5,7 @@
 import { SCOPE_FIELDS } from "../../../memory/record.ts";
 import { countedOf, vectorBytes, type StoredRecord } from "../../../memory/stored.ts";
 import type { MemoryEvent } from "../../../model/node-api.ts";
-import type { Argument, Command } from "../resp.ts";
+import type { Argument, Command } from "../reply-values.ts";
 import { countsKey, doneKey, encodeRecord, indexKey, memoryKey, writesKey } from "./layout.ts";
 
 export type MemoryChange =

@@ -7,8 +7,8 @@ import type { ScopeField } from "../../../memory/record.ts";
 import { vectorFrom, type StoredRecord } from "../../../memory/stored.ts";
 import type { MemoryEvent } from "../../../model/node-api.ts";
 import { SLOTS, slotOf } from "../../../topology/slots.ts";
-import { bytesIn, bytesListOf, listOf } from "../reply-values.ts";
-import { ReplyError, textOf, type Argument, type Command, type Reply } from "../resp.ts";
+import { bytesIn, bytesListOf, listOf, ReplyError, textOf } from "../reply-values.ts";
+import type { Argument, Command, Reply } from "../reply-values.ts";
 import type { RunOptions, SlotCommand, SlotCommands } from "../slot-commands.ts";
 import {
   bytesOf,
