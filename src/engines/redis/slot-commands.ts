@@ -134,16 +134,14 @@ export class SlotCommands {
     }
     const failures: Mem0ctlError[] = [];
     await Promise.all(
-      [...groups.values()].flatMap(({ endpoint, items }) =>
-        chunksOf(items).map(async (chunk) => {
-          try {
-            await this.#exchange(endpoint, chunk, replies, again, options);
-          } catch (error) {
-            if (!(error instanceof Mem0ctlError)) throw error;
-            failures.push(error);
-          }
-        }),
-      ),
+      [...groups.values()].map(async ({ endpoint, items }) => {
+        try {
+          await this.#inTurn(endpoint, items, replies, again, options);
+        } catch (error) {
+          if (!(error instanceof Mem0ctlError)) throw error;
+          failures.push(error);
+        }
+      }),
     );
     const [failure] = failures;
     if (failure === undefined) return again;
@@ -155,13 +153,34 @@ export class SlotCommands {
     throw partlyDone(failure);
   }
 
+  /** One chunk after the other, so that each has its own time, and a server that is gone is told no more. */
+  async #inTurn(
+    endpoint: Endpoint,
+    items: readonly Pending[],
+    replies: Reply[],
+    again: Map<Pending, Again>,
+    options: RunOptions,
+  ): Promise<void> {
+    const chunks = chunksOf(items);
+    for (const [at, chunk] of chunks.entries()) {
+      const lost = await this.#exchange(endpoint, chunk, replies, again, options);
+      if (lost === undefined) continue;
+      for (const pending of chunks.slice(at).flat()) {
+        pending.ask = undefined;
+        again.set(pending, lost);
+      }
+      return;
+    }
+  }
+
+  /** undefined: the server answered. */
   async #exchange(
     endpoint: Endpoint,
     chunk: readonly Pending[],
     replies: Reply[],
     again: Map<Pending, Again>,
     options: RunOptions,
-  ): Promise<void> {
+  ): Promise<Again | undefined> {
     const commands = chunk.flatMap(({ ask, command }): Command[] =>
       ask === undefined ? [command] : [["ASKING"], command],
     );
@@ -179,12 +198,8 @@ export class SlotCommands {
           : await this.#waits.send(endpoint, commands, { ...options, copies, send });
     } catch (error) {
       if (!(error instanceof NodeFailure) || error.kind === "denied") throw error;
-      for (const pending of chunk) {
-        if (error.kind === "unknown-outcome") pending.doubtful = true;
-        pending.ask = undefined;
-        again.set(pending, { why: `${endpoint.id}: ${error.reason}`, look: true, wait: true });
-      }
-      return;
+      if (error.kind === "unknown-outcome") for (const pending of chunk) pending.doubtful = true;
+      return { why: `${endpoint.id}: ${error.reason}`, look: true, wait: true };
     }
     let next = 0;
     for (const pending of chunk) {
@@ -195,6 +210,7 @@ export class SlotCommands {
       if (reason === undefined) replies[pending.at] = reply;
       else again.set(pending, reason);
     }
+    return undefined;
   }
 
   /** undefined: the error is the command's own. Throws where the server takes no writes. */
