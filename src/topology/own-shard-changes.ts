@@ -8,7 +8,7 @@ export interface OwnShardNode {
   readonly zone: string;
   /** It may hold a copy; false: it leaves, or shall hold nothing. */
   readonly stays: boolean;
-  /** It can be given a copy now. */
+  /** It answers, and can be given a copy. */
   readonly free: boolean;
 }
 
@@ -52,6 +52,7 @@ export function ownShardChanges(
   const held = new Set(shards.flatMap((shard) => shard.nodes));
   const idle = nodes.flatMap(({ id, stays, free }) => (stays && free && !held.has(id) ? [id] : []));
   const leads = new Set(shards.flatMap((shard) => shard.nodes.slice(0, 1)));
+  const mayMove = (id: NodeId): boolean => !leads.has(id) && known.get(id)?.free === true;
   const zonesOf = (ids: readonly NodeId[]): number => new Set(ids.map(zoneOf)).size;
 
   const missing: { shard: ShardId; copies: number }[] = [];
@@ -79,7 +80,7 @@ export function ownShardChanges(
   /** One whose zone the shard has not yet, if there is any; who holds nothing before who would leave a shard. */
   function takeSpare(own: readonly NodeId[]): NodeId | undefined {
     const surplus = [...after.values()].flatMap((others) =>
-      others === own || others.length <= copies ? [] : others.filter((id) => !leads.has(id)),
+      others === own || others.length <= copies ? [] : others.filter(mayMove),
     );
     const isNear = (id: NodeId): number => Number(own.some((other) => zoneOf(other) === zoneOf(id)));
     const [to] = [...idle, ...surplus].toSorted((one, other) => isNear(one) - isNear(other));
@@ -98,7 +99,7 @@ export function ownShardChanges(
       };
       for (const [id, own] of after) {
         for (const [at, one] of own.entries()) {
-          if (leads.has(one)) continue;
+          if (!mayMove(one)) continue;
           for (const [place, other] of idle.entries()) {
             offer(zonesOf(own.with(at, other)) - zonesOf(own), () => {
               own[at] = other;
@@ -108,7 +109,7 @@ export function ownShardChanges(
           for (const [otherId, others] of after) {
             if (otherId <= id) continue;
             for (const [place, other] of others.entries()) {
-              if (leads.has(other)) continue;
+              if (!mayMove(other)) continue;
               const gain =
                 zonesOf(own.with(at, other)) -
                 zonesOf(own) +

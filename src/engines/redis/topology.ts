@@ -250,6 +250,8 @@ function openSlotsOf(members: readonly Member[]): OpenSlotFound[] {
   const found = new Map<number, OpenSlotFound>();
   const none = { source: undefined, target: undefined, sourceNames: undefined, targetNames: undefined };
   for (const member of members) {
+    // Valkey's replicas have the marks of their primary, for the case that they have to take over.
+    if (member.report?.self.primary !== null) continue;
     for (const { slot, peer } of member.report?.self.migrating ?? []) {
       found.set(slot, { ...(found.get(slot) ?? { slot, ...none }), source: member, sourceNames: peer });
     }

@@ -1,0 +1,113 @@
+// A smoke of every server that is installed here, not only of the one that the other tests drive: Redis and Valkey differ
+// in how slots move, in what they count, and in what they answer.
+
+import { accessSync, constants } from "node:fs";
+import { delimiter, join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { openCluster } from "../../src/operations/cluster.ts";
+import { until, type TestCluster } from "./support/cluster.ts";
+import { ask, bringUpRedis, missingKeys, Writer } from "./support/redis.ts";
+
+/** Those on PATH, and those that MEM0CTL_TEST_SERVERS names, as PATH does folders. */
+function installed(): readonly string[] {
+  const named = (process.env["MEM0CTL_TEST_SERVERS"] ?? "").split(delimiter);
+  const folders = (process.env["PATH"] ?? "").split(delimiter).filter((folder) => folder !== "");
+  const onPath = ["redis-server", "valkey-server"].flatMap((name) =>
+    folders
+      .map((folder) => join(folder, name))
+      .filter(isProgram)
+      .slice(0, 1),
+  );
+  return [...new Set([...onPath, ...named.filter(isProgram)])];
+}
+
+function isProgram(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return path !== "";
+  } catch {
+    return false;
+  }
+}
+
+const servers = installed();
+
+describe.runIf(servers.length > 0)("a cluster of", () => {
+  describe.each(servers)("%s", (server) => {
+    let cluster: TestCluster;
+    let writer: Writer;
+    beforeAll(async () => {
+      cluster = await bringUpRedis({
+        nodes: 4,
+        spare: 1,
+        flags: ["--zones", "2"],
+        env: { MEM0CTL_REDIS_SERVER: server },
+      });
+      writer = new Writer(cluster.ports.slice(0, 4));
+      writer.start();
+      await until("some writes", () => writer.acknowledged.length > 100);
+    }, 60_000);
+    afterAll(async () => {
+      await writer.stop();
+      await cluster.end();
+    });
+
+    const done = async (...args: readonly string[]): Promise<string> => {
+      const { code, stdout, stderr } = await cluster.mem0ctl(...args);
+      if (code !== 0) throw new Error(`${args.join(" ")}: exit ${code}\n${stdout}\n${stderr}`);
+      return stdout;
+    };
+
+    it("is formed and seen", async () => {
+      const { code, view } = await cluster.status();
+      expect({ code, reasons: view.reasons, shards: view.shards.length }).toEqual({
+        code: 0,
+        reasons: [],
+        shards: 2,
+      });
+      expect(view.nodes.map(({ version }) => version)).not.toContain(null);
+    });
+
+    it("moves slots, balances them by number and by load, under writes that see no error", async () => {
+      const target = (await cluster.status()).view.shards[1]?.leader ?? "";
+      await done("shards", "move", "0", "--slots", "500", "--to", target);
+      expect((await cluster.status()).view.shards[1]?.slots).toBe(8692);
+      await done("shards", "rebalance", "--by", "load", "--dry-run");
+      await done("shards", "rebalance");
+      const { code, view } = await cluster.status();
+      expect({ code, slots: view.shards.map(({ slots }) => slots) }).toEqual({
+        code: 0,
+        slots: [8192, 8192],
+      });
+      expect(writer.errors).toEqual([]);
+    }, 60_000);
+
+    it("ends what a foreign tool left open", async () => {
+      const { view } = await cluster.status();
+      const [from = "", to = ""] = view.shards.map(({ leader }) => leader ?? "");
+      const portOf = (node: string): number => cluster.ports[Number(node.slice(5)) - 1] ?? 0;
+      const idOf = async (node: string): Promise<string> =>
+        String(await ask(portOf(node), "CLUSTER", "MYID"));
+      await ask(portOf(to), "CLUSTER", "SETSLOT", 100, "IMPORTING", await idOf(from));
+      await ask(portOf(from), "CLUSTER", "SETSLOT", 100, "MIGRATING", await idOf(to));
+      expect((await cluster.status()).view.openSlots).toEqual([{ slot: 100, from, to }]);
+      await done("shards", "rebalance");
+      expect((await cluster.status()).code).toBe(0);
+    }, 60_000);
+
+    it("hands a shard over, takes a replica in and gives it up, and loses no acknowledged write", async () => {
+      await done("nodes", "add", "node-5", "--address", `127.0.0.1:${cluster.ports[4]}`, "--zone", "c");
+      await done("replicas", "add", "1", "--to", "node-5");
+      await done("leader", "transfer", "1", "--to", "node-5");
+      await done("leader", "transfer", "1");
+      await done("replicas", "remove", "1", "--from", "node-5", "--yes");
+      await writer.stop();
+      const { code, view } = await cluster.status();
+      expect({ code, reasons: view.reasons }).toEqual({ code: 0, reasons: [] });
+      const { engine } = await openCluster(cluster.file);
+      const { map } = await engine.shardMap({ timeoutMs: 5000 });
+      await engine.close();
+      expect(await missingKeys(cluster, map, writer.acknowledged)).toEqual([]);
+    }, 60_000);
+  });
+});
