@@ -315,8 +315,10 @@ export class MemoryMachine implements StateMachine {
 
   private readTotals(): void {
     const bytes = this.store.get(extendKey(this.statePrefix, "totals"));
-    [this.memories, this.bytes, this.writes] =
-      bytes === undefined ? [0, 0, 0] : (unpack(bytes) as [number, number, number]);
+    const totals: readonly [number, number, number?] =
+      bytes === undefined ? [0, 0] : (unpack(bytes) as [number, number, number?]);
+    // A state that was written before writes were counted has two numbers.
+    [this.memories, this.bytes, this.writes] = [totals[0], totals[1], totals[2] ?? 0];
   }
 }
 

@@ -14,7 +14,7 @@ import { MemoryMachine } from "../../../src/node/memories/memory-machine.ts";
 import { VectorCache } from "../../../src/memory/vector-cache.ts";
 import { encodeKey } from "../../../src/node/storage/key.ts";
 import { openLmdbStore } from "../../../src/node/storage/lmdb.ts";
-import { unpack } from "../../../src/node/transport/frames.ts";
+import { pack, unpack } from "../../../src/node/transport/frames.ts";
 import type { Store } from "../../../src/node/storage/store.ts";
 import { systemClock } from "../../../src/node/system-clock.ts";
 
@@ -217,6 +217,18 @@ describe("the state of a shard", () => {
       ...store.keys({ start: encodeKey("state", "0", 1, "entity"), end: encodeKey("state", "0", 1, "f") }),
     ];
     expect(left).toEqual([]);
+  });
+});
+
+describe("a state that was written before writes were counted", () => {
+  it("counts them from nothing", async () => {
+    await store.transact((writer) => writer.put(encodeKey("state", "0", 1, "totals"), () => pack([7, 700])));
+    machine.reload(machine.prefix);
+    expect(machine.size()).toEqual({ memories: 7, bytes: 700, writes: 0 });
+    await apply("s", 0, 0, { t: "open-session" });
+    await apply("s", 1, 1, { t: "delete", id: "nobody" });
+    machine.reload(machine.prefix);
+    expect(machine.size()).toEqual({ memories: 7, bytes: 700, writes: 1 });
   });
 });
 
