@@ -3,7 +3,7 @@
 
 # The command that the line has got to (empty: none yet), then how many arguments it has been given.
 function __mem0ctl_line
-    set -l commands 'init' 'init cluster' 'validate' 'up' 'down' 'restart' 'status' 'wait' 'plan' 'apply' 'nodes' 'nodes list' 'nodes add' 'nodes drain' 'nodes undrain' 'nodes remove' 'nodes logs' 'shards' 'shards map' 'shards list' 'shards locate' 'shards rebalance' 'shards move' 'replicas' 'replicas lag' 'replicas add' 'replicas remove' 'replicas verify' 'replicas repair' 'leader' 'leader show' 'leader transfer' 'leader balance' 'memories' 'memories add' 'memories update' 'memories delete' 'memories search' 'memories get' 'memories list' 'memories history' 'memories stats' 'memories import' 'memories export' 'migrate' 'serve' 'schema' 'schema manifest' 'completion' 'demo' 'node' 'node run'
+    set -l commands 'init' 'init cluster' 'validate' 'up' 'down' 'restart' 'status' 'wait' 'plan' 'apply' 'nodes' 'nodes list' 'nodes add' 'nodes drain' 'nodes undrain' 'nodes remove' 'nodes logs' 'shards' 'shards map' 'shards list' 'shards locate' 'shards rebalance' 'shards move' 'shards split' 'shards merge' 'shards pin' 'replicas' 'replicas lag' 'replicas add' 'replicas remove' 'replicas verify' 'replicas repair' 'leader' 'leader show' 'leader transfer' 'leader balance' 'memories' 'memories add' 'memories update' 'memories delete' 'memories search' 'memories get' 'memories list' 'memories history' 'memories stats' 'memories import' 'memories export' 'migrate' 'serve' 'schema' 'schema manifest' 'completion' 'demo' 'node' 'node run'
     set -l path
     set -l position 0
     set -l skip 0
@@ -14,7 +14,7 @@ function __mem0ctl_line
         else if test "$word" = -f
             # Everywhere the manifest, but in `nodes logs` it follows.
             test "$path" = 'nodes logs'; or set skip 1
-        else if contains -- $word --timeout --file --output -o --name --engine --nodes --zones --arbiters --replication --replicas --sharding --shards --key --ranges --consensus --read --write --port --data-dir --from --password-env --ca --cert --key-file --out --fail-on --max-lag --for --throttle --concurrency --address --role --zone --weight --force --lines -n --explain --by --threshold --max-moves --max-bytes --to --slots --node --user -u --agent --run --app --consistency --metadata --text --if-hash --max-staleness --top-k -k --filter --page --page-size --from-line --rate --listen
+        else if contains -- $word --timeout --file --output -o --name --engine --nodes --zones --arbiters --replication --replicas --sharding --shards --key --ranges --consensus --read --write --port --data-dir --from --password-env --ca --cert --key-file --out --fail-on --max-lag --for --throttle --concurrency --address --role --zone --weight --force --lines -n --explain --by --threshold --max-moves --max-bytes --to --slots --at --node --user -u --agent --run --app --consistency --metadata --text --if-hash --max-staleness --top-k -k --filter --page --page-size --from-line --rate --listen
             set skip 1
         else if string match -q -- '-*' $word
             continue
@@ -60,7 +60,7 @@ complete -c mem0ctl -n '__mem0ctl_at \'\'' -a wait -d 'Wait until the cluster is
 complete -c mem0ctl -n '__mem0ctl_at \'\'' -a plan -d 'Compare the manifest with the live cluster: what would change, at what cost'
 complete -c mem0ctl -n '__mem0ctl_at \'\'' -a apply -d 'Make the cluster as the manifest says, or carry out a saved plan'
 complete -c mem0ctl -n '__mem0ctl_at \'\'' -a nodes -d 'List nodes, read their logs; let them join and leave'
-complete -c mem0ctl -n '__mem0ctl_at \'\'' -a shards -d 'Show the shard map; find a key; move shards'
+complete -c mem0ctl -n '__mem0ctl_at \'\'' -a shards -d 'Show the shard map; find a key; move, split and merge shards'
 complete -c mem0ctl -n '__mem0ctl_at \'\'' -a replicas -d 'Show, add, remove, compare and repair replicas'
 complete -c mem0ctl -n '__mem0ctl_at \'\'' -a leader -d 'Show, transfer and balance leadership'
 complete -c mem0ctl -n '__mem0ctl_at \'\'' -a memories -d 'Add, find, change, import and export memories'
@@ -172,6 +172,9 @@ complete -c mem0ctl -n '__mem0ctl_at \'shards\'' -a list -d 'List every shard wi
 complete -c mem0ctl -n '__mem0ctl_at \'shards\'' -a locate -d 'Say which shard a key belongs to, and who holds it'
 complete -c mem0ctl -n '__mem0ctl_at \'shards\'' -a rebalance -d 'Make what nodes hold even, with as few moves as that takes'
 complete -c mem0ctl -n '__mem0ctl_at \'shards\'' -a move -d 'Move one replica of a shard, or some of its slots, while clients write'
+complete -c mem0ctl -n '__mem0ctl_at \'shards\'' -a split -d 'Cut a shard in two, while clients write'
+complete -c mem0ctl -n '__mem0ctl_at \'shards\'' -a merge -d 'Make one shard part of another, while clients write'
+complete -c mem0ctl -n '__mem0ctl_at \'shards\'' -a pin -d 'Bring a key and its memories to a shard, while clients write'
 complete -c mem0ctl -n '__mem0ctl_at \'shards\'' -s f -l file -d 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)' -r -F
 complete -c mem0ctl -n '__mem0ctl_at \'shards\'' -s o -l output -d 'how results are printed' -x -a 'table wide json yaml'
 complete -c mem0ctl -n '__mem0ctl_at \'shards map\'' -s f -l file -d 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)' -r -F
@@ -204,6 +207,29 @@ complete -c mem0ctl -n '__mem0ctl_at \'shards move\'' -l throttle -d 'most that 
 complete -c mem0ctl -n '__mem0ctl_at \'shards move\'' -l concurrency -d 'steps at a time' -x
 complete -c mem0ctl -n '__mem0ctl_at \'shards move\'' -l no-wait -d 'do not wait for the end; the cluster goes on by itself'
 complete -c mem0ctl -n '__mem0ctl_argument \'shards move\' 0 0' -k -a '(__mem0ctl_ids shards)'
+complete -c mem0ctl -n '__mem0ctl_at \'shards split\'' -s f -l file -d 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)' -r -F
+complete -c mem0ctl -n '__mem0ctl_at \'shards split\'' -s o -l output -d 'how results are printed' -x -a 'table wide json yaml'
+complete -c mem0ctl -n '__mem0ctl_at \'shards split\'' -l at -d 'first key of the new shard, or its first slot (default: the median of its keys; half of its slots)' -x
+complete -c mem0ctl -n '__mem0ctl_at \'shards split\'' -l dry-run -d 'only show what it would do'
+complete -c mem0ctl -n '__mem0ctl_at \'shards split\'' -l throttle -d 'most that each node sends in a second, as in 20MiB or 20MiB/s' -x
+complete -c mem0ctl -n '__mem0ctl_at \'shards split\'' -l concurrency -d 'steps at a time' -x
+complete -c mem0ctl -n '__mem0ctl_at \'shards split\'' -l no-wait -d 'do not wait for the end; the cluster goes on by itself'
+complete -c mem0ctl -n '__mem0ctl_argument \'shards split\' 0 0' -k -a '(__mem0ctl_ids shards)'
+complete -c mem0ctl -n '__mem0ctl_at \'shards merge\'' -s f -l file -d 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)' -r -F
+complete -c mem0ctl -n '__mem0ctl_at \'shards merge\'' -s o -l output -d 'how results are printed' -x -a 'table wide json yaml'
+complete -c mem0ctl -n '__mem0ctl_at \'shards merge\'' -l dry-run -d 'only show what it would do'
+complete -c mem0ctl -n '__mem0ctl_at \'shards merge\'' -l throttle -d 'most that each node sends in a second, as in 20MiB or 20MiB/s' -x
+complete -c mem0ctl -n '__mem0ctl_at \'shards merge\'' -l concurrency -d 'steps at a time' -x
+complete -c mem0ctl -n '__mem0ctl_at \'shards merge\'' -l no-wait -d 'do not wait for the end; the cluster goes on by itself'
+complete -c mem0ctl -n '__mem0ctl_argument \'shards merge\' 0 0' -k -a '(__mem0ctl_ids shards)'
+complete -c mem0ctl -n '__mem0ctl_at \'shards pin\'' -s f -l file -d 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)' -r -F
+complete -c mem0ctl -n '__mem0ctl_at \'shards pin\'' -s o -l output -d 'how results are printed' -x -a 'table wide json yaml'
+complete -c mem0ctl -n '__mem0ctl_at \'shards pin\'' -l unpin -d 'let it go by its hash again'
+complete -c mem0ctl -n '__mem0ctl_at \'shards pin\'' -l dry-run -d 'only show what it would do'
+complete -c mem0ctl -n '__mem0ctl_at \'shards pin\'' -l throttle -d 'most that each node sends in a second, as in 20MiB or 20MiB/s' -x
+complete -c mem0ctl -n '__mem0ctl_at \'shards pin\'' -l concurrency -d 'steps at a time' -x
+complete -c mem0ctl -n '__mem0ctl_at \'shards pin\'' -l no-wait -d 'do not wait for the end; the cluster goes on by itself'
+complete -c mem0ctl -n '__mem0ctl_argument \'shards pin\' 1 1' -k -a '(__mem0ctl_ids shards)'
 complete -c mem0ctl -n '__mem0ctl_at \'replicas\'' -a lag -d 'Show how far every replica is behind its leader'
 complete -c mem0ctl -n '__mem0ctl_at \'replicas\'' -a add -d 'Give a shard one more replica, on a node that has none'
 complete -c mem0ctl -n '__mem0ctl_at \'replicas\'' -a remove -d 'Take one replica of a shard away; the others stay'

@@ -13,12 +13,14 @@ import type {
   ShardingStrategy,
 } from "../model/ids.ts";
 import type {
+  CutRequest,
   ExportPage,
   ImportRequest,
   ImportResult,
   MemoryRecord,
   MemoryEvent,
   MemoryStats,
+  ShardCut,
   ShardVerification,
 } from "../model/node-api.ts";
 import type { OperationReport, OperationRequest } from "../model/operation.ts";
@@ -163,6 +165,8 @@ export interface OperationControl {
   cancel(options: CallOptions): Promise<OperationReport>;
   /** Compares what the replicas of a shard hold. Throws `shard-unknown`. */
   verify(shard: ShardId, options: CallOptions): Promise<ShardVerification>;
+  /** How much of a shard lies on either side of a cut. Throws `shard-unknown`, `needs-a-log`. */
+  cut(request: CutRequest, options: CallOptions): Promise<ShardCut>;
   /** Begins to make a replica anew from another one. Throws `not-a-replica`, `only-copy`, `repairs-itself`. */
   repair(shard: ShardId, node: NodeId, options: CallOptions): Promise<void>;
   /** Keeps new replicas off a node, or lets it have some again. Idempotent. */

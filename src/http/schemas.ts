@@ -130,24 +130,56 @@ export const ANSWERS = {
     weight: { type: "number" },
     draining: boolean,
   }),
-  ShardMap: answer({
-    epoch: integer,
-    strategy: { type: "string", enum: ["hash", "range", "directory"] },
-    key: { type: "string", enum: ["user", "agent", "run", "app"] },
-    directory: mapOf(string),
-    shards: list(
+  KeySlice: {
+    description: "Keys that go from one shard to another.",
+    oneOf: [
       answer({
-        id: string,
+        kind: { type: "string", enum: ["slots"] },
         slots: list(answer({ from: integer, to: integer })),
-        start: string,
-        end: nullable("string"),
-        replicas: list(string),
-        arbiters: list(string),
+        except: list(string),
+        also: list(string),
       }),
-    ),
-    nodes: list({ $ref: "#/components/schemas/MapNode" }),
-    metaVoters: list(string),
-  }),
+      answer({ kind: { type: "string", enum: ["range"] }, start: string, end: nullable("string") }),
+      answer({ kind: { type: "string", enum: ["key"] }, key: string, pinned: boolean }),
+    ],
+  },
+  ShardMap: answer(
+    {
+      epoch: integer,
+      strategy: { type: "string", enum: ["hash", "range", "directory"] },
+      key: { type: "string", enum: ["user", "agent", "run", "app"] },
+      directory: mapOf(string),
+      shards: list(
+        answer(
+          {
+            id: string,
+            slots: list(answer({ from: integer, to: integer })),
+            start: string,
+            end: nullable("string"),
+            replicas: list(string),
+            arbiters: list(string),
+            version: { ...integer, description: "Raised whenever keys come or go; absent while it is 0." },
+            founding: { ...boolean, description: "Made for a handover, and not serving yet." },
+          },
+          ["version", "founding"],
+        ),
+      ),
+      nodes: list({ $ref: "#/components/schemas/MapNode" }),
+      metaVoters: list(string),
+      handover: answer({
+        id: integer,
+        name: string,
+        from: string,
+        to: string,
+        slice: { $ref: "#/components/schemas/KeySlice" },
+        isWhole: boolean,
+        phase: { type: "string", enum: ["copying", "dropping"] },
+      }),
+      heirs: { ...mapOf(string), description: "Shards that were merged away, and what each is part of." },
+      nextShard: integer,
+    },
+    ["handover", "heirs", "nextShard"],
+  ),
   NodeReport: answer(
     {
       cluster: string,
@@ -227,6 +259,12 @@ export const ANSWERS = {
     },
     ["operation", "waiting"],
   ),
+  ShardCut: answer({
+    shard: string,
+    at: { ...nullable("string"), description: "First key or slot of what goes." },
+    goes: answer({ memories: integer, bytes: integer }),
+    stays: answer({ memories: integer, bytes: integer }),
+  }),
   ShardVerification: answer({
     shard: string,
     replicas: list(

@@ -13,6 +13,7 @@
 //   POST /v1/cluster/operation           OperationRequest -> { operation: OperationReport }  (role admin)
 //   POST /v1/cluster/operation/cancel    {} -> { operation: OperationReport }       (role admin)
 //   GET  /v1/cluster/verify?shard=ID     -> ShardVerification               (role read)
+//   GET  /v1/cluster/cut?shard=ID&at=K&key=K -> ShardCut                     (role read)
 //   POST /v1/cluster/repair              RepairRequest -> { repairing: true }       (role admin)
 //   POST /v1/memories/import             ImportRequest -> ImportResult       (role write)
 //   GET  /v1/memories/export?shard=ID&cursor=C&limit=N -> ExportPage         (role read)
@@ -162,6 +163,21 @@ export interface ShardVerification {
   readonly differences: readonly DifferingMemory[];
   /** How many there are. */
   readonly differing: number;
+}
+
+/** Where a shard is cut: at a key or slot, else in the middle; or around a single key. */
+export interface CutRequest {
+  readonly shard: ShardId;
+  readonly at?: string;
+  readonly key?: string;
+}
+
+export interface ShardCut {
+  readonly shard: ShardId;
+  /** First key or slot of what goes; null around a single key, and where there is no middle. */
+  readonly at: string | null;
+  readonly goes: { readonly memories: number; readonly bytes: number };
+  readonly stays: { readonly memories: number; readonly bytes: number };
 }
 
 export interface RepairRequest {

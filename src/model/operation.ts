@@ -2,12 +2,20 @@
 // shard map is kept, so that whoever leads goes on with it and anyone may watch, cancel or resume it.
 
 import type { NodeId } from "./ids.ts";
-import type { Step } from "./plan.ts";
+import type { HandoverStep, Step } from "./plan.ts";
 
 /** Steps that the nodes of a cluster can carry out by themselves. */
 export type ClusterStep = Extract<
   Step,
-  { readonly kind: "add-replica" | "remove-replica" | "move-replica" | "transfer-leader" | "remove-node" }
+  {
+    readonly kind:
+      | "add-replica"
+      | "remove-replica"
+      | "move-replica"
+      | "transfer-leader"
+      | "remove-node"
+      | HandoverStep["kind"];
+  }
 >;
 
 /**
@@ -140,10 +148,12 @@ export function stepWords(step: Step): string {
       return `move ${count} ${count === 1 ? "slot" : "slots"} from ${step.from} to ${step.to}`;
     }
     case "split":
-      return `split shard ${step.shard}`;
+      return `split shard ${step.shard} at ${step.at} into ${step.shard} and ${step.into}`;
     case "merge":
       return `merge shard ${step.shard} into ${step.into}`;
     case "pin":
       return `pin ${step.key} to shard ${step.shard}`;
+    case "unpin":
+      return `let ${step.key} go by its hash again`;
   }
 }

@@ -13,12 +13,18 @@ export type Step =
   | MoveReplica
   | TransferLeader
   | MoveSlots
-  /** `at`: the first key, or the first slot in decimal, of the new shard `into`; absent: the median, or half the slots. */
-  | { readonly kind: "split"; readonly shard: ShardId; readonly at?: string; readonly into: ShardId }
-  /** `shard` becomes part of `into`, its neighbour. */
+  | HandoverStep;
+
+/** What hands keys from one shard to another. */
+export type HandoverStep =
+  /** `at`: the first key, or the first slot in decimal, of the new shard `into`. */
+  | { readonly kind: "split"; readonly shard: ShardId; readonly at: string; readonly into: ShardId }
+  /** `shard` becomes part of `into`, with range sharding its neighbour. */
   | { readonly kind: "merge"; readonly shard: ShardId; readonly into: ShardId }
   /** `key` belongs to `shard` from now on, and its memories with it. */
-  | { readonly kind: "pin"; readonly key: string; readonly shard: ShardId };
+  | { readonly kind: "pin"; readonly key: string; readonly shard: ShardId }
+  /** `key` belongs to the shard of its hash again. */
+  | { readonly kind: "unpin"; readonly key: string };
 
 export interface AddReplica {
   readonly kind: "add-replica";
@@ -205,4 +211,30 @@ export interface ManifestPlan {
   readonly nodes: readonly MapNode[];
   readonly leaves: readonly NodeId[];
   readonly plan: ClusterPlan;
+}
+
+export interface ShardSizes {
+  readonly memories: number;
+  readonly bytes: number;
+}
+
+/** One shard before and after a handover of keys: null where it is not there. */
+export interface ShardChange {
+  readonly shard: ShardId;
+  readonly keysBefore: string | null;
+  readonly keysAfter: string | null;
+  readonly before: ShardSizes | null;
+  readonly after: ShardSizes | null;
+}
+
+export interface HandoverPlan {
+  readonly apiVersion: "mem0ctl/v1";
+  readonly kind: "HandoverPlan";
+  readonly cluster: string;
+  /** Of the shard map that it was made for. */
+  readonly epoch: number;
+  readonly step: HandoverStep;
+  /** What is copied from shard to shard. */
+  readonly moved: ShardSizes;
+  readonly shards: readonly ShardChange[];
 }

@@ -32,6 +32,39 @@ export interface ShardSlice {
   readonly arbiters: readonly NodeId[];
   /** Quorum protocol, while the replicas change: those before, which are asked as well until it is over. */
   readonly outgoing?: OutgoingReplicas;
+  /** Raised whenever keys come or go; 0 where it is absent. What a request names so that a stale one is refused. */
+  readonly version?: number;
+  /** Made for a handover and not serving yet: all its members found its group together. */
+  readonly founding?: true;
+}
+
+/**
+ * Keys of one shard that go to another; none of the other's own are in it. `except` and `also`: pinned keys, which stay,
+ * or go, whatever their slot.
+ */
+export type KeySlice =
+  | {
+      readonly kind: "slots";
+      readonly slots: readonly SlotRange[];
+      readonly except: readonly string[];
+      readonly also: readonly string[];
+    }
+  | { readonly kind: "range"; readonly start: string; readonly end: string | null }
+  | { readonly kind: "key"; readonly key: string; readonly pinned: boolean };
+
+/** A slice of keys on its way from one shard's log to another's; one at a time. */
+export interface Handover {
+  /** Epoch of the map in which it began: later ones have greater ids. */
+  readonly id: number;
+  /** The step that it carries out, in words. */
+  readonly name: string;
+  readonly from: ShardId;
+  readonly to: ShardId;
+  readonly slice: KeySlice;
+  /** The slice is all that `from` has: with it the shard ends. */
+  readonly isWhole: boolean;
+  /** copying: `from` serves the slice, until its log says that it does not. dropping: `to` does; `from` forgets it. */
+  readonly phase: "copying" | "dropping";
 }
 
 export interface OutgoingReplicas {
@@ -51,4 +84,9 @@ export interface ShardMap {
   readonly nodes: readonly MapNode[];
   /** Voters of the metadata group; every other node follows it as a learner. */
   readonly metaVoters: readonly NodeId[];
+  readonly handover?: Handover;
+  /** Shards that were merged away, and what each became part of: sessions of theirs went there. */
+  readonly heirs?: Readonly<Record<ShardId, ShardId>>;
+  /** Number of the next shard that is made; absent before the first handover. No number is given twice. */
+  readonly nextShard?: number;
 }

@@ -210,6 +210,7 @@ export class NodeCore {
       runQuery: (group, query) => this.runQuery(group, query),
       replicasOf: (group) => shardById(this.map(), group)?.replicas ?? [],
       zoneOf: (id) => this.map().nodes.find((node) => node.id === id)?.zone,
+      heirOf: (shard) => this.map().heirs?.[shard],
     });
     this.reconciler = new Reconciler({
       self,
@@ -235,6 +236,7 @@ export class NodeCore {
     this.executor = new Executor({
       self,
       clock,
+      pace: this.pace,
       router: this.router,
       members,
       health: new HealthBound({

@@ -3,9 +3,11 @@
 import type { CallContext } from "../memory/service.ts";
 import type { NodeId, ShardId } from "../model/ids.ts";
 import type {
+  CutRequest,
   DrainRequest,
   NodeReport,
   RepairRequest,
+  ShardCut,
   ShardVerification,
   TransferRequest,
   TransferResult,
@@ -30,6 +32,8 @@ export interface AdminService {
   cancelOperation(context: CallContext): Promise<OperationReport>;
   /** Compares what the replicas of a shard hold. */
   verify(shard: ShardId, context: CallContext): Promise<ShardVerification>;
+  /** How much of a shard lies on either side of a cut. Throws `shard-unknown`, `needs-a-log`. */
+  cut(request: CutRequest, context: CallContext): Promise<ShardCut>;
   /** Begins to make a replica anew from another one. Throws `only-copy`, `repairs-itself`. */
   repair(request: RepairRequest, context: CallContext): Promise<void>;
   /** Starts a clean stop; resolves before it is over. */

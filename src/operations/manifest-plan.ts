@@ -17,6 +17,7 @@ import type {
 } from "../model/plan.ts";
 import type { MapNode, ShardMap } from "../model/shard-map.ts";
 import { formatBytes } from "../model/units.ts";
+import { hasHandedOver } from "../topology/handovers.ts";
 import { planRebalance } from "../topology/rebalance.ts";
 import { stateChanges } from "../topology/state-changes.ts";
 import { mapNodeOf } from "./membership.ts";
@@ -281,6 +282,12 @@ function notLive(manifest: Manifest, map: ShardMap, view: EngineView): ManifestC
         ];
   if (map.strategy !== sharding.strategy)
     return founded("the sharding strategy", map.strategy, sharding.strategy);
+  const fixed = [
+    ...founded("the protocol", view.protocol, consensus.protocol),
+    ...founded("the shard key", map.key, sharding.key),
+  ];
+  // Since then it goes by its own map: the manifest is what it was founded with, and nothing to go back to.
+  if (hasHandedOver(map)) return fixed;
   const bounds = map.shards
     .map(({ start }) => start)
     .filter((start) => start !== "")
@@ -291,8 +298,7 @@ function notLive(manifest: Manifest, map: ShardMap, view: EngineView): ManifestC
       .sort()
       .join(", ") || "none";
   return [
-    ...founded("the protocol", view.protocol, consensus.protocol),
-    ...founded("the shard key", map.key, sharding.key),
+    ...fixed,
     ...(map.strategy === "range"
       ? founded(
           "the list of split points",

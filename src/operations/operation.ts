@@ -211,6 +211,10 @@ function clusterSteps(waves: readonly (readonly Step[])[]): readonly (readonly C
         case "move-replica":
         case "transfer-leader":
         case "remove-node":
+        case "split":
+        case "merge":
+        case "pin":
+        case "unpin":
           return step;
         default:
           throw new Mem0ctlError("invalid", "not-of-this-engine", `this engine has no step ${step.kind}`, {

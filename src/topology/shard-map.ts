@@ -115,9 +115,16 @@ function slotsOf(map: ShardMap): readonly (SlotRange & { readonly shard: ShardSl
 function rangesOf(map: ShardMap): readonly ShardSlice[] {
   const known = rangeIndexes.get(map);
   if (known !== undefined) return known;
-  const ordered = [...map.shards].sort((a, b) => keyCompare(a.start, b.start));
+  // One that has no keys yet lies where they will be: between its neighbours, and in nobody's way.
+  const ordered = map.shards
+    .filter((shard) => !isEmptyRange(shard))
+    .sort((a, b) => keyCompare(a.start, b.start));
   rangeIndexes.set(map, ordered);
   return ordered;
+}
+
+function isEmptyRange({ start, end }: ShardSlice): boolean {
+  return end !== null && start === end;
 }
 
 export function shardById(map: ShardMap, id: ShardId): ShardSlice | undefined {
@@ -127,6 +134,7 @@ export function shardById(map: ShardMap, id: ShardId): ShardSlice | undefined {
 /** What a shard owns, for people: `slots 0-1023`, `keys [g, n)`, `keys before g`, `keys from n`, `all keys`. */
 export function sliceLabel(slice: ShardSlice, strategy: ShardingStrategy): string {
   if (strategy === "range") {
+    if (isEmptyRange(slice)) return "no keys";
     if (slice.end === null) return slice.start === "" ? "all keys" : `keys from ${slice.start}`;
     return slice.start === "" ? `keys before ${slice.end}` : `keys [${slice.start}, ${slice.end})`;
   }
@@ -185,6 +193,10 @@ function checkGroups(map: ShardMap): string[] {
     )) {
       problems.push(`shard ${shard.id} has ${id} as an arbiter, which is not one`);
     }
+  }
+  const { handover } = map;
+  for (const id of handover === undefined ? [] : [handover.from, handover.to]) {
+    if (!ids.has(id)) problems.push(`keys are handed over by shard ${id}, which is not there`);
   }
   for (const [key, shard] of Object.entries(map.directory)) {
     if (!ids.has(shard))

@@ -6,6 +6,7 @@ import { META_GROUP, type NodeId, type ShardId } from "../model/ids.ts";
 import type { ClusterStep } from "../model/operation.ts";
 import { stepWords } from "../model/operation.ts";
 import type { ShardMap, ShardSlice } from "../model/shard-map.ts";
+import { mapAfterHandover } from "./handovers.ts";
 import { mapWithoutNode, planLeave, withOutgoing } from "./membership.ts";
 import { placeMetaVoters } from "./placement.ts";
 import { shardById } from "./shard-map.ts";
@@ -32,6 +33,11 @@ export function mapAfterStep(map: ShardMap, step: ClusterStep, leaderless: boole
       return step.to === undefined ? map : withLeaderFirst(map, step.group, step.to);
     case "remove-node":
       return withoutVotes(map, step.node);
+    case "split":
+    case "merge":
+    case "pin":
+    case "unpin":
+      return mapAfterHandover(map, step);
     default: {
       const changed = withReplicas(map, step);
       return leaderless && changed !== map ? withOutgoing(map, changed) : changed;

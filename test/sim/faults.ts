@@ -102,6 +102,7 @@ export class Faults {
       world: parts.world,
       machines: parts.machines,
       copies: parts.layout.manifest.replication.replicas + 1,
+      keys: parts.layout.handedOver,
       contextOf: (machine) => this.#context(machine),
       follow: (machine, words, work) => this.#follow(machine, words, work),
       crash: (machine, why) => this.#crashAndRestart(machine, why),

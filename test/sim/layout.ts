@@ -1,8 +1,7 @@
 // Which cluster a seed runs: how many nodes of which roles, how many copies and shards, how its disks, clocks and
 // limits are. All of it small, so that a few seconds reach what takes a real cluster days.
 
-import type { Role } from "../../src/model/ids.ts";
-import type { Protocol } from "../../src/model/ids.ts";
+import type { Protocol, Role, ShardingStrategy } from "../../src/model/ids.ts";
 import type { Manifest, NodeSpec } from "../../src/model/manifest.ts";
 import type { Consistency } from "../../src/model/consistency.ts";
 import type { CoreLimits } from "../../src/node/core.ts";
@@ -48,6 +47,17 @@ const SHAPES_OF_MOOD: Readonly<Partial<Record<Mood, readonly number[]>>> = {
   arbiters: [2, 2, 6],
 };
 
+const STRATEGIES: readonly ShardingStrategy[] = ["hash", "hash", "range", "directory"];
+/** As `Workload` names its users. */
+const USERS = ["u0", "u1", "u2"];
+
+function shardingOf(
+  strategy: ShardingStrategy,
+  shards: number,
+): Pick<Manifest["sharding"], "strategy" | "ranges" | "directory"> {
+  return { strategy, ranges: strategy === "range" ? USERS.slice(1, shards) : [], directory: {} };
+}
+
 const LINEARIZABLE: Consistency = { read: "linearizable", write: "quorum" };
 /** Of the quorum protocol; most clusters want reads that meet every write. */
 const LEVELS: readonly Consistency[] = [
@@ -92,16 +102,20 @@ export interface Layout {
   readonly canLoseOne: boolean;
   /** A copy of a shard can be put elsewhere by a change of the map alone. */
   readonly canMove: boolean;
+  /** Keys of clients at which shards can be split, or that can be pinned; none where shards have no logs. */
+  readonly handedOver: readonly string[];
   /** There are other copies of what one machine holds. With two and an arbiter the other may lag behind what is chosen. */
   readonly canRot: boolean;
 }
 
-export function layoutOf(chance: Chance, protocol: Protocol): Layout {
+/** `apart`: draws what is drawn since the runs of old seeds were known. */
+export function layoutOf(chance: Chance, protocol: Protocol, apart: Chance): Layout {
   // The quorum protocol has neither logs nor arbiters, and its copies move by themselves.
   const mood = protocol === "quorum" ? "any" : chance.pick(MOODS);
   const shape = SHAPES[chance.pick(SHAPES_OF_MOOD[mood] ?? OFTEN)] ?? SHAPES[0];
   if (shape === undefined) throw new Error("there are shapes");
   const shards = 1 + chance.below(shape.shardsMax);
+  const sharding = shardingOf(protocol === "quorum" ? "hash" : apart.pick(STRATEGIES), shards);
   const nodes = shape.roles.map((role, index) => nodeOf(index, role));
   const spares = chance.hits(0.4) || mood === "members" ? [nodeOf(nodes.length, S)] : [];
   const nodeCount = nodes.length + spares.length;
@@ -128,17 +142,18 @@ export function layoutOf(chance: Chance, protocol: Protocol): Layout {
   const manifest = manifestOf({
     nodes,
     copies: shape.copies,
-    shards,
+    sharding: { ...sharding, shards, key: "user" },
     protocol,
     electionTimeoutMs,
     consistency,
   });
   const arbiters = shape.roles.filter((role) => role === "arbiter").length;
   return {
-    name: `${shape.name}, ${shards} ${shards === 1 ? "shard" : "shards"}, for ${mood}`,
+    name: `${shape.name}, ${shards} ${shards === 1 ? "shard" : "shards"} by ${sharding.strategy}, for ${mood}`,
     mood,
     manifest,
     spares,
+    handedOver: protocol === "quorum" ? [] : USERS,
     nodeHabits: {
       limits,
       rewriteBytesMin: chance.pick([4096, 16_384, 1 << 20]),
@@ -158,12 +173,12 @@ export function layoutOf(chance: Chance, protocol: Protocol): Layout {
 function manifestOf(parts: {
   readonly nodes: readonly NodeSpec[];
   readonly copies: number;
-  readonly shards: number;
+  readonly sharding: Manifest["sharding"];
   readonly protocol: Protocol;
   readonly electionTimeoutMs: number;
   readonly consistency: Consistency;
 }): Manifest {
-  const { nodes, copies, shards, protocol, electionTimeoutMs, consistency } = parts;
+  const { nodes, copies, sharding, protocol, electionTimeoutMs, consistency } = parts;
   return {
     apiVersion: "mem0ctl/v1",
     kind: "Cluster",
@@ -172,7 +187,7 @@ function manifestOf(parts: {
     dataDir: "/sim",
     nodes,
     replication: { strategy: "multiple", replicas: copies - 1 },
-    sharding: { strategy: "hash", shards, key: "user", ranges: [], directory: {} },
+    sharding,
     consensus: {
       protocol,
       heartbeatIntervalMs: HEARTBEAT_MS,
@@ -200,7 +215,14 @@ export function calmLayout(
   const consistency: Consistency = protocol === "quorum" ? { read: "quorum", write: "quorum" } : LINEARIZABLE;
   const specs = Array.from({ length: nodes }, (_, index) => nodeOf(index, P));
   return {
-    manifest: manifestOf({ nodes: specs, copies: 3, shards, protocol, electionTimeoutMs: 1000, consistency }),
+    manifest: manifestOf({
+      nodes: specs,
+      copies: 3,
+      sharding: { ...shardingOf("hash", shards), shards, key: "user" },
+      protocol,
+      electionTimeoutMs: 1000,
+      consistency,
+    }),
     nodeHabits: { limits: {}, rewriteBytesMin: 1 << 26, aheadBytes: 1 << 16, reserveBytes: 8192 },
   };
 }

@@ -1,7 +1,7 @@
-// An operator who has the cluster move its replicas about and empty nodes: what is asked for is drawn from the map
-// that a node has, and may well be impossible by the time it is begun. Never less than the cluster's copies are asked
-// for: a disk of this run may lose what is on it. In some runs whoever has to do with a step is killed as it begins or
-// ends, so that every stage of a move is one at which somebody dies.
+// An operator who has the cluster move its replicas about, empty nodes, and split, merge and pin shards: what is asked
+// for is drawn from the map that a node has, and may well be impossible by the time it is begun. Never less than the
+// cluster's copies are asked for: a disk of this run may lose what is on it. In some runs whoever has to do with a step
+// is killed as it begins or ends, so that every stage of a move is one at which somebody dies.
 
 import type { CallContext } from "../../src/memory/service.ts";
 import type { NodeId } from "../../src/model/ids.ts";
@@ -16,6 +16,10 @@ import {
 import type { ShardMap, ShardSlice } from "../../src/model/shard-map.ts";
 import type { NodeCore } from "../../src/node/core.ts";
 import { leavingSteps } from "../../src/topology/steps.ts";
+import type { HandoverStep } from "../../src/model/plan.ts";
+import { isHandoverStep, nextShardId } from "../../src/topology/handovers.ts";
+import { shardOfKey } from "../../src/topology/shard-map.ts";
+import { slotOf } from "../../src/topology/slots.ts";
 import type { Chance } from "./chance.ts";
 import type { Machine } from "./machine.ts";
 import type { World } from "./world.ts";
@@ -31,6 +35,8 @@ export interface OperatorParts {
   readonly machines: ReadonlyMap<NodeId, Machine>;
   /** Of each shard, at least. */
   readonly copies: number;
+  /** Keys of clients at which shards can be split, or that can be pinned. */
+  readonly keys: readonly string[];
   readonly contextOf: (machine: Machine) => CallContext;
   readonly follow: (machine: Machine, words: string, work: Promise<unknown>) => void;
   readonly crash: (machine: Machine, why: string) => void;
@@ -85,7 +91,7 @@ export class Operator {
 
   #operate(): void {
     const chance = this.#chance;
-    const { machines, copies, contextOf, follow } = this.#parts;
+    const { machines, copies, keys, contextOf, follow } = this.#parts;
     const up = [...machines.values()].filter(({ isUp }) => isUp);
     const machine = up.length === 0 ? undefined : chance.pick(up);
     const core = machine?.core;
@@ -112,7 +118,7 @@ export class Operator {
       follow(machine, `drain ${id}`, drain(core, id, contextOf(machine)));
       return;
     }
-    const request = drawOperation(chance, core.map(), copies);
+    const request = drawOperation(chance, core.map(), { copies, keys });
     if (request === undefined) return;
     this.askedMs = this.#parts.world.nowMs;
     const words = stepsOf(request).map(stepWords).join(", ");
@@ -131,10 +137,22 @@ async function drain(core: NodeCore, node: NodeId, context: CallContext): Promis
   await core.admin.beginOperation({ ...plan, bytesPerSecondMax: null, epoch: null }, context);
 }
 
+/** More would only dilute what happens to each. */
+const SHARDS_MAX = 4;
+
+/** What the operator knows of the cluster. */
+interface Known {
+  /** Copies of a shard when nothing was moved. */
+  readonly copies: number;
+  /** Keys that clients use; none where shards have no logs, between which keys could be handed over. */
+  readonly keys: readonly string[];
+}
+
 /** undefined where the map has nothing that could be moved. */
-function drawOperation(chance: Chance, map: ShardMap, copies: number): OperationRequest | undefined {
+function drawOperation(chance: Chance, map: ShardMap, { copies, keys }: Known): OperationRequest | undefined {
   if (map.shards.length === 0) return undefined;
-  const steps: ClusterStep[] = [];
+  const handover = keys.length > 0 && chance.hits(0.5) ? drawHandover(chance, map, keys) : undefined;
+  const steps: ClusterStep[] = handover === undefined ? [] : [handover];
   for (let count = 1 + chance.below(STEPS_MAX); count > 0; count -= 1) {
     const step = drawStep(chance, map, chance.pick(map.shards), copies);
     // A second step for a shard would be drawn from what the first one changes.
@@ -169,6 +187,21 @@ function drawStep(chance: Chance, map: ShardMap, shard: ShardSlice, copies: numb
   return { kind: "move-replica", shard: shard.id, from, to, bytes: 0 };
 }
 
+/** Split at a key that clients use, or its slot; so both parts have something to do. */
+function drawHandover(chance: Chance, map: ShardMap, keys: readonly string[]): HandoverStep | undefined {
+  const key = chance.pick(keys);
+  const shard = chance.pick(map.shards).id;
+  const choice = chance.next();
+  if (map.strategy === "directory" && choice < 0.5) {
+    return choice < 0.35 ? { kind: "pin", key, shard } : { kind: "unpin", key };
+  }
+  if (map.shards.length === 1 || (choice < 0.75 && map.shards.length < SHARDS_MAX)) {
+    const at = map.strategy === "range" ? key : String(slotOf(key) + chance.below(2));
+    return { kind: "split", shard: shardOfKey(map, key).id, at, into: nextShardId(map) };
+  }
+  return { kind: "merge", shard, into: chance.pick(map.shards).id };
+}
+
 function otherArbiter(
   chance: Chance,
   map: ShardMap,
@@ -181,5 +214,6 @@ function otherArbiter(
 }
 
 function groupOf(step: ClusterStep): string {
+  if (isHandoverStep(step)) return "handover";
   return "shard" in step ? step.shard : "group" in step ? step.group : step.node;
 }

@@ -27,6 +27,8 @@ export interface WatchLimits {
   readonly uncommittedBytesMax: number;
   /** Slots between a configuration and the first that it decides, of paxos replicas; absent: not looked at. */
   readonly windowSlots?: number;
+  /** Whether a group is no more, by the newest map: nobody has to let its replicas go. */
+  readonly isOver?: (group: GroupId) => boolean;
 }
 
 /** What the watch needs of a replica group of the host. */
@@ -640,7 +642,7 @@ export class ReplicaWatch {
       if (key.startsWith(`${node}@`)) group?.votesOfBefore.add(key);
     }
     this.#must(
-      newest === undefined || !isMember(newest, node),
+      newest === undefined || !isMember(newest, node) || this.#limits.isOver?.(id) === true,
       "members-keep-their-replica",
       () => `${node} deletes its replica of ${id} and is a member by what is committed`,
     );

@@ -112,7 +112,7 @@ class Run {
 
   constructor(world: World, protocol: Protocol) {
     this.#world = world;
-    this.#layout = layoutOf(world.chance.fork("layout"), protocol);
+    this.#layout = layoutOf(world.chance.fork("layout"), protocol, world.chanceApart("sharding"));
     const { manifest, spares, name } = this.#layout;
     world.say("cluster", `${protocol}: ${name}, election timeout ${manifest.consensus.electionTimeoutMs} ms`);
     this.#invariants = new Invariants(world, this.#machines, { logBytesMax: LOG_BYTES_MAX });
@@ -121,6 +121,7 @@ class Run {
       electionTicks: Math.ceil((electionTimeoutMs * TICKS_PER_HEARTBEAT) / heartbeatIntervalMs),
       uncommittedBytesMax: this.#layout.nodeHabits.limits.uncommittedBytesMax ?? Infinity,
       windowSlots: WINDOW_SLOTS,
+      isOver: (group) => group !== META_GROUP && this.#map()?.shards.every(({ id }) => id !== group) === true,
     });
     this.#network = new SimulatedNetwork(world, world.chance.fork("network"), {
       onSend: (from, to, group, message) => this.#invariants.onSend(from, to, group, message),
@@ -230,7 +231,10 @@ class Run {
     const running = (): string[] => {
       const operation = this.#newestOperation();
       // Whoever has just joined may have still to be told the map.
-      if (operation === undefined) return this.#leaderless();
+      if (operation === undefined) {
+        const { handover } = this.#map() ?? {};
+        return handover === undefined ? this.#leaderless() : [`still to be ended: ${handover.name}`];
+      }
       return [`${operation.name}: ${operation.state} ${operation.running.join(", ")}`];
     };
     if (!isHurt || this.#newestOperation() === undefined) {

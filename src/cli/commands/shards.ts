@@ -1,4 +1,4 @@
-// `mem0ctl shards map|list|locate|move|rebalance`: how the key space is cut, and where the pieces are.
+// `mem0ctl shards map|list|locate|move|split|merge|pin|rebalance`: how the key space is cut, and where the pieces are.
 
 import type { Command } from "commander";
 import type { ClusterView } from "../../model/view.ts";
@@ -9,6 +9,7 @@ import type { Context } from "../context.ts";
 import type { ExitCode } from "../exit.ts";
 import { EXIT } from "../exit.ts";
 import { exitCodeOfAnswers } from "./answers.ts";
+import { mergeCommand, pinCommand, splitCommand } from "./shards-handovers.ts";
 import { moveCommand } from "./shards-moves.ts";
 import { rebalanceCommand } from "./shards-rebalance.ts";
 
@@ -33,8 +34,19 @@ export function shardsCommand(action: Action): Command {
         notes("Works when the cluster is down too: then from the manifest, without a leader."),
     )
     .action(action(locate_));
-  const moves = [rebalanceCommand(action), moveCommand(action)];
-  return newGroup("shards", "Show the shard map; find a key; move shards", [map, list, locate, ...moves]);
+  const moves = [
+    rebalanceCommand(action),
+    moveCommand(action),
+    splitCommand(action),
+    mergeCommand(action),
+    pinCommand(action),
+  ];
+  return newGroup("shards", "Show the shard map; find a key; move, split and merge shards", [
+    map,
+    list,
+    locate,
+    ...moves,
+  ]);
 }
 
 async function drawMap(context: Context): Promise<ExitCode> {

@@ -17,9 +17,28 @@ import type {
   TransferResult,
 } from "../../model/node-api.ts";
 import type { OperationSummary } from "../../model/operation.ts";
-import type { MapNode, OutgoingReplicas, ShardMap, ShardSlice, SlotRange } from "../../model/shard-map.ts";
+import type {
+  Handover,
+  KeySlice,
+  MapNode,
+  OutgoingReplicas,
+  ShardMap,
+  ShardSlice,
+  SlotRange,
+} from "../../model/shard-map.ts";
 import type { Memory, MemoryPage } from "../engine.ts";
-import { anything, list, mapping, nullable, number, object, oneOf, text, truth } from "./decode.ts";
+import {
+  anything,
+  DecodeError,
+  list,
+  mapping,
+  nullable,
+  number,
+  object,
+  oneOf,
+  text,
+  truth,
+} from "./decode.ts";
 import type { Decoder } from "./decode.ts";
 
 const role = oneOf(["primary", "secondary", "arbiter"]);
@@ -27,6 +46,11 @@ const replicaRole = oneOf(["leader", "follower", "learner", "arbiter"]);
 const replicaState = oneOf(["replicating", "probing", "snapshot", "down"]);
 
 const slotRange = object<SlotRange>({ from: number, to: number });
+
+const isTrue: Decoder<true> = (value, path) => {
+  if (value !== true) throw new DecodeError(path, "true");
+  return value;
+};
 
 const slice = object<ShardSlice>(
   {
@@ -37,8 +61,35 @@ const slice = object<ShardSlice>(
     replicas: list(text),
     arbiters: list(text),
   },
-  { outgoing: object<OutgoingReplicas>({ replicas: list(text), since: number }) },
+  {
+    outgoing: object<OutgoingReplicas>({ replicas: list(text), since: number }),
+    version: number,
+    founding: isTrue,
+  },
 );
+
+const SLICES: {
+  readonly [Kind in KeySlice["kind"]]: Decoder<Extract<KeySlice, { readonly kind: Kind }>>;
+} = {
+  slots: object({ kind: oneOf(["slots"]), slots: list(slotRange), except: list(text), also: list(text) }),
+  range: object({ kind: oneOf(["range"]), start: text, end: nullable(text) }),
+  key: object({ kind: oneOf(["key"]), key: text, pinned: truth }),
+};
+
+const keySlice: Decoder<KeySlice> = (value, path) => {
+  const { kind } = object<Pick<KeySlice, "kind">>({ kind: oneOf(["slots", "range", "key"]) })(value, path);
+  return SLICES[kind](value, path);
+};
+
+const handover = object<Handover>({
+  id: number,
+  name: text,
+  from: text,
+  to: text,
+  slice: keySlice,
+  isWhole: truth,
+  phase: oneOf(["copying", "dropping"]),
+});
 
 const mapNode = object<MapNode>({
   id: text,
@@ -49,15 +100,18 @@ const mapNode = object<MapNode>({
   draining: truth,
 });
 
-export const shardMap: Decoder<ShardMap> = object<ShardMap>({
-  epoch: number,
-  strategy: oneOf(["hash", "range", "directory"]),
-  key: oneOf(["user", "agent", "run", "app"]),
-  directory: mapping(text),
-  shards: list(slice),
-  nodes: list(mapNode),
-  metaVoters: list(text),
-});
+export const shardMap: Decoder<ShardMap> = object<ShardMap>(
+  {
+    epoch: number,
+    strategy: oneOf(["hash", "range", "directory"]),
+    key: oneOf(["user", "agent", "run", "app"]),
+    directory: mapping(text),
+    shards: list(slice),
+    nodes: list(mapNode),
+    metaVoters: list(text),
+  },
+  { handover, heirs: mapping(text), nextShard: number },
+);
 
 const peer = object<PeerReport>(
   { id: text, state: oneOf(["up", "suspect", "down"]), lastHeartbeatMs: nullable(number) },

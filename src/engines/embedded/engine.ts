@@ -109,6 +109,10 @@ async function executeStep(nodes: ClusterNodes, step: Step, options: CallOptions
     case "add-replica":
     case "remove-replica":
     case "move-replica":
+    case "split":
+    case "merge":
+    case "pin":
+    case "unpin":
       return carryOut(nodes, step, options);
     default:
       throw new Mem0ctlError("invalid", "step-not-possible", `${step.kind} is not possible here`, {

@@ -4,7 +4,7 @@
 import { setTimeout as pause } from "node:timers/promises";
 
 import { Mem0ctlError } from "../../model/errors.ts";
-import type { OperationAnswer, ShardVerification } from "../../model/node-api.ts";
+import type { OperationAnswer, ShardCut, ShardVerification } from "../../model/node-api.ts";
 import {
   hasEnded,
   stepsOf,
@@ -32,6 +32,10 @@ const STEPS: {
   "move-replica": object({ kind: oneOf(["move-replica"]), shard: text, from: text, to: text, bytes: number }),
   "transfer-leader": object({ kind: oneOf(["transfer-leader"]), group: text }, { to: text, holder: text }),
   "remove-node": object({ kind: oneOf(["remove-node"]), node: text }),
+  split: object({ kind: oneOf(["split"]), shard: text, at: text, into: text }),
+  merge: object({ kind: oneOf(["merge"]), shard: text, into: text }),
+  pin: object({ kind: oneOf(["pin"]), key: text, shard: text }),
+  unpin: object({ kind: oneOf(["unpin"]), key: text }),
 };
 const kinds = Object.keys(STEPS) as ClusterStep["kind"][];
 
@@ -94,6 +98,9 @@ const verification = object<ShardVerification>({
   differing: number,
 });
 
+const sizes = object<ShardCut["goes"]>({ memories: number, bytes: number });
+const cut = object<ShardCut>({ shard: text, at: nullable(text), goes: sizes, stays: sizes });
+
 export function operationControl(nodes: ClusterNodes): OperationControl {
   return {
     async begin(request, options) {
@@ -108,6 +115,15 @@ export function operationControl(nodes: ClusterNodes): OperationControl {
     async verify(shard, options) {
       const path = `/v1/cluster/verify?shard=${encodeURIComponent(shard)}`;
       return nodes.request({ method: "GET", path, write: false }, verification, options);
+    },
+    async cut({ shard, at, key }, options) {
+      const query = new URLSearchParams({
+        shard,
+        ...(at === undefined ? {} : { at }),
+        ...(key === undefined ? {} : { key }),
+      });
+      const path = `/v1/cluster/cut?${query.toString()}`;
+      return nodes.request({ method: "GET", path, write: false }, cut, options);
     },
     async repair(shard, node, options) {
       const request = { ...POST, path: "/v1/cluster/repair", body: { shard, node } };

@@ -4,15 +4,18 @@
 import { Mem0ctlError } from "../../model/errors.ts";
 import { groupName, META_GROUP, type GroupId, type NodeId, type ShardId } from "../../model/ids.ts";
 import type {
+  CutRequest,
   DrainRequest,
   NodeReport,
   RepairRequest,
+  ShardCut,
   ShardVerification,
   TransferRequest,
   TransferResult,
 } from "../../model/node-api.ts";
 import { hasEnded, type OperationReport, type OperationRequest } from "../../model/operation.ts";
-import type { MapNode, ShardMap } from "../../model/shard-map.ts";
+import type { KeySlice, MapNode, ShardMap } from "../../model/shard-map.ts";
+import { slotsCutOff } from "../../topology/handovers.ts";
 import { mapWithNode, mapWithNodeChanged } from "../../topology/membership.ts";
 import { shardById } from "../../topology/shard-map.ts";
 import { leavingSteps, mapWithDraining, withLeaderFirst } from "../../topology/steps.ts";
@@ -20,11 +23,13 @@ import { pause, type Clock } from "../clock.ts";
 import type { Host } from "../host/host.ts";
 import type { CallContext } from "../../memory/service.ts";
 import type { AdminService } from "../service.ts";
+import type { CutSizes } from "../memories/slice-parts.ts";
 import type { Operations } from "../moves/service.ts";
 import type { Verifier } from "../moves/verify.ts";
 import type { Network } from "../transport/network.ts";
 import { changeOfMap } from "./map-change.ts";
 import type { Router } from "./router.ts";
+import { queries } from "./shard-queries.ts";
 
 const POLL_MS = 20;
 /** How long a transfer that the protocol refuses is asked for again. */
@@ -223,6 +228,15 @@ export class Admin implements AdminService {
     return this.options.verifier.verify(shard, context.deadlineMs);
   }
 
+  async cut({ shard, at, key }: CutRequest, context: CallContext): Promise<ShardCut> {
+    membersOf(this.map(), shard);
+    if (this.options.leaderless) throw leaderlessByDesign(shard);
+    const slice = sliceOfCut(this.map(), shard, at, key);
+    const query = queries.cutSizes(slice === undefined ? { at: at ?? null } : { slice });
+    const sizes = (await this.options.router.readState(shard, query, context.deadlineMs)) as CutSizes;
+    return { shard, ...sizes, at: at ?? sizes.at };
+  }
+
   async repair({ shard, node }: RepairRequest, context: CallContext): Promise<void> {
     const { self, host, network, leaderless } = this.options;
     if (!membersOf(this.map(), shard).includes(node)) {
@@ -263,6 +277,17 @@ export class Admin implements AdminService {
     return able.toSorted((a, b) => b.match - a.match || order.indexOf(a.node) - order.indexOf(b.node))[0]
       ?.node;
   }
+}
+
+/** undefined where keys alone tell where a shard is cut. */
+function sliceOfCut(
+  map: ShardMap,
+  shard: ShardId,
+  at: string | undefined,
+  key: string | undefined,
+): KeySlice | undefined {
+  if (key !== undefined) return { kind: "key", key, pinned: true };
+  return map.strategy === "range" ? undefined : slotsCutOff(map, shard, Number(at ?? Number.NaN));
 }
 
 function leaderlessByDesign(group: GroupId): Mem0ctlError {

@@ -19,7 +19,7 @@ import type {
 import { importedRecord, newRecord, vectorBytes } from "../../memory/stored.ts";
 import { checkConditional } from "../../model/consistency.ts";
 import { Mem0ctlError } from "../../model/errors.ts";
-import type { Protocol, ShardId } from "../../model/ids.ts";
+import type { Protocol } from "../../model/ids.ts";
 import type {
   ExportPage,
   ImportRequest,
@@ -29,9 +29,9 @@ import type {
 } from "../../model/node-api.ts";
 import type { ShardMap } from "../../model/shard-map.ts";
 import { shardById, shardOfKey } from "../../topology/shard-map.ts";
-import type { Clock } from "../clock.ts";
+import { pause, type Clock } from "../clock.ts";
 import { putItem, type PutItem, type ShardCommand } from "../memories/commands.ts";
-import type { ShardPath } from "./router.ts";
+import type { ShardPath, ShardRef } from "./router.ts";
 import { queries, type TypedQuery } from "./shard-queries.ts";
 
 /** Bytes of one command, roughly: a batch is split so that no log entry grows much larger. */
@@ -39,6 +39,9 @@ const COMMAND_BYTES_MAX = 1 << 20;
 /** Shards asked at a time by a request that concerns them all. */
 const SHARDS_AT_ONCE = 16;
 const ID_RANDOM_BYTES = 10;
+/** While keys are handed over: looks at the map, and how long one goes on before the shard is asked again. */
+const HANDOVER_LOOK_MS = 5;
+const HANDOVER_AGAIN_MS = 250;
 
 export interface MemoryServiceOptions {
   readonly shards: ShardPath;
@@ -53,56 +56,80 @@ export function createMemoryService(options: MemoryServiceOptions): MemoryServic
   const { shards: path, clock, embedder, dimensions } = options;
 
   const ask = async <Answer>(
-    shard: ShardId,
+    shard: ShardRef,
     query: TypedQuery<Answer>,
     context: CallContext,
   ): Promise<Answer> => (await path.read(shard, query, context.consistency, context.deadlineMs)) as Answer;
 
-  const write = (shard: ShardId, command: ShardCommand, context: CallContext): Promise<unknown> =>
+  const write = (shard: ShardRef, command: ShardCommand, context: CallContext): Promise<unknown> =>
     path.write(shard, command, context.consistency, context.deadlineMs);
 
   const askAll = <Answer>(
-    shards: readonly ShardId[],
+    shards: readonly ShardRef[],
     query: TypedQuery<Answer>,
     context: CallContext,
   ): Promise<Answer[]> => inTurn(shards, (shard) => ask(shard, query, context));
 
-  const allShards = (): ShardId[] => options.map().shards.map((shard) => shard.id);
-
   /** The shards that can hold a match. */
-  const shardsOf = (filter: Filter): ShardId[] => {
-    const map = options.map();
+  const shardsOf = (map: ShardMap, filter: Filter): readonly ShardRef[] => {
     const keys = boundingShardKeys(filter, map.key);
-    return keys === undefined ? allShards() : [...new Set(keys.map((key) => shardOfKey(map, key).id))];
+    return keys === undefined ? serving(map) : [...new Set(keys.map((key) => shardOfKey(map, key)))];
+  };
+
+  /** Waits until this node has heard of a map after `map`, or for a while: keys are being handed over. */
+  const mapAfter = async (map: ShardMap, deadlineMs: number): Promise<void> => {
+    const untilMs = Math.min(deadlineMs, clock.nowMs() + HANDOVER_AGAIN_MS);
+    while (options.map().epoch === map.epoch && clock.nowMs() < untilMs) await pause(clock, HANDOVER_LOOK_MS);
+  };
+
+  /**
+   * Runs `work`, all of it by one map; anew, where a shard refuses it because that map is not, or not yet, the one
+   * that holds. What is refused so was not done.
+   */
+  const routed = async <Result>(
+    { deadlineMs }: CallContext,
+    work: (map: ShardMap) => Promise<Result>,
+  ): Promise<Result> => {
+    for (;;) {
+      const map = options.map();
+      try {
+        return await work(map);
+      } catch (error) {
+        if (!isStale(error) || clock.nowMs() >= deadlineMs) throw error;
+      }
+      await mapAfter(map, deadlineMs);
+    }
   };
 
   /**
    * Runs `attempt` on the shard that the id hints at, then on all others, until one has the memory.
    * @throws memory-not-found
    */
-  const whereMemoryIs = async <Answer>(
+  const whereMemoryIs = <Answer>(
     id: string,
-    attempt: (shard: ShardId) => Promise<Answer>,
-  ): Promise<Answer> => {
-    const hint = shardHint(id);
-    const hinted = hint === undefined ? undefined : shardById(options.map(), String(hint))?.id;
-    const isMissing = (error: unknown): boolean =>
-      error instanceof Mem0ctlError && error.code === "memory-not-found";
-    if (hinted !== undefined) {
-      try {
-        return await attempt(hinted);
-      } catch (error) {
-        if (!isMissing(error)) throw error;
+    context: CallContext,
+    attempt: (shard: ShardRef) => Promise<Answer>,
+  ): Promise<Answer> =>
+    routed(context, async (map) => {
+      const hint = shardHint(id);
+      const hinted = hint === undefined ? undefined : shardById(map, String(hint));
+      const isMissing = (error: unknown): boolean =>
+        error instanceof Mem0ctlError && error.code === "memory-not-found";
+      if (hinted !== undefined) {
+        try {
+          return await attempt(hinted);
+        } catch (error) {
+          if (!isMissing(error)) throw error;
+        }
       }
-    }
-    const others = allShards().filter((shard) => shard !== hinted);
-    // All of them are waited for: what one shard refuses says nothing of what another is still doing.
-    const ends = await inTurn(others, (shard) => settled(attempt(shard)));
-    for (const end of ends) if ("value" in end) return end.value;
-    const errors = ends.flatMap((end) => ("error" in end && !isMissing(end.error) ? [end.error] : []));
-    const [first] = errors;
-    throw errors.find(isUnknown) ?? first ?? memoryNotFound(id);
-  };
+      const others = serving(map).filter((shard) => shard !== hinted);
+      // All of them are waited for: what one shard refuses says nothing of what another is still doing.
+      const ends = await inTurn(others, (shard) => settled(attempt(shard)));
+      for (const end of ends) if ("value" in end) return end.value;
+      const errors = ends.flatMap((end) => ("error" in end && !isMissing(end.error) ? [end.error] : []));
+      const [first] = errors;
+      throw errors.find(isUnknown) ?? first ?? memoryNotFound(id);
+    });
 
   const embed = (
     texts: readonly string[],
@@ -112,26 +139,37 @@ export function createMemoryService(options: MemoryServiceOptions): MemoryServic
 
   /** Puts items shard by shard, each command of bounded size. */
   const put = async (
-    items: readonly { readonly shard: ShardId; readonly item: PutItem }[],
+    items: readonly PutItem[],
     context: CallContext,
     /** Whether the ids were just made. */
     areFresh: boolean,
   ): Promise<void> => {
-    const byShard = new Map<ShardId, PutItem[]>();
-    for (const { shard, item } of items) {
-      const list = byShard.get(shard);
-      if (list === undefined) byShard.set(shard, [item]);
-      else list.push(item);
+    let done = 0;
+    for (let left = items; left.length > 0;) {
+      const map = options.map();
+      const refused: PutItem[] = [];
+      await writeParts(
+        [...byShard(map, left)],
+        async ([shard, list], onDone) => {
+          for (const batch of batches(list)) {
+            const command: ShardCommand = areFresh
+              ? { t: "put", items: batch, fresh: true }
+              : { t: "put", items: batch };
+            try {
+              await write(shard, command, context);
+              done += 1;
+              onDone();
+            } catch (error) {
+              if (!isStale(error) || clock.nowMs() >= context.deadlineMs) throw error;
+              refused.push(...batch);
+            }
+          }
+        },
+        done,
+      );
+      left = refused;
+      if (left.length > 0) await mapAfter(map, context.deadlineMs);
     }
-    await writeParts([...byShard], async ([shard, list], onDone) => {
-      for (const batch of batches(list)) {
-        const command: ShardCommand = areFresh
-          ? { t: "put", items: batch, fresh: true }
-          : { t: "put", items: batch };
-        await write(shard, command, context);
-        onDone();
-      }
-    });
   };
 
   return {
@@ -152,9 +190,13 @@ export function createMemoryService(options: MemoryServiceOptions): MemoryServic
         if (vector === undefined)
           throw new Mem0ctlError("failed", "embedding-missing", "a vector is missing");
         const id = newMemoryId(nowMs, Number(shard), clock.randomBytes(ID_RANDOM_BYTES));
-        return { shard, record, item: putItem({ id, key, record, vector }) };
+        return { record, item: putItem({ id, key, record, vector }) };
       });
-      await put(items, context, true);
+      await put(
+        items.map(({ item }) => item),
+        context,
+        true,
+      );
       return items.map(({ item, record }): StoredMemory => ({ id: item.id, ...record }));
     },
 
@@ -162,13 +204,16 @@ export function createMemoryService(options: MemoryServiceOptions): MemoryServic
       const [vector] = await embed([request.query], [request.vector], context.deadlineMs);
       if (vector === undefined) throw new Mem0ctlError("failed", "embedding-missing", "a vector is missing");
       const query = queries.search(request.filter, vector, request.topK, request.threshold);
-      const found = (await askAll(shardsOf(request.filter), query, context)).flat();
+      const found = (
+        await routed(context, (map) => askAll(shardsOf(map, request.filter), query, context))
+      ).flat();
       return found.toSorted(bestFirst).slice(0, request.topK) satisfies readonly ScoredMemory[];
     },
 
     async list(request, context) {
       const depth = pageDepth(request.page, request.pageSize);
-      const answers = await askAll(shardsOf(request.filter), queries.list(request.filter, depth), context);
+      const query = queries.list(request.filter, depth);
+      const answers = await routed(context, (map) => askAll(shardsOf(map, request.filter), query, context));
       const newest = answers.flatMap((answer) => answer.newest).toSorted(newestFirst);
       return {
         count: answers.reduce((sum, answer) => sum + answer.count, 0),
@@ -176,10 +221,10 @@ export function createMemoryService(options: MemoryServiceOptions): MemoryServic
       };
     },
 
-    get: (id, context) => whereMemoryIs(id, (shard) => ask(shard, queries.get(id), context)),
+    get: (id, context) => whereMemoryIs(id, context, (shard) => ask(shard, queries.get(id), context)),
 
     history: (id, context): Promise<readonly MemoryEvent[]> =>
-      whereMemoryIs(id, (shard) => ask(shard, queries.history(id), context)),
+      whereMemoryIs(id, context, (shard) => ask(shard, queries.history(id), context)),
 
     async update(id, change, context) {
       if (change.ifHash !== undefined) checkConditional(options.protocol);
@@ -188,7 +233,7 @@ export function createMemoryService(options: MemoryServiceOptions): MemoryServic
           ? undefined
           : (await embed([change.text ?? ""], [change.embedding], context.deadlineMs))[0];
       const at = new Date(clock.wallMs()).toISOString();
-      const updated = await whereMemoryIs(id, (shard) =>
+      const updated = await whereMemoryIs(id, context, (shard) =>
         write(
           shard,
           {
@@ -207,20 +252,37 @@ export function createMemoryService(options: MemoryServiceOptions): MemoryServic
     },
 
     async delete(id, context) {
-      await whereMemoryIs(id, (shard) => write(shard, { t: "delete", id }, context));
+      await whereMemoryIs(id, context, (shard) => write(shard, { t: "delete", id }, context));
     },
 
     async deleteAll(filter, context) {
-      const counts = await writeParts(shardsOf(filter), async (shard, onDone) => {
-        const count = Number(await write(shard, { t: "delete-matching", filter }, context));
-        onDone();
-        return count;
-      });
-      return counts.reduce((sum, count) => sum + count, 0);
+      let count = 0;
+      let done = 0;
+      for (let isOver = false; !isOver;) {
+        isOver = true;
+        const map = options.map();
+        await writeParts(
+          shardsOf(map, filter),
+          async (shard, onDone) => {
+            try {
+              count += Number(await write(shard, { t: "delete-matching", filter }, context));
+              done += 1;
+              onDone();
+            } catch (error) {
+              if (!isStale(error) || clock.nowMs() >= context.deadlineMs) throw error;
+              isOver = false;
+            }
+          },
+          done,
+        );
+        if (!isOver) await mapAfter(map, context.deadlineMs);
+      }
+      return count;
     },
 
     async entities(context) {
-      return mergeEntities((await askAll(allShards(), queries.entities(), context)).flat());
+      const answers = await routed(context, (map) => askAll(serving(map), queries.entities(), context));
+      return mergeEntities(answers.flat());
     },
 
     async import(request: ImportRequest, context): Promise<ImportResult> {
@@ -236,46 +298,63 @@ export function createMemoryService(options: MemoryServiceOptions): MemoryServic
         const vector = vectors[at];
         if (vector === undefined)
           throw new Mem0ctlError("failed", "embedding-missing", "a vector is missing");
-        const key = shardKeyOf(record, map.key);
-        const item = putItem({
+        return putItem({
           id,
-          key,
+          key: shardKeyOf(record, map.key),
           record: importedRecord(record),
           vector,
           ...(history === undefined ? {} : { history }),
         });
-        return { shard: shardOfKey(map, key).id, item };
       });
       await put(items, context, false);
       return { imported: items.length, failed };
     },
 
-    async export(shard, cursor, limit, context): Promise<ExportPage> {
-      if (shardById(options.map(), shard) === undefined) {
-        throw new Mem0ctlError("not-found", "shard-unknown", `there is no shard ${shard}`, {
-          why: `the cluster has shards 0 to ${options.map().shards.length - 1}`,
-          hint: "see them with `mem0ctl shards list`",
-        });
-      }
-      return ask(shard, queries.export(cursor, limit), context);
-    },
+    export: (shard, cursor, limit, context): Promise<ExportPage> =>
+      routed(context, async (map) => {
+        const slice = shardById(map, shard);
+        if (slice === undefined) {
+          throw new Mem0ctlError("not-found", "shard-unknown", `there is no shard ${shard}`, {
+            why: `the cluster has ${map.shards.length} shards`,
+            hint: "see them with `mem0ctl shards list`",
+          });
+        }
+        return ask(slice, queries.export(cursor, limit), context);
+      }),
 
-    async stats(context): Promise<MemoryStats> {
-      const shards = allShards();
-      const sizes = await askAll(shards, queries.size(), context);
-      const entities = (await askAll(shards, queries.entities(), context)).flat();
-      return {
-        memories: sizes.reduce((sum, size) => sum + size.memories, 0),
-        bytes: sizes.reduce((sum, size) => sum + size.bytes, 0),
-        shards: shards.map((id, at) => ({
-          id,
-          memories: sizes[at]?.memories ?? 0,
-          bytes: sizes[at]?.bytes ?? 0,
-        })),
-        entities: countNames(entities),
-      };
-    },
+    stats: (context): Promise<MemoryStats> =>
+      routed(context, async (map) => {
+        const shards = serving(map);
+        const sizes = await askAll(shards, queries.size(), context);
+        const entities = (await askAll(shards, queries.entities(), context)).flat();
+        return {
+          memories: sizes.reduce((sum, size) => sum + size.memories, 0),
+          bytes: sizes.reduce((sum, size) => sum + size.bytes, 0),
+          shards: shards.map(({ id }, at) => ({
+            id,
+            memories: sizes[at]?.memories ?? 0,
+            bytes: sizes[at]?.bytes ?? 0,
+          })),
+          entities: countNames(entities),
+        };
+      }),
   };
+}
+
+/** A shard that is only being made has nothing, and may have nobody to ask. */
+function serving({ shards }: ShardMap): readonly ShardRef[] {
+  return shards.filter(({ founding }) => founding !== true);
+}
+
+function byShard(map: ShardMap, items: readonly PutItem[]): ReadonlyMap<ShardRef, PutItem[]> {
+  const found = new Map<ShardRef, PutItem[]>();
+  for (const item of items) {
+    const shard = shardOfKey(map, item.key);
+    const list = found.get(shard);
+    if (list === undefined) found.set(shard, [item]);
+    else list.push(item);
+  }
+  return found;
 }
 
 function batches(items: readonly PutItem[]): PutItem[][] {
@@ -307,27 +386,31 @@ function isUnknown(error: Error): boolean {
   return error instanceof Mem0ctlError && error.kind === "unknown-outcome";
 }
 
+/** Certainly not done: keys came or went since the map that it was routed by. */
+function isStale(error: unknown): boolean {
+  return error instanceof Mem0ctlError && error.code === "stale-epoch";
+}
+
 /**
- * Writes to several shards. When some part was done (`onDone`) and another was not, or may not have been,
- * the outcome of the whole is unknown, and is called so.
+ * Writes to several shards. When some part was done (`onDone`, or `doneBefore`) and another was not, or may not have
+ * been, the outcome of the whole is unknown, and is called so.
  */
-async function writeParts<Item, Result>(
+async function writeParts<Item>(
   items: readonly Item[],
-  work: (item: Item, onDone: () => void) => Promise<Result>,
-): Promise<Result[]> {
-  let done = 0;
-  const results: Result[] = [];
+  work: (item: Item, onDone: () => void) => Promise<void>,
+  doneBefore: number,
+): Promise<void> {
+  let done = doneBefore;
   const failures: Error[] = [];
   await inTurn(items, (item) =>
     work(item, () => {
       done += 1;
-    }).then(
-      (result) => void results.push(result),
+    }).catch(
       (error: unknown) => void failures.push(error instanceof Error ? error : new Error("a write failed")),
     ),
   );
   const [first] = failures;
-  if (first === undefined) return results;
+  if (first === undefined) return;
   if (done === 0 && !failures.some(isUnknown)) throw first;
   throw new Mem0ctlError("unknown-outcome", "partly-done", "only part of the request is known to be done", {
     why: first.message,

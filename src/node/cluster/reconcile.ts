@@ -6,6 +6,8 @@ import { EMPTY_MEMBERSHIP, sameMembership } from "../../consensus/membership.ts"
 import type { Membership } from "../../consensus/seam.ts";
 import { META_GROUP, type GroupId, type NodeId, type Role } from "../../model/ids.ts";
 import type { ShardMap } from "../../model/shard-map.ts";
+import { nextShardId } from "../../topology/handovers.ts";
+import { shardById } from "../../topology/shard-map.ts";
 import type { Clock } from "../clock.ts";
 import type { Host } from "../host/host.ts";
 import type { ReplicaGroup } from "../host/replica-group.ts";
@@ -98,8 +100,8 @@ export class Reconciler {
         id: shard.id,
         arbiter,
         rank: leaderRank(map, shard.id, self),
-        // Not a founder: its leader will bring it in.
-        genesis: EMPTY_MEMBERSHIP,
+        // Not a founder: its leader will bring it in. Of a shard that is being made, all are.
+        genesis: (shard.founding && wantedMembership(map, shard.id)) ?? EMPTY_MEMBERSHIP,
       });
     }
     const meta = host.groups.get(META_GROUP);
@@ -112,8 +114,12 @@ export class Reconciler {
     for (const [id] of host.groups) {
       if (id === META_GROUP || this.leaving.has(id)) continue;
       if (wantedMembership(map, id)?.voters.includes(self) === true) continue;
+      const isGone = shardById(map, id) === undefined;
+      // One that is yet to come in this map: this node was told of it before it was stopped, and will be again.
+      if (isGone && Number(id) >= Number(nextShardId(map))) continue;
       this.leaving.add(id);
-      void askMembers(id)
+      // A shard that is no more, or never came to be, has nobody who could let this replica go: nobody asks for it.
+      void (isGone ? Promise.resolve(EMPTY_MEMBERSHIP) : askMembers(id))
         .then(async (members) => {
           const named =
             members === undefined ||

@@ -3,12 +3,15 @@
 // ever sent twice after it may have been received.
 
 import type { Consistency } from "../../model/consistency.ts";
-import { Mem0ctlError } from "../../model/errors.ts";
+import { errorFromBody, Mem0ctlError } from "../../model/errors.ts";
 import { groupName, META_GROUP, type GroupId, type NodeId, type ShardId } from "../../model/ids.ts";
+import type { ShardSlice } from "../../model/shard-map.ts";
 import { pause, type Clock } from "../clock.ts";
 import type { Host } from "../host/host.ts";
 import { replicaDamaged } from "../host/state-repair.ts";
-import type { CommandResult, ShardCommand } from "../memories/commands.ts";
+import { encodeCommand } from "../memories/commands.ts";
+import type { CommandResult, HandoverCommand, ShardCommand } from "../memories/commands.ts";
+import type { CustodyState } from "../memories/custody.ts";
 import type {
   AdmitCommand,
   AdmitResult,
@@ -34,18 +37,26 @@ const ELSEWHERE: ReadonlySet<string> = new Set(["peer-unreachable", "not-here", 
 export interface Query {
   readonly kind: string;
   readonly args: unknown;
+  /** Of the shard, in the map that it is routed by; absent where the state as it lies there is asked for. */
+  readonly version?: number;
 }
+
+/** A shard as a map has it that a request is routed by. */
+export type ShardRef = Pick<ShardSlice, "id" | "version">;
 
 /** How commands and reads come to a shard: through its leader here; a protocol without leaders has its own. */
 export interface ShardPath {
-  /** Applies a command to a shard exactly once, or throws: `unknown-outcome` when that cannot be said. */
+  /**
+   * Applies a command to a shard exactly once, or throws: `unknown-outcome` when that cannot be said, `stale-epoch`
+   * (certainly not done) where the shard's keys are not what the map said that it was routed by.
+   */
   write(
-    shard: ShardId,
+    shard: ShardRef,
     command: ShardCommand,
     consistency: Consistency,
     deadlineMs: number,
   ): Promise<unknown>;
-  read(shard: ShardId, query: Query, consistency: Consistency, deadlineMs: number): Promise<unknown>;
+  read(shard: ShardRef, query: Query, consistency: Consistency, deadlineMs: number): Promise<unknown>;
 }
 
 export interface RouterOptions {
@@ -61,6 +72,8 @@ export interface RouterOptions {
   /** Nodes that hold data of the group. */
   readonly replicasOf: (group: GroupId) => readonly NodeId[];
   readonly zoneOf: (node: NodeId) => string | undefined;
+  /** What a shard that was merged away is part of. */
+  readonly heirOf: (shard: ShardId) => ShardId | undefined;
 }
 
 export class Router implements ShardPath {
@@ -81,23 +94,56 @@ export class Router implements ShardPath {
     });
   }
 
-  write(shard: ShardId, command: ShardCommand, _: Consistency, deadlineMs: number): Promise<unknown> {
-    let session = this.sessions.get(shard);
+  write(
+    { id, version }: ShardRef,
+    command: ShardCommand,
+    _: Consistency,
+    deadlineMs: number,
+  ): Promise<unknown> {
+    let session = this.sessions.get(id);
     if (session === undefined) {
-      session = new WriteSession(async (data, until) => {
-        const { value, attempts } = await this.atLeader(shard, until, (leader, attemptMs) =>
-          this.proposeAt(leader, shard, data, attemptMs),
-        );
-        return { result: value as CommandResult, attempts };
-      }, this.options.clock);
-      this.sessions.set(shard, session);
+      session = new WriteSession((data, until) => this.deliver(id, data, until), this.options.clock);
+      this.sessions.set(id, session);
     }
-    return session.execute(command, deadlineMs);
+    return session.execute(command, deadlineMs, version);
   }
 
-  async read(group: GroupId, query: Query, consistency: Consistency, deadlineMs: number): Promise<unknown> {
-    if (consistency.read === "stale") return this.stale.read(group, query, consistency, deadlineMs);
-    return this.readAtLeader(group, query, deadlineMs);
+  async read(
+    { id, version = 0 }: ShardRef,
+    query: Query,
+    consistency: Consistency,
+    deadlineMs: number,
+  ): Promise<unknown> {
+    const routed = { ...query, version };
+    if (consistency.read === "stale") return this.stale.read(id, routed, consistency, deadlineMs);
+    return this.readAtLeader(id, routed, deadlineMs);
+  }
+
+  /** A read of the shard's newest state as it lies there, whoever its keys belong to. */
+  readState(shard: ShardId, query: Query, deadlineMs: number): Promise<unknown> {
+    return this.readAtLeader(shard, query, deadlineMs);
+  }
+
+  /** Tells a shard's log of a handover; it may be told again. Resolves with the custody that holds then. */
+  async handOver(shard: ShardId, part: HandoverCommand, deadlineMs: number): Promise<CustodyState> {
+    const command: ShardCommand = { t: "handover", part };
+    const data = encodeCommand({ session: "", sequence: 0, answered: 0, command });
+    const { result } = await this.deliver(shard, data, deadlineMs);
+    if (!result.ok) throw errorFromBody(result.error);
+    return result.value as CustodyState;
+  }
+
+  private async deliver(
+    shard: ShardId,
+    data: Uint8Array,
+    deadlineMs: number,
+  ): Promise<{ readonly result: CommandResult; readonly attempts: number }> {
+    // Of a shard that was merged away, the one that it is part of has the sessions, and says what became of a write.
+    const group = (): ShardId => this.options.heirOf(shard) ?? shard;
+    const { value, attempts } = await this.atLeader(group, deadlineMs, (leader, attemptMs) =>
+      this.proposeAt(leader, group(), data, attemptMs),
+    );
+    return { result: value as CommandResult, attempts };
   }
 
   private async readAtLeader(group: GroupId, query: Query, deadlineMs: number): Promise<unknown> {
@@ -197,7 +243,7 @@ export class Router implements ShardPath {
    * answered. All that comes here may be repeated: it is a read, carries a session, or names its epoch.
    */
   private async atLeader(
-    group: GroupId,
+    target: GroupId | (() => GroupId),
     deadlineMs: number,
     attempt: (leader: NodeId, attemptDeadlineMs: number) => Promise<unknown>,
   ): Promise<{ readonly value: unknown; readonly attempts: number }> {
@@ -206,8 +252,9 @@ export class Router implements ShardPath {
     let last: Mem0ctlError | undefined;
     let attempts = 0;
     const { clock } = this.options;
+    const current = (): GroupId => (typeof target === "string" ? target : target());
     while (clock.nowMs() < deadlineMs) {
-      const leader = hint ?? this.leaderOf(group).leader;
+      const leader = hint ?? this.leaderOf(current()).leader;
       hint = undefined;
       if (leader !== null && leader !== "") {
         attempts += 1;
@@ -238,7 +285,7 @@ export class Router implements ShardPath {
       }
     }
     if (unknown !== undefined) throw unknown;
-    throw last?.kind === "busy" ? last : noLeader(group);
+    throw last?.kind === "busy" ? last : noLeader(current());
   }
 }
 

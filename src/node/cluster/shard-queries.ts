@@ -1,12 +1,13 @@
 // The reads that a shard's replica answers, for this node and for others: one name per kind, arguments and
 // answers as plain data that msgpack carries.
 
-import type { Filter } from "../../memory/filter.ts";
+import { boundingShardKeys, type Filter } from "../../memory/filter.ts";
 import { Mem0ctlError } from "../../model/errors.ts";
 import type { ShardKeyField } from "../../model/ids.ts";
 import type { ExportPage, MemoryEvent } from "../../model/node-api.ts";
 import { vectorBytes, vectorFrom } from "../../memory/stored.ts";
 import { digestRange, digestsOf, type DigestRange, type MemoryDigest } from "../memories/digests.ts";
+import { staleEpoch, type CustodyState, type SliceCursor } from "../memories/custody.ts";
 import type { MemoryMachine } from "../memories/memory-machine.ts";
 import {
   exportMemories,
@@ -15,7 +16,9 @@ import {
   listEntities,
   listMemories,
   searchMemories,
+  visibleSize,
 } from "../memories/queries.ts";
+import { cutSizes, slicePart, type Cut, type CutSizes, type SlicePart } from "../memories/slice-parts.ts";
 import type { EntityCount, ScoredMemory, StoredMemory } from "../../memory/service.ts";
 import type { Query } from "./router.ts";
 
@@ -60,18 +63,61 @@ export const queries = {
     kind: "digests-of",
     args: ids,
   }),
+  /** Of a handover: what is read of the giver. */
+  custody: (): TypedQuery<CustodyState> => ({ kind: "custody", args: null }),
+  slicePart: (id: number, after: SliceCursor | null): TypedQuery<SlicePart> => ({
+    kind: "slice-part",
+    args: { id, after },
+  }),
+  cutSizes: (cut: Cut): TypedQuery<CutSizes> => ({ kind: "cut-sizes", args: cut }),
   size: (): TypedQuery<{ readonly memories: number; readonly bytes: number }> => ({
     kind: "size",
     args: null,
   }),
 };
 
-/** Answers a query on this replica's state as it is now. Throws `query-unknown`, and what the reads throw. */
+/**
+ * Answers a query on this replica's state as it is now. Throws `query-unknown`, what the reads throw, and, where the
+ * query names the version of the shard that it was routed by, `stale-epoch` or `not-here` (behind) where that is not
+ * this state's.
+ */
 export async function runShardQuery(
   machine: MemoryMachine,
   keyField: ShardKeyField,
   query: Query,
 ): Promise<unknown> {
+  const { custody } = machine;
+  const { version } = custody.state;
+  if (query.version !== undefined) {
+    if (query.version > version) throw isBehind();
+    if (!custody.answers(query.version, () => isAboutOwn(machine, keyField, query))) throw staleEpoch();
+  }
+  const answer = await answerTo(machine, keyField, query);
+  // Read over several turns, in one of which its keys came or went: it may be of neither state.
+  if (query.version !== undefined && custody.state.version !== version) throw staleEpoch();
+  return answer;
+}
+
+/** Whether it is about keys alone that stay the shard's whatever is being handed over. */
+function isAboutOwn(machine: MemoryMachine, keyField: ShardKeyField, { kind, args }: Query): boolean {
+  if (kind === "get" || kind === "history") return machine.visiblePlaceOf(String(args)) !== undefined;
+  if (kind !== "list" && kind !== "search") return false;
+  const keys = boundingShardKeys((args as { filter: Filter }).filter, keyField);
+  return keys !== undefined && !keys.some((key) => machine.custody.isHidden(key));
+}
+
+function isBehind(): Mem0ctlError {
+  return new Mem0ctlError(
+    "unavailable",
+    "not-here",
+    "this replica does not have the shard's newest keys yet",
+    {
+      data: { leader: "" },
+    },
+  );
+}
+
+async function answerTo(machine: MemoryMachine, keyField: ShardKeyField, query: Query): Promise<unknown> {
   switch (query.kind) {
     case "get":
       return getMemory(machine, String(query.args));
@@ -96,7 +142,15 @@ export async function runShardQuery(
     case "digests-of":
       return digestsOf(machine, query.args as readonly string[]);
     case "size":
-      return machine.size();
+      return visibleSize(machine);
+    case "custody":
+      return machine.custody.state;
+    case "slice-part": {
+      const { id, after } = query.args as { id: number; after: SliceCursor | null };
+      return slicePart(machine, id, after);
+    }
+    case "cut-sizes":
+      return cutSizes(machine, query.args as Cut);
     default:
       throw new Mem0ctlError(
         "failed",

@@ -38,8 +38,8 @@ export class WriteSession {
     this.current = newSession(clock);
   }
 
-  /** Resolves with the command's value; throws what the state machine refused it with. */
-  async execute(command: ShardCommand, deadlineMs: number): Promise<unknown> {
+  /** `version`: of the shard, in the map that it is routed by. Resolves with the command's value; throws what the state machine refused it with. */
+  async execute(command: ShardCommand, deadlineMs: number, version = 0): Promise<unknown> {
     for (let renewed = false; ; renewed = true) {
       // A write belongs to the session it began with, whatever others do to the current one meanwhile.
       const session = this.current.isOpen ? this.current : await this.open(deadlineMs);
@@ -51,6 +51,7 @@ export class WriteSession {
           sequence,
           answered: firstOutstanding(session),
           command,
+          version,
         });
         const { result, attempts } = await this.deliver(data, deadlineMs);
         if (result.ok) return result.value;

@@ -4,6 +4,7 @@
 import type { ClusterStep } from "../../model/operation.ts";
 import type { MapNode } from "../../model/shard-map.ts";
 import { NAME_PATTERN } from "../../model/ids.ts";
+import { SCOPE_CHARACTERS_MAX } from "../../memory/record.ts";
 import { routeOver, type Route, type Services } from "../../http/route.ts";
 import { answer, named } from "../../http/schemas.ts";
 import {
@@ -71,6 +72,8 @@ const mapNode: Shape<MapNode> = object({
 const shardId = matching(5, SHARD_PATTERN, "must be a shard's number");
 const group = matching(5, GROUP_PATTERN, 'must be "meta" or a shard\'s number');
 
+const shardKey = text(SCOPE_CHARACTERS_MAX);
+
 /** As it was planned: shown, and decides nothing. */
 const stepBytes = defaulted(integer(0, Number.MAX_SAFE_INTEGER), 0);
 
@@ -86,6 +89,10 @@ const STEP_SHAPES = {
   }),
   "transfer-leader": object({ kind: choice(["transfer-leader"]), group, to: optional(name) }),
   "remove-node": object({ kind: choice(["remove-node"]), node: name }),
+  split: object({ kind: choice(["split"]), shard: shardId, at: shardKey, into: shardId }),
+  merge: object({ kind: choice(["merge"]), shard: shardId, into: shardId }),
+  pin: object({ kind: choice(["pin"]), key: shardKey, shard: shardId }),
+  unpin: object({ kind: choice(["unpin"]), key: shardKey }),
 } as const satisfies Record<ClusterStep["kind"], Shape<ClusterStep>>;
 
 const clusterStep = eitherOf<ClusterStep>("kind", STEP_SHAPES);
@@ -193,7 +200,7 @@ const beginRoute = route({
   tag: "cluster",
   summary: "Begins an operation, which the cluster then carries out by itself.",
   body: object({
-    name: text(NAME_CHARACTERS_MAX * 2),
+    name: text(NAME_CHARACTERS_MAX * 2 + SCOPE_CHARACTERS_MAX),
     startedBy: text(NAME_CHARACTERS_MAX * 4),
     waves: listOf(listOf(clusterStep, STEPS_MAX), STEPS_MAX),
     concurrency: integer(1, CONCURRENCY_MAX),
@@ -231,6 +238,23 @@ const verifyRoute = route({
   query: object({ shard: shardId }),
   answer: named("ShardVerification"),
   run: async ({ query, services, context }) => services.admin.verify(query.shard, context),
+});
+
+const cutRoute = route({
+  method: "GET",
+  path: "/v1/cluster/cut",
+  access: "read",
+  operation: "cutShard",
+  tag: "cluster",
+  summary:
+    "How much of a shard lies on either side of a cut: at a key or slot, in the middle, around one key.",
+  query: object({ shard: shardId, at: optional(shardKey), key: optional(shardKey) }),
+  answer: named("ShardCut"),
+  run: async ({ query: { shard, at, key }, services, context }) =>
+    services.admin.cut(
+      { shard, ...(at === undefined ? {} : { at }), ...(key === undefined ? {} : { key }) },
+      context,
+    ),
 });
 
 const repairRoute = route({
@@ -286,6 +310,7 @@ export const CLUSTER_ROUTES: readonly Route<NodeServices>[] = [
   beginRoute,
   cancelRoute,
   verifyRoute,
+  cutRoute,
   repairRoute,
   stopRoute,
   documentRoute,

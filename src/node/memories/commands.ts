@@ -5,7 +5,10 @@ import type { Filter } from "../../memory/filter.ts";
 import { countedOf, vectorBytes, type Counted, type StoredRecord } from "../../memory/stored.ts";
 import type { ErrorBody } from "../../model/errors.ts";
 import type { MemoryEvent } from "../../model/node-api.ts";
+import type { KeySlice } from "../../model/shard-map.ts";
 import { pack, unpack } from "../transport/frames.ts";
+import type { SliceCursor } from "./custody.ts";
+import type { SessionRecord } from "./sessions.ts";
 
 /** A memory on its way to its replicas, packed once by the node that took it: they only store it. */
 export interface PutItem {
@@ -79,7 +82,28 @@ export type ShardCommand =
     }
   | { readonly t: "delete"; readonly id: string }
   | { readonly t: "delete-matching"; readonly filter: Filter }
-  | { readonly t: "open-session" };
+  | { readonly t: "open-session" }
+  | { readonly t: "handover"; readonly part: HandoverCommand };
+
+/** What the logs of both shards are told of a handover, by whoever carries it out: `handover-commands.ts`. */
+export type HandoverCommand =
+  | { readonly do: "leave"; readonly id: number; readonly slice: KeySlice }
+  | { readonly do: "fence"; readonly id: number }
+  | { readonly do: "stay"; readonly id: number }
+  | { readonly do: "drop"; readonly id: number }
+  | { readonly do: "discard"; readonly id: number }
+  | {
+      readonly do: "arrive";
+      readonly id: number;
+      readonly slice: KeySlice;
+      /** What was taken before this part; another is refused, for parts that come late are old. */
+      readonly after: SliceCursor | null;
+      readonly to: SliceCursor | null;
+      readonly items: readonly PutItem[];
+      readonly removed: readonly string[];
+      /** With the last part the slice is the taker's, and so are the sessions that wrote to it. */
+      readonly last?: { readonly sessions: readonly SessionRecord[] };
+    };
 
 export interface Envelope {
   readonly session: string;
@@ -88,6 +112,8 @@ export interface Envelope {
   /** Every sequence number below this was answered: its result may be forgotten. */
   readonly answered: number;
   readonly command: ShardCommand;
+  /** Of the shard, in the map that it was routed by; 0 where it is absent. */
+  readonly version?: number;
 }
 
 export type CommandResult =
@@ -103,15 +129,15 @@ type PackedItem = [
 ];
 
 /** Arrays, not objects: this is in every log entry. */
-export function encodeCommand({ session, sequence, answered, command }: Envelope): Uint8Array {
-  if (command.t !== "put") return owned(pack([session, sequence, answered, command]));
-  const items = command.items.map(({ id, key, value, counted, history }): PackedItem =>
-    history === undefined ? [id, key, value, counted] : [id, key, value, counted, history],
-  );
-  const isFresh = command.fresh === true;
-  return owned(
-    pack(isFresh ? [session, sequence, answered, items, true] : [session, sequence, answered, items]),
-  );
+export function encodeCommand({ session, sequence, answered, command, version = 0 }: Envelope): Uint8Array {
+  const body = command.t === "put" ? command.items.map(packedItem) : command;
+  const isFresh = command.t === "put" && command.fresh === true;
+  const rest = version > 0 ? [isFresh, version] : isFresh ? [true] : [];
+  return owned(pack([session, sequence, answered, body, ...rest]));
+}
+
+function packedItem({ id, key, value, counted, history }: PutItem): PackedItem {
+  return history === undefined ? [id, key, value, counted] : [id, key, value, counted, history];
 }
 
 /**
@@ -125,17 +151,18 @@ function owned(packed: Uint8Array): Uint8Array {
 }
 
 export function decodeCommand(bytes: Uint8Array): Envelope {
-  const [session, sequence, answered, body, isFresh] = unpack(bytes) as [
+  const [session, sequence, answered, body, isFresh, version = 0] = unpack(bytes) as [
     string,
     number,
     number,
     PackedItem[] | ShardCommand,
-    true?,
+    boolean?,
+    number?,
   ];
-  if (!Array.isArray(body)) return { session, sequence, answered, command: body };
+  if (!Array.isArray(body)) return { session, sequence, answered, command: body, version };
   const items = body.map(([id, key, value, counted, history]): PutItem =>
     history === undefined ? { id, key, value, counted } : { id, key, value, counted, history },
   );
   const command: ShardCommand = isFresh === true ? { t: "put", items, fresh: true } : { t: "put", items };
-  return { session, sequence, answered, command };
+  return { session, sequence, answered, command, version };
 }

@@ -5,6 +5,7 @@
 //   entity  <type> <name>     -> [memories, created_at, updated_at]
 //   history <id>              -> MemoryEvent[] (once updated)
 //   session <session>         -> sessions.ts         totals         -> [memories, bytes, writes]
+//   custody, changed          -> custody.ts
 
 import { HISTORY_EVENTS_KEPT, memoryChanged, memoryNotFound, updated } from "../../memory/changes.ts";
 import { matches } from "../../memory/filter.ts";
@@ -26,6 +27,8 @@ import {
   type PutItem,
   type ShardCommand,
 } from "./commands.ts";
+import { Custody, STALE_EPOCH } from "./custody.ts";
+import { applyHandover } from "./handover-commands.ts";
 import { Sessions } from "./sessions.ts";
 import type { VectorCache } from "../../memory/vector-cache.ts";
 
@@ -47,7 +50,9 @@ export class MemoryMachine implements StateMachine {
   /** For what is read over several turns. */
   readonly clock: Clock;
   private statePrefix: Key;
-  private readonly sessions: Sessions;
+  readonly sessions: Sessions;
+  /** Which keys it answers for. */
+  readonly custody: Custody;
   /** Changed by commands of the transaction at hand. */
   private readonly entities = new Map<string, KnownEntity>();
   /** As the last transaction left them: most commands are about what was counted shortly before. */
@@ -57,6 +62,8 @@ export class MemoryMachine implements StateMachine {
   private memories = 0;
   private bytes = 0;
   private writes = 0;
+  /** Of the command that is applied. */
+  private index = 0;
 
   constructor(parts: {
     readonly owner: string;
@@ -74,6 +81,7 @@ export class MemoryMachine implements StateMachine {
     this.statePrefix = parts.prefix;
     this.prefixes = prefixesOf(parts.prefix);
     this.sessions = new Sessions(parts.store, parts.prefix, parts.sessionsMax);
+    this.custody = new Custody(parts.store, parts.prefix);
     this.readTotals();
   }
 
@@ -88,6 +96,7 @@ export class MemoryMachine implements StateMachine {
     this.entities.clear();
     this.knownEntities.clear();
     this.sessions.reload(prefix);
+    this.custody.reload(prefix);
     this.readTotals();
   }
 
@@ -107,7 +116,11 @@ export class MemoryMachine implements StateMachine {
   }
 
   apply(bytes: Uint8Array, index: number, writer: StoreWriter): CommandResult {
-    const { session, sequence, answered, command } = decodeCommand(bytes);
+    const { session, sequence, answered, command, version } = decodeCommand(bytes);
+    this.index = index;
+    if (command.t === "handover") {
+      return { ok: true, value: applyHandover(this, command.part, index, writer) };
+    }
     if (command.t === "open-session") {
       this.sessions.open(session, index);
       return { ok: true, value: null };
@@ -126,9 +139,27 @@ export class MemoryMachine implements StateMachine {
       };
     }
     this.writes += 1;
-    const result = this.execute(command, writer);
+    // Kept like any other result: sent again it is refused again, whatever has become of the slice meanwhile.
+    const result = this.answersFor(command, version ?? 0) ? this.execute(command, writer) : STALE_EPOCH;
     this.sessions.done(session, sequence, answered, result, index);
     return result;
+  }
+
+  private answersFor(command: ShardCommand, version: number): boolean {
+    const { custody } = this;
+    if (command.t === "put" && command.items.some(({ key }) => custody.isHidden(key))) return false;
+    return custody.answers(version, () => {
+      if (command.t === "put") return true;
+      return (
+        (command.t === "update" || command.t === "delete") && this.visiblePlaceOf(command.id) !== undefined
+      );
+    });
+  }
+
+  /** As `placeOf`, of a memory that this shard answers for. */
+  visiblePlaceOf(id: string): string | undefined {
+    const key = this.placeOf(id);
+    return key === undefined || this.custody.isHidden(key) ? undefined : key;
   }
 
   /** The shard key under which `id` lies. */
@@ -173,7 +204,7 @@ export class MemoryMachine implements StateMachine {
       case "update":
         return this.update(command, writer);
       case "delete": {
-        const key = this.placeOf(command.id);
+        const key = this.visiblePlaceOf(command.id);
         if (key === undefined) return refusal(memoryNotFound(command.id));
         this.remove(key, command.id, writer);
         return { ok: true, value: null };
@@ -183,12 +214,14 @@ export class MemoryMachine implements StateMachine {
         const memories = extendKey(this.statePrefix, "memory");
         for (const { key, value } of this.store.range({ start: memories, end: prefixEnd(memories) })) {
           const [shardKey, id] = decodeKey(key, memories.length) as [string, string];
+          if (this.custody.isHidden(shardKey)) continue;
           if (matches(command.filter, { id, ...recordIn(value) })) found.push([shardKey, id]);
         }
         for (const [shardKey, id] of found) this.remove(shardKey, id, writer);
         return { ok: true, value: found.length };
       }
       case "open-session":
+      case "handover":
         return { ok: true, value: null };
     }
   }
@@ -209,6 +242,7 @@ export class MemoryMachine implements StateMachine {
         pack(item.history.slice(-HISTORY_EVENTS_KEPT)),
       );
     }
+    this.custody.touched(item.id, item.key, this.index, writer);
     this.memories += 1;
     this.bytes += value.length;
     this.countEntities(item.counted, 1);
@@ -216,7 +250,7 @@ export class MemoryMachine implements StateMachine {
   }
 
   private update(command: ShardCommand & { readonly t: "update" }, writer: StoreWriter): CommandResult {
-    const key = this.placeOf(command.id);
+    const key = this.visiblePlaceOf(command.id);
     const old = key === undefined ? undefined : this.valueOf(key, command.id);
     if (key === undefined || old === undefined) return refusal(memoryNotFound(command.id));
     const before = recordIn(old);
@@ -225,6 +259,7 @@ export class MemoryMachine implements StateMachine {
     const { after, events } = updated(command, before, this.events(command.id));
     const value = memoryValue(after, command.vector ?? vectorBytesIn(old));
     writer.put(this.memoryKey(key, command.id), value);
+    this.custody.touched(command.id, key, this.index, writer);
     this.bytes += value.length - old.length;
     if (command.vector !== undefined) this.cache(key, command.id, value);
     writer.put(extendKey(this.statePrefix, "history", command.id), pack(events));
@@ -235,7 +270,15 @@ export class MemoryMachine implements StateMachine {
   /** Removes a memory where there is one. */
   removeMemory(id: string, writer: StoreWriter): void {
     const key = this.placeOf(id);
+    // What is another shard's from now on is that one's to replace.
+    if (key !== undefined && this.custody.state.leaving?.state === "fenced" && this.custody.isHidden(key))
+      return;
     if (key !== undefined) this.remove(key, id, writer);
+  }
+
+  /** Removes a memory of a slice that is another shard's; one with the same id under another key stays. */
+  forgetMemory(key: string, id: string, writer: StoreWriter): void {
+    this.remove(key, id, writer, this.placeOf(id) === key);
   }
 
   /** Counts memories and entities anew, after records were lost. */
@@ -256,11 +299,14 @@ export class MemoryMachine implements StateMachine {
     }
   }
 
-  private remove(key: string, id: string, writer: StoreWriter): void {
+  private remove(key: string, id: string, writer: StoreWriter, isPlaced = true): void {
     const value = this.valueOf(key, id);
     if (value === undefined) return;
     writer.remove(this.memoryKey(key, id));
-    for (const kind of ["place", "history"]) writer.remove(extendKey(this.statePrefix, kind, id));
+    for (const kind of isPlaced ? ["place", "history"] : []) {
+      writer.remove(extendKey(this.statePrefix, kind, id));
+    }
+    this.custody.touched(id, key, this.index, writer);
     this.memories -= 1;
     this.bytes -= value.length;
     this.countEntities(countedOf(recordIn(value)), -1);

@@ -2,12 +2,12 @@
 // a snapshot of the store and give way to others, so that no heartbeat waits for them.
 
 import { addedEvent, memoryNotFound } from "../../memory/changes.ts";
-import { ENTITY_TYPES } from "../../memory/entities.ts";
+import { ENTITY_TYPES, mergeEntities } from "../../memory/entities.ts";
 import { boundingShardKeys, matches, type Filter } from "../../memory/filter.ts";
 import { bestFirst, cosine, newestFirst } from "../../memory/ranking.ts";
-import type { ScopeField } from "../../memory/record.ts";
+import { SCOPE_FIELDS, type ScopeField } from "../../memory/record.ts";
 import type { EntityCount, ScoredMemory, StoredMemory } from "../../memory/service.ts";
-import { exportedRecord, vectorFrom, type StoredRecord } from "../../memory/stored.ts";
+import { countedOf, exportedRecord, vectorFrom, type StoredRecord } from "../../memory/stored.ts";
 import { VectorSet } from "../../memory/vector-set.ts";
 import type { ShardKeyField } from "../../model/ids.ts";
 import { Mem0ctlError } from "../../model/errors.ts";
@@ -25,7 +25,7 @@ const EXPORT_BYTES_MAX = 4 << 20;
 
 /** Throws `memory-not-found`. */
 export function getMemory(machine: MemoryMachine, id: string): StoredMemory {
-  const key = machine.placeOf(id);
+  const key = machine.visiblePlaceOf(id);
   const record = key === undefined ? undefined : machine.record(key, id);
   if (record === undefined) throw memoryNotFound(id);
   return { id, ...record };
@@ -62,6 +62,7 @@ async function* scan(
       looked += 1;
       if (looked % RECORDS_PER_TURN === 0) await giveWay(machine.clock);
       const [key, id] = decodeKey(bytes, memories.length) as [string, string];
+      if (machine.custody.isHidden(key)) continue;
       const record = recordIn(value);
       if (matches(filter, { id, ...record })) yield { key, id, record, value };
     }
@@ -162,7 +163,9 @@ async function loadVectors(machine: MemoryMachine, key: string, dimensions: numb
   return set;
 }
 
-export function listEntities(machine: MemoryMachine): EntityCount[] {
+export async function listEntities(machine: MemoryMachine): Promise<EntityCount[]> {
+  // The counts are of all that lies here; while some of it is another shard's, they are made anew.
+  if (machine.custody.hidden !== undefined) return countEntities(machine);
   const prefix = extendKey(machine.prefix, "entity");
   const entities: EntityCount[] = [];
   for (const { key, value } of machine.store.range({ start: prefix, end: prefixEnd(prefix) })) {
@@ -171,6 +174,48 @@ export function listEntities(machine: MemoryMachine): EntityCount[] {
     entities.push({ type: ENTITY_TYPES[field], name, memories, created_at, updated_at });
   }
   return entities;
+}
+
+async function countEntities(machine: MemoryMachine): Promise<EntityCount[]> {
+  const entities: EntityCount[] = [];
+  await forEachVisible(machine, (value) => {
+    const [names, created_at, updated_at] = countedOf(recordIn(value));
+    for (const [at, field] of SCOPE_FIELDS.entries()) {
+      const name = names[at];
+      if (name === undefined || name === null) continue;
+      entities.push({ type: ENTITY_TYPES[field], name, memories: 1, created_at, updated_at });
+    }
+  });
+  return [...mergeEntities(entities)];
+}
+
+/** Memories and bytes of those keys that the shard answers for. */
+export async function visibleSize(
+  machine: MemoryMachine,
+): Promise<{ readonly memories: number; readonly bytes: number }> {
+  if (machine.custody.hidden === undefined) return machine.size();
+  let memories = 0;
+  let bytes = 0;
+  await forEachVisible(machine, (value) => {
+    memories += 1;
+    bytes += value.length;
+  });
+  return { memories, bytes };
+}
+
+async function forEachVisible(machine: MemoryMachine, work: (value: Buffer) => void): Promise<void> {
+  const snapshot = machine.store.snapshot();
+  try {
+    const memories = extendKey(machine.prefix, "memory");
+    let looked = 0;
+    for (const { key, value } of snapshot.range({ start: memories, end: prefixEnd(memories) })) {
+      looked += 1;
+      if (looked % RECORDS_PER_TURN === 0) await giveWay(machine.clock);
+      if (!machine.custody.isHidden(String(decodeKey(key, memories.length)[0]))) work(value);
+    }
+  } finally {
+    snapshot.close();
+  }
 }
 
 /** A page of whole records, by id. `cursor` is the last id of the page before. */
@@ -187,6 +232,7 @@ export function exportMemories(machine: MemoryMachine, cursor: string | null, li
     }
     const id = String(decodeKey(key, places.length)[0]);
     const shardKey = value.toString();
+    if (machine.custody.isHidden(shardKey)) continue;
     const stored = machine.record(shardKey, id);
     if (stored === undefined)
       throw new Mem0ctlError("failed", "record-missing", `the record of memory ${id} is missing`);

@@ -15,6 +15,13 @@ interface Session {
   readonly results: Map<number, unknown>;
 }
 
+/** A session as it goes to another shard. */
+export type SessionRecord = readonly [
+  id: string,
+  low: number,
+  results: readonly (readonly [sequence: number, result: unknown])[],
+];
+
 export type Seen =
   | { readonly kind: "new" }
   | { readonly kind: "done"; readonly result: unknown }
@@ -75,6 +82,19 @@ export class Sessions {
       session.low = answered;
     }
     this.changed.add(id);
+  }
+
+  all(): SessionRecord[] {
+    return [...this.sessions].map(([id, { low, results }]) => [id, low, [...results]]);
+  }
+
+  /** Sessions of a shard that is part of this one from now on: what they wrote there is not written again here. */
+  take(records: readonly SessionRecord[], index: number): void {
+    for (const [id, low, results] of records) {
+      if (!this.sessions.has(id) && this.sessions.size >= this.countMax) this.expireOldest();
+      this.sessions.set(id, { low, touched: index, results: new Map(results) });
+      this.changed.add(id);
+    }
   }
 
   /** Writes what changed; once per transaction, whatever the number of commands in it. */

@@ -8,13 +8,15 @@ import { groupName, META_GROUP, type GroupId, type NodeId, type ShardId } from "
 import {
   hasEnded,
   stepsOf,
+  stepWords,
   type ClusterStep,
   type Operation,
   type OperationProgress,
   type StepCopying,
   type StepState,
 } from "../../model/operation.ts";
-import type { ShardMap } from "../../model/shard-map.ts";
+import type { Handover, ShardMap } from "../../model/shard-map.ts";
+import { isHandoverStep } from "../../topology/handovers.ts";
 import {
   isReplicaStep,
   isWanted,
@@ -29,7 +31,9 @@ import { changeOfMap } from "../cluster/map-change.ts";
 import { wantedMembership } from "../cluster/reconcile.ts";
 import type { Router } from "../cluster/router.ts";
 import type { CopyingReport, GroupMembers } from "./group-members.ts";
+import { Handovers } from "./handovers.ts";
 import type { HealthBound } from "./health-bound.ts";
+import type { Pace } from "./pace.ts";
 
 const CALL_MS = 3000;
 /** A leader that was not taken over from in this time is not waited for any more. */
@@ -43,6 +47,7 @@ export interface ExecutorOptions {
   readonly router: Router;
   readonly members: GroupMembers;
   readonly health: HealthBound;
+  readonly pace: Pace;
   readonly map: () => ShardMap;
   readonly operation: () => Operation | null;
   /** Whether this node leads the metadata group. */
@@ -68,8 +73,15 @@ export class Executor {
   private copyingNow = new Map<number, StepCopying>();
   private operationId = "";
 
+  private readonly handovers: Handovers;
+
   constructor(options: ExecutorOptions) {
     this.options = options;
+    this.handovers = new Handovers({
+      ...options,
+      changeMap: (change) => this.changeMap(change),
+      hasQuorum: (map, shard) => this.keepsQuorum(map, shard),
+    });
   }
 
   /** What running steps have copied, as this node last heard it. */
@@ -79,11 +91,13 @@ export class Executor {
 
   look(): void {
     const operation = this.options.operation();
-    if (this.isLooking || operation === null || hasEnded(operation) || !this.options.leads()) return;
+    if (this.isLooking || !this.options.leads()) return;
+    const isRunning = operation !== null && !hasEnded(operation);
+    if (!isRunning && this.options.map().handover === undefined) return;
     this.isLooking = true;
     let hasMoved = false;
     // Whatever keeps it from going on is looked at again next time.
-    this.advance(operation)
+    (isRunning ? this.advance(operation) : this.settle())
       .then(
         (moved) => {
           hasMoved = moved;
@@ -97,6 +111,12 @@ export class Executor {
       });
   }
 
+  /** What nobody carries out any more: of an operation that ended, or was given up before its map was known. */
+  private async settle(): Promise<boolean> {
+    await this.handovers.settle(this.options.map());
+    return false;
+  }
+
   /** True when the operation is further than before. */
   private async advance(operation: Operation): Promise<boolean> {
     const { plan, progress } = operation;
@@ -106,6 +126,10 @@ export class Executor {
       this.copyingNow.clear();
     }
     const steps = stepsOf(plan);
+    const left = this.options.map();
+    if (left.handover !== undefined && !steps.some((step) => stepWords(step) === left.handover?.name)) {
+      await this.handovers.settle(left);
+    }
     const looked = await Promise.all(
       steps.map(async (step, at): Promise<Advance> => {
         const state = progress.steps[at] ?? "waiting";
@@ -170,6 +194,10 @@ export class Executor {
   private async advanceStep(at: number, step: ClusterStep, state: StepState): Promise<Advance> {
     try {
       if (isReplicaStep(step)) return await this.advanceReplica(at, step, state);
+      if (isHandoverStep(step)) {
+        const note = ({ from, to }: Handover, copied: number): void => this.noteSlice(at, from, to, copied);
+        return { state: await this.handovers.advance(step, state, note) };
+      }
       return step.kind === "transfer-leader"
         ? await this.advanceTransfer(at, step)
         : await this.advanceRemoval(step.node);
@@ -221,6 +249,18 @@ export class Executor {
       to: step.to,
       bytes: Math.max(bytes, known?.bytes ?? 0),
       bytesTotal: bytesTotal ?? known?.bytesTotal ?? null,
+    });
+  }
+
+  private noteSlice(at: number, from: ShardId, to: ShardId, copied: number): void {
+    const { router } = this.options;
+    const known = this.copyingNow.get(at);
+    this.copyingNow.set(at, {
+      step: at,
+      from: router.leaderOf(from).leader ?? "",
+      to: router.leaderOf(to).leader ?? "",
+      bytes: (known?.bytes ?? 0) + copied,
+      bytesTotal: null,
     });
   }
 
@@ -306,5 +346,7 @@ function beginning(
 
 function groupOf(step: ClusterStep): string {
   if (step.kind === "transfer-leader") return step.group;
+  // One at a time: the map has room for one.
+  if (isHandoverStep(step)) return "handover";
   return step.kind === "remove-node" ? `node ${step.node}` : step.shard;
 }

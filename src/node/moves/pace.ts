@@ -19,11 +19,26 @@ export class Pace {
 
   /** Resolves when so many bytes more may have been sent. */
   async sent(bytes: number): Promise<void> {
+    this.count(bytes);
+    await this.until(this.freeAtMs);
+  }
+
+  /** So many bytes more are sent; what follows waits for them. */
+  count(bytes: number): void {
     const bound = this.bytesPerSecondMax();
     if (bound === null) return;
+    this.freeAtMs = Math.max(this.freeAtMs, this.clock.nowMs()) + (bytes / bound) * 1000;
+  }
+
+  /** Waits, but no longer than `untilMs`; true when more may be sent. */
+  async isFree(untilMs: number): Promise<boolean> {
+    const freeAtMs = this.freeAtMs;
+    await this.until(Math.min(untilMs, freeAtMs));
+    return this.bytesPerSecondMax() === null || this.clock.nowMs() >= freeAtMs;
+  }
+
+  private async until(untilMs: number): Promise<void> {
     const { clock } = this;
-    this.freeAtMs = Math.max(this.freeAtMs, clock.nowMs()) + (bytes / bound) * 1000;
-    const untilMs = this.freeAtMs;
     while (clock.nowMs() < untilMs && this.bytesPerSecondMax() !== null) {
       // A rest that is smaller than the clock can tell would be waited for again and again.
       await pause(clock, Math.max(PAUSE_MS_MIN, Math.min(PAUSE_MS_MAX, untilMs - clock.nowMs())));

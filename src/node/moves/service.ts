@@ -17,6 +17,7 @@ import {
   type StepState,
 } from "../../model/operation.ts";
 import type { ShardMap } from "../../model/shard-map.ts";
+import { isHandoverStep } from "../../topology/handovers.ts";
 import { isReplicaStep, mapAfterStep } from "../../topology/steps.ts";
 import type { Clock } from "../clock.ts";
 import { changeOfMap } from "../cluster/map-change.ts";
@@ -139,6 +140,8 @@ export class Operations {
       stepsOf(plan).map(async (step, at): Promise<StepState> => {
         const state = progress.steps[at] ?? "waiting";
         if (state === "waiting") return "dropped";
+        // Unless it is too late for that, which its giver's log says.
+        if (state === "running" && isHandoverStep(step)) return "undoing";
         if (state !== "running" || !isReplicaStep(step) || step.kind === "remove-replica") return state;
         return (await members.counts(step.shard, step.to, deadlineMs)) ? state : "undoing";
       }),
@@ -161,6 +164,12 @@ export class Operations {
  * levels that are numbers overlap for one number of copies only. And nobody can lead it.
  */
 function refuseForLeaderless(step: ClusterStep, { read, write }: Consistency): void {
+  if (isHandoverStep(step)) {
+    throw new Mem0ctlError("invalid", "needs-a-log", `cannot ${stepWords(step)}`, {
+      why: "keys are handed over by an entry in the log of their shard, and leaderless shards have none",
+      hint: "move replicas between nodes instead: `mem0ctl shards move`, `mem0ctl shards rebalance`",
+    });
+  }
   if (step.kind === "transfer-leader" && step.group !== META_GROUP) {
     throw new Mem0ctlError("invalid", "leaderless-by-design", `cannot ${stepWords(step)}`, {
       why: "the shards of a cluster of protocol quorum have no leaders",

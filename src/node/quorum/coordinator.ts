@@ -118,7 +118,9 @@ export class Coordinator {
       }
       case "delete-matching":
         return this.deleteMatching(request, command);
+      // Of shards that keep a log.
       case "open-session":
+      case "handover":
         return null;
     }
   }

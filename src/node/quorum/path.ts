@@ -7,7 +7,7 @@ import { Mem0ctlError } from "../../model/errors.ts";
 import type { NodeId, ShardId } from "../../model/ids.ts";
 import type { ShardMap } from "../../model/shard-map.ts";
 import { pause, type Clock } from "../clock.ts";
-import type { Query, ShardPath } from "../cluster/router.ts";
+import type { Query, ShardPath, ShardRef } from "../cluster/router.ts";
 import type { ShardCommand } from "../memories/commands.ts";
 import type { Network } from "../transport/network.ts";
 import { standingOf } from "./calls.ts";
@@ -53,7 +53,7 @@ export class LeaderlessPath implements ShardPath {
   }
 
   async write(
-    shard: ShardId,
+    { id: shard }: ShardRef,
     command: ShardCommand,
     consistency: Consistency,
     deadlineMs: number,
@@ -77,7 +77,12 @@ export class LeaderlessPath implements ShardPath {
     });
   }
 
-  read(shard: ShardId, query: Query, consistency: Consistency, deadlineMs: number): Promise<unknown> {
+  read(
+    { id: shard }: ShardRef,
+    query: Query,
+    consistency: Consistency,
+    deadlineMs: number,
+  ): Promise<unknown> {
     const { clock } = this.options;
     return this.atCopy(shard, deadlineMs, (node, attemptMs) => {
       const forwarded = { shard, query, consistency, ttlMs: attemptMs - clock.nowMs() };

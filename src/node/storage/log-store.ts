@@ -231,7 +231,8 @@ export class LogStore {
    * was written before it: then it goes into the reserve.
    */
   promiseHardState(group: GroupId): Promise<void> {
-    if (!this.isFull) return this.append([]);
+    // Of a group that is not on disk itself a promise would not be found again: it waits for what is before it.
+    if (!this.isFull || !this.promised.has(group)) return this.append([]);
     return new Promise((resolve) => {
       this.promises.push({ group, resolve });
       this.wake();

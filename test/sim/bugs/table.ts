@@ -1,6 +1,7 @@
 // Every deliberate bug that the simulator has to find.
 
 import type { Bug } from "./bug.ts";
+import { HANDOVER_BUGS } from "./handovers.ts";
 import { HOST_BUGS } from "./host.ts";
 import { MOVE_BUGS } from "./moves.ts";
 import { PAXOS_BUGS } from "./paxos.ts";
@@ -23,6 +24,7 @@ export const BUGS: readonly Bug[] = [
   ...STORAGE_BUGS,
   ...QUORUM_BUGS,
   ...MOVE_BUGS,
+  ...HANDOVER_BUGS,
 ];
 
 /** The bug of that name. */

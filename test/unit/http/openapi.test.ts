@@ -127,6 +127,7 @@ describe("what the server takes and answers fits the document", () => {
     ["getOperation"],
     ["cancelOperation", {}],
     ["verifyShard", undefined, "?shard=0"],
+    ["cutShard", undefined, "?shard=0&at=m"],
     ["repairReplica", { shard: "0", node: "node-1" }],
     ["stopNode", {}],
     ["getOpenApiDocument"],

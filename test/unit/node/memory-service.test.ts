@@ -4,6 +4,7 @@
 import { expect, it } from "vitest";
 import { Mem0ctlError } from "../../../src/model/errors.ts";
 import { createMemoryService } from "../../../src/node/cluster/memory-service.ts";
+import type { ShardRef } from "../../../src/node/cluster/router.ts";
 import { memoryNotFound } from "../../../src/memory/changes.ts";
 import type { CallContext, MemoryService } from "../../../src/memory/service.ts";
 import { systemClock } from "../../../src/node/system-clock.ts";
@@ -23,7 +24,7 @@ const unanswered = new Mem0ctlError("unknown-outcome", "timed-out", "no answer i
 /** A service over shards that answer so, each after the ones before it. */
 function serviceOver(...answers: readonly (Error | "done")[]): MemoryService {
   const map = initialShardMap(manifestOf({ nodes: 3, shards: answers.length, copies: 3 }));
-  const answer = async (shard: string): Promise<unknown> => {
+  const answer = async ({ id: shard }: ShardRef): Promise<unknown> => {
     await new Promise((resolve) => setTimeout(resolve, Number(shard)));
     const said = answers[Number(shard)];
     if (said instanceof Error) throw said;

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import type { Manifest } from "../../../src/model/manifest.ts";
 import { applyManifest, planManifest, requireApplicable } from "../../../src/operations/manifest-plan.ts";
+import { mapAfterHandover } from "../../../src/topology/handovers.ts";
 import { errorOf, manifest, scriptedEngine } from "./support.ts";
 
 const call = { timeoutMs: 1000 };
@@ -97,6 +98,18 @@ describe("the manifest against the live cluster", () => {
     expect(() => {
       requireApplicable(planned);
     }).toThrowError(expect.objectContaining({ code: "not-live", kind: "conflict" }));
+  });
+
+  test("a shard that was split since is nothing to undo", async () => {
+    const engine = scriptedEngine();
+    const { map } = await engine.shardMap(call);
+    const split = mapAfterHandover(map, { kind: "split", shard: "0", at: "100", into: "3" });
+    const planned = await planManifest(
+      { ...engine, shardMap: () => Promise.resolve({ map: split, live: true }) },
+      manifest,
+      call,
+    );
+    expect(planned.changes).toEqual([]);
   });
 
   test("nothing answers: there is nothing to compare with", async () => {

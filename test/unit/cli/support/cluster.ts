@@ -97,6 +97,7 @@ function adminOf(report: () => NodeReport): AdminService {
     beginOperation: refused,
     cancelOperation: refused,
     verify: refused,
+    cut: refused,
     repair: refused,
     stop: refused,
   };

@@ -242,6 +242,12 @@ function adminOfOneNode(): AdminService & { readonly calls: readonly string[] } 
       if (operation === null) throw new Mem0ctlError("conflict", "no-operation", "no operation is running");
       return operation;
     },
+    cut: async ({ shard, at = "m" }) => ({
+      shard,
+      at,
+      goes: { memories: 1, bytes: 10 },
+      stays: { memories: 2, bytes: 20 },
+    }),
     verify: async (shard) => ({
       shard,
       replicas: [

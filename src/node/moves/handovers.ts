@@ -1,0 +1,157 @@
+// Carries a handover of keys out, on the node that leads the metadata group, over the logs of both shards: the slice is
+// copied while its giver serves it, then what has changed meanwhile; the giver's log says from which entry on it
+// serves the slice no more; what is left is copied, with the last part of which the slice is the taker's; the map says
+// so; the giver forgets it. How far it is, is in the map and in both logs alone, and every command may come twice
+// or late, so whoever leads next goes on.
+
+import type { ShardId } from "../../model/ids.ts";
+import type { StepState } from "../../model/operation.ts";
+import type { HandoverStep } from "../../model/plan.ts";
+import type { Handover, ShardMap } from "../../model/shard-map.ts";
+import { isHandedOver, mapHandedOver, mapHandingOver, mapWithoutHandover } from "../../topology/handovers.ts";
+import { shardById } from "../../topology/shard-map.ts";
+import type { Clock } from "../clock.ts";
+import type { Router } from "../cluster/router.ts";
+import { queries } from "../cluster/shard-queries.ts";
+import type { HandoverCommand } from "../memories/commands.ts";
+import type { CustodyState } from "../memories/custody.ts";
+import type { SlicePart } from "../memories/slice-parts.ts";
+import type { GroupMembers } from "./group-members.ts";
+import type { Pace } from "./pace.ts";
+
+const CALL_MS = 3000;
+/** One look copies no longer, so that it is seen when an operation is cancelled. */
+const LOOK_MS = 1000;
+
+export interface HandoversOptions {
+  readonly clock: Clock;
+  readonly router: Router;
+  readonly members: GroupMembers;
+  readonly pace: Pace;
+  readonly changeMap: (change: (map: ShardMap) => ShardMap) => Promise<ShardMap>;
+  /** Whether more than half of a shard's voters are up: a slice is not fenced for one that cannot take it. */
+  readonly hasQuorum: (map: ShardMap, shard: ShardId) => boolean;
+}
+
+/** Told of every part that was copied. */
+type Note = (handover: Handover, bytes: number) => void;
+
+export class Handovers {
+  private readonly options: HandoversOptions;
+
+  constructor(options: HandoversOptions) {
+    this.options = options;
+  }
+
+  /** Brings a step as far as it can be brought now. Throws what the logs and the map are answered with. */
+  async advance(step: HandoverStep, state: StepState, note: Note): Promise<StepState> {
+    const isUndoing = state === "undoing";
+    const map = await this.options.changeMap((known) =>
+      isUndoing && known.handover === undefined ? known : mapHandingOver(known, step),
+    );
+    if (map.handover === undefined) return isHandedOver(map, step) ? "done" : "dropped";
+    const after = await this.further(map, map.handover, isUndoing, note);
+    if (after.handover !== undefined) return state;
+    return isHandedOver(after, step) ? "done" : "dropped";
+  }
+
+  /** Ends what a step has left that nobody carries out any more. */
+  async settle(map: ShardMap): Promise<void> {
+    if (map.handover !== undefined) await this.further(map, map.handover, true, () => undefined);
+  }
+
+  private async further(
+    map: ShardMap,
+    handover: Handover,
+    isUndoing: boolean,
+    note: Note,
+  ): Promise<ShardMap> {
+    if (handover.phase === "dropping") return this.drop(map, handover);
+    const { from, to, id, slice } = handover;
+    if (isUndoing && (await this.giveUp(handover))) return this.options.changeMap(mapWithoutHandover);
+    const { members, hasQuorum } = this.options;
+    // A shard that is being made has to have its members, and somebody who leads.
+    if (!isUndoing && !(await members.areSettled(map, to, this.soon()))) return map;
+    const left = await this.tell(from, { do: "leave", id, slice });
+    // It was handed over, or given up, before: the map tells which.
+    if (left.leaving?.id !== id) return this.options.changeMap((known) => known);
+    const isFenced = left.leaving.state === "fenced";
+    if (!isFenced && !(await this.copy(handover, false, note))) return map;
+    if (!hasQuorum(map, to)) return map;
+    if (!isFenced && (await this.tell(from, { do: "fence", id })).leaving?.state !== "fenced") return map;
+    await this.copy(handover, true, note);
+    const taken = await this.custodyOf(to);
+    // The last part came with everything; its sender may have been another one.
+    if (taken.last !== id || taken.arriving !== null) return map;
+    const after = await this.options.changeMap((known) =>
+      known.handover?.id === id ? mapHandedOver(known) : known,
+    );
+    return after.handover === undefined ? after : this.drop(after, after.handover);
+  }
+
+  /** Copies part after part; true when nothing was left to copy for a moment. */
+  private async copy(handover: Handover, isFenced: boolean, note: Note): Promise<boolean> {
+    const { from, to, id, slice, isWhole } = handover;
+    const { clock, router, pace } = this.options;
+    const untilMs = clock.nowMs() + LOOK_MS;
+    let { arriving, last } = await this.custodyOf(to);
+    // What is fenced is missed by clients: it is not held up.
+    while (clock.nowMs() < untilMs && (isFenced || (await pace.isFree(untilMs)))) {
+      // All of it has come already.
+      if (arriving === null && last === id) return true;
+      const after = arriving?.id === id ? arriving.cursor : null;
+      const query = queries.slicePart(id, after);
+      const part = (await router.readState(from, query, this.soon())) as SlicePart;
+      pace.count(part.bytes);
+      const { bytes, isEnd, ...taken } = isWhole ? part : withoutSessions(part);
+      ({ arriving, last } = await this.tell(to, { do: "arrive", id, slice, after, ...taken }));
+      note(handover, bytes);
+      if (isEnd) return true;
+    }
+    return false;
+  }
+
+  private async drop(map: ShardMap, { from, id }: Handover): Promise<ShardMap> {
+    const { clock, changeMap } = this.options;
+    const untilMs = clock.nowMs() + LOOK_MS;
+    while (shardById(map, from) !== undefined) {
+      const { leaving } = await this.tell(from, { do: "drop", id });
+      if (leaving?.id !== id) break;
+      if (clock.nowMs() >= untilMs) return map;
+    }
+    return changeMap((known) => (known.handover?.id === id ? mapWithoutHandover(known) : known));
+  }
+
+  /** False where it is too late: the slice is no longer its giver's, and must become the taker's. */
+  private async giveUp({ from, to, id }: Handover): Promise<boolean> {
+    for (;;) {
+      const { leaving } = await this.tell(from, { do: "stay", id });
+      if (leaving?.id !== id) break;
+      if (leaving.state === "fenced") return false;
+    }
+    // A shard that was made for it goes as a whole.
+    const taker = shardById(await this.options.changeMap((known) => known), to);
+    if (taker?.founding === true) return true;
+    for (;;) {
+      const { arriving } = await this.tell(to, { do: "discard", id });
+      if (arriving?.id !== id) return true;
+    }
+  }
+
+  private tell(shard: ShardId, part: HandoverCommand): Promise<CustodyState> {
+    return this.options.router.handOver(shard, part, this.soon());
+  }
+
+  private async custodyOf(shard: ShardId): Promise<CustodyState> {
+    return (await this.options.router.readState(shard, queries.custody(), this.soon())) as CustodyState;
+  }
+
+  private soon(): number {
+    return this.options.clock.nowMs() + CALL_MS;
+  }
+}
+
+/** Sessions of a shard that goes on stay with it: it answers for what was sent to it. */
+function withoutSessions(part: SlicePart): SlicePart {
+  return part.last === undefined ? part : { ...part, last: { sessions: [] } };
+}

@@ -1,0 +1,232 @@
+// What an admin does with slices of keys: a shard is split, two are merged, a key is pinned. Each is an operation of one
+// step, planned from the map that the cluster has now, and shown before it is begun.
+
+import type { CallOptions, Engine, EngineView } from "../engines/engine.ts";
+import { Mem0ctlError } from "../model/errors.ts";
+import type { ShardId } from "../model/ids.ts";
+import type { OperationReport } from "../model/operation.ts";
+import { stepWords } from "../model/operation.ts";
+import type { HandoverPlan, HandoverStep, ShardChange, ShardSizes, Step } from "../model/plan.ts";
+import type { ShardMap } from "../model/shard-map.ts";
+import { isHandedOver, mapAfterHandover, middleSlot, nextShardId } from "../topology/handovers.ts";
+import { shardById, shardOfKey, sliceLabel } from "../topology/shard-map.ts";
+import { currentOperation, followOperation, isRunning, runOperation, type Manner } from "./operation.ts";
+
+export type HandoverRequest =
+  | { readonly kind: "split"; readonly shard: ShardId; readonly at?: string }
+  | { readonly kind: "merge"; readonly shard: ShardId; readonly into: ShardId }
+  | { readonly kind: "pin"; readonly key: string; readonly shard: ShardId }
+  | { readonly kind: "unpin"; readonly key: string };
+
+/**
+ * @throws Mem0ctlError `engine-cannot`, `needs-a-log`, `cannot-split` (invalid), `unknown-shard` (not-found),
+ *   `step-outdated` (conflict) where the map does not allow it, `nothing-answered` (unavailable).
+ */
+export async function planHandover(
+  engine: Engine,
+  request: HandoverRequest,
+  options: CallOptions,
+): Promise<HandoverPlan> {
+  const [{ map, live }, view] = await Promise.all([engine.shardMap(options), engine.view(options)]);
+  refuseUnable(engine, view, live);
+  const step = await stepOf(engine, map, request, options);
+  const after = isHandedOver(map, step) ? map : mapAfterHandover(map, step);
+  const moved = await movedBy(engine, map, view, step, options);
+  return {
+    apiVersion: "mem0ctl/v1",
+    kind: "HandoverPlan",
+    cluster: view.cluster,
+    epoch: map.epoch,
+    step,
+    moved,
+    shards: changesOf(map, after, view, step, moved),
+  };
+}
+
+/** Carries the plan out, and follows it to its end unless the manner says otherwise. */
+export function runHandover(
+  engine: Engine,
+  { step, epoch }: HandoverPlan,
+  manner: Manner,
+  options: CallOptions,
+): Promise<OperationReport<Step> | null> {
+  return runOperation(engine, { name: nameOf(step), waves: [[step]], epoch }, manner, options);
+}
+
+/** Follows the operation that does what is asked, where one runs already; undefined where none does. */
+export async function resumeHandover(
+  engine: Engine,
+  request: HandoverRequest,
+  options: CallOptions,
+): Promise<OperationReport | undefined> {
+  if (engine.operations === undefined || !(await isRunning(engine, nameOf(request), options)))
+    return undefined;
+  const running = await currentOperation(engine, options);
+  return running === null ? undefined : followOperation(engine, options, running);
+}
+
+/** The name of its operation. */
+function nameOf(request: HandoverRequest): string {
+  switch (request.kind) {
+    case "split":
+      return `split shard ${request.shard}`;
+    case "merge":
+    case "pin":
+    case "unpin":
+      return stepWords(request);
+  }
+}
+
+function refuseUnable(engine: Engine, view: EngineView, live: boolean): void {
+  if (engine.operations === undefined) {
+    throw new Mem0ctlError(
+      "invalid",
+      "engine-cannot",
+      "shards of this engine are not split, merged or pinned",
+      {
+        why: `${engine.capabilities.engine} shards by slots, each node has one shard, and keys go by their slot`,
+        hint: "add or remove a node, and let `mem0ctl shards rebalance` move the slots",
+      },
+    );
+  }
+  if (view.protocol === "quorum") {
+    throw new Mem0ctlError(
+      "invalid",
+      "needs-a-log",
+      "leaderless shards are not split, merged or pinned live",
+      {
+        why: "keys are handed over by an entry in the log of their shard, and the quorum protocol has no logs",
+        hint: "move replicas with `mem0ctl shards move`, or `mem0ctl migrate` to a cluster with other shards",
+      },
+    );
+  }
+  if (!live) {
+    throw new Mem0ctlError("unavailable", "nothing-answered", "no node answered", {
+      hint: "start the cluster with `mem0ctl up`, or see `mem0ctl status`",
+    });
+  }
+}
+
+async function stepOf(
+  engine: Engine,
+  map: ShardMap,
+  request: HandoverRequest,
+  options: CallOptions,
+): Promise<HandoverStep> {
+  if (request.kind !== "split") {
+    if (request.kind === "merge") requireShards(map, [request.shard, request.into]);
+    if (request.kind === "pin") requireShards(map, [request.shard]);
+    return request;
+  }
+  const { shard } = request;
+  requireShards(map, [shard]);
+  const at = request.at ?? (await middleOf(engine, map, shard, options));
+  if (at === null) {
+    throw new Mem0ctlError("invalid", "cannot-split", `shard ${shard} cannot be split in two`, {
+      why:
+        map.strategy === "range"
+          ? "its memories have fewer than two keys, so they have no middle"
+          : "it has one slot only",
+      ...(map.strategy === "range" ? { hint: "say where with --at KEY" } : {}),
+    });
+  }
+  return { kind: "split", shard, at, into: nextShardId(map) };
+}
+
+async function middleOf(
+  engine: Engine,
+  map: ShardMap,
+  shard: ShardId,
+  options: CallOptions,
+): Promise<string | null> {
+  if (map.strategy === "range") return (await cutOf(engine, { shard }, options)).at;
+  const slot = middleSlot(shardById(map, shard)?.slots ?? []);
+  return slot === undefined ? null : String(slot);
+}
+
+async function movedBy(
+  engine: Engine,
+  map: ShardMap,
+  view: EngineView,
+  step: HandoverStep,
+  options: CallOptions,
+): Promise<ShardSizes> {
+  switch (step.kind) {
+    case "split":
+      return (await cutOf(engine, { shard: step.shard, at: step.at }, options)).goes;
+    case "merge":
+      return sizeIn(view, step.shard);
+    case "pin":
+    case "unpin": {
+      if (isHandedOver(map, step)) return NOTHING;
+      return (await cutOf(engine, { shard: shardOfKey(map, step.key).id, key: step.key }, options)).goes;
+    }
+  }
+}
+
+const NOTHING: ShardSizes = { memories: 0, bytes: 0 };
+
+function cutOf(
+  engine: Engine,
+  cut: { readonly shard: ShardId; readonly at?: string; readonly key?: string },
+  options: CallOptions,
+): Promise<{ readonly at: string | null; readonly goes: ShardSizes }> {
+  // Asked for after `refuseUnable`.
+  return engine.operations?.cut(cut, options) ?? Promise.resolve({ at: null, goes: NOTHING });
+}
+
+function sizeIn({ shards }: EngineView, id: ShardId): ShardSizes {
+  const shard = shards.find((other) => other.id === id);
+  return { memories: shard?.memories ?? 0, bytes: shard?.bytes ?? 0 };
+}
+
+function changesOf(
+  before: ShardMap,
+  after: ShardMap,
+  view: EngineView,
+  step: HandoverStep,
+  moved: ShardSizes,
+): ShardChange[] {
+  const [from, to] = endsOf(before, after, step);
+  const plus = (size: ShardSizes, sign: 1 | -1): ShardSizes => ({
+    memories: Math.max(0, size.memories + sign * moved.memories),
+    bytes: Math.max(0, size.bytes + sign * moved.bytes),
+  });
+  return [...new Set([from, to])].map((shard): ShardChange => {
+    const [was, is] = [shardById(before, shard), shardById(after, shard)];
+    const size = sizeIn(view, shard);
+    const changed = from === to ? size : plus(size, shard === to ? 1 : -1);
+    return {
+      shard,
+      keysBefore: was === undefined ? null : sliceLabel(was, before.strategy),
+      keysAfter: is === undefined ? null : sliceLabel(is, after.strategy),
+      before: was === undefined ? null : size,
+      after: is === undefined ? null : changed,
+    };
+  });
+}
+
+function endsOf(
+  before: ShardMap,
+  after: ShardMap,
+  step: HandoverStep,
+): readonly [from: ShardId, to: ShardId] {
+  switch (step.kind) {
+    case "split":
+    case "merge":
+      return [step.shard, step.into];
+    case "pin":
+    case "unpin":
+      return [shardOfKey(before, step.key).id, shardOfKey(after, step.key).id];
+  }
+}
+
+function requireShards(map: ShardMap, ids: readonly ShardId[]): void {
+  for (const id of ids) {
+    if (shardById(map, id) !== undefined) continue;
+    throw new Mem0ctlError("not-found", "unknown-shard", `there is no shard ${JSON.stringify(id)}`, {
+      why: `the cluster has ${map.shards.length} shards`,
+      hint: "see them with `mem0ctl shards list`",
+    });
+  }
+}
