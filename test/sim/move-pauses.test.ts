@@ -1,11 +1,12 @@
-// How long a write waits at most while replicas move, those that lead among them: in virtual time, on nodes, disks and a
+// How long a write waits at most while replicas move, those that lead among them, and while shards are split and merged: in virtual time, on nodes, disks and a
 // network that do their work, so that what is measured is what the protocols wait for and nothing else.
 
 import { expect, test } from "vitest";
 import type { Protocol } from "../../src/model/ids.ts";
 import type { ClusterStep } from "../../src/model/operation.ts";
 import { hasEnded } from "../../src/model/operation.ts";
-import { shardOfKey } from "../../src/topology/shard-map.ts";
+import type { ShardMap } from "../../src/model/shard-map.ts";
+import { initialShardMap, shardOfKey } from "../../src/topology/shard-map.ts";
 import { DIMENSIONS, calmLayout } from "./layout.ts";
 import { Machine, Process } from "./machine.ts";
 import { SimulatedNetwork } from "./network.ts";
@@ -23,7 +24,11 @@ interface Measured {
   readonly state: string;
 }
 
-async function movesUnderWrites(protocol: Protocol, seed: number): Promise<Measured> {
+async function stepsUnderWrites(
+  protocol: Protocol,
+  seed: number,
+  stepsOf: (map: ShardMap) => readonly (readonly ClusterStep[])[],
+): Promise<Measured> {
   const world = new World(seed, false);
   const { manifest, nodeHabits } = calmLayout(protocol, NODES, SHARDS);
   const machines = new Map<string, Machine>();
@@ -63,6 +68,7 @@ async function movesUnderWrites(protocol: Protocol, seed: number): Promise<Measu
     );
   }
   const all = [...machines.values()];
+  const users = Array.from({ length: SHARDS }, (_, shard) => userOf(initialShardMap(manifest), shard));
   const failures: string[] = [];
   let [writes, slowestMs, open, isOver, state] = [0, 0, 0, false, "never begun"];
   const { timeline } = world;
@@ -71,7 +77,7 @@ async function movesUnderWrites(protocol: Protocol, seed: number): Promise<Measu
   const write = (shard: number, machine: Machine): void => {
     const core = machine.core;
     if (core === undefined) return;
-    const user = userOf(core, shard);
+    const user = users[shard] ?? "";
     const sentMs = world.nowMs;
     open += 1;
     writes += 1;
@@ -97,18 +103,13 @@ async function movesUnderWrites(protocol: Protocol, seed: number): Promise<Measu
   const begin = (): void => {
     const core = all[0]?.core;
     if (core === undefined) throw new Error("node-1 does not run");
-    const map = core.map();
-    const steps = map.shards.map(({ id, replicas }): ClusterStep => {
-      const free = map.nodes.find((node) => !replicas.includes(node.id));
-      return { kind: "move-replica", shard: id, from: replicas[0] ?? "", to: free?.id ?? "", bytes: 0 };
-    });
     const context = { deadlineMs: 1e12, requestId: "operator", consistency: manifest.consensus.consistency };
     core.admin
       .beginOperation(
         {
           name: "moves",
           startedBy: "test",
-          waves: [steps],
+          waves: stepsOf(core.map()),
           concurrency: 2,
           bytesPerSecondMax: null,
           epoch: null,
@@ -142,17 +143,48 @@ async function movesUnderWrites(protocol: Protocol, seed: number): Promise<Measu
 }
 
 /** Some user whose memories are in that shard. */
-function userOf(core: NonNullable<Machine["core"]>, shard: number): string {
+function userOf(map: ShardMap, shard: number): string {
   for (let number = 0; ; number += 1) {
-    if (shardOfKey(core.map(), `u${number}`)?.id === String(shard)) return `u${number}`;
+    if (shardOfKey(map, `u${number}`)?.id === String(shard)) return `u${number}`;
   }
+}
+
+function movesOfLeaders({ shards, nodes }: ShardMap): readonly (readonly ClusterStep[])[] {
+  const steps = shards.map(({ id, replicas }): ClusterStep => {
+    const free = nodes.find((node) => !replicas.includes(node.id));
+    return { kind: "move-replica", shard: id, from: replicas[0] ?? "", to: free?.id ?? "", bytes: 0 };
+  });
+  return [steps];
+}
+
+/** Every shard gives keys away or takes some; those of two clients go to a shard with other nodes. */
+function handovers({ shards }: ShardMap): readonly (readonly ClusterStep[])[] {
+  const [first] = shards[0]?.slots ?? [];
+  return [
+    [{ kind: "split", shard: "0", at: String(Math.ceil((first?.to ?? 0) / 2)), into: "4" }],
+    [{ kind: "merge", shard: "4", into: "1" }],
+    [{ kind: "merge", shard: "3", into: "2" }],
+    [{ kind: "merge", shard: "0", into: "2" }],
+  ];
 }
 
 test.each(["raft", "paxos", "quorum"] as const)(
   "with %s no write waits for an election while replicas move, those that lead among them",
   async (protocol) => {
     for (let seed = 1; seed <= 5; seed += 1) {
-      const { slowestMs, failures, state } = await movesUnderWrites(protocol, seed);
+      const { slowestMs, failures, state } = await stepsUnderWrites(protocol, seed, movesOfLeaders);
+      expect({ state, failures, seed }).toEqual({ state: "done", failures: [], seed });
+      expect(slowestMs).toBeLessThan(1000);
+    }
+  },
+  120_000,
+);
+
+test.each(["raft", "paxos"] as const)(
+  "with %s no write waits for an election while shards are split and merged",
+  async (protocol) => {
+    for (let seed = 1; seed <= 2; seed += 1) {
+      const { slowestMs, failures, state } = await stepsUnderWrites(protocol, seed, handovers);
       expect({ state, failures, seed }).toEqual({ state: "done", failures: [], seed });
       expect(slowestMs).toBeLessThan(1000);
     }
