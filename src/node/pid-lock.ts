@@ -13,6 +13,7 @@ import {
   stateOfStat,
   type PidRecord,
 } from "../model/pid-file.ts";
+import { isNoRoom } from "../model/no-room.ts";
 
 /** Start time as `PidRecord.startTime` defines it; undefined when there is no such process. */
 function startTimeOf(pid: number): string | undefined {
@@ -48,7 +49,7 @@ function bootId(): string {
 
 /**
  * Takes the directory for this process and returns how to give it back. Throws `data-locked` (conflict)
- * while another live process has it.
+ * while another live process has it, `disk-full` (full).
  */
 export function lockDataDirectory(
   folder: string,
@@ -64,8 +65,8 @@ export function lockDataDirectory(
   // Made whole under another name, then linked: nobody ever sees a pid file that is still being written.
   const made = `${file}.${process.pid}`;
   rmSync(made, { force: true });
-  writeFileSync(made, encodePidFile(record), { flag: "wx", mode: 0o600 });
   try {
+    writeFileSync(made, encodePidFile(record), { flag: "wx", mode: 0o600 });
     while (!linked(made, file)) {
       const text = readText(file);
       const held = text === undefined ? undefined : parsePidFile(text);
@@ -78,6 +79,13 @@ export function lockDataDirectory(
       }
       if (text !== undefined) moveAside(file, text);
     }
+  } catch (error) {
+    if (!isNoRoom(error)) throw error;
+    throw new Mem0ctlError("full", "disk-full", `nothing more fits into ${folder}`, {
+      why: "not even the file that says which process has it",
+      hint: "free space there, and start the node again",
+      cause: error,
+    });
   } finally {
     rmSync(made, { force: true });
   }

@@ -2,7 +2,7 @@
 // and without secrets on its command line; it is signalled only while process-identity.ts can prove that
 // it is the node. Talking to a node is not done here.
 
-import { spawn } from "node:child_process";
+import { spawn, type ChildProcess } from "node:child_process";
 import { constants } from "node:fs";
 import { lstat, mkdir, open, rename, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -11,10 +11,12 @@ import { setTimeout as pause } from "node:timers/promises";
 import { Mem0ctlError } from "../../model/errors.ts";
 import type { NodeId } from "../../model/ids.ts";
 import type { NodeSpec } from "../../model/manifest.ts";
+import { isNoRoom } from "../../model/no-room.ts";
 import { encodePidFile, LOG_FILE, PID_FILE, SPAWN_FILE } from "../../model/pid-file.ts";
 import type { PidRecord } from "../../model/pid-file.ts";
 import { identify, nodeProcess, proofOf } from "./process-identity.ts";
 import type { Recognise } from "./process-identity.ts";
+import { diskFull } from "./start-failure.ts";
 
 export interface SpawnedNode {
   readonly pid: number;
@@ -44,7 +46,7 @@ export interface NodeCommand {
   readonly args: readonly string[];
 }
 
-/** The data directory has been prepared. @throws Mem0ctlError `spawn-failed`. */
+/** The data directory has been prepared. Nothing runs when it throws. @throws Mem0ctlError `spawn-failed`, `disk-full`. */
 export async function spawnNode(
   node: NodeSpec,
   cluster: string,
@@ -52,28 +54,32 @@ export async function spawnNode(
 ): Promise<SpawnedNode> {
   const logFile = join(node.dataDir, LOG_FILE);
   const { descriptor, offset } = await openLog(logFile);
+  let child: ChildProcess | undefined;
   try {
-    const child = spawn(program, [...args], {
+    const started = (child = spawn(program, [...args], {
       cwd: node.dataDir,
       detached: true,
       stdio: ["ignore", descriptor.fd, descriptor.fd],
       windowsHide: true,
-    });
+    }));
     let exit: NodeExit | undefined;
-    child.once("exit", (code, signal) => {
+    started.once("exit", (code, signal) => {
       exit = { code, signal };
     });
     const pid = await new Promise<number>((resolve, reject) => {
-      child.once("error", reject);
-      child.once("spawn", () => {
-        if (child.pid === undefined) reject(new Error("it has no pid"));
-        else resolve(child.pid);
+      started.once("error", reject);
+      started.once("spawn", () => {
+        if (started.pid === undefined) reject(new Error("it has no pid"));
+        else resolve(started.pid);
       });
     });
-    child.unref();
+    started.unref();
     await notePid(node, cluster, pid, SPAWN_FILE);
     return { pid, logFile, logOffset: offset, exit: () => exit };
   } catch (cause) {
+    // Without the file that names it nobody would find it again.
+    child?.kill("SIGKILL");
+    if (isNoRoom(cause)) throw diskFull(node, { node: node.id });
     throw new Mem0ctlError("failed", "spawn-failed", `cannot start ${node.id}`, {
       why: cause instanceof Error ? cause.message : String(cause),
       hint: "look whether this user may start another process",
@@ -99,10 +105,15 @@ export async function notePid(
   const file = join(node.dataDir, name);
   const made = `${file}.${process.pid}`;
   const { port } = node.listen ?? node;
-  await writeFile(made, encodePidFile({ pid, ...proof, node: node.id, cluster, port }), {
-    mode: 0o600,
-  });
-  await rename(made, file);
+  try {
+    await writeFile(made, encodePidFile({ pid, ...proof, node: node.id, cluster, port }), {
+      mode: 0o600,
+    });
+    await rename(made, file);
+  } catch (error) {
+    await rm(made, { force: true });
+    throw error;
+  }
 }
 
 /** @throws Mem0ctlError `unsafe-path`, `data-dir-unusable`. */

@@ -13,9 +13,10 @@ import { statSync } from "node:fs";
 import { join } from "node:path";
 import { crc32 } from "node:zlib";
 import { open } from "lmdb";
+import { isNoRoom } from "../../model/no-room.ts";
 import { makeFolder, syncFolder } from "./folders.ts";
 import type { Key } from "./key.ts";
-import { isNoRoom, Room } from "./room.ts";
+import { Room } from "./room.ts";
 import {
   StoreCorruptError,
   type Item,

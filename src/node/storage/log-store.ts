@@ -9,12 +9,12 @@
 
 import type { Entry, HardState, SnapshotMeta } from "../../consensus/seam.ts";
 import type { GroupId } from "../../model/ids.ts";
+import { isNoRoom } from "../../model/no-room.ts";
 import { pause, type Clock } from "../clock.ts";
 import { FRAME_OVERHEAD_BYTES, isTorn, readFrame } from "./log-frames.ts";
 import type { LogFile, LogFolder } from "./log-folder.ts";
 import { LogFrame, newerHardState, readRecords } from "./log-records.ts";
 import { marked, salvageLog, type Salvage } from "./log-salvage.ts";
-import { isNoRoom } from "./room.ts";
 import { StoreCorruptError } from "./store.ts";
 
 /** What a group keeps besides its entries. */

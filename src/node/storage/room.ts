@@ -10,17 +10,10 @@ import {
   statSync,
   writeSync,
 } from "node:fs";
-import { constants } from "node:os";
 import { join } from "node:path";
+import { isNoRoom } from "../../model/no-room.ts";
 
-const CODES = ["ENOSPC", "EFBIG", "EDQUOT"] as const;
 const PROBE_BYTES = 1 << 20;
-
-/** True of an error of the system that says that there is no room; LMDB's have the number, not the name. */
-export function isNoRoom(error: unknown): boolean {
-  const code = error instanceof Error && "code" in error ? error.code : undefined;
-  return CODES.some((name) => code === name || code === constants.errno[name]);
-}
 
 /** The room that a file has to grow. */
 export class Room {

@@ -6,9 +6,20 @@ import { spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
-import { mkdir, mkdtemp, readFile, realpath, rm, stat, symlink, truncate, writeFile } from "node:fs/promises";
+import {
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  realpath,
+  rm,
+  stat,
+  symlink,
+  truncate,
+  writeFile,
+} from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 
 import { createEmbeddedEngine } from "../../../src/engines/embedded/engine.ts";
@@ -19,6 +30,7 @@ import type { Engine } from "../../../src/engines/engine.ts";
 import { errorBody, Mem0ctlError } from "../../../src/model/errors.ts";
 import { encodePidFile, PID_FILE, SPAWN_FILE, startTimeOfStat } from "../../../src/model/pid-file.ts";
 import type { PidRecord } from "../../../src/model/pid-file.ts";
+import { limitFiles } from "../file-limit.ts";
 import { json, manifestOf, refusedPort, reportsOf, serve } from "./support.ts";
 
 let folder: string;
@@ -338,6 +350,19 @@ describe.runIf(process.platform === "linux")("a node that cannot start", () => {
   it("because its disk is full", async () => {
     const { engine } = await engineOf({ log: "Error: ENOSPC: no space left on device, write", exit: 1 });
     await expect(up(engine, ["node-1"])).rejects.toMatchObject({ kind: "full", code: "disk-full" });
+  });
+
+  it("because not even the file that names its process fits: nothing is left running", async () => {
+    await writeFile(program, "setInterval(() => undefined, 1000);");
+    const { engine } = await engineOf({});
+    limitFiles(0);
+    try {
+      await expect(up(engine, ["node-1"])).rejects.toMatchObject({ kind: "full", code: "disk-full" });
+    } finally {
+      limitFiles("unlimited");
+    }
+    expect(await readdir(dirname(engine.logFile("node-1")))).toEqual(["node.log"]);
+    expect((await engine.down(["node-1"], ALL))[0]?.outcome).toBe("was-not-running");
   });
 
   it("because a program has its port: which one, by pid", async () => {

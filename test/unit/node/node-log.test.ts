@@ -1,32 +1,28 @@
 import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
-import { execFileSync } from "node:child_process";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pino } from "pino";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { nodeLog } from "../../../src/node/node-log.ts";
+import { limitFiles } from "../file-limit.ts";
 
 let folder: string;
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), "mem0ctl-node-log-"));
 });
 afterEach(() => {
-  limit("unlimited");
+  limitFiles("unlimited");
   rmSync(folder, { recursive: true, force: true });
 });
-
-function limit(bytes: number | "unlimited"): void {
-  execFileSync("prlimit", ["--pid", String(process.pid), `--fsize=${bytes}:unlimited`]);
-}
 
 it("a line that finds no room on the disk is lost, and nothing else", () => {
   const file = join(folder, "node.log");
   const descriptor = openSync(file, "a", 0o600);
   const logger = pino({ base: null, timestamp: false }, nodeLog(descriptor));
   logger.info("before");
-  limit(readFileSync(file).length);
+  limitFiles(readFileSync(file).length);
   logger.info("without room");
-  limit("unlimited");
+  limitFiles("unlimited");
   logger.info("after");
   closeSync(descriptor);
   const lines = readFileSync(file, "utf8").trimEnd().split("\n");

@@ -14,6 +14,7 @@ import {
   startTimeOfStat,
   stateOfStat,
 } from "../../../src/model/pid-file.ts";
+import { limitFiles } from "../file-limit.ts";
 import { lockDataDirectory } from "../../../src/node/pid-lock.ts";
 
 const OWNER = { node: "node-1", cluster: "demo", port: 7001 };
@@ -123,4 +124,16 @@ it("is not given back by a process that no longer has it", () => {
   writeFileSync(pidFile(), other);
   giveBack();
   expect(readFileSync(pidFile(), "utf8")).toBe(other);
+});
+
+it("a full disk is said, and nothing is left of the attempt", () => {
+  limitFiles(0);
+  try {
+    expect(() => lockDataDirectory(folder, OWNER)).toThrow(
+      expect.objectContaining({ kind: "full", code: "disk-full" }),
+    );
+  } finally {
+    limitFiles("unlimited");
+  }
+  expect(readdirSync(folder)).toEqual([]);
 });

@@ -1,15 +1,16 @@
 // A store whose disk is full, by a limit on the size of this process's files: nothing that it was given is lost,
 // nobody is told that it is on disk, and the process lives.
 
-import { execFileSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { isNoRoom } from "../../../src/model/no-room.ts";
 import { encodeKey, prefixEnd } from "../../../src/node/storage/key.ts";
 import { openLmdbStore } from "../../../src/node/storage/lmdb.ts";
-import { isNoRoom, Room } from "../../../src/node/storage/room.ts";
+import { Room } from "../../../src/node/storage/room.ts";
 import type { Store } from "../../../src/node/storage/store.ts";
+import { limitFiles } from "../file-limit.ts";
 
 let folder: string;
 const failures: string[] = [];
@@ -22,10 +23,6 @@ const open = (): Store =>
     },
   });
 
-function limit(bytes: number | "unlimited"): void {
-  execFileSync("prlimit", ["--pid", String(process.pid), `--fsize=${bytes}:unlimited`]);
-}
-
 async function until(isSo: () => boolean): Promise<void> {
   while (!isSo()) await new Promise((resolve) => setTimeout(resolve, 5));
 }
@@ -35,7 +32,7 @@ beforeEach(() => {
   failures.length = 0;
 });
 afterEach(() => {
-  limit("unlimited");
+  limitFiles("unlimited");
   rmSync(folder, { recursive: true, force: true });
 });
 
@@ -54,7 +51,7 @@ describe("a store without room", () => {
   });
 
   it("keeps what it is given, calls none of it durable, and writes it when there is room", async () => {
-    limit(65_536);
+    limitFiles(65_536);
     let durable = 0;
     const writes = Array.from({ length: 20 }, async (_, at) => {
       await put(200 + 100 * at, 100, 1000);
@@ -63,7 +60,7 @@ describe("a store without room", () => {
     await until(() => store.full);
     expect(held()).toBe(2200);
     expect(durable).toBe(0);
-    limit("unlimited");
+    limitFiles("unlimited");
     await Promise.all(writes);
     expect(store).toMatchObject({ full: false, unwrittenBytes: 0 });
     await store.close();
@@ -74,7 +71,7 @@ describe("a store without room", () => {
   });
 
   it("is closed without what found no room, and opened with all that was durable", async () => {
-    limit(65_536);
+    limitFiles(65_536);
     void put(200, 100, 1000);
     await until(() => store.full);
     await store.close();
@@ -86,10 +83,10 @@ describe("a store without room", () => {
 
   it("takes no lack of room for a failing disk, however it comes and goes", async () => {
     for (let round = 0; round < 12; round += 1) {
-      limit(65_536);
+      limitFiles(65_536);
       const written = put(200 + round, 40, 3000 + 100 * round);
       for (let turn = 0; turn < round % 11; turn += 1) await new Promise((resolve) => setImmediate(resolve));
-      limit("unlimited");
+      limitFiles("unlimited");
       await written;
     }
     expect(held()).toBe(200 + 11 + 40);
@@ -105,7 +102,7 @@ describe("the room of a file", () => {
     const room = new Room(folder, file);
     room.check(1 << 20);
     expect(room.isGone()).toBe(false);
-    limit(65_536);
+    limitFiles(65_536);
     room.check(24_576);
     expect(() => room.check(24_577)).toThrow(expect.toSatisfy(isNoRoom));
     expect(room.isGone()).toBe(true);
