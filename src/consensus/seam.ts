@@ -105,9 +105,10 @@ export interface ReplicaOptions {
 /**
  * How a replica comes back that lost a part of its log. It begins in a term that is higher than any that a
  * member of its group knew when all others were asked, so that nothing it promised or acknowledged before
- * counts for anybody any more; it takes entries as every follower does, and neither campaigns nor votes until
- * an entry of `term` or a later one is committed in its log: the leader of that was elected without it, and
- * has everything that was ever committed with its help.
+ * counts for anybody any more; it takes entries as every follower does, and neither campaigns nor counts in an election
+ * until it has everything that was ever committed with its help. In raft it gives no vote until an entry of `term` or
+ * a later one is committed in its log: the leader of that was elected without it. In paxos it promises and says that
+ * its report is not whole, until it knows to be chosen what a leader says that may have been before its ballot.
  */
 export interface Recovery {
   readonly term: number;

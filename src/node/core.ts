@@ -18,7 +18,7 @@ import { Admin, type TransferCall } from "./cluster/admin-service.ts";
 import { Liveness } from "./cluster/liveness.ts";
 import { MapNews } from "./cluster/map-news.ts";
 import { createMemoryService } from "./cluster/memory-service.ts";
-import { replicaFactoryOf } from "./cluster/protocols.ts";
+import { haveLogsMatching, replicaFactoryOf } from "./cluster/protocols.ts";
 import { leaderRank, Reconciler, wantedMembership } from "./cluster/reconcile.ts";
 import { groupReport } from "./cluster/report.ts";
 import { Router, type Query, type ShardPath } from "./cluster/router.ts";
@@ -173,6 +173,7 @@ export class NodeCore {
       network,
       clock,
       protocolOf: (group) => replicaFactoryOf(protocol, group),
+      logsMatch: (group) => haveLogsMatching(protocol, group),
       heartbeatIntervalMs,
       electionTimeoutMs,
       beat: () => this.queueBeats(),

@@ -18,10 +18,11 @@ import { createEmbedder, type Embedder } from "../memory/embedder.ts";
 import type { MemoryService } from "../memory/service.ts";
 import { establish, type Waiting } from "./beginning.ts";
 import { othersOf } from "./founding.ts";
-import { isLogShort, type Stores } from "./host/durable-group.ts";
+import { canRecover, isEnough, keepFounded, markShort } from "./damaged-log.ts";
+import type { Stores } from "./host/durable-group.ts";
 import { createHttpServer, type HttpServer } from "../http/server.ts";
 import { nodeRoutes } from "./http/routes.ts";
-import { peerUid, readIdentity, writeIdentity, writePeerUid, type Identity } from "./identity.ts";
+import { peerUid, writePeerUid, type Identity } from "./identity.ts";
 import { lockDataDirectory } from "./pid-lock.ts";
 import { openLogFolder } from "./storage/log-folder.ts";
 import { DAMAGED_FILE, LogStore } from "./storage/log-store.ts";
@@ -87,15 +88,11 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
     });
     opened.push(state);
     const stores: Stores = { log, state };
-    if (isLogShort(stores)) {
+    if (await markShort(manifest, stores)) {
       if (!canRecover(manifest)) throw logDamaged(spec.id, folder, manifest, "its end is gone");
       logger.error({ node: spec.id }, "log damaged: its end is gone; it is recovered from the other nodes");
-      await log.markLost();
     }
-    const known = readIdentity(log);
-    // The record that says so may be what was lost: what was founded is not founded again.
-    if (log.salvaged !== undefined && known !== undefined)
-      await writeIdentity(log, { ...known, founded: true });
+    await keepFounded(stores);
     const startedMs = performance.now();
     let front: Front = waitingServices(() => {
       if (waiting === undefined) throw new Error("a node says what it waits for before it is asked");
@@ -169,11 +166,6 @@ interface Front {
   readonly peers?: Peers;
 }
 
-/** Other nodes have what this one may have lost, and can be asked what it promised. */
-function canRecover({ replication, nodes, consensus }: Manifest): boolean {
-  return replication.replicas > 0 && nodes.length > 1 && consensus.protocol === "raft";
-}
-
 /** Throws `log-damaged` where a damaged log cannot be recovered from other nodes. */
 function openLog({ manifest, spec, logger, onDiskFailure }: NodeOptions, folder: string): LogStore {
   try {
@@ -181,8 +173,7 @@ function openLog({ manifest, spec, logger, onDiskFailure }: NodeOptions, folder:
       folder: openLogFolder(folder),
       clock: systemClock,
       onDiskFailure,
-      // Without its identity nobody knows this node again.
-      salvage: ({ facts }) => canRecover(manifest) && readIdentity({ facts }) !== undefined,
+      salvage: (found) => isEnough(manifest, found),
     });
     if (log.salvaged !== undefined) {
       const { damagedAt, frames, bytesLost } = log.salvaged;

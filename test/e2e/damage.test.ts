@@ -2,36 +2,16 @@
 // replica answers, the damage is told, and the replica gets another one's state; where there is no other, it
 // says so and goes on with the rest.
 
-import { readFileSync, truncateSync, writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { NodeReport } from "../../src/model/node-api.ts";
 import { call, codeOf, importRecords, record, staleExport } from "./support/api.ts";
 import { bringUpCluster, until, type TestCluster } from "./support/cluster.ts";
-import { damageState } from "./support/damage.ts";
+import { damageLog, damageState, store, textOfLog, toldOf } from "./support/damage.ts";
 
 const NODES = ["node-1", "node-2", "node-3"] as const;
 const SHARDS = 2;
 const USERS = 12;
-
-function textOfLog(cluster: TestCluster, node: string): string {
-  return readFileSync(join(cluster.dataDir(node), "node.log"), "utf8");
-}
-
-/** Groups that a node has reported as damaged, or as repaired, since `from` in its log. */
-function toldOf(cluster: TestCluster, node: string, what: string, from: number): readonly string[] {
-  return textOfLog(cluster, node)
-    .slice(from)
-    .split("\n")
-    .filter((line) => line.includes(`"msg":"${what}"`))
-    .map((line) => String((JSON.parse(line) as { group: string }).group))
-    .toSorted();
-}
-
-async function store(host: string, records: Parameters<typeof importRecords>[1]): Promise<void> {
-  const { status, body } = await importRecords(host, records);
-  if (status !== 200) throw new Error(`import: ${status} ${JSON.stringify(body)}`);
-}
 
 async function read(host: string, id: string): Promise<unknown> {
   const { status, body } = await call(host, {
@@ -123,119 +103,6 @@ describe("with three copies", () => {
     await repaired("node-3", ["meta"], since);
     for (const id of ids) expect(await read(cluster.hosts[2] ?? "", id)).toBe(`text of ${id}`);
   }, 60_000);
-});
-
-/** Flips one bit in the middle of what is written of a node's log; returns the file as it was. */
-function damageLog(cluster: TestCluster, node: string, where = 0.5): Buffer {
-  const file = join(cluster.dataDir(node), "store", "log");
-  const bytes = readFileSync(file);
-  const damaged = Buffer.from(bytes);
-  const at = Math.floor((bytes.findLastIndex((byte) => byte !== 0) + 1) * where);
-  damaged[at] = (damaged[at] ?? 0) ^ 0x04;
-  writeFileSync(file, damaged);
-  return damaged;
-}
-
-describe.each([
-  ["three copies", ["--replication", "multiple", "--replicas", "2"], 3],
-  ["two copies, both of which vote", ["--replication", "single"], 2],
-] as const)("a log that is damaged, with %s", (_, replication, nodes) => {
-  let cluster: TestCluster;
-  const victim = "node-2";
-  let written = 0;
-
-  beforeAll(async () => {
-    cluster = await bringUpCluster({
-      nodes,
-      flags: [...replication, "--shards", String(SHARDS), "--sharding", "hash"],
-    });
-    await store(
-      cluster.hosts[0] ?? "",
-      Array.from({ length: 40 }, (__, number) => record(`m-${number}`, `user-${number}`)),
-    );
-  });
-  afterAll(async () => cluster?.end());
-
-  /** Acknowledged one by one through the other nodes, so that the log has frames enough. */
-  async function write(count: number): Promise<void> {
-    const others = cluster.hosts.filter((__, at) => at !== 1);
-    for (let at = 0; at < count; at += 1) {
-      const id = `m-${40 + written}`;
-      await store(others[at % others.length] ?? "", [record(id, `user-${written % 7}`)]);
-      written += 1;
-    }
-  }
-
-  async function complete(): Promise<boolean> {
-    const ids = new Set<string>();
-    for (let shard = 0; shard < SHARDS; shard += 1) {
-      const copies = await Promise.all(cluster.hosts.map(async (host) => staleExport(host, String(shard))));
-      const [first = []] = copies;
-      if (copies.some((copy) => JSON.stringify(copy) !== JSON.stringify(first))) return false;
-      for (const { id } of first) ids.add(id);
-    }
-    return ids.size === 40 + written;
-  }
-
-  async function recovered(since: number): Promise<void> {
-    await until("every group has everything again", () => {
-      const groups = toldOf(cluster, victim, "replica recovered", since);
-      return ["0", "1", "meta"].every((group) => groups.includes(group));
-    });
-    await until("all copies are equal and whole", complete);
-    await until("the cluster is healthy", async () => (await cluster.status()).code === 0);
-  }
-
-  test.each([0.3, 0.6, 0.97])(
-    "the node starts, recovers, and has everything: damage at %d",
-    async (where) => {
-      await write(20);
-      await cluster.signal(victim, "SIGKILL");
-      if (nodes > 2) await write(10);
-      const since = textOfLog(cluster, victim).length;
-      const damaged = damageLog(cluster, victim, where);
-      expect(await cluster.mem0ctl("up", "--timeout", "40s")).toMatchObject({ code: 0 });
-      await recovered(since);
-      // The evidence is kept, and the node said what it found.
-      expect(readFileSync(join(cluster.dataDir(victim), "store", "log.damaged")).equals(damaged)).toBe(true);
-      expect(textOfLog(cluster, victim).slice(since)).toContain("log damaged");
-      await write(5);
-      await until("all copies are equal and whole", complete);
-    },
-    90_000,
-  );
-
-  test("a log that lost its end is noticed by the state, and recovered", async () => {
-    await write(20);
-    expect(await cluster.mem0ctl("down", victim)).toMatchObject({ code: 0 });
-    const file = join(cluster.dataDir(victim), "store", "log");
-    const bytes = readFileSync(file);
-    truncateSync(file, Math.floor((bytes.findLastIndex((byte) => byte !== 0) + 1) * 0.7));
-    const since = textOfLog(cluster, victim).length;
-    expect(await cluster.mem0ctl("up", "--timeout", "40s")).toMatchObject({ code: 0 });
-    await recovered(since);
-  }, 90_000);
-
-  test("until all other voters have told what they know, it decides nothing, and says so", async () => {
-    await write(5);
-    const [other = ""] = ["node-3", "node-1"].slice(3 - nodes);
-    await cluster.signal(victim, "SIGKILL");
-    await cluster.signal(other, "SIGSTOP");
-    const since = textOfLog(cluster, victim).length;
-    damageLog(cluster, victim);
-    await cluster.mem0ctl("up", "--timeout", "4s");
-    const host = cluster.hosts[1] ?? "";
-    const groups = await until("it runs", async () => {
-      const { status, body } = await call(host, { path: "/v1/cluster/node" });
-      return status === 200 ? (body as NodeReport).groups : undefined;
-    });
-    expect(groups.find(({ id }) => id === "meta")?.damage).toContain("all other voters");
-    await new Promise((resolve) => setTimeout(resolve, 3000));
-    expect(toldOf(cluster, victim, "replica recovering", since)).toEqual([]);
-    await cluster.signal(other, "SIGCONT");
-    expect(await cluster.mem0ctl("up", "--timeout", "40s")).toMatchObject({ code: 0 });
-    await recovered(since);
-  }, 90_000);
 });
 
 describe("with one copy", () => {

@@ -5,6 +5,7 @@
 import { isPaxosMessage, type Promised } from "../../src/consensus/paxos/messages.ts";
 import type { Entry, Input, Replica, ReplicaStatus } from "../../src/consensus/seam.ts";
 import type { NodeId } from "../../src/model/ids.ts";
+import { hasQuorum } from "./quorums.ts";
 
 type Must = (holds: boolean, invariant: string, message: () => string) => void;
 
@@ -15,6 +16,8 @@ interface Campaign {
   readonly highest: Map<number, Entry>;
   /** Reports are complete up to here. */
   readonly reportedTo: Map<NodeId, number>;
+  /** Whose reports may lack something: their logs were damaged. */
+  readonly partial: Set<NodeId>;
 }
 
 export class BallotWatch {
@@ -52,7 +55,10 @@ export class BallotWatch {
     if (message?.kind === "promise" && message.term === campaign.term) {
       this.#take(campaign, message, before.commit);
     }
-    if (after.role === "leader" && after.term === campaign.term) this.#judgeAdopted(campaign, after);
+    if (after.role === "leader" && after.term === campaign.term) {
+      this.#judgeAdopted(campaign, after);
+      this.#judgeReports(campaign, after);
+    }
     if (after.role !== "candidate" || after.term !== campaign.term) this.#campaign = undefined;
   }
 
@@ -62,11 +68,16 @@ export class BallotWatch {
       const entry = this.#replica.entry(index);
       if (entry !== undefined && entry.kind !== "hole") highest.set(index, entry);
     }
-    this.#campaign = { term, highest, reportedTo: new Map() };
+    this.#campaign = { term, highest, reportedTo: new Map(), partial: new Set() };
   }
 
   /** One page of a report; one that leaves a gap before it is not counted. */
-  #take({ highest, reportedTo }: Campaign, { from, first, entries }: Promised, commit: number): void {
+  #take(
+    { highest, reportedTo, partial }: Campaign,
+    { from, first, entries, partial: isPartial }: Promised,
+    commit: number,
+  ): void {
+    if (isPartial === true) partial.add(from);
     const known = Math.max(commit, reportedTo.get(from) ?? 0);
     if (first > known + 1) return;
     reportedTo.set(from, Math.max(known, first + entries.length - 1));
@@ -75,6 +86,18 @@ export class BallotWatch {
       if (entry.kind === "hole" || (other !== undefined && roundOf(other) >= roundOf(entry))) continue;
       highest.set(entry.index, entry);
     }
+  }
+
+  /** Whatever was chosen, somebody who has lost nothing told it: no quorum is without one of those. */
+  #judgeReports({ term, reportedTo, partial }: Campaign, { membership }: ReplicaStatus): void {
+    const hasTold = (voter: NodeId): boolean =>
+      voter === this.#node || (reportedTo.has(voter) && !partial.has(voter));
+    this.#must(
+      !hasQuorum(membership, (voter) => !hasTold(voter)),
+      "leads-by-whole-reports",
+      () =>
+        `${this.#name} leads round ${term} by reports that may lack something: ${[...partial].join(", ")}`,
+    );
   }
 
   /** What it learned meanwhile is chosen; every other slot up to the last reported has its value (5 to 8). */

@@ -136,7 +136,7 @@ export class Faults {
       machine.disk.slowMs = 0;
       machine.disk.misdirects = false;
       machine.resume();
-      if (!machine.isUp && machine.loss === undefined && !machine.hasLeft) machine.start();
+      if (!machine.isUp && machine.canReturn) machine.start();
     }
   }
 
@@ -184,7 +184,7 @@ export class Faults {
     machine.crash(why);
     this.#after(this.#chance.between(20, this.#chance.pick([100, 1000, 4000])), () => {
       machine.disk.isFailing = false;
-      if (machine.loss === undefined && !machine.hasLeft) machine.start();
+      if (machine.canReturn) machine.start();
     });
   }
 
@@ -359,7 +359,7 @@ export class Faults {
     this.#world.say(machine.id, "disk fails");
     this.#after(this.#chance.between(300, 2000), () => {
       machine.disk.isFailing = false;
-      if (!machine.isUp && machine.loss === undefined && !machine.hasLeft) machine.start();
+      if (!machine.isUp && machine.canReturn) machine.start();
     });
   }
 
@@ -550,7 +550,7 @@ export class Faults {
       });
       return;
     }
-    // It tries to come back, and must not.
+    // It tries to come back: with nothing it must not, with a damaged log it recovers.
     this.#after(this.#chance.between(50, 2000), () => machine.start());
   }
 }

@@ -4,7 +4,7 @@
 
 import { hasQuorum } from "./quorums.ts";
 import { decodeMembership, sameNodes } from "../../src/consensus/membership.ts";
-import type { Entry, Membership, Message, ReplicaStatus } from "../../src/consensus/seam.ts";
+import type { Entry, Membership, Message, Replica, ReplicaStatus } from "../../src/consensus/seam.ts";
 import { META_GROUP, type GroupId, type NodeId, type ShardId } from "../../src/model/ids.ts";
 import type { ShardMap } from "../../src/model/shard-map.ts";
 import type { NodeCore } from "../../src/node/core.ts";
@@ -42,6 +42,7 @@ class GroupHistory {
 /** What a process's replica showed last. */
 interface Sight {
   readonly status: ReplicaStatus;
+  readonly replica: Replica;
 }
 
 export interface InvariantLimits {
@@ -88,7 +89,7 @@ export class Invariants {
   onStarted(process: Process, log: LogStore): void {
     const machine = this.#machines.get(process.name);
     const mirror = machine?.disk.mirror;
-    if (mirror === undefined) return;
+    if (mirror === undefined || machine?.loss === "damaged") return;
     for (const [group, held] of mirror.groups) {
       const found = log.groups.get(group);
       const last = found === undefined ? -1 : found.record.snapshot.index + found.entries.length;
@@ -123,8 +124,10 @@ export class Invariants {
     }
     for (const group of core.host.groups.values()) {
       const status = group.replica.status();
-      const before = sights.get(group.id)?.status;
-      sights.set(group.id, { status });
+      const sight = sights.get(group.id);
+      // One that recovers from damage of its log begins again as another.
+      const before = sight?.replica === group.replica ? sight.status : undefined;
+      sights.set(group.id, { status, replica: group.replica });
       if (hasRestarted) this.#lookAtRestart(process.name, group.id, status);
       this.#lookAtReplica(process, core, group.id, status, before);
     }

@@ -4,6 +4,7 @@
 import { establish, type Waiting } from "../../src/node/beginning.ts";
 import { pause, type Clock } from "../../src/node/clock.ts";
 import { NodeCore, type CoreLimits } from "../../src/node/core.ts";
+import { canRecover, isEnough, keepFounded, markShort } from "../../src/node/damaged-log.ts";
 import { peerUid, writePeerUid } from "../../src/node/identity.ts";
 import type { Embedder } from "../../src/memory/embedder.ts";
 import { LogStore } from "../../src/node/storage/log-store.ts";
@@ -95,7 +96,7 @@ export class Machine {
   readonly disk: SimulatedDisk;
   readonly clockHabits: ClockHabits;
   process: Process | undefined;
-  /** Its data is gone or damaged: it may never come back under its id. */
+  /** Its data is gone, and it may never come back under its id; or its log is damaged, and it recovers from the others. */
   loss: "wiped" | "damaged" | undefined;
   /** Its wall clock was ahead of the true time at some moment. */
   wasAhead = false;
@@ -120,6 +121,18 @@ export class Machine {
 
   get core(): NodeCore | undefined {
     return this.process?.running;
+  }
+
+  /** What it lost is to be had from others. */
+  get canReturn(): boolean {
+    if (this.hasLeft) return false;
+    return this.loss === undefined || (this.loss === "damaged" && canRecover(this.#options.manifest));
+  }
+
+  /** Of some group it does not have everything again that it lost. */
+  get isRecovering(): boolean {
+    const groups = [...(this.process?.core?.host.groups.values() ?? [])];
+    return groups.some(({ durable }) => durable.recovery !== undefined);
   }
 
   /** What it says of itself; undefined where it does not answer. */
@@ -187,8 +200,10 @@ export class Machine {
       rewriteBytesMin: nodeHabits.rewriteBytesMin,
       aheadBytes: nodeHabits.aheadBytes,
       reserveBytes: nodeHabits.reserveBytes,
+      salvage: (found) => isEnough(manifest, found),
     });
     process.log = log;
+    if (log.salvaged !== undefined) this.#hasLost(`its log is damaged at ${log.salvaged.damagedAt}`);
     const state = new SimulatedStore({
       disk: this.disk,
       owner: process,
@@ -197,6 +212,8 @@ export class Machine {
       onDiskFailure,
     });
     const stores = { log, state };
+    if (await markShort(manifest, stores)) this.#hasLost("the end of its log is gone");
+    await keepFounded(stores);
     const others = manifest.nodes.filter((node) => node.id !== this.id).map((node) => node.id);
     const { identity, start } = await establish({
       manifest,
@@ -249,11 +266,13 @@ export class Machine {
       onStopAsked: () => this.crash("asked to stop"),
       onFailure: onDiskFailure,
       onDamage: (group, why) => world.say(this.id, `state of ${group} is damaged: ${why}`),
-      onRecovery: (group, term) =>
+      onRecovery: (group, term) => {
         world.say(
           this.id,
           term === undefined ? `${group} is recovered` : `${group} recovers in term ${term}`,
-        ),
+        );
+        if (this.loss === "damaged" && !this.isRecovering) this.loss = undefined;
+      },
       onRepaired: (group, from) => world.say(this.id, `state of ${group} is repaired from ${from}`),
       pid: 1,
       limits: nodeHabits.limits,
@@ -267,6 +286,11 @@ export class Machine {
     process.port?.open();
     world.say(this.id, "runs");
     this.#options.onStarted(process, log);
+  }
+
+  #hasLost(what: string): void {
+    this.#options.world.say(this.id, what);
+    this.loss = "damaged";
   }
 
   /** A node that must not start says why; any other reason is a defect. */

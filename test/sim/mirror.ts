@@ -4,7 +4,7 @@
 import { crc32 } from "node:zlib";
 import type { Entry, HardState } from "../../src/consensus/seam.ts";
 import type { GroupId } from "../../src/model/ids.ts";
-import { readFrame } from "../../src/node/storage/log-frames.ts";
+import { FRAME_OVERHEAD_BYTES, readFrame } from "../../src/node/storage/log-frames.ts";
 import { readRecords } from "../../src/node/storage/log-records.ts";
 import type { GroupRecord } from "../../src/node/storage/log-store.ts";
 
@@ -43,11 +43,19 @@ export interface MirrorWatch {
 export class Mirror {
   readonly groups = new Map<GroupId, HeldGroup>();
 
-  /** Takes in what a finished write brought, when it is a frame. Returns whether it was. */
+  /** Takes in what a finished write brought, when it is frames. Returns whether it was. */
   take(bytes: Buffer, watch: MirrorWatch): boolean {
-    if (bytes.length < 24 || bytes[0] === 0) return false;
-    const payload = readFrame(bytes, 0, Number(bytes.readBigUInt64BE(8)));
-    if (payload === undefined) return false;
+    let offset = 0;
+    while (bytes.length - offset >= FRAME_OVERHEAD_BYTES && bytes[offset] !== 0) {
+      const payload = readFrame(bytes, offset, Number(bytes.readBigUInt64BE(offset + 8)));
+      if (payload === undefined) break;
+      this.#takeFrame(payload, watch);
+      offset += payload.length + FRAME_OVERHEAD_BYTES;
+    }
+    return offset > 0;
+  }
+
+  #takeFrame(payload: Buffer, watch: MirrorWatch): void {
     for (const one of readRecords(payload)) {
       switch (one.kind) {
         case "fact":
@@ -98,7 +106,6 @@ export class Mirror {
         }
       }
     }
-    return true;
   }
 
   /** Last index of the group's log or snapshot; -1 without the group. */

@@ -18,6 +18,7 @@ import type {
 } from "../../src/consensus/seam.ts";
 import { decodeMembership } from "../../src/consensus/membership.ts";
 import type { GroupId, NodeId } from "../../src/model/ids.ts";
+import { SilentReplica } from "../../src/node/host/log-recovery.ts";
 import type { StateMachine } from "../../src/node/host/machine.ts";
 import { decodeCommand } from "../../src/node/memories/commands.ts";
 import { MemoryMachine } from "../../src/node/memories/memory-machine.ts";
@@ -40,6 +41,7 @@ interface WatchedGroup {
 /** One that the host runs, with its state. */
 interface HostedGroup extends WatchedGroup {
   readonly machine: StateMachine;
+  readonly durable: { readonly recovery: unknown };
   readonly applied: number;
   readIndex(deadlineMs: number): Promise<number>;
   reached(index: number, deadlineMs: number): Promise<void>;
@@ -115,6 +117,17 @@ interface Watched {
   timerTick: number;
   /** The tick before which it handed nothing over as it does now. */
   transferTick: number;
+  /** What was committed when it began to recover from damage of its log. */
+  readonly lostUpTo: number;
+}
+
+/** It does nothing, whatever comes: there is nothing to judge. */
+function silentlyTicking(replica: SilentReplica, onTick: () => void): void {
+  const step = replica.step.bind(replica);
+  replica.step = (input: Input) => {
+    if (input.kind === "tick") onTick();
+    return step(input);
+  };
 }
 
 /** As many campaigns of one run tell chance from none. */
@@ -142,7 +155,9 @@ export class ReplicaWatch {
     };
     const remove = groups.delete.bind(groups);
     groups.delete = (id) => {
-      this.#judgeRemoval(node, id);
+      // One whose log was damaged begins again as another.
+      if (groups.get(id)?.durable.recovery === undefined) this.#judgeRemoval(node, id);
+      else this.#groups.get(id)?.replicas.delete(node);
       return remove(id);
     };
     for (const group of groups.values()) {
@@ -204,6 +219,10 @@ export class ReplicaWatch {
 
   watch(node: NodeId, { id, replica }: WatchedGroup, knowledge: NodeKnowledge): void {
     const group = this.#group(id);
+    if (replica instanceof SilentReplica) {
+      silentlyTicking(replica, () => knowledge.onTick?.());
+      return;
+    }
     const status = replica.status();
     const watched: Watched = {
       node,
@@ -238,6 +257,7 @@ export class ReplicaWatch {
       heardIn: new Map(),
       timerTick: 0,
       transferTick: 0,
+      lostUpTo: status.recovering === true ? group.commitMax : 0,
     };
     group.replicas.set(node, watched);
     if (!watched.isPaxos) this.#judgeVote(watched);
@@ -317,6 +337,12 @@ export class ReplicaWatch {
       watched.memberships.push({ step: watched.steps, membership: after.membership });
     }
     this.#judgePositions(watched, before, after);
+    this.#must(
+      before.recovering !== true || after.recovering === true || after.commit >= watched.lostUpTo,
+      "recovers-everything",
+      () =>
+        `${watched.name} counts again with ${after.commit} committed; ${watched.lostUpTo} was when it had lost its log`,
+    );
     // A round of paxos may have several proposers, and what a ballot takes over keeps its term.
     if (!watched.isPaxos) {
       if (after.vote !== before.vote) this.#judgeVote(watched);

@@ -411,6 +411,9 @@ class Run {
     const missing: string[] = this.#leaderlessWatch?.apart(this.#serving(), this.#map()) ?? [];
     const operations = this.#serving().map(({ core }) => JSON.stringify(core?.operation() ?? null));
     if (new Set(operations).size > 1) missing.push("not all know the same of the last operation");
+    for (const machine of this.#machines.values()) {
+      if (machine.isUp && machine.canReturn && machine.isRecovering) missing.push(`${machine.id} recovers`);
+    }
     for (const machine of this.#serving()) {
       const groups = machine.core?.host.groups;
       if (groups === undefined) missing.push(`${machine.id} does not run`);

@@ -9,6 +9,8 @@ export class AcceptorView {
   readonly window = new InflightWindow();
   /** It promised this ballot, and its report is complete. Nothing is sent to be accepted before. */
   promised = false;
+  /** Its report has everything that it ever accepted: its log was not damaged since. */
+  tellsAll = true;
   /** Its report is known up to here; what lies below is not needed. */
   reportedTo: number;
   /** It has on disk, chosen or accepted in this ballot, everything up to here. Only grows. */

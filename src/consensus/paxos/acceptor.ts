@@ -48,6 +48,7 @@ export function handlePrepare(state: PaxosState, message: Prepare): void {
     entries: log.batch(first, log.lastIndex, options.appendBytesMax),
     last: log.lastIndex,
     commit: state.commit,
+    ...(state.recovery === undefined ? {} : { partial: true }),
   });
 }
 
@@ -67,6 +68,8 @@ export function heed(state: PaxosState, message: PaxosMessage): boolean {
 /** Phase 2b: slots in any order, each on disk before it is acknowledged. */
 export function handleAccept(state: PaxosState, { from, term, entries, commit }: Accept): void {
   const { id, log } = state;
+  // What was damaged begins with a state: before it has come, nobody knows what lies below the slots.
+  if (state.recovery !== undefined && state.commit === 0) return;
   const first = entries[0]?.index ?? 0;
   let last = first - 1;
   for (const entry of entries) {
@@ -92,6 +95,10 @@ export function handleLearn(state: PaxosState, { from, entries }: Learn): void {
 export function handleHeartbeat(state: PaxosState, message: Heartbeat): void {
   learnUpTo(state, message.commit);
   state.trimmedByAll = Math.max(state.trimmedByAll, message.trimmedByAll);
+  const { recovery } = state;
+  if (recovery?.complete === undefined && recovery !== undefined) {
+    state.recovery = { complete: message.complete };
+  }
   const { id, term, log, commit } = state;
   let lacks = commit + 1;
   while (isAcceptedIn(log.value(lacks), term)) lacks += 1;

@@ -46,6 +46,8 @@ export interface Promised extends Message {
   readonly last: number;
   /** It knows the slots up to here to be chosen. */
   readonly commit: number;
+  /** Its log was damaged: it may have accepted more than it tells, and nothing is chosen on its word. */
+  readonly partial?: true;
 }
 
 /** A ballot was refused, for this one was promised. */
@@ -98,6 +100,8 @@ export interface Heartbeat extends Message {
   readonly sent: number;
   /** To arbiters: no data voter needs the log up to here, even after a crash. 0 to others. */
   readonly trimmedByAll: number;
+  /** To who tells but a part of what it accepted: nothing beyond this slot was chosen before this ballot. */
+  readonly complete?: number;
 }
 
 export interface HeartbeatResponse extends Message {
@@ -148,6 +152,7 @@ export function isPaxosMessage(message: Message): message is PaxosMessage {
         isCount(message, "first") &&
         isCount(message, "last") &&
         isCount(message, "commit") &&
+        [undefined, true].includes(Reflect.get(message, "partial")) &&
         areEntries(message, Number(Reflect.get(message, "first")), true)
       );
     case "refused":
@@ -166,7 +171,8 @@ export function isPaxosMessage(message: Message): message is PaxosMessage {
         isCount(message, "commit") &&
         isCount(message, "round") &&
         isCount(message, "sent") &&
-        isCount(message, "trimmedByAll")
+        isCount(message, "trimmedByAll") &&
+        (Reflect.get(message, "complete") === undefined || isCount(message, "complete"))
       );
     case "heartbeat-response":
       return (

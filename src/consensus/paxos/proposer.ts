@@ -46,6 +46,7 @@ export function handlePromise(state: PaxosState, proposing: Proposing, message: 
   if (acceptor.promised || message.first > known + 1) return;
   // It answers, page after page: that is no reason to try another ballot.
   if (state.leading === undefined) state.electionElapsed = 0;
+  acceptor.tellsAll = message.partial !== true;
   takeReport(state, proposing, message);
   acceptor.reportedTo = Math.max(known, message.first + message.entries.length - 1);
   if (acceptor.reportedTo < message.last) {

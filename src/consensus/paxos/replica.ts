@@ -44,6 +44,7 @@ import { becomeFollower, forgetLeader } from "./roles.ts";
 import { learnUpTo } from "./slots.ts";
 import { compact, install, snapshotSent } from "./snapshots.ts";
 import {
+  endRecovery,
   isActive,
   isPromotable,
   membershipNow,
@@ -86,6 +87,7 @@ class PaxosReplica implements Replica {
     handle(state, input);
     const { proposing, leading } = state;
     if (proposing !== undefined && leading !== undefined) dutiesOfLeader(state, proposing, leading);
+    endRecovery(state);
     return this.#finish();
   }
 
@@ -105,6 +107,7 @@ class PaxosReplica implements Replica {
       last: log.lastIndex,
       durable: log.durableIndex,
       membership: membershipNow(state),
+      recovering: state.recovery !== undefined,
       logBytes: log.dataBytes,
       transferringTo: leading?.transfer?.to ?? "",
       progress: acceptors.map((acceptor) => ({
@@ -204,6 +207,7 @@ function restore(options: ReplicaOptions, durable: DurableState, window: number)
     handed: applied,
     applied,
     trimmedByAll: 0,
+    recovery: options.recovery === undefined ? undefined : { complete: undefined },
     helpedTick: new Map(),
   };
   restartElectionTimer(state);
@@ -213,6 +217,7 @@ function restore(options: ReplicaOptions, durable: DurableState, window: number)
 function roleOf(state: PaxosState): ReplicaStatus["role"] {
   if (state.leading !== undefined) return "leader";
   if (state.proposing !== undefined || state.canvass !== undefined) return "candidate";
+  if (state.recovery !== undefined) return "learner";
   return state.configurations.isVoter(state.commit + 1, state.id) ? "follower" : "learner";
 }
 

@@ -10,7 +10,15 @@ import { alignAcceptors, ask, highestAccepted } from "./asking.ts";
 import { acceptAgain } from "./log.ts";
 import type { Accepted, HeartbeatResponse, Learned } from "./messages.ts";
 import { place } from "./slots.ts";
-import { hasPromises, heldBy, isActive, type Leading, type PaxosState, type Proposing } from "./state.ts";
+import {
+  completeUpTo,
+  hasPromises,
+  heldBy,
+  isActive,
+  type Leading,
+  type PaxosState,
+  type Proposing,
+} from "./state.ts";
 
 const NO_DATA = new Uint8Array(0);
 
@@ -227,7 +235,19 @@ export function broadcastHeartbeat(state: PaxosState, proposing: Proposing, lead
     const isArbiter = deciding.some((one) => one.arbiters.includes(to));
     const trimmedByAll = isArbiter ? trimmedByAllData(state, proposing) : 0;
     const sent = acceptor.next - 1;
-    effects.send({ kind: "heartbeat", from: id, to, term, commit, round: leading.round, sent, trimmedByAll });
+    const { round } = leading;
+    const complete = acceptor.tellsAll ? undefined : completeUpTo(state, proposing);
+    effects.send({
+      kind: "heartbeat",
+      from: id,
+      to,
+      term,
+      commit,
+      round,
+      sent,
+      trimmedByAll,
+      ...(complete === undefined ? {} : { complete }),
+    });
   }
 }
 

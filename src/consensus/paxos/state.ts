@@ -113,6 +113,11 @@ export interface PaxosState extends ElectionTimer {
   applied: number;
   /** Arbiter: no data voter needs the log up to here, as leaders said. */
   trimmedByAll: number;
+  /**
+   * Set while its log, which was damaged, may lack what it accepted. `complete` is up to where it has to know all slots
+   * to be chosen, as the first leader said that was elected since.
+   */
+  recovery: { readonly complete: number | undefined } | undefined;
   /** When this replica last streamed its state to a peer that could not do without. */
   readonly helpedTick: Map<NodeId, number>;
 }
@@ -124,6 +129,7 @@ export function membershipNow(state: PaxosState): Membership {
 
 /** Whether it may propose. An arbiter never needs to: whoever proposes is told what it accepted. */
 export function isPromotable(state: PaxosState): boolean {
+  if (state.recovery !== undefined) return false;
   return !state.options.arbiter && isVoter(membershipNow(state), state.id);
 }
 
@@ -143,16 +149,40 @@ export function hasChosenInBallot(state: PaxosState, leading: Leading): boolean 
   return state.commit >= leading.opening;
 }
 
-/** Whether a quorum of the configuration promised this ballot and told everything it accepted. */
+/**
+ * Whether a quorum of the configuration promised this ballot, and those of it that told everything they accepted
+ * meet every quorum: whatever was chosen, one of them reports it. With nobody whose log was damaged the second follows from
+ * the first. A damaged log makes its acceptor one that promises and does not report.
+ */
 export function hasPromises(state: PaxosState, proposing: Proposing, membership: Membership): boolean {
   if (proposing.ready.has(membership)) return true;
-  const promised = hasQuorum(membership, (voter) =>
+  const promised = (voter: NodeId): boolean =>
     voter === state.id
       ? state.flushed >= proposing.promiseSequence
-      : proposing.acceptors.get(voter)?.promised === true,
-  );
-  if (promised) proposing.ready.add(membership);
-  return promised;
+      : proposing.acceptors.get(voter)?.promised === true;
+  const tellsAll = (voter: NodeId): boolean => proposing.acceptors.get(voter)?.tellsAll !== false;
+  const isReady =
+    hasQuorum(membership, promised) &&
+    !hasQuorum(membership, (voter) => !promised(voter) || !tellsAll(voter));
+  if (isReady) proposing.ready.add(membership);
+  return isReady;
+}
+
+/**
+ * Up to here lies every slot that may have been chosen before this leader's ballot; undefined while of some
+ * configuration to come too few have promised.
+ */
+export function completeUpTo(state: PaxosState, proposing: Proposing): number | undefined {
+  const { configurations, commit, log } = state;
+  const isReady = configurations.onwards(commit + 1).every((one) => hasPromises(state, proposing, one));
+  return isReady ? Math.max(log.lastIndex, proposing.reportedLast) : undefined;
+}
+
+/** It knows again to be chosen, on its disk, all that it may have helped to choose: an acceptor as every other. */
+export function endRecovery(state: PaxosState): void {
+  const complete = state.recovery?.complete;
+  if (complete === undefined || state.commit < complete) return;
+  if (state.log.durableIndex >= state.commit) state.recovery = undefined;
 }
 
 /** Up to where a node is known to hold everything on disk, from the proposer's view. */

@@ -15,6 +15,11 @@ const FACTORIES: Readonly<Partial<Record<Protocol, ReplicaFactory>>> = {
   paxos: paxosReplicas(),
 };
 
+/** Whether logs that agree on an entry agree on all before it (Raft 2): an acceptor's slots say nothing of each other. */
+export function haveLogsMatching(protocol: Protocol, group: GroupId): boolean {
+  return group === META_GROUP || protocol !== "paxos";
+}
+
 /** Throws `protocol-unknown` for shards of a protocol that has no replicated log. */
 export function replicaFactoryOf(protocol: Protocol, group: GroupId): ReplicaFactory {
   const factory = FACTORIES[group === META_GROUP ? "raft" : protocol];

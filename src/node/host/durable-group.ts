@@ -68,6 +68,8 @@ const APPLIED_TERM = "applied-term";
 /** Whether some state is ahead of its log, which is flushed first: then the end of the log was lost. */
 export function isLogShort(stores: Stores): boolean {
   for (const [id, { record, entries }] of stores.log.groups) {
+    // It begins anew, and the state that lies there is not its own any more.
+    if (record.recovery?.refill === true) continue;
     const key = extendKey(encodeKey("state", id, record.generation), APPLIED);
     try {
       const bytes = stores.state.get(key);
@@ -106,15 +108,18 @@ export class DurableGroup {
     return { group, write: { kind: "group", group: id, record: group.record } };
   }
 
-  /** Reads what is on disk; a state that cannot be read, or is older than the log's beginning, is damaged. */
-  static load(id: GroupId, stores: Stores): LoadedGroup | undefined {
+  /**
+   * Reads what is on disk; a state that cannot be read, or is older than the log's beginning, is damaged.
+   * `logsMatch`: the protocol's logs agree on all that comes before an entry on which they agree.
+   */
+  static load(id: GroupId, stores: Stores, logsMatch: boolean): LoadedGroup | undefined {
     const log = stores.log.groups.get(id);
     if (log === undefined) return undefined;
     const { record } = log;
     const group = new DurableGroup(id, record);
     const { hardState, snapshot } = record;
     const durable = { hardState, snapshot, entries: [...log.entries], applied: snapshot.index };
-    if (record.recovery !== undefined) return group.loadRecovering(durable, stores.state);
+    if (record.recovery !== undefined) return group.loadRecovering(durable, stores.state, logsMatch);
     try {
       const key = extendKey(group.prefix(), APPLIED);
       const bytes = stores.state.get(key);
@@ -130,17 +135,21 @@ export class DurableGroup {
 
   /**
    * After damage of the log, what is left of it is kept only where the state vouches for it: the entry that
-   * was applied last is in the log, with its term, so all before are those that were committed.
+   * was applied last is in the log, with its term, so all before are those that were committed. Where logs do not
+   * match, as in paxos, whose slots are written in any order and written again, one entry says nothing of others:
+   * what is left counts only once a state has been sent, and the log was not damaged since.
    */
-  private loadRecovering(durable: DurableState, state: Store): LoadedGroup {
+  private loadRecovering(durable: DurableState, state: Store, logsMatch: boolean): LoadedGroup {
     const { snapshot, entries, hardState } = durable;
+    const { refill, term: begunIn } = this.record.recovery ?? { refill: true };
+    const isWhole = refill === false && (logsMatch || begunIn !== undefined);
     try {
       const bytes = state.get(extendKey(this.prefix(), APPLIED));
       const termBytes = state.get(extendKey(this.prefix(), APPLIED_TERM));
       const applied = bytes === undefined ? -1 : Number(unpack(bytes));
       const [index, term] = termBytes === undefined ? [-1, 0] : (unpack(termBytes) as [number, number]);
       const own = applied === snapshot.index ? snapshot.term : entries[applied - snapshot.index - 1]?.term;
-      if (this.record.recovery?.refill === false && index === applied && own === term) {
+      if (isWhole && index === applied && own === term) {
         const commit = Math.min(snapshot.index + entries.length, Math.max(hardState.commit, applied));
         return {
           group: this,

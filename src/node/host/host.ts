@@ -43,6 +43,8 @@ export interface HostOptions {
   readonly pace: Pace;
   /** The protocol that a group runs. */
   readonly protocolOf: (group: GroupId) => ReplicaFactory;
+  /** Whether the logs of a group agree on all that comes before an entry on which they agree. */
+  readonly logsMatch: (group: GroupId) => boolean;
   readonly heartbeatIntervalMs: number;
   readonly electionTimeoutMs: number;
   readonly makeMachine: (group: GroupId, prefix: Key) => StateMachine;
@@ -333,7 +335,9 @@ export class Host {
     readonly machine: StateMachine;
     readonly damage: Error | undefined;
   } {
-    const { group, durable, damage } = DurableGroup.load(start.id, this.options.stores) ?? this.create(start);
+    const { stores, logsMatch } = this.options;
+    const { group, durable, damage } =
+      DurableGroup.load(start.id, stores, logsMatch(start.id)) ?? this.create(start);
     // An arbiter has no state: where its log begins is all that it needs.
     if (start.arbiter) return { durable: group, state: durable, machine: LOG_ONLY, damage: undefined };
     const { makeMachine } = this.options;

@@ -12,7 +12,7 @@
 //   4. Once an entry of such a leader's term is committed in its log, it has them, too, and votes again. In a
 //      group of two, the other voter has everything from the start, and gets its vote.
 
-import type { DurableState, Effects, Replica, ReplicaStatus } from "../../consensus/seam.ts";
+import type { DurableState, Effects, Input, Replica, ReplicaStatus } from "../../consensus/seam.ts";
 import { EMPTY_EFFECTS } from "../../consensus/effects.ts";
 import type { GroupId, NodeId } from "../../model/ids.ts";
 import { pause, type Clock } from "../clock.ts";
@@ -95,7 +95,7 @@ export class SilentReplica implements Replica {
     this.durable = durable;
   }
 
-  step(): Effects {
+  step(_input: Input): Effects {
     return EMPTY_EFFECTS;
   }
 

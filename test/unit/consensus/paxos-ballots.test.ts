@@ -235,3 +235,119 @@ describe("ballots", () => {
     expect(Object.isFrozen(first)).toBe(true);
   });
 });
+
+describe("an acceptor whose log was damaged", () => {
+  const options = { recovery: { term: 8, trusted: [] } } as const;
+  const durable = { hardState: { term: 8, vote: "", commit: 0 } };
+  const snapshot = (index: number) => ({
+    kind: "install" as const,
+    snapshot: {
+      index,
+      term: 3,
+      membership: { voters: ["a", "b", "c"], outgoing: [], learners: [], arbiters: [] },
+    },
+    from: "b",
+    term: 9,
+  });
+
+  test("never proposes", () => {
+    const replica = new PaxosDriver({ durable, options });
+    expect(replica.tick(10 * ELECTION_TICKS).flatMap(kinds)).toEqual([]);
+    expect(kinds(replica.step({ kind: "campaign" }))).toEqual([]);
+    replica.receive("b", { ...heartbeat, term: 9 });
+    expect(kinds(replica.receive("b", { kind: "hand-over", term: 9, commit: 0 }))).toEqual([]);
+    expect(replica.status).toMatchObject({ role: "learner", recovering: true });
+  });
+
+  test("tells a leader of before that its ballot is over: what was accepted for it counts no more", () => {
+    const replica = new PaxosDriver({ durable, options });
+    const effects = replica.receive("b", { kind: "accept", term: 7, entries: [entry(1, 7, "x")], commit: 0 });
+    expect(effects.send).toMatchObject([{ kind: "refused", round: 8 }]);
+    expect(effects.sendAfterPersist).toEqual([]);
+  });
+
+  test("promises, and says that it may have accepted more than it tells", () => {
+    const replica = new PaxosDriver({ durable, options });
+    const effects = replica.receive("b", { ...prepare, term: 9 });
+    expect(effects.persist?.hardState).toMatchObject({ term: 9, vote: "b" });
+    expect(effects.sendAfterPersist).toMatchObject([{ kind: "promise", term: 9, partial: true }]);
+  });
+
+  test("accepts nothing before a state has come", () => {
+    const replica = new PaxosDriver({ durable, options });
+    const accept = { kind: "accept", term: 9, entries: [entry(6, 9, "x")], commit: 5 } as const;
+    const early = replica.receive("b", accept);
+    expect([...early.send, ...early.sendAfterPersist]).toEqual([]);
+    expect(replica.status.last).toBe(0);
+    replica.step(snapshot(5));
+    expect(replica.receive("b", accept).sendAfterPersist).toMatchObject([{ kind: "accepted", first: 6 }]);
+  });
+
+  test("is one as every other once it knows to be chosen, on its disk, what a leader says may have been", () => {
+    const replica = new PaxosDriver({ durable, options });
+    replica.step(snapshot(5));
+    replica.receive("b", { ...heartbeat, term: 9, commit: 5 });
+    replica.receive("b", { kind: "accept", term: 9, entries: [entry(6, 9, "x")], commit: 5 });
+    replica.flush();
+    // Not by what is chosen: the leader may still be about to propose again what this one has forgotten.
+    replica.receive("b", { ...heartbeat, term: 9, commit: 6 });
+    expect(replica.status).toMatchObject({ commit: 6, recovering: true });
+    replica.receive("b", { ...heartbeat, term: 9, commit: 6, complete: 7 });
+    // What a later leader says is later, too; the first one's word is enough.
+    replica.receive("b", { ...heartbeat, term: 9, commit: 6, complete: 70 });
+    expect(replica.status.recovering).toBe(true);
+    replica.receive("b", { kind: "accept", term: 9, entries: [entry(7, 4, "y")], commit: 7 });
+    expect(replica.status).toMatchObject({ commit: 7, recovering: true });
+    replica.flush();
+    expect(replica.status).toMatchObject({ commit: 7, recovering: false, role: "follower" });
+    const again = replica.receive("c", { ...prepare, term: 10, first: 8, mandate: "transfer" });
+    expect(again.sendAfterPersist.at(-1)).not.toHaveProperty("partial");
+  });
+});
+
+describe("a proposer that is promised something by an acceptor whose log was damaged", () => {
+  const partial = (proposer: PaxosDriver, from: string): void => {
+    const { term, commit } = proposer.status;
+    proposer.receive(from, {
+      kind: "promise",
+      term,
+      first: commit + 1,
+      entries: [],
+      last: commit,
+      commit,
+      partial: true,
+    });
+  };
+
+  test("does not lead by its word: whatever was chosen must be told by somebody else", () => {
+    const proposer = new PaxosDriver().prepare("b");
+    partial(proposer, "b");
+    expect(proposer.status.role).toBe("candidate");
+    proposer.promise("c", [entry(1, 0 + 1, "chosen with the help of b")]);
+    expect(proposer.status.role).toBe("leader");
+  });
+
+  test("leads in a group of two, where it has accepted itself whatever was chosen", () => {
+    const proposer = new PaxosDriver({ membership: { voters: ["a", "b"] } }).prepare("b");
+    expect(proposer.status.role).toBe("candidate");
+    partial(proposer, "b");
+    expect(proposer.status.role).toBe("leader");
+  });
+
+  test("counts its promise among four beside those of the two others who meet every quorum", () => {
+    const proposer = new PaxosDriver({ membership: { voters: ["a", "b", "c", "d"] } }).prepare("b", "c");
+    partial(proposer, "b");
+    expect(proposer.status.role).toBe("candidate");
+    proposer.promise("c");
+    expect(proposer.status.role).toBe("leader");
+  });
+
+  test("tells it up to where anything may have been chosen before", () => {
+    const proposer = new PaxosDriver().prepare("c");
+    proposer.promise("c", [entry(1, 1, "x"), entry(2, 1, "y")]);
+    partial(proposer, "b");
+    const beats = proposer.tick(10).flatMap(({ send }) => send.filter(({ kind }) => kind === "heartbeat"));
+    expect(beats.find(({ to }) => to === "b")).toMatchObject({ complete: 2 });
+    expect(beats.find(({ to }) => to === "c")).not.toHaveProperty("complete");
+  });
+});

@@ -41,6 +41,7 @@ test("what is staged for a replica that was called back is not deleted with what
     network: { send: () => undefined, flush: () => undefined, connected: () => false },
     clock: systemClock,
     protocolOf: (group: string) => replicaFactoryOf("raft", group),
+    logsMatch: () => true,
     heartbeatIntervalMs: 100,
     electionTimeoutMs: 1000,
     makeMachine: () => LOG_ONLY,
