@@ -1,12 +1,13 @@
 // `engine: redis` with real servers: formed, seen, completed where it was half formed, failing over, and
 // taken down without touching what was not started here.
 
-import { spawn, spawnSync } from "node:child_process";
-import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { spawn } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { ClusterView } from "../../src/model/view.ts";
+import { makeCertificates } from "./support/certificates.ts";
 import { runMem0ctl, until, type CommandResult, type TestCluster } from "./support/cluster.ts";
 import { ask, bringUpRedis, HAS_REDIS, makeRedisCluster, Writer } from "./support/redis.ts";
 
@@ -302,33 +303,4 @@ async function drainOneThatHolds(cluster: TestCluster): Promise<void> {
   const keys = (shards: ClusterView["shards"]): number =>
     shards.reduce((sum, shard) => sum + (shard.keys ?? 0), 0);
   expect(keys(view.shards)).toBe(keys(before.shards));
-}
-
-/** An authority and one certificate of it for 127.0.0.1, by openssl. */
-function makeCertificates(directory: string): void {
-  const folder = join(directory, "tls");
-  mkdirSync(folder, { mode: 0o700 });
-  const openssl = (...args: readonly string[]): void => {
-    const { status, stderr } = spawnSync("openssl", args, { cwd: folder, encoding: "utf8" });
-    if (status !== 0) throw new Error(stderr);
-  };
-  const key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
-  openssl(
-    "req",
-    "-x509",
-    ...key,
-    "-keyout",
-    "ca.key",
-    "-out",
-    "ca.pem",
-    "-days",
-    "2",
-    "-subj",
-    "/CN=test ca",
-  );
-  openssl("req", ...key, "-keyout", "node.key", "-out", "node.csr", "-subj", "/CN=node");
-  writeFileSync(join(folder, "names"), "subjectAltName=IP:127.0.0.1\n");
-  const signed = ["-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-extfile", "names"];
-  openssl("x509", "-req", "-in", "node.csr", ...signed, "-out", "node.pem", "-days", "2");
-  chmodSync(join(folder, "node.key"), 0o600);
 }

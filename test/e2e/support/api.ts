@@ -1,6 +1,7 @@
 // The HTTP API of one node as a test speaks it: a request, and what came back. No retries, no cleverness.
 
 import { request as httpRequest } from "node:http";
+import { request as httpsRequest } from "node:https";
 import type { ErrorBody } from "../../../src/model/errors.ts";
 import type { ExportPage, MemoryRecord } from "../../../src/model/node-api.ts";
 
@@ -15,18 +16,22 @@ export interface Call {
   readonly path: string;
   readonly body?: unknown;
   readonly headers?: Readonly<Record<string, string>>;
+  /** Of `https:`: whose certificates are believed. */
+  readonly ca?: Buffer;
 }
 
 /** One request on a connection of its own; never throws. */
 export async function call(
   host: string,
-  { method = "GET", path, body, headers = {} }: Call,
+  { method = "GET", path, body, headers = {}, ca }: Call,
 ): Promise<Answer> {
   return new Promise((resolve) => {
     const payload = body === undefined ? undefined : JSON.stringify(body);
-    const request = httpRequest(
-      new URL(path, host),
+    const url = new URL(path, host);
+    const request = (url.protocol === "https:" ? httpsRequest : httpRequest)(
+      url,
       {
+        ...(ca === undefined ? {} : { ca }),
         method,
         agent: false,
         timeout: 30_000,
