@@ -7,6 +7,7 @@ import { LOOK_TIMEOUT_MS, withCluster } from "../cluster.ts";
 import { examples, integerOption, newCommand, notes, usageError } from "../command.ts";
 import type { Action } from "../command.ts";
 import type { OpenCluster } from "../../operations/cluster.ts";
+import type { EditedManifest } from "../../operations/membership.ts";
 import type { Manner } from "../../operations/operation.ts";
 import type { Context } from "../context.ts";
 import { EXIT } from "../exit.ts";
@@ -81,7 +82,10 @@ export function nodeChangeCommands(action: Action): readonly Command[] {
       examples(
         ["mem0ctl nodes remove node-2", "also from the manifest; its process is stopped"],
         ["mem0ctl nodes remove node-2 --force node-2", "even if shards then have a copy less"],
-      ) + notes("Its data directory stays. The only copy of a shard is never given up."),
+      ) +
+        notes(
+          "Its data directory stays. The only copy of a shard is never given up. Where the manifest asks for more copies than the other nodes can hold, lower that first: `mem0ctl apply`.",
+        ),
     )
     .action(action<RemoveOptions>(removeNode));
   return [add, drain, undrain, remove];
@@ -198,6 +202,8 @@ async function removeNode(
       hint: "give --yes to remove it without being asked",
     });
   }
+  // Copies that were given up are gone: that the manifest can do without the node is known before.
+  await manifestWithout(context, node);
   const operation = await withCluster(context, async ({ engine }) => {
     const moves = await import("../../operations/moves.ts");
     return watched(context, (call) => moves.removeNode(engine, { node, force }, mannerOf(options), call));
@@ -210,12 +216,16 @@ async function removeNode(
     if (!manifest.nodes.some(({ id }) => id === node)) return;
     await engine.down([node], { timeoutMs: ADD_TIMEOUT_MS, signal: context.io.signal });
   });
-  const { openManifest } = await import("../../operations/manifest-file.ts");
-  const { withoutNode } = await import("../../operations/membership.ts");
-  const edited = withoutNode(await openManifest(context.file), node);
+  const edited = await manifestWithout(context, node);
   if (edited.changed) await replaceManifest(context, edited.text);
   await printOperation(context, operation);
   return EXIT.done;
+}
+
+async function manifestWithout(context: Context, node: string): Promise<EditedManifest> {
+  const { openManifest } = await import("../../operations/manifest-file.ts");
+  const { withoutNode } = await import("../../operations/membership.ts");
+  return withoutNode(await openManifest(context.file), node);
 }
 
 async function isConfirmed(context: Context, node: string): Promise<boolean> {
