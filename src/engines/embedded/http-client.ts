@@ -196,7 +196,7 @@ export class NodeClient {
 
   #notANode(request: NodeRequest, why: string): NodeFailure {
     const { id } = this.endpoint;
-    return new NodeFailure(id, "not a mem0ctl node", true, {
+    return new NodeFailure(id, "no mem0ctl node of this version", true, {
       kind: "failed",
       code: "not-a-node",
       message: `${this.#place()} does not answer as a node of this version does`,

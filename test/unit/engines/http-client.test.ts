@@ -130,7 +130,7 @@ describe("failures are worded", () => {
     });
   });
 
-  it("not a mem0ctl node: HTML, other JSON, an unknown 404", async () => {
+  it("no mem0ctl node of this version: HTML, other JSON, an unknown 404", async () => {
     const answers: Answer[] = [
       (_request, response) => void response.end("<html>"),
       (_request, response) => json(response, 200, { hello: "world" }),
@@ -139,7 +139,7 @@ describe("failures are worded", () => {
     for (const answer of answers) {
       const client = await clientOf(answer);
       const failure = await failureOf(client.request(READ, object<{ n: number }>({ n: number })));
-      expect(failure).toMatchObject({ code: "not-a-node", reason: "not a mem0ctl node" });
+      expect(failure).toMatchObject({ code: "not-a-node", reason: "no mem0ctl node of this version" });
     }
   });
 
