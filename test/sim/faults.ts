@@ -1,8 +1,8 @@
 // What goes wrong, and when. Each seed draws which kinds of faults it has and how often: one that has all of
 // them never shows what a single one does. Faults end by themselves, and all of them end when the run heals.
 
-import { META_GROUP, type NodeId, type ShardId } from "../../src/model/ids.ts";
-import type { ShardMap } from "../../src/model/shard-map.ts";
+import { META_GROUP, type GroupId, type NodeId, type ShardId } from "../../src/model/ids.ts";
+import type { ShardMap, ShardSlice } from "../../src/model/shard-map.ts";
 import { changeOfMap } from "../../src/node/cluster/map-change.ts";
 import type { CallContext } from "../../src/memory/service.ts";
 import { shardById } from "../../src/topology/shard-map.ts";
@@ -17,11 +17,18 @@ const HOUR_MS = 3_600_000;
 /** Kinds that a seed of some mood always has, and twice as often as others. */
 const KINDS_OF_MOOD: Readonly<Partial<Record<Mood, readonly string[]>>> = {
   snapshots: ["transfer", "reset", "slow", "weather"],
-  members: ["move", "members", "crash", "slow"],
-  arbiters: ["crash", "isolate", "slow"],
-  clients: ["reset", "clog", "crash"],
+  members: ["move", "members", "crash", "slow", "relay"],
+  arbiters: ["crash", "isolate", "slow", "relay"],
+  clients: ["reset", "clog", "crash", "full"],
+};
+/** What takes a while comes to no end where something fails all the time. */
+const PAUSES_OF_MOOD: Readonly<Partial<Record<Mood, readonly number[]>>> = {
+  members: [400, 800, 1200],
+  clients: [400, 800],
 };
 const ADMIN_TIMEOUT_MS = 6000;
+const CALL_BACK_MS_MAX = 3000;
+const LOOK_MS = 10;
 
 type Fault = () => void;
 
@@ -67,6 +74,7 @@ export class Faults {
       ["power", () => this.#powerCut()],
       ["pause", () => this.#pause()],
       ["isolate", () => this.#isolate()],
+      ["relay", () => this.#relay()],
       ["one-way", () => this.#oneWay()],
       ["split", () => this.#split()],
       ["bridge", () => this.#bridge()],
@@ -82,6 +90,7 @@ export class Faults {
       ["transfer", () => this.#transfer()],
       ["members", () => this.#changeMembers()],
       ["move", () => this.#moveReplica()],
+      ["move", () => this.#moveReplica()],
       ["loss", () => this.#lose()],
       ["rot", () => this.#rot()],
       ["flap", () => this.#flap()],
@@ -95,7 +104,7 @@ export class Faults {
     this.#kinds = chosen.map(([, fault]) => fault);
     this.#rotting = chance.pick([...parts.machines.keys()]);
     this.#huntsLeaders = chance.hits(0.4);
-    this.#pauseMsMean = chance.pick(parts.layout.mood === "clients" ? [400, 800] : [150, 400, 1200]);
+    this.#pauseMsMean = chance.pick(PAUSES_OF_MOOD[parts.layout.mood] ?? [150, 400, 1200]);
     const names = [...new Set(chosen.map(([name]) => name))];
     this.losesData = names.includes("loss") || names.includes("rot");
     this.operator = new Operator({
@@ -103,6 +112,7 @@ export class Faults {
       machines: parts.machines,
       copies: parts.layout.manifest.replication.replicas + 1,
       keys: parts.layout.handedOver,
+      isBusy: parts.layout.mood === "members",
       contextOf: (machine) => this.#context(machine),
       follow: (machine, words, work) => this.#follow(machine, words, work),
       crash: (machine, why) => this.#crashAndRestart(machine, why),
@@ -167,12 +177,17 @@ export class Faults {
   /** Whom a fault is for: in some runs it is mostly a leader, for whom more is under way. */
   #victim(): Machine | undefined {
     if (!this.#huntsLeaders || !this.#chance.hits(0.7)) return this.#anyUp();
-    const leaders = this.#up().flatMap((machine) =>
-      [...(machine.core?.host.groups.values() ?? [])].flatMap(({ replica }) =>
-        replica.status().role === "leader" ? [machine] : [],
+    const leaders = this.#leaders();
+    return leaders.length === 0 ? this.#anyUp() : this.#chance.pick(leaders).machine;
+  }
+
+  /** Each group that a machine leads, or thinks it does. */
+  #leaders(): { readonly machine: Machine; readonly group: GroupId }[] {
+    return this.#up().flatMap((machine) =>
+      [...(machine.core?.host.groups.values() ?? [])].flatMap(({ id, replica }) =>
+        replica.status().role === "leader" ? [{ machine, group: id }] : [],
       ),
     );
-    return leaders.length === 0 ? this.#anyUp() : this.#chance.pick(leaders);
   }
 
   #crash(): void {
@@ -201,12 +216,15 @@ export class Faults {
   }
 
   /** Blocks paths for a while. Returns how long. */
-  #block(words: string, paths: readonly (readonly [NodeId, NodeId])[]): number {
+  #block(
+    words: string,
+    paths: readonly (readonly [NodeId, NodeId])[],
+    ms = this.#chance.between(100, this.#chance.pick([500, 2000, 5000])),
+  ): number {
     const chance = this.#chance;
     this.#world.say("faults", words);
     for (const [from, to] of paths) this.#network.block(from, to);
     if (chance.hits(0.3)) for (const [from, to] of paths) this.#network.breakLink(from, to);
-    const ms = chance.between(100, chance.pick([500, 2000, 5000]));
     this.#after(ms, () => {
       this.#world.say("faults", `${words}: over`);
       for (const [from, to] of paths) this.#network.unblock(from, to);
@@ -214,17 +232,32 @@ export class Faults {
     return ms;
   }
 
+  #cutOff(id: NodeId, ms?: number): number {
+    const others = this.#ids().filter((other) => other !== id);
+    return this.#block(`${id} is cut off`, between([id], others), ms);
+  }
+
   #isolate(): void {
     const id = this.#victim()?.id ?? this.#chance.pick(this.#ids());
-    const others = this.#ids().filter((other) => other !== id);
-    const ms = this.#block(
-      `${id} is cut off`,
-      others.flatMap((other) => [[id, other] as const, [other, id] as const]),
-    );
+    const ms = this.#cutOff(id);
     // Its disk is on the same network, and comes back a little later.
     const machine = this.#machines.get(id);
     if (machine !== undefined && this.#chance.hits(0.3))
       this.#stall(machine, ms + this.#chance.between(0, 400));
+  }
+
+  /** A leader is cut off until there is another; then that one is, and the first, with what it took alone, is back. */
+  #relay(): void {
+    const chance = this.#chance;
+    const led = this.#leaders();
+    if (led.length === 0) return;
+    const { machine, group } = chance.pick(led);
+    const ms = chance.between(0.8, 2.5) * this.#layout.manifest.consensus.electionTimeoutMs;
+    this.#cutOff(machine.id, ms);
+    this.#after(ms, () => {
+      const next = this.#leaders().find((one) => one.group === group && one.machine !== machine);
+      if (next !== undefined) this.#cutOff(next.machine.id);
+    });
   }
 
   /** What somebody sends is lost for a moment, and what it sends next is not; often it dies soon after that. */
@@ -330,7 +363,12 @@ export class Faults {
   /** Replicas hold the same, so their disks may be full at the same time. */
   #fillDisk(): void {
     const all = [...this.#machines.values()];
-    for (const machine of this.#chance.hits(0.25) ? all : [this.#victim() ?? this.#chance.pick(all)]) {
+    const isEverywhere = this.#chance.hits(0.4);
+    // Then what waits for room has lost the one who asked for it, who asks again.
+    for (let resets = isEverywhere ? this.#chance.below(4) : 0; resets > 0; resets -= 1) {
+      this.#after(this.#chance.between(0, 2000), () => this.#reset());
+    }
+    for (const machine of isEverywhere ? all : [this.#victim() ?? this.#chance.pick(all)]) {
       machine.disk.isFull = true;
       this.#world.say(machine.id, "disk is full");
       this.#after(this.#chance.between(100, 4000), () => {
@@ -460,6 +498,10 @@ export class Faults {
 
   /** Puts a copy of a shard onto another node, as an operator does who balances the cluster, and may think better of it. */
   #moveReplica(): void {
+    if (!this.#layout.canMove) {
+      this.operator.operate();
+      return;
+    }
     const map = this.#anyUp()?.core?.map();
     if (map === undefined || map.shards.length === 0) return;
     const shard = this.#chance.pick(map.shards);
@@ -471,15 +513,54 @@ export class Faults {
     if (free.length === 0) return;
     const { id: to } = this.#chance.pick(free);
     this.#moveShard(shard.id, from, to);
-    if (!this.#chance.hits(0.4)) return;
-    const laterMs = this.#chance.between(0, this.#chance.pick([300, 2000]));
-    this.#after(laterMs, () => this.#moveShard(shard.id, to, from));
+    if (this.#chance.hits(0.5)) this.#callBack(shard, to, from);
+  }
+
+  /** The copy moves back, in some runs as soon as it is gone: then it begins with nothing. */
+  #callBack({ id, replicas }: ShardSlice, from: NodeId, gone: NodeId): void {
+    const chance = this.#chance;
+    const ledBy = (): NodeId | undefined => this.#leaders().find(({ group }) => group === id)?.machine.id;
+    const others = replicas.filter((other) => other !== gone && other !== ledBy());
+    if (others.length === 0 || chance.hits(0.4)) {
+      const backMs = chance.between(0, chance.pick([300, 2000]));
+      this.#after(backMs, () => this.#moveShard(id, from, gone));
+      return;
+    }
+    const status = () => this.#machines.get(gone)?.core?.host.groups.get(id)?.replica.status();
+    const other = chance.pick(others);
+    const isAwayAgain = chance.hits(0.4);
+    // Another copy sees nothing of all this, and is back when the leader is not there: it knows the members of before.
+    if (!isAwayAgain) this.#cutOff(other, CALL_BACK_MS_MAX);
+    const isGone = (): boolean => this.#machines.get(gone)?.core !== undefined && status() === undefined;
+    const isBlank = (): boolean => status()?.membership.voters.length === 0;
+    this.#once(isGone, () => {
+      this.#moveShard(id, from, gone);
+      this.#once(isBlank, () => {
+        if (isAwayAgain) {
+          this.#moveShard(id, gone, from);
+          return;
+        }
+        const rest = this.#ids().filter((one) => one !== other);
+        for (const [one, two] of between([other], rest)) this.#network.unblock(one, two);
+        const leader = ledBy();
+        const electionMs = this.#layout.manifest.consensus.electionTimeoutMs;
+        if (leader !== undefined) this.#cutOff(leader, chance.between(2, 4) * electionMs);
+      });
+    });
+  }
+
+  /** Does something as soon as it is so, unless that takes too long. */
+  #once(isSo: () => boolean, work: () => void, untilMs = this.#world.nowMs + CALL_BACK_MS_MAX): void {
+    this.#after(LOOK_MS, () => {
+      if (isSo()) work();
+      else if (this.#world.nowMs < untilMs) this.#once(isSo, work, untilMs);
+    });
   }
 
   #moveShard(shard: ShardId, from: NodeId, to: NodeId): void {
     const machine = this.#anyUp();
     const core = machine?.core;
-    if (machine === undefined || core === undefined || this.#hasLost || !this.#layout.canMove) return;
+    if (machine === undefined || core === undefined || this.#hasLost) return;
     this.#membersAskedMs = this.#world.nowMs;
     const { deadlineMs } = this.#context(machine);
     const work = changeOfMap(

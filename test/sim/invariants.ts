@@ -53,6 +53,8 @@ export interface InvariantLimits {
 const TICKS_APART_MS_MAX = 500;
 
 export class Invariants {
+  /** Told whoever is the first to know a map. */
+  onNewMap: ((name: NodeId) => void) | undefined;
   readonly #world: World;
   readonly #machines: ReadonlyMap<NodeId, Machine>;
   readonly #limits: InvariantLimits;
@@ -325,8 +327,12 @@ export class Invariants {
     const known = this.#maps.get(map.epoch);
     if (known === undefined) {
       this.#maps.set(map.epoch, text);
+      if (this.#world.isTraced)
+        this.#world.note(process.name, `  knows epoch ${map.epoch}: ${wordsOfMap(map)}`);
       const problems = checkShardMap(map);
       this.#world.must(problems.length === 0, "map-sound", () => problems.join("; "));
+      if (core.leaderless !== undefined) this.#lookAtChange(map);
+      this.onNewMap?.(process.name);
       for (const { id, replicas, outgoing } of map.shards) {
         const counts = this.#copies.get(id) ?? new Set<number>();
         this.#copies.set(id, counts.add(replicas.length).add((outgoing?.replicas ?? replicas).length));
@@ -337,6 +343,23 @@ export class Invariants {
       "one-map-per-epoch",
       () => `${process.name} has another map of epoch ${map.epoch}`,
     );
+  }
+
+  /** Leaderless copies change by way of two sets: those of before stay in force until those of after are complete (12). */
+  #lookAtChange(map: ShardMap): void {
+    const text = this.#maps.get(map.epoch - 1);
+    if (text === undefined) return;
+    for (const { id, replicas } of (JSON.parse(text) as ShardMap).shards) {
+      const after = map.shards.find((shard) => shard.id === id);
+      this.#world.must(
+        after === undefined ||
+          sameNodes(replicas.toSorted(), after.replicas.toSorted()) ||
+          sameNodes(replicas.toSorted(), (after.outgoing?.replicas ?? []).toSorted()),
+        "changes-by-two-sets",
+        () =>
+          `in epoch ${map.epoch} the copies of ${id} are not ${replicas.join(" ")} any more, at one stroke`,
+      );
+    }
   }
 
   /** What the log holds has a replica: one that was moved away does not come back to life. */
@@ -483,6 +506,7 @@ export class Invariants {
         continue;
       }
       isNew = true;
+      if (history.isPaxos) this.#mustBeAccepted(process.name, group, index, status, before);
       history.committed.set(index, fact);
       history.committedTo = Math.max(history.committedTo, index);
       if (entry.kind === "config") this.#onMembership(group, index, decodeMembership(entry.data), history);
@@ -527,6 +551,27 @@ export class Invariants {
     );
   }
 
+  /** Chosen for the first time: a quorum accepted it in the leader's own ballot, or in one after it (Paxos 9). */
+  #mustBeAccepted(
+    name: NodeId,
+    group: GroupId,
+    slot: number,
+    { role, term, membership }: ReplicaStatus,
+    before: ReplicaStatus | undefined,
+  ): void {
+    // What it chose before it led it had learned.
+    if (role !== "leader" || before?.role !== "leader" || before.term !== term) return;
+    const accepted = (node: NodeId): boolean => {
+      const machine = this.#machines.get(node);
+      return machine?.loss !== undefined || (machine?.disk.mirror?.acceptedIn(group, slot) ?? 0) >= term;
+    };
+    this.#world.must(
+      hasQuorum(membership, accepted) || hasQuorum(before.membership, accepted),
+      "chosen-in-one-ballot",
+      () => `${name}: slot ${slot} of ${group} is chosen, and no quorum accepted it in round ${term}`,
+    );
+  }
+
   /** Quorums of consecutive configurations intersect (11). */
   #onMembership(group: GroupId, index: number, value: Membership, history: GroupHistory): void {
     const before = history.membership;
@@ -547,6 +592,16 @@ export class Invariants {
 
 /** What says nothing but "I am here", again and again. */
 const QUIET: ReadonlySet<string> = new Set(["heartbeat", "heartbeat-response"]);
+
+/** `0 on node-1 node-2 (and of before node-1 node-3)`. */
+function wordsOfMap({ shards }: ShardMap): string {
+  return shards
+    .map(({ id, replicas, outgoing }) => {
+      const before = outgoing === undefined ? "" : ` (and of before ${outgoing.replicas.join(" ")})`;
+      return `${id} on ${replicas.join(" ")}${before}`;
+    })
+    .join(", ");
+}
 
 /** `append term 3 prevIndex 7 entries 2`. */
 function wordsOfMessage(message: Message): string {

@@ -40,10 +40,15 @@ const OFTEN = [0, 0, 0, 1, 1, 2, 2, 3, 3, 4, 5, 6, 7, 8];
 
 /** What a seed is for; most are for everything. */
 export type Mood = "any" | "snapshots" | "members" | "arbiters" | "clients";
-const MOODS: readonly Mood[] = ["any", "any", "any", "any", "snapshots", "members", "arbiters", "clients"];
+const MOODS: readonly Mood[] = [
+  ...(["any", "any", "any", "any"] as const),
+  ...(["snapshots", "members", "members", "arbiters", "clients"] as const),
+];
+/** The quorum protocol has neither logs nor arbiters nor sessions. */
+const LEADERLESS_MOODS: readonly Mood[] = ["any", "any", "any", "members"];
 /** Shapes in which a copy can move to a node that has none, and those with a log-only voter. */
 const SHAPES_OF_MOOD: Readonly<Partial<Record<Mood, readonly number[]>>> = {
-  members: [3, 3, 5, 5, 7, 8],
+  members: [3, 3, 3, 5, 5, 7, 7, 8],
   arbiters: [2, 2, 6],
 };
 
@@ -110,8 +115,7 @@ export interface Layout {
 
 /** `apart`: draws what is drawn since the runs of old seeds were known. */
 export function layoutOf(chance: Chance, protocol: Protocol, apart: Chance): Layout {
-  // The quorum protocol has neither logs nor arbiters, and its copies move by themselves.
-  const mood = protocol === "quorum" ? "any" : chance.pick(MOODS);
+  const mood = chance.pick(protocol === "quorum" ? LEADERLESS_MOODS : MOODS);
   const shape = SHAPES[chance.pick(SHAPES_OF_MOOD[mood] ?? OFTEN)] ?? SHAPES[0];
   if (shape === undefined) throw new Error("there are shapes");
   const shards = 1 + chance.below(shape.shardsMax);
@@ -120,8 +124,9 @@ export function layoutOf(chance: Chance, protocol: Protocol, apart: Chance): Lay
   const spares = chance.hits(0.4) || mood === "members" ? [nodeOf(nodes.length, S)] : [];
   const nodeCount = nodes.length + spares.length;
   const limits: Partial<CoreLimits> = {
-    logBytes: mood === "snapshots" ? 256 : 4096,
-    groupLogBytesMin: chance.pick([1024, 2048, 6000]),
+    // What moves finds logs cut, and is sent states.
+    logBytes: mood === "snapshots" || mood === "members" ? 256 : 4096,
+    groupLogBytesMin: chance.pick(mood === "members" ? [150, 400, 2048] : [1024, 2048, 6000]),
     snapshotChunkBytes: chance.pick([300, 1000, 4000]),
     // Where copies move and move back, what is deleted takes its time.
     cleanRecordsMax: Math.min(chance.pick([2, 2000]), mood === "members" ? 1 : Infinity),

@@ -36,6 +36,7 @@ async function stepsUnderWrites(
     onSend: () => undefined,
     onLinked: () => undefined,
     onCall: () => undefined,
+    onAsked: () => undefined,
   });
   for (const spec of manifest.nodes) {
     const chance = world.chance.fork(spec.id);

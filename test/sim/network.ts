@@ -68,7 +68,9 @@ export interface NetworkWatch {
   /** Two nodes took each other for what they say they are. */
   onLinked(a: NodeId, b: NodeId): void;
   /** Told of every call before it leaves. */
-  onCall(method: string): void;
+  onCall(method: string, by: NodeId): void;
+  /** Told of every call when it arrives; may judge the answer when there is one. */
+  onAsked(asked: NodeId, method: string, body: unknown): ((answer: unknown) => void) | undefined;
 }
 
 export class SimulatedNetwork {
@@ -365,7 +367,7 @@ export class Port implements Network {
   }
 
   call(to: NodeId, method: string, body: unknown, deadlineMs: number): Promise<unknown> {
-    this.#network.watch.onCall(method);
+    this.#network.watch.onCall(method, this.owner.name);
     const link = this.#links.get(to);
     if (link === undefined) {
       const why = this.#errors.get(to) ?? "it is not part of the cluster";
@@ -398,8 +400,12 @@ export class Port implements Network {
     for (const one of stream) {
       if (one.k === "call") {
         const { id } = one;
+        const judge = this.#network.watch.onAsked(this.owner.name, one.method, one.body);
         this.handlers.onCall(from, one.method, one.body).then(
-          (body) => this.#queue(link, { k: "answer", id, body }),
+          (body) => {
+            judge?.(body);
+            this.#queue(link, { k: "answer", id, body });
+          },
           (error: unknown) => this.#queue(link, { k: "failure", id, error: errorBody(error) }),
         );
         continue;

@@ -27,6 +27,8 @@ import type { World } from "./world.ts";
 const STEPS_MAX = 4;
 /** Between two things that are asked for. */
 const PAUSE_MS_MAX = 2000;
+/** Between what a step shows and its end before time. */
+const CANCEL_MS_MAX = 30;
 /** Between what was noted of a step and the death of somebody who has to do with it. */
 const STRIKE_MS_MAX = 60;
 
@@ -37,6 +39,8 @@ export interface OperatorParts {
   readonly copies: number;
   /** Keys of clients at which shards can be split, or that can be pinned. */
   readonly keys: readonly string[];
+  /** Whether replicas have to move in this run. */
+  readonly isBusy: boolean;
   readonly contextOf: (machine: Machine) => CallContext;
   readonly follow: (machine: Machine, words: string, work: Promise<unknown>) => void;
   readonly crash: (machine: Machine, why: string) => void;
@@ -56,7 +60,7 @@ export class Operator {
   constructor(parts: OperatorParts) {
     this.#parts = parts;
     this.#chance = parts.world.chanceApart("operator");
-    this.#isOn = this.#chance.hits(0.35);
+    this.#isOn = this.#chance.hits(parts.isBusy ? 0.7 : 0.35);
     this.#strikes = this.#chance.hits(0.5);
   }
 
@@ -81,15 +85,34 @@ export class Operator {
     });
   }
 
+  /** What `name` has just shown, or asked for, says that a step begins, or ends: in some runs it is cancelled then. */
+  onProgress(name: NodeId, probability: number): void {
+    if (this.isOver || !this.#isOn || !this.#chance.hits(probability)) return;
+    const { machines, world } = this.#parts;
+    world.timeline.plan(this.#chance.between(0, CANCEL_MS_MAX), () => {
+      const machine = machines.get(name);
+      if (!this.isOver && machine !== undefined) this.#cancel(machine);
+    });
+  }
+
+  #cancel(machine: Machine): void {
+    const { contextOf, follow } = this.#parts;
+    const { core } = machine;
+    const running = core?.admin.report().operation;
+    if (core === undefined || running === undefined) return;
+    follow(machine, `cancel ${running.name}`, core.admin.cancelOperation(contextOf(machine)));
+  }
+
   #next(): void {
     this.#parts.world.timeline.plan(this.#chance.between(0, PAUSE_MS_MAX), () => {
       if (this.isOver) return;
-      this.#operate();
+      this.operate();
       this.#next();
     });
   }
 
-  #operate(): void {
+  /** Asks for something, whatever comes of it. */
+  operate(): void {
     const chance = this.#chance;
     const { machines, copies, keys, contextOf, follow } = this.#parts;
     const up = [...machines.values()].filter(({ isUp }) => isUp);
@@ -98,7 +121,7 @@ export class Operator {
     if (machine === undefined || core === undefined) return;
     const running = core.admin.report().operation;
     if (running !== undefined && chance.hits(0.3)) {
-      follow(machine, `cancel ${running.name}`, core.admin.cancelOperation(contextOf(machine)));
+      this.#cancel(machine);
       return;
     }
     const isHurt = [...machines.values()].some(({ loss, hasLeft }) => loss !== undefined && !hasLeft);
@@ -118,7 +141,8 @@ export class Operator {
       follow(machine, `drain ${id}`, drain(core, id, contextOf(machine)));
       return;
     }
-    const request = drawOperation(chance, core.map(), { copies, keys });
+    const isLeaderless = core.leaderless !== undefined;
+    const request = drawOperation(chance, core.map(), { copies, keys, isLeaderless });
     if (request === undefined) return;
     this.askedMs = this.#parts.world.nowMs;
     const words = stepsOf(request).map(stepWords).join(", ");
@@ -146,15 +170,23 @@ interface Known {
   readonly copies: number;
   /** Keys that clients use; none where shards have no logs, between which keys could be handed over. */
   readonly keys: readonly string[];
+  readonly isLeaderless: boolean;
 }
 
 /** undefined where the map has nothing that could be moved. */
-function drawOperation(chance: Chance, map: ShardMap, { copies, keys }: Known): OperationRequest | undefined {
+function drawOperation(
+  chance: Chance,
+  map: ShardMap,
+  { copies, keys, isLeaderless }: Known,
+): OperationRequest | undefined {
   if (map.shards.length === 0) return undefined;
   const handover = keys.length > 0 && chance.hits(0.5) ? drawHandover(chance, map, keys) : undefined;
   const steps: ClusterStep[] = handover === undefined ? [] : [handover];
   for (let count = 1 + chance.below(STEPS_MAX); count > 0; count -= 1) {
     const step = drawStep(chance, map, chance.pick(map.shards), copies);
+    // Leaderless shards have no leaders, and keep their copies: all is refused for one such step.
+    const isRefused = isLeaderless && (step?.kind === "transfer-leader" || step?.kind === "remove-replica");
+    if (isRefused && chance.hits(0.8)) continue;
     // A second step for a shard would be drawn from what the first one changes.
     const isNew = step !== undefined && !steps.some((other) => groupOf(other) === groupOf(step));
     if (isNew) steps.push(step);

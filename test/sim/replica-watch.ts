@@ -20,7 +20,7 @@ import { decodeMembership } from "../../src/consensus/membership.ts";
 import type { GroupId, NodeId } from "../../src/model/ids.ts";
 import { SilentReplica } from "../../src/node/host/log-recovery.ts";
 import type { StateMachine } from "../../src/node/host/machine.ts";
-import { decodeCommand } from "../../src/node/memories/commands.ts";
+import { decodeCommand, recordIn } from "../../src/node/memories/commands.ts";
 import { MemoryMachine } from "../../src/node/memories/memory-machine.ts";
 
 export interface WatchLimits {
@@ -134,6 +134,8 @@ function silentlyTicking(replica: SilentReplica, onTick: () => void): void {
 const WAITS_MIN = 10;
 
 export class ReplicaWatch {
+  /** Told the text of every memory that a replica writes. */
+  onDone: ((text: string) => void) | undefined;
   readonly #violate: (invariant: string, message: string) => void;
   readonly #limits: WatchLimits;
   readonly #groups = new Map<GroupId, Group>();
@@ -176,17 +178,20 @@ export class ReplicaWatch {
       const result = apply(bytes, index, writer);
       const { session, command } = decodeCommand(bytes);
       if (!result.ok || (command.t !== "put" && command.t !== "update")) return result;
-      const what =
+      const texts =
         command.t === "put"
-          ? command.items.map((item) => `${item.id} ${Buffer.from(item.value).toString("latin1")}`).join()
-          : `${command.id} ${command.text}`;
-      const before = done.get(what) ?? session;
-      done.set(what, before);
-      this.#must(
-        before === session,
-        "done-once",
-        () => `${node} in ${id} does at ${index} what was done in another session already`,
-      );
+          ? command.items.map(({ value }) => recordIn(Buffer.from(value)).memory)
+          : [command.text ?? ""];
+      for (const text of texts) {
+        this.onDone?.(text);
+        const before = done.get(text) ?? session;
+        done.set(text, before);
+        this.#must(
+          before === session,
+          "done-once",
+          () => `${node} in ${id} does at ${index} what was done in another session already`,
+        );
+      }
       return result;
     };
   }
@@ -657,6 +662,25 @@ export class ReplicaWatch {
       "arbiter-keeps-what-others-lack",
       () => `${name} forgets its log up to ${index}, which ${lacking} does not hold`,
     );
+  }
+
+  /** A leader is asked who the members are: it names all who are by what is committed, from then until it answers. */
+  askedForMembers(asked: NodeId, id: GroupId): (answer: unknown) => void {
+    const { memberships } = this.#group(id);
+    const known = Math.max(0, memberships.length - 1);
+    return (answer) => {
+      const named = answer as Membership;
+      const [first, ...later] = memberships.slice(known).map(({ membership }) => membership);
+      if (first === undefined) return;
+      const lacking = [...first.voters, ...first.outgoing, ...first.learners].find(
+        (node) => !isMember(named, node) && later.every((one) => isMember(one, node)),
+      );
+      this.#must(
+        lacking === undefined,
+        "members-are-named",
+        () => `${asked} does not name ${lacking} as a member of ${id}`,
+      );
+    };
   }
 
   /** A node gives up a replica: the group must have let it go for good. */

@@ -126,9 +126,15 @@ class Run {
     this.#network = new SimulatedNetwork(world, world.chance.fork("network"), {
       onSend: (from, to, group, message) => this.#invariants.onSend(from, to, group, message),
       onLinked: (a, b) => this.#invariants.onLinked(a, b),
-      onCall: (method) => {
+      onCall: (method, by) => {
+        // If they are, the change of copies is over in a moment.
+        if (method === "quorum-filled") this.#faults.operator.onProgress(by, 0.15);
         if (method === "quorum-items" || method === "quorum-keys") this.#callsWithItems += 1;
       },
+      onAsked: (asked, method, body) =>
+        method === "members"
+          ? this.#watch.askedForMembers(asked, (body as { group: GroupId }).group)
+          : undefined,
     });
     for (const spec of manifest.nodes) this.#machines.set(spec.id, this.#machine(spec, manifest.nodes));
     for (const spec of spares) {
@@ -141,6 +147,7 @@ class Run {
       () => protocol !== "paxos" && !this.#faults.losesData,
     );
     this.#workload = new Workload(world, this.#machines, 1 + world.chance.below(3), manifest.consensus);
+    this.#watch.onDone = (text) => this.#workload.see(text);
     const { leaderless } = this.#layout.nodeHabits.limits;
     if (protocol === "quorum" && leaderless !== undefined) {
       const watch = new LeaderlessWatch(world, this.#machines, leaderless);
@@ -156,6 +163,7 @@ class Run {
       layout: this.#layout,
     });
     const { operator } = this.#faults;
+    this.#invariants.onNewMap = (name) => operator.onProgress(name, 0.25);
     this.#operations = new OperationWatch(
       world,
       (operation) => operator.onOperation(operation),

@@ -301,7 +301,7 @@ export class Workload {
         const found = new Map(
           (answer as readonly { id: string; memory: string }[]).map(({ id, memory }) => [id, memory]),
         );
-        for (const text of found.values()) this.#see(text);
+        for (const text of found.values()) this.see(text);
         this.#world.must(
           new Set(found.values()).size === found.size,
           "added-once",
@@ -312,8 +312,14 @@ export class Workload {
     };
   }
 
-  #see(text: string): void {
+  /** The text of a memory is there, or was: somebody has read it, or a replica has done what brings it. */
+  see(text: string): void {
     this.#seenTexts.add(text);
+    this.#judgeRefused(text);
+  }
+
+  #refuse(text: string): void {
+    this.#refusedTexts.add(text);
     this.#judgeRefused(text);
   }
 
@@ -444,6 +450,7 @@ export class Workload {
     if (request.adds !== undefined) this.#recordAdded(client, request.adds, invoked, outcome, answer);
     const isChanged = error instanceof Mem0ctlError && error.code === "memory-changed";
     for (const { key, kind, value, expected } of request.about) {
+      if (outcome === "failed" && value !== null) this.#refuse(value);
       if (kind === "read" && outcome !== "ok" && !isMissing) continue;
       const base = {
         client,
@@ -474,10 +481,7 @@ export class Workload {
     outcome: Outcome,
     answer: unknown,
   ): void {
-    if (outcome === "failed") {
-      this.#refusedTexts.add(text);
-      this.#judgeRefused(text);
-    }
+    if (outcome === "failed") this.#refuse(text);
     if (outcome !== "ok") return;
     const [{ id } = { id: "" }] = answer as readonly { id: string }[];
     const returned = this.#world.nowMs;

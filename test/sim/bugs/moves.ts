@@ -18,12 +18,12 @@ export const MOVE_BUGS: readonly Bug[] = [
   },
   {
     ...MOVES,
-    name: "removed-replica-written-again",
+    name: "removed-replica-stays-in-the-log",
     lines: [2],
-    what: "a late answer writes a replica that was taken away back into the log",
+    what: "that a replica was taken away is not written down, so it comes back to life at the next start",
     file: HOST,
-    find: "    if (this.groups.get(group.id) !== group) return;\n",
-    replace: "",
+    find: 'stores.log.append([{ kind: "remove", group: id }]);',
+    replace: "stores.log.append([]);",
   },
   {
     ...MOVES,

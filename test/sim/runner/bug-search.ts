@@ -49,6 +49,8 @@ export async function searchBugs(
   const searches = new Map<string, Search>();
   const ended = (one: Search): void => {
     searches.set(one.bug.name, one);
+    // At once: a search of them all takes long, and may be stopped.
+    if (command.isRemembered) remember(join(place.root, FOUND_AT), known, [...searches.values()]);
     say(`${((performance.now() - started) / 1000).toFixed(0)} s: ${rowOf(one)}`);
   };
   const foundBefore = bugs.filter(({ name }) => (known[name] ?? Infinity) <= seedsMax).values();
@@ -64,7 +66,6 @@ export async function searchBugs(
   }
   const rows = bugs.flatMap((bug) => searches.get(bug.name) ?? []);
   for (const one of rows) out(rowOf(one));
-  if (command.isRemembered) remember(join(place.root, FOUND_AT), known, rows);
   const found = rows.filter((one) => one.found !== undefined).length;
   out(`bugs=${bugs.length} found=${found} missed=${bugs.length - found}`);
   return found === bugs.length ? 0 : 1;
