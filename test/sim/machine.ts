@@ -228,13 +228,19 @@ export class Machine {
         },
         admit: async (through, uid) => {
           await pause(clock, ASK_MS);
-          const admin = reach(this.id, through)?.core?.admin;
-          const asked = reach(this.id, through)?.process?.clock;
+          const asked = reach(this.id, through)?.process;
+          const admin = asked?.running?.admin;
           if (admin === undefined || asked === undefined) throw new Error(`${through} does not answer`);
-          return admin.admit(this.id, uid, {
-            deadlineMs: asked.nowMs() + ADMIT_MS,
-            requestId: "admission",
-            consistency: { read: "linearizable", write: "quorum" },
+          return new Promise((resolve, reject) => {
+            // Whose process ends is answered by nobody.
+            asked.onEnd.add(() => reject(new Error(`${through} ended`)));
+            admin
+              .admit(this.id, uid, {
+                deadlineMs: asked.clock.nowMs() + ADMIT_MS,
+                requestId: "admission",
+                consistency: { read: "linearizable", write: "quorum" },
+              })
+              .then(resolve, reject);
           });
         },
       },
