@@ -4,7 +4,6 @@ import type { Bug } from "./bug.ts";
 
 const HANDOVERS = { checklist: "moves", protocols: ["raft", "paxos"] } as const;
 const CUSTODY = "src/node/memories/custody.ts";
-const COMMANDS = "src/node/memories/handover-commands.ts";
 const PARTS = "src/node/memories/slice-parts.ts";
 const QUERIES = "src/node/cluster/shard-queries.ts";
 
@@ -60,14 +59,5 @@ export const HANDOVER_BUGS: readonly Bug[] = [
     file: PARTS,
     find: "if (item === undefined) removed.push(id);",
     replace: "if (item === undefined) continue;",
-  },
-  {
-    ...HANDOVERS,
-    name: "old-part-taken",
-    lines: [4, 5],
-    what: "a part that comes late replaces what came after it",
-    file: COMMANDS,
-    find: "known?.id === id && !known.ended && sameCursor(known.cursor, part.after)",
-    replace: "known?.id === id && !known.ended",
   },
 ];
