@@ -8,6 +8,7 @@ import { errorBody, Mem0ctlError } from "../model/errors.ts";
 import type { ShardId } from "../model/ids.ts";
 import type { LimitsSpec } from "../model/manifest.ts";
 import type { ExportPage, MemoryRecord } from "../model/node-api.ts";
+import type { ShardMap } from "../model/shard-map.ts";
 
 export interface ImportOptions {
   /** `manifest.embedding.dimensions`: vectors of another length are refused. */
@@ -271,7 +272,8 @@ export interface ExportSummary {
 /**
  * Yields every memory as one line of the interchange format (without its line end), vectors included,
  * shard by shard in order, within a shard in the order of ids. Each request has `timeoutMs`.
- * @throws Mem0ctlError as the nodes answer; `no-live-map` (kind unavailable) when none does.
+ * @throws Mem0ctlError as the nodes answer; `no-live-map` (kind unavailable) when none does; `shards-changed`
+ *   (conflict), at the end, where keys went from shard to shard meanwhile: some may be missing, or there twice.
  */
 export async function* exportMemories(engine: Engine, options: ExportOptions): AsyncGenerator<string> {
   const { map, live } = await engine.shardMap(options);
@@ -294,7 +296,19 @@ export async function* exportMemories(engine: Engine, options: ExportOptions): A
       options.onProgress?.({ done: memories, total: expected, message: `${memories} memories exported` });
     }
   }
+  refuseChanged(map, (await engine.shardMap(options)).map);
   options.onSummary?.({ memories, shards: counts, expected });
+}
+
+/** Shards are read one after the other: what goes from one that is still to come to one that was read is missed. */
+function refuseChanged(before: ShardMap, after: ShardMap): void {
+  const keysOf = ({ shards }: ShardMap): string =>
+    shards.flatMap(({ id, version, founding }) => (founding ? [] : `${id} ${version ?? 0}`)).join();
+  if (keysOf(before) === keysOf(after)) return;
+  throw new Mem0ctlError("conflict", "shards-changed", "keys went from shard to shard during the export", {
+    why: "a shard was split or merged, or a key was pinned: memories may be missing, or there twice",
+    hint: "export again; `mem0ctl shards rebalance --status` shows whether another operation runs",
+  });
 }
 
 async function* pagesOf(engine: Engine, shard: ShardId, options: ExportOptions): AsyncGenerator<ExportPage> {

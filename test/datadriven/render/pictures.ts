@@ -20,6 +20,7 @@ import {
   renderMemoryStats,
 } from "../../../src/render/memories.ts";
 import { renderActions, renderNodes } from "../../../src/render/nodes.ts";
+import { renderHandoverPlan } from "../../../src/render/handover.ts";
 import { type PlanShown, renderExplanation, renderPlan } from "../../../src/render/plan.ts";
 import { renderProgress } from "../../../src/render/progress.ts";
 import { renderReplicaLag } from "../../../src/render/replica-lag.ts";
@@ -191,6 +192,34 @@ export const pictures: Readonly<Record<string, (request: Request) => string>> = 
     const { plan } = planShown(view, "shards");
     return renderExplanation({ shard: "0", reasons: explained(plan, "0") }, theme);
   },
+  "handover-plan": ({ theme }) =>
+    renderHandoverPlan(
+      {
+        apiVersion: "mem0ctl/v1",
+        kind: "HandoverPlan",
+        cluster: "demo",
+        epoch: 7,
+        step: { kind: "split", shard: "2", at: "t-user", into: "3" },
+        moved: { memories: 161, bytes: 330_000 },
+        shards: [
+          {
+            shard: "2",
+            keysBefore: "keys from n",
+            keysAfter: "keys [n, t-user)",
+            before: { memories: 299, bytes: 610_000 },
+            after: { memories: 138, bytes: 280_000 },
+          },
+          {
+            shard: "3",
+            keysBefore: null,
+            keysAfter: "keys from t-user",
+            before: null,
+            after: { memories: 161, bytes: 330_000 },
+          },
+        ],
+      },
+      theme,
+    ),
   "no-plan": ({ view, theme, wide }) => {
     const { plan } = planShown(view, "shards");
     const nodes = plan.state.nodes.map((node) => ({ ...node, draining: true }));

@@ -6,6 +6,7 @@ import { formatRecord } from "../../../src/memory/interchange.ts";
 import { Mem0ctlError } from "../../../src/model/errors.ts";
 import type { MemoryRecord } from "../../../src/model/node-api.ts";
 import { exportMemories, importMemories } from "../../../src/operations/memories.ts";
+import { mapAfterHandover } from "../../../src/topology/handovers.ts";
 import type { ExportSummary, ImportOptions, ImportSummary } from "../../../src/operations/memories.ts";
 import { collect, errorOf, scriptedEngine } from "./support.ts";
 
@@ -30,6 +31,19 @@ function linesOf(count: number): string[] {
 async function* each(lines: readonly string[]): AsyncGenerator<string> {
   yield* lines;
 }
+
+it("an export during which a shard was split does not pass for a whole one", async () => {
+  const engine = scriptedEngine();
+  const { map } = await engine.shardMap({ timeoutMs: 1000 });
+  const split = mapAfterHandover(map, { kind: "split", shard: "0", at: "100", into: "3" });
+  const maps = [map, split];
+  const moving = {
+    ...engine,
+    shardMap: () => Promise.resolve({ map: maps.shift() ?? split, live: true }),
+  };
+  const error = await errorOf(collect(exportMemories(moving, { timeoutMs: 1000 })));
+  expect(error).toMatchObject({ kind: "conflict", code: "shards-changed" });
+});
 
 describe("export after import", () => {
   it("loses nothing and is in order", async () => {

@@ -1,0 +1,69 @@
+// What is refused before anything is begun, and what a plan of a split, a merge or a pin says.
+
+import { describe, expect, it } from "vitest";
+import type { Engine, OperationControl } from "../../../src/engines/engine.ts";
+import type { ShardCut } from "../../../src/model/node-api.ts";
+import { planHandover, type HandoverRequest } from "../../../src/operations/handovers.ts";
+import { errorOf, healthy, scriptedEngine } from "./support.ts";
+
+const call = { timeoutMs: 1000 };
+
+/** An engine that carries operations out, and whose shards are cut so. */
+function engineWith(cut: Partial<ShardCut> = {}, change: Partial<Engine> = {}): Engine {
+  const sizes = { memories: 5, bytes: 500 };
+  const operations = {
+    cut: ({ shard, at }: { shard: string; at?: string }) =>
+      Promise.resolve({ shard, at: at ?? null, goes: sizes, stays: sizes, ...cut }),
+  };
+  return { ...scriptedEngine(), operations: operations as unknown as OperationControl, ...change };
+}
+
+describe("a plan of a handover", () => {
+  it("halves the slots of a shard, and says what goes", async () => {
+    const plan = await planHandover(engineWith(), { kind: "split", shard: "1" }, call);
+    expect(plan.step).toEqual({ kind: "split", shard: "1", at: "8192", into: "3" });
+    expect(plan.moved).toEqual({ memories: 5, bytes: 500 });
+    expect(plan.shards.map(({ shard, keysBefore, keysAfter }) => [shard, keysBefore, keysAfter])).toEqual([
+      ["1", "slots 5461-10921", "slots 5461-8191"],
+      ["3", null, "slots 8192-10921"],
+    ]);
+  });
+
+  it("shows a shard that is merged as gone", async () => {
+    const plan = await planHandover(engineWith(), { kind: "merge", shard: "2", into: "0" }, call);
+    expect(plan.shards.map(({ shard, keysAfter }) => [shard, keysAfter])).toEqual([
+      ["2", null],
+      ["0", "slots 0-5460, 10922-16383"],
+    ]);
+  });
+
+  const quorum = { view: () => Promise.resolve({ ...healthy, protocol: "quorum" as const }) };
+  it.each<[string, Engine, HandoverRequest, string, string]>([
+    ["an unknown shard", engineWith(), { kind: "split", shard: "9" }, "not-found", "unknown-shard"],
+    ["one shard", engineWith(), { kind: "merge", shard: "1", into: "1" }, "conflict", "step-outdated"],
+    ["a pin by hash", engineWith(), { kind: "pin", key: "a", shard: "1" }, "conflict", "step-outdated"],
+    ["a slot elsewhere", engineWith(), { kind: "split", shard: "1", at: "3" }, "conflict", "step-outdated"],
+    ["no logs", engineWith({}, quorum), { kind: "split", shard: "1" }, "invalid", "needs-a-log"],
+    ["another engine", scriptedEngine(), { kind: "split", shard: "1" }, "invalid", "engine-cannot"],
+  ])("is refused for %s", async (_, engine, request, kind, code) => {
+    const error = await errorOf(planHandover(engine, request, call));
+    expect(error).toMatchObject({ kind, code });
+    expect(error).toHaveProperty("why");
+  });
+
+  it("a range whose memories have fewer than two keys has no middle", async () => {
+    const { map } = await scriptedEngine().shardMap(call);
+    const shards = map.shards.map((shard, at) => ({
+      ...shard,
+      slots: [],
+      start: ["", "g", "n"][at] ?? "",
+      end: ["g", "n", null][at] ?? null,
+    }));
+    const range = { ...map, strategy: "range" as const, shards };
+    const engine = engineWith({ at: null }, { shardMap: () => Promise.resolve({ map: range, live: true }) });
+    const error = await errorOf(planHandover(engine, { kind: "split", shard: "1" }, call));
+    expect(error).toMatchObject({ kind: "invalid", code: "cannot-split" });
+    const plan = await planHandover(engine, { kind: "split", shard: "1", at: "j" }, call);
+    expect(plan.step).toMatchObject({ at: "j", into: "3" });
+  });
+});
