@@ -36,6 +36,7 @@ export interface ChaosResult {
 /** What the nodes of this version run. */
 export const PROTOCOLS: readonly Protocol[] = ENGINE_CAPABILITIES.embedded.protocols;
 
+const NODES = 3;
 const CLIENTS = 5;
 const THINK_MS = 60;
 const UP_MS = 40_000;
@@ -46,7 +47,43 @@ const READ_MS = 30_000;
 /** Runs the faults on one cluster, one after the other. */
 export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
   const { protocol, faults, seconds, seed, say } = options;
-  const stage = await openStage(protocol);
+  return cluster({ protocol, seed, say, nodes: NODES, exports: exportsOf }, async (run) => {
+    for (const fault of faults) {
+      const schedule = scheduleOf(fault, randomFrom(seed), seconds);
+      const struck = await hit(run.stage, run.load, schedule, seconds);
+      const fresh = await run.judge(`${protocol} ${fault}: ${struck.length} faults`);
+      if (fresh === 0) continue;
+      keep(run.stage, run.load, fault, struck);
+      say(
+        `  again: npm run chaos -- --protocol ${protocol} --fault ${fault} --seconds ${seconds} --seed ${seed}`,
+      );
+    }
+    return faults.length;
+  });
+}
+
+/** What every node, or the cluster, holds of all memories. Throws where that cannot be told yet. */
+type Exports = (stage: Stage) => Promise<Map<string, readonly MemoryRecord[]>>;
+
+/** A cluster with clients, and what was found wrong with it so far. */
+interface Run {
+  readonly stage: Stage;
+  readonly load: Load;
+  violate(what: string): void;
+  /** Says what is wrong now and was not before, under that name. Resolves with how much it is. */
+  judge(name: string): Promise<number>;
+}
+
+/** Opens a cluster for `work`, which resolves with how many runs it was, and takes it down. */
+export async function cluster(
+  options: Pick<ChaosOptions, "protocol" | "seed" | "say"> & {
+    readonly nodes: number;
+    readonly exports: Exports;
+  },
+  work: (run: Run) => Promise<number>,
+): Promise<ChaosResult> {
+  const { protocol, seed, say, nodes, exports } = options;
+  const stage = await openStage(protocol, nodes);
   const load = new Load({
     hosts: stage.hosts,
     clients: CLIENTS,
@@ -58,42 +95,36 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
   });
   const violations: string[] = [];
   const told = new Set<string>();
-  try {
-    for (const fault of faults) {
-      const before = load.operations;
-      const schedule = scheduleOf(fault, randomFrom(seed), seconds);
-      const struck = await hit(stage, load, schedule, seconds);
-      const began = performance.now();
-      const found = await judge(stage, load);
-      const healMs = Math.round(performance.now() - began);
-      const fresh = found.filter((violation) => !told.has(violation));
-      for (const violation of fresh) told.add(violation);
-      const name = `${protocol} ${fault}`;
-      say(
-        `${name}: ${load.operations - before} operations, ${struck.length} faults, healed and read after ${healMs} ms, ${fresh.length} violations`,
-      );
-      if (fresh.length > 0) {
-        violations.push(...fresh.map((violation) => `${name}: ${violation}`));
-        keep(stage, load, fault, struck);
-        say(
-          `  again: npm run chaos -- --protocol ${protocol} --fault ${fault} --seconds ${seconds} --seed ${seed}`,
-        );
-        say(`  its folder: ${stage.cluster.directory}`);
-        for (const violation of fresh) say(`  ${violation.replaceAll("\n", "\n    ")}`);
-      }
-    }
-  } catch (error) {
-    violations.push(
-      `${protocol}: the run broke: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`,
-    );
+  let counted = 0;
+  const violate = (what: string): void => {
+    violations.push(`${protocol}: ${what}`);
     say(violations.at(-1) ?? "");
+  };
+  const judgeNow = async (name: string): Promise<number> => {
+    const began = performance.now();
+    const found = await judge(stage, load, exports);
+    const healMs = Math.round(performance.now() - began);
+    const fresh = found.filter((violation) => !told.has(violation));
+    for (const violation of fresh) told.add(violation);
+    say(
+      `${name}, ${load.operations - counted} operations, healed and read after ${healMs} ms, ${fresh.length} violations`,
+    );
+    counted = load.operations;
+    violations.push(...fresh.map((violation) => `${name}: ${violation}`));
+    if (fresh.length > 0) say(`  its folder: ${stage.cluster.directory}`);
+    for (const violation of fresh) say(`  ${violation.replaceAll("\n", "\n    ")}`);
+    return fresh.length;
+  };
+  let runs = 0;
+  try {
+    runs = await work({ stage, load, violate, judge: judgeNow });
+  } catch (error) {
+    violate(`the run broke: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
   } finally {
     load.close();
-    const wrong = await stage.end(violations.length > 0);
-    for (const line of wrong) say(`${protocol}: ${line}`);
-    violations.push(...wrong.map((line) => `${protocol}: ${line}`));
+    for (const line of await stage.end(violations.length > 0)) violate(line);
   }
-  return { runs: faults.length, operations: load.operations, violations };
+  return { runs, operations: load.operations, violations };
 }
 
 /** The clients work, and the blows fall, for so long. Resolves with those that fell, healed and all answered. */
@@ -118,7 +149,7 @@ async function hit(
 }
 
 /** Everything that is wrong once the faults are over. */
-async function judge(stage: Stage, load: Load): Promise<readonly string[]> {
+async function judge(stage: Stage, load: Load, exportsOfAll: Exports): Promise<readonly string[]> {
   const wrong: string[] = [];
   const demand = async (what: string, work: () => Promise<unknown>): Promise<void> => {
     try {
@@ -155,7 +186,7 @@ async function judge(stage: Stage, load: Load): Promise<readonly string[]> {
       "every node exports the same",
       async () => {
         try {
-          exports = await exportsOf(stage);
+          exports = await exportsOfAll(stage);
         } catch (error) {
           // A damaged copy refuses until it is repaired.
           refused = `; ${String(error)}`;

@@ -9,7 +9,6 @@ import { bringUpCluster, isAlive, until, type TestCluster } from "../e2e/support
 import { damageState } from "../e2e/support/damage.ts";
 import { openLinks, type Links } from "./links.ts";
 
-const NODES = 3;
 export const SHARDS = 4;
 /** Below what every node's files have: nothing that it writes fits any more. */
 const FULL_BYTES = 65_536;
@@ -49,24 +48,25 @@ export interface Stage {
   end(keep: boolean): Promise<readonly string[]>;
 }
 
-export async function openStage(protocol: Protocol): Promise<Stage> {
+/** With more than three nodes each shard has three copies, and there are nodes without one of it. */
+export async function openStage(protocol: Protocol, nodes: number): Promise<Stage> {
   // The proxies are there before the nodes: their addresses are known once the manifest is.
   let links: Links | undefined;
   let places: { readonly id: string; readonly port: number; readonly listens: number }[] = [];
   const opened: Promise<void>[] = [];
   const bringUp = bringUpCluster({
-    nodes: NODES,
-    spare: NODES,
+    nodes,
+    spare: nodes,
     env: { NODE_OPTIONS: `--import ${CLOCK}` },
     name: `chaos-${protocol}`,
-    flags: ["--consensus", protocol, "--sharding", "hash", "--shards", String(SHARDS)],
+    flags: ["--consensus", protocol, "--sharding", "hash", "--shards", String(SHARDS), "--replicas", "2"],
     edit: (manifest) => {
       const ports = [...manifest.matchAll(/address: "127\.0\.0\.1:(\d+)"/g)].map(([, port]) => Number(port));
-      places = ports.map((port, index) => ({ id: `node-${index + 1}`, port, listens: port + NODES }));
+      places = ports.map((port, index) => ({ id: `node-${index + 1}`, port, listens: port + nodes }));
       opened.push(openLinks(places).then((made) => void (links = made)));
       return manifest.replaceAll(
         /address: "127\.0\.0\.1:(\d+)"/g,
-        (address, port) => `${address}, listen: "127.0.0.1:${Number(port) + NODES}"`,
+        (address, port) => `${address}, listen: "127.0.0.1:${Number(port) + nodes}"`,
       );
     },
   });
