@@ -28,7 +28,7 @@ __mem0ctl_flags() {
     "restart") echo "--file -f --output -o" ;;
     "status") echo "--file -f --output -o --watch -w --fail-on --max-lag" ;;
     "wait") echo "--file -f --output -o --for --max-lag" ;;
-    "plan") echo "--file -f --output -o --detailed-exitcode" ;;
+    "plan") echo "--file -f --output -o --out --detailed-exitcode" ;;
     "apply") echo "--file -f --output -o --throttle --concurrency --no-wait" ;;
     "nodes") echo "--file -f --output -o" ;;
     "nodes list") echo "--file -f --output -o" ;;
@@ -128,6 +128,7 @@ __mem0ctl_value() {
     "wait:--max-lag") echo "none" ;;
     "plan:--file" | "plan:-f") echo "files" ;;
     "plan:--output" | "plan:-o") echo "words table wide json yaml" ;;
+    "plan:--out") echo "files" ;;
     "apply:--file" | "apply:-f") echo "files" ;;
     "apply:--output" | "apply:-o") echo "words table wide json yaml" ;;
     "apply:--throttle") echo "none" ;;

@@ -122,6 +122,7 @@ complete -c mem0ctl -n '__mem0ctl_at \'wait\'' -l for -d 'what to wait for' -x -
 complete -c mem0ctl -n '__mem0ctl_at \'wait\'' -l max-lag -d 'lag above which it is not healthy (default: limits.maxLag)' -x
 complete -c mem0ctl -n '__mem0ctl_at \'plan\'' -s f -l file -d 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)' -r -F
 complete -c mem0ctl -n '__mem0ctl_at \'plan\'' -s o -l output -d 'how results are printed' -x -a 'table wide json yaml'
+complete -c mem0ctl -n '__mem0ctl_at \'plan\'' -l out -d 'save the plan, too, for `mem0ctl apply`' -r -F
 complete -c mem0ctl -n '__mem0ctl_at \'plan\'' -l detailed-exitcode -d 'end with 10 when something is different'
 complete -c mem0ctl -n '__mem0ctl_at \'apply\'' -s f -l file -d 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)' -r -F
 complete -c mem0ctl -n '__mem0ctl_at \'apply\'' -s o -l output -d 'how results are printed' -x -a 'table wide json yaml'

@@ -173,6 +173,7 @@ Register-ArgumentCompleter -Native -CommandName mem0ctl -ScriptBlock {
             , @('-f', 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)', 'files')
             , @('--output', 'how results are printed', 'words table wide json yaml')
             , @('-o', 'how results are printed', 'words table wide json yaml')
+            , @('--out', 'save the plan, too, for `mem0ctl apply`', 'files')
             , @('--detailed-exitcode', 'end with 10 when something is different', '')
         )
         'apply' = @(

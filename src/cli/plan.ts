@@ -4,6 +4,7 @@ import type { ClusterPlan, ManifestPlan } from "../model/plan.ts";
 import type { OpenCluster } from "../operations/cluster.ts";
 import type { Manner } from "../operations/operation.ts";
 import type { PlannedCluster } from "../operations/rebalance.ts";
+import { inDirectory } from "./context.ts";
 import type { Context } from "./context.ts";
 import { EXIT } from "./exit.ts";
 import type { ExitCode } from "./exit.ts";
@@ -27,6 +28,23 @@ export async function printManifestPlan(context: Context, planned: ManifestPlan)
     const { renderManifestPlan } = await import("../render/manifest-plan.ts");
     return renderManifestPlan(planned, theme);
   });
+}
+
+/** Writes a plan to a file, which `apply` takes, and says so. */
+export async function savePlan(
+  context: Context,
+  plan: ClusterPlan | ManifestPlan,
+  out: string,
+): Promise<void> {
+  const [{ writeFileAtomically }, { renderJson }, { safeText }] = await Promise.all([
+    import("./atomic-file.ts"),
+    import("../render/json.ts"),
+    import("../render/safe.ts"),
+  ]);
+  const path = inDirectory(context.io.cwd, out);
+  writeFileAtomically({ path, overwrite: true, mode: 0o644 }, renderJson(plan));
+  const file = safeText(out);
+  await context.say(`saved to ${file}; carry it out with: mem0ctl apply ${file}`);
 }
 
 /** Has the cluster carry a plan out, and follows it. */

@@ -5,7 +5,7 @@ import type { CallOptions, Engine, EngineView } from "../engines/engine.ts";
 import { Mem0ctlError } from "../model/errors.ts";
 import type { NodeId } from "../model/ids.ts";
 import type { Manifest, NodeSpec } from "../model/manifest.ts";
-import type { OperationReport } from "../model/operation.ts";
+import { stepWords, type OperationReport } from "../model/operation.ts";
 import type {
   ClusterPlan,
   ManifestChange,
@@ -358,6 +358,45 @@ export function requireApplicable({ changes, plan }: ManifestPlan): void {
     );
   }
   refuseHard(plan);
+}
+
+/**
+ * Whether a plan that was saved is still what the manifest asks of the cluster; how many bytes each step copies may
+ * have changed meanwhile.
+ * @throws Mem0ctlError `other-cluster`, `plan-outdated` (conflict) with what is different now.
+ */
+export function requireSamePlan(saved: ManifestPlan, now: ManifestPlan): void {
+  if (saved.cluster !== now.cluster) {
+    throw new Mem0ctlError("conflict", "other-cluster", `the plan is for the cluster ${saved.cluster}`, {
+      why: `the manifest is of ${now.cluster}`,
+      hint: "give the manifest of that cluster with -f",
+    });
+  }
+  const changes = [
+    ...stateChanges(saved.plan.state, now.plan.state),
+    ...onlyIn(linesOf(saved), linesOf(now)).map((line) => `no longer needed: ${line}`),
+    ...onlyIn(linesOf(now), linesOf(saved)).map((line) => `not in the plan: ${line}`),
+  ];
+  if (changes.length === 0) return;
+  throw new Mem0ctlError(
+    "conflict",
+    "plan-outdated",
+    "the cluster or its manifest changed since the plan was made",
+    {
+      why: changes.slice(0, 3).join("; "),
+      hint: "plan again: `mem0ctl plan --out FILE`",
+      data: { changes },
+    },
+  );
+}
+
+/** What a plan is about to do, in words. */
+function linesOf({ changes, plan }: ManifestPlan): string[] {
+  return [...changes.map(({ message }) => message), ...plan.waves.flat().map(stepWords)];
+}
+
+function onlyIn(some: readonly string[], others: readonly string[]): string[] {
+  return some.filter((line) => !others.includes(line));
 }
 
 function requireSameShards({ plan }: ManifestPlan, now: PlannedState): void {

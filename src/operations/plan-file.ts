@@ -16,6 +16,8 @@ import { Mem0ctlError } from "../model/errors.ts";
 import type {
   AddReplica,
   ClusterPlan,
+  ManifestChange,
+  ManifestPlan,
   MoveReplica,
   MoveSlots,
   NodeLoad,
@@ -28,7 +30,7 @@ import type {
   RemoveReplica,
   TransferLeader,
 } from "../model/plan.ts";
-import type { SlotRange } from "../model/shard-map.ts";
+import type { MapNode, SlotRange } from "../model/shard-map.ts";
 import { stateChanges } from "../topology/state-changes.ts";
 import { lookAtCluster } from "./rebalance.ts";
 
@@ -123,15 +125,54 @@ const plan = object<ClusterPlan>({
   }),
 });
 
+const manifestPlan = object<ManifestPlan>({
+  apiVersion: oneOf(["mem0ctl/v1"]),
+  kind: oneOf(["ManifestPlan"]),
+  cluster: text,
+  epoch: number,
+  changes: list(
+    object<ManifestChange>(
+      {
+        action: oneOf(["add", "change", "remove"]),
+        subject: text,
+        message: text,
+        cost: text,
+        risk: text,
+        live: truth,
+      },
+      { hint: text },
+    ),
+  ),
+  joins: list(text),
+  nodes: list(
+    object<MapNode>({
+      id: text,
+      address: text,
+      role: oneOf(["primary", "secondary", "arbiter"]),
+      zone: text,
+      weight: number,
+      draining: truth,
+    }),
+  ),
+  leaves: list(text),
+  plan,
+});
+
+/** Of `shards rebalance --out`, or of `plan --out`. */
+type SavedPlan = ClusterPlan | ManifestPlan;
+
+const planKind = object<{ readonly kind: SavedPlan["kind"] }>({ kind: oneOf(["Plan", "ManifestPlan"]) });
+
 /** @throws Mem0ctlError `not-a-plan` (invalid). */
-export function readPlan(json: string, name: string): ClusterPlan {
+export function readPlan(json: string, name: string): SavedPlan {
   try {
-    return plan(JSON.parse(json), "");
+    const value: unknown = JSON.parse(json);
+    return planKind(value, "").kind === "Plan" ? plan(value, "") : manifestPlan(value, "");
   } catch (error) {
     if (!(error instanceof DecodeError) && !(error instanceof SyntaxError)) throw error;
     throw new Mem0ctlError("invalid", "not-a-plan", `${name} holds no plan`, {
       why: error.message.replace("the answer", "it"),
-      hint: "make one with `mem0ctl shards rebalance --out plan.json`",
+      hint: "make one with `mem0ctl shards rebalance --out plan.json` or `mem0ctl plan --out plan.json`",
     });
   }
 }

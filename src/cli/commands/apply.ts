@@ -4,6 +4,7 @@
 import { readFileSync, statSync } from "node:fs";
 import type { Command } from "commander";
 import { Mem0ctlError } from "../../model/errors.ts";
+import type { ManifestPlan } from "../../model/plan.ts";
 import { LOOK_TIMEOUT_MS, withCluster } from "../cluster.ts";
 import { examples, newCommand, notes } from "../command.ts";
 import type { Action } from "../command.ts";
@@ -22,7 +23,7 @@ export function applyCommand(action: Action): Command {
   const apply = newCommand(
     "apply",
     "Make the cluster as the manifest says, or carry out a saved plan",
-  ).argument("[file]", "a plan of `shards rebalance --out` (default: the manifest's plan)");
+  ).argument("[file]", "a plan of `plan --out` or `shards rebalance --out` (default: the manifest's plan)");
   for (const flag of mannerFlags()) apply.addOption(flag);
   return apply
     .addHelpText(
@@ -30,11 +31,11 @@ export function applyCommand(action: Action): Command {
       examples(
         ["mem0ctl plan", "what the manifest would change"],
         ["mem0ctl apply", "shows it, asks, and does it"],
-        ["mem0ctl shards rebalance --out plan.json", "a rebalance, to be looked at"],
+        ["mem0ctl plan --out plan.json", "a plan to be looked at; so does `shards rebalance`"],
         ["mem0ctl apply plan.json", "then exactly that"],
       ) +
         notes(
-          "A saved plan is refused with exit code 6 when the cluster has other nodes or holds shards elsewhere than it was made for; it says what changed. A manifest that asks for what cannot be changed live is refused before anything is done.",
+          "A saved plan is refused with exit code 6 when the cluster has other nodes or holds shards elsewhere than it was made for, or the manifest asks for something else; it says what changed. A manifest that asks for what cannot be changed live is refused before anything is done.",
         ),
     )
     .action(action<MannerOptions>(apply_));
@@ -48,6 +49,7 @@ async function apply_(context: Context, options: MannerOptions, words: readonly 
 async function applyFile(context: Context, options: MannerOptions, file: string): Promise<ExitCode> {
   const { checkPlanFits, readPlan } = await import("../../operations/plan-file.ts");
   const plan = readPlan(textOf(inDirectory(context.io.cwd, file), file), file);
+  if (plan.kind === "ManifestPlan") return applyManifestPlan(context, options, plan);
   return withCluster(context, async (cluster) => {
     const { epoch } = await checkPlanFits(cluster.engine, plan, {
       timeoutMs: context.timeoutMs(LOOK_TIMEOUT_MS),
@@ -61,12 +63,18 @@ async function applyFile(context: Context, options: MannerOptions, file: string)
   });
 }
 
-async function applyManifestPlan(context: Context, options: MannerOptions): Promise<ExitCode> {
+/** As it is planned now, or, with one that was saved, only if that is the same. */
+async function applyManifestPlan(
+  context: Context,
+  options: MannerOptions,
+  saved?: ManifestPlan,
+): Promise<ExitCode> {
   return withCluster(context, async ({ engine, manifest }) => {
-    const { applyManifest, planManifest, requireApplicable } =
+    const { applyManifest, planManifest, requireApplicable, requireSamePlan } =
       await import("../../operations/manifest-plan.ts");
     const call = { timeoutMs: context.timeoutMs(LOOK_TIMEOUT_MS), signal: context.io.signal };
     const planned = await planManifest(engine, manifest, call);
+    if (saved !== undefined) requireSamePlan(saved, planned);
     if (planned.changes.length === 0) {
       await printManifestPlan(context, planned);
       return EXIT.done;
@@ -97,11 +105,11 @@ function textOf(path: string, name: string): string {
   } catch (cause) {
     throw new Mem0ctlError("invalid", "cannot-read", `cannot read ${name}`, {
       why: cause instanceof Error ? cause.message : "not found, or not readable",
-      hint: "name the file that `mem0ctl shards rebalance --out` wrote",
+      hint: "name the file that `mem0ctl plan --out` or `mem0ctl shards rebalance --out` wrote",
       cause,
     });
   }
   throw new Mem0ctlError("too-large", "plan-too-large", `${name} is too large for a plan`, {
-    hint: "name the file that `mem0ctl shards rebalance --out` wrote",
+    hint: "name the file that `mem0ctl plan --out` or `mem0ctl shards rebalance --out` wrote",
   });
 }

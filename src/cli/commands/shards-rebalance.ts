@@ -10,13 +10,12 @@ import type { PlannedCluster } from "../../operations/rebalance.ts";
 import { LOOK_TIMEOUT_MS, withCluster } from "../cluster.ts";
 import { examples, integerOption, newCommand, notes } from "../command.ts";
 import type { Action } from "../command.ts";
-import { inDirectory } from "../context.ts";
 import type { Context } from "../context.ts";
 import { EXIT } from "../exit.ts";
 import type { ExitCode } from "../exit.ts";
 import { mannerFlags, mannerOf, printOperation, watched } from "../operation.ts";
 import type { MannerOptions } from "../operation.ts";
-import { printPlan, runPlan } from "../plan.ts";
+import { printPlan, runPlan, savePlan } from "../plan.ts";
 
 interface RebalanceOptions extends MannerOptions {
   readonly by: Measure;
@@ -96,15 +95,9 @@ async function rebalance_(context: Context, options: RebalanceOptions): Promise<
     const { plan } = planned;
     if (options.explain !== undefined) return explain(context, plan, options.explain);
     if (options.out !== undefined) {
-      const { writeFileAtomically } = await import("../atomic-file.ts");
-      const { renderJson } = await import("../../render/json.ts");
       const { refuseHard } = await import("../../operations/rebalance.ts");
       refuseHard(plan);
-      const path = inDirectory(context.io.cwd, options.out);
-      writeFileAtomically({ path, overwrite: true, mode: 0o644 }, renderJson(plan));
-      const { safeText } = await import("../../render/safe.ts");
-      const file = safeText(options.out);
-      await context.say(`saved to ${file}; carry it out with: mem0ctl apply ${file}`);
+      await savePlan(context, plan, options.out);
       await printPlan(context, planned);
       return EXIT.done;
     }

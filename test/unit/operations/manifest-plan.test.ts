@@ -1,7 +1,15 @@
 import { describe, expect, test } from "vitest";
 import type { Manifest } from "../../../src/model/manifest.ts";
-import { applyManifest, planManifest, requireApplicable } from "../../../src/operations/manifest-plan.ts";
 import { mapAfterHandover } from "../../../src/topology/handovers.ts";
+import type { ManifestPlan } from "../../../src/model/plan.ts";
+import {
+  applyManifest,
+  planManifest,
+  requireApplicable,
+  requireSamePlan,
+} from "../../../src/operations/manifest-plan.ts";
+import { readPlan } from "../../../src/operations/plan-file.ts";
+import { renderJson } from "../../../src/render/json.ts";
 import { errorOf, manifest, scriptedEngine } from "./support.ts";
 
 const call = { timeoutMs: 1000 };
@@ -110,6 +118,32 @@ describe("the manifest against the live cluster", () => {
       call,
     );
     expect(planned.changes).toEqual([]);
+  });
+
+  test("a plan that was saved is read back, and fits as long as manifest and cluster ask for the same", async () => {
+    const single = with_({ replication: { strategy: "single", replicas: 1 } });
+    const saved = readPlan(renderJson(await plan(single)), "plan.json") as ManifestPlan;
+    expect(saved).toEqual(await plan(single));
+    const bytes = { ...saved.plan.state, shards: saved.plan.state.shards.map((s) => ({ ...s, bytes: 1 })) };
+    requireSamePlan({ ...saved, plan: { ...saved.plan, state: bytes } }, await plan(single));
+    const outdated = async (wanted: Manifest): Promise<unknown> =>
+      errorOf(plan(wanted).then((now) => requireSamePlan(saved, now)));
+    expect(await outdated(manifest)).toMatchObject({
+      kind: "conflict",
+      code: "plan-outdated",
+      why: expect.stringContaining("no longer needed: shards have 3 copies and should have 2"),
+    });
+    const heavier = manifest.nodes.map((node) => ({ ...node, weight: node.id === "node-2" ? 3 : 1 }));
+    expect(await outdated({ ...single, nodes: heavier })).toMatchObject({
+      data: {
+        changes: expect.arrayContaining(["not in the plan: the weight of node-2 is 1 and should be 3"]),
+      },
+    });
+    expect(
+      await errorOf(plan(single).then((now) => requireSamePlan({ ...saved, cluster: "x" }, now))),
+    ).toMatchObject({
+      code: "other-cluster",
+    });
   });
 
   test("nothing answers: there is nothing to compare with", async () => {
