@@ -77,7 +77,11 @@ function ofOwnShards(manifest: Manifest, map: ShardMap, view: EngineView, own: O
     apiVersion: "mem0ctl/v1",
     kind: "ManifestPlan",
     cluster: view.cluster,
-    changes: [...joining.map(joins), ...own.changes, ...leaving.map((node) => leaves(node, state))],
+    changes: [
+      ...joining.map(joins),
+      ...own.changes,
+      ...leaving.map((node) => leaves(node, state, "its copy is deleted")),
+    ],
     joins: joining.map(({ id }) => id),
     nodes: joining.map(mapNodeOf),
     leaves: leaving.map(({ id }) => id),
@@ -245,14 +249,15 @@ function copiesChange(state: PlannedState, copies: number, plan: ClusterPlan): M
   ];
 }
 
-function leaves({ id }: MapNode, { shards }: PlannedState): ManifestChange {
+function leaves({ id }: MapNode, { shards }: PlannedState, cost?: string): ManifestChange {
   const held = shards.filter(({ replicas }) => replicas.includes(id));
   const bytes = held.reduce((sum, shard) => sum + shard.bytes, 0);
+  const moved = `${held.length === 1 ? "1 copy moves" : `${held.length} copies move`}, ${formatBytes(bytes)}`;
   return {
     action: "remove",
     subject: `node ${id}`,
     message: `${id} leaves the cluster`,
-    cost: held.length === 0 ? "none: it holds nothing" : `${held.length} copies move, ${formatBytes(bytes)}`,
+    cost: held.length === 0 ? "none: it holds nothing" : (cost ?? moved),
     risk: "its process and its data stay where they are: stop it when it has left",
     live: true,
   };

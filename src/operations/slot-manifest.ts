@@ -59,7 +59,8 @@ export function planOwnShards(
     })),
   ];
   const moved = ownShardChanges(nodes, holders, copies);
-  return assembled(view, table, shards, moved, stays, zoneOf);
+  const extra = leftOver(shards, moved, (id) => stays.has(id) && isFree(id), zoneOf);
+  return assembled(view, table, shards, { ...moved, changes: [...moved.changes, ...extra] }, stays, zoneOf);
 }
 
 const NOTHING: OwnShardsPlan = {
@@ -149,6 +150,30 @@ function shardsWanted(
     (one, other) => Number(roleOf.get(one.node) !== "primary") - Number(roleOf.get(other.node) !== "primary"),
   );
   return { kept: inOrder, dissolved, founders: candidates.slice(0, Math.max(0, wanted - kept.length)) };
+}
+
+/** Nodes of shards that go, and that no other one lacks, follow the leaders with the fewest copies. */
+function leftOver(
+  { kept, dissolved }: Shards,
+  { after }: OwnShardChanges,
+  isUsable: (id: NodeId) => boolean,
+  zoneOf: ReadonlyMap<NodeId, string>,
+): OwnShardChange[] {
+  const placed = new Set([...after.values()].flat());
+  const held = kept.map(({ id }) => ({ id, nodes: [...(after.get(id) ?? [])] }));
+  return dissolved
+    .flatMap(nodesOf)
+    .filter((id) => isUsable(id) && !placed.has(id))
+    .flatMap((to): OwnShardChange[] => {
+      const isNear = (nodes: readonly NodeId[]): number =>
+        Number(nodes.some((id) => zoneOf.get(id) === zoneOf.get(to)));
+      const [best] = held.toSorted(
+        (one, other) => one.nodes.length - other.nodes.length || isNear(one.nodes) - isNear(other.nodes),
+      );
+      if (best === undefined) return [];
+      best.nodes.push(to);
+      return [{ shard: best.id, to, forZones: false }];
+    });
 }
 
 // --- steps and words ---------------------------------------------------------------------------
