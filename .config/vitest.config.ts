@@ -31,7 +31,17 @@ export default defineConfig({
       { extends: true, test: { name: "pure", include: [PURE], isolate: false } },
       {
         extends: true,
-        test: { name: "whole", include: ["test/{unit,datadriven,sim,e2e}/**/*.test.ts"], exclude: [PURE] },
+        test: { name: "whole", include: ["test/{unit,datadriven,sim}/**/*.test.ts"], exclude: [PURE] },
+      },
+      {
+        extends: true,
+        // What a machine with much to do takes three times as long for is not wrong.
+        test: {
+          name: "e2e",
+          include: ["test/e2e/**/*.test.ts"],
+          testTimeout: 120_000,
+          hookTimeout: 120_000,
+        },
       },
     ],
   },

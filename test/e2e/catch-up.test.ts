@@ -71,7 +71,7 @@ test("by the log: what was written meanwhile is sent, and nothing else", async (
   await untilEqual(25);
   await cluster.signal(AWAY, "SIGKILL");
   expect(await snapshotsInstalled()).toBe(0);
-}, 60_000);
+});
 
 test("by a snapshot: when the leader's log no longer reaches back", async () => {
   // AWAY is still down. 4 MiB are more than any log of this cluster keeps.
@@ -92,9 +92,9 @@ test("by a snapshot: when the leader's log no longer reaches back", async () => 
   expect(group(back)).toEqual(group(leader));
   await cluster.signal(AWAY, "SIGKILL");
   expect(await snapshotsInstalled()).toBe(1);
-}, 60_000);
+});
 
 test("and after a restart it still has what the snapshot brought", async () => {
   expect(await cluster.mem0ctl("up", "--timeout", "40s")).toMatchObject({ code: 0 });
   await untilEqual(66);
-}, 60_000);
+});

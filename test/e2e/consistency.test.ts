@@ -32,7 +32,7 @@ describe.each(LOGS)("%s", (protocol) => {
     cluster = await bringUpCluster({ flags: ["--consensus", protocol] });
     const added = await cluster.mem0ctl("memories", "add", "first", "--user", "alice", "-o", "json");
     id = idIn(added);
-  }, 60_000);
+  });
   afterAll(async () => cluster.end());
 
   const memoryAt = async (host: string, headers: Readonly<Record<string, string>>): Promise<unknown> => {
@@ -96,7 +96,7 @@ describe.each(LOGS)("%s", (protocol) => {
       await cluster.signal("node-3", "SIGCONT");
       expect(await memoryAt(host, bound)).toBe(`change ${round}`);
     }
-  }, 60_000);
+  });
 
   test("one copy alone answers stale reads, but none with a bound and none that are linearizable", async () => {
     await cluster.signal("node-1", "SIGKILL");
@@ -111,7 +111,7 @@ describe.each(LOGS)("%s", (protocol) => {
       "says what to do",
     ]);
     expect((await get()).code).toBe(4);
-  }, 30_000);
+  });
 });
 
 describe.runIf(ENGINE_CAPABILITIES.embedded.protocols.includes("quorum"))("quorum", () => {
@@ -120,7 +120,7 @@ describe.runIf(ENGINE_CAPABILITIES.embedded.protocols.includes("quorum"))("quoru
   beforeAll(async () => {
     cluster = await bringUpCluster({ flags: ["--consensus", "quorum"] });
     id = idIn(await cluster.mem0ctl("memories", "add", "first", "--user", "alice", "-o", "json"));
-  }, 60_000);
+  });
   afterAll(async () => cluster.end());
 
   test("has no shard leaders, and says so everywhere; the metadata group has its own", async () => {
@@ -198,7 +198,7 @@ describe.runIf(ENGINE_CAPABILITIES.embedded.protocols.includes("quorum"))("quoru
     const { results } = own.body as { readonly results: readonly { readonly memory: string }[] };
     const texts = results.map(({ memory }) => memory).filter((memory) => memory !== "never");
     expect(texts.toSorted((a, b) => (a < b ? -1 : 1))).toEqual([1, 2, 3, 4].map((n) => `while away ${n}`));
-  }, 60_000);
+  });
 
   test("with one copy left takes neither reads nor writes by quorum, and both by one", async () => {
     await cluster.signal("node-1", "SIGKILL");
@@ -211,7 +211,7 @@ describe.runIf(ENGINE_CAPABILITIES.embedded.protocols.includes("quorum"))("quoru
     expect((await get("--consistency", "one")).stdout).toContain("first");
     const add = await cluster.mem0ctl("memories", "add", "alone", "--user", "eve", "--consistency", "one");
     expect(add.code).toBe(0);
-  }, 30_000);
+  });
 });
 
 test("a change of the protocol under live data is refused at the start, and the migration is named", async () => {
@@ -232,4 +232,4 @@ test("a change of the protocol under live data is refused at the start, and the 
   } finally {
     await cluster.end();
   }
-}, 60_000);
+});

@@ -86,7 +86,7 @@ describe("with three copies", () => {
       expect(added).toMatchObject({ status: 200 });
     }
     await repaired("node-1", ["0", "1"], since);
-  }, 60_000);
+  });
 
   test.each(["applied", "totals", "session"])(
     "the record %s is damaged: the node starts, and is repaired",
@@ -102,7 +102,7 @@ describe("with three copies", () => {
     const since = await damage("node-3", (group) => group === "meta");
     await repaired("node-3", ["meta"], since);
     for (const id of ids) expect(await read(cluster.hosts[2] ?? "", id)).toBe(`text of ${id}`);
-  }, 60_000);
+  });
 });
 
 describe("with one copy", () => {
@@ -130,7 +130,7 @@ describe("with one copy", () => {
     expect(readFileSync(file).equals(damaged)).toBe(true);
     writeFileSync(file, whole);
     expect(await cluster.mem0ctl("up", "--timeout", "20s")).toMatchObject({ code: 0 });
-  }, 60_000);
+  });
 
   test("what cannot be read is refused, never absent; the rest is served, and status says so", async () => {
     const [host = ""] = cluster.hosts;
@@ -148,5 +148,5 @@ describe("with one copy", () => {
     expect(code).toBe(3);
     expect(view.reasons.map((reason) => reason.code)).toEqual(["replica-damaged"]);
     expect(view.reasons[0]?.message).toContain("shard 0 on node-1");
-  }, 60_000);
+  });
 });

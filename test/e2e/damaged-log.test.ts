@@ -128,5 +128,5 @@ describe.each([
     await cluster.signal(other, "SIGCONT");
     expect(await cluster.mem0ctl("up", "--timeout", "40s")).toMatchObject({ code: 0 });
     await recovered(since);
-  }, 90_000);
+  });
 });

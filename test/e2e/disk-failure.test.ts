@@ -81,7 +81,7 @@ describe.each([
       }
       return acknowledged.every((id) => present.has(id));
     });
-  }, 60_000);
+  });
 });
 
 test("a node in the foreground ends by a signal, so that what runs it sees a failure", async (context) => {
@@ -109,7 +109,7 @@ test("a node in the foreground ends by a signal, so that what runs it sees a fai
     node.kill("SIGKILL");
     await alone.end();
   }
-}, 60_000);
+});
 
 test("nothing is acknowledged that needed the flush which failed", async (context) => {
   if (cluster === undefined) return context.skip("no C compiler is installed");
@@ -128,4 +128,4 @@ test("nothing is acknowledged that needed the flush which failed", async (contex
   await until("both have ended", () => NODES.slice(1).every((node) => pidOf(node) === undefined));
   for (const trigger of triggers) rmSync(trigger);
   expect(await mem0ctl("up", "--timeout", "30s")).toMatchObject({ code: 0 });
-}, 60_000);
+});

@@ -167,7 +167,6 @@ test.each(["raft", "paxos"])(
       return true;
     });
   },
-  120_000,
 );
 
 async function pause(ms: number): Promise<void> {

@@ -127,7 +127,7 @@ test("no vote before the term it was given in is flushed", async (context) => {
       (one.endedMs ?? Infinity) <= (sent?.startedMs ?? 0),
   );
   expect(promised.length, `${leader} has its vote on disk before it leaves`).toBeGreaterThan(0);
-}, 60_000);
+});
 
 /** Traces all nodes until what it returns is called, which gives the calls of each. */
 async function trace({

@@ -32,7 +32,7 @@ describe.runIf(HAS_REDIS)("a gateway", () => {
     });
     port = cluster.ports.at(-1) ?? 0;
     gateway = await startGateway(cluster.file, port);
-  }, 120_000);
+  });
   afterAll(async () => {
     await gateway?.stop();
     await cluster?.end();
@@ -99,7 +99,7 @@ describe.runIf(HAS_REDIS)("a gateway", () => {
     );
     expect(new Set(answers)).toEqual(new Set([200]));
     expect((await cluster.mem0ctl("up")).code).toBe(0);
-  }, 60_000);
+  });
 
   test("ends cleanly on SIGTERM: what was taken is answered, what comes after is refused", async () => {
     let answered = 0;

@@ -162,4 +162,4 @@ test("a node joins, another leaves, and the new copies hold everything before th
   const hosts = [cluster.hosts[0] ?? "", cluster.hosts[2] ?? "", `http://${address}`];
   await equalExports(hosts);
   expect(await held(hosts[2] ?? "")).toBe(before);
-}, 120_000);
+});

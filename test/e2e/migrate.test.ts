@@ -24,7 +24,7 @@ beforeAll(async () => {
   writeFileSync(join(source.directory, "memories.jsonl"), lines.join("\n"));
   const { code, stderr } = await source.mem0ctl("memories", "import", "memories.jsonl");
   if (code !== 0) throw new Error(stderr);
-}, 120_000);
+});
 afterAll(async () => {
   await source?.end();
   await target?.end();
@@ -117,7 +117,7 @@ describe.runIf(HAS_REDIS)("from the embedded engine to a redis cluster and back"
   beforeAll(async () => {
     redis = await bringUpRedis({ name: "redis" });
     back = await bringUpCluster({ nodes: 1, name: "back", flags: ONE_NODE });
-  }, 120_000);
+  });
   afterAll(async () => {
     await redis?.end();
     await back?.end();
@@ -137,5 +137,5 @@ describe.runIf(HAS_REDIS)("from the embedded engine to a redis cluster and back"
     expect(again).toMatchObject({ from: "redis", to: "back", memories: COUNT, copied: COUNT });
     expect(again.contentHash).toBe(there.contentHash);
     expect(await exported(back)).toEqual(await exported(source));
-  }, 120_000);
+  });
 });

@@ -77,5 +77,4 @@ test.each(["paxos", "quorum"])(
     });
     expect(verified).toContain('"same": true');
   },
-  120_000,
 );

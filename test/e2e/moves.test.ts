@@ -26,7 +26,7 @@ beforeAll(async () => {
   const { status } = await importRecords(cluster.hosts[0] ?? "", records);
   if (status !== 200) throw new Error(`the import was answered with ${status}`);
   for (const id of ids) acknowledged.add(id);
-}, 60_000);
+});
 afterAll(async () => cluster?.end());
 
 function startWriting(): void {
@@ -106,7 +106,7 @@ test("a replica moves while clients write, and every acknowledged write is there
   expect(replicas).toContain(to);
   expect(replicas).not.toContain(from);
   await nothingLost();
-}, 60_000);
+});
 
 test("the command, then the cluster leader, are killed in the middle: the move goes on by itself", async () => {
   startWriting();
@@ -135,7 +135,7 @@ test("the command, then the cluster leader, are killed in the middle: the move g
   expect(replicas).toContain(to);
   expect(replicas).not.toContain(from);
   await nothingLost();
-}, 120_000);
+});
 
 test("a move that is cancelled leaves the shard where it was, and the cluster free for the next", async () => {
   const before = await map();
@@ -147,7 +147,7 @@ test("a move that is cancelled leaves the shard where it was, and the cluster fr
   await until("it is over", async () => (await operation())?.progress.state === "cancelled", 30_000);
   expect((await map()).shards[2]?.replicas).toEqual(before.shards[2]?.replicas);
   await nothingLost();
-}, 60_000);
+});
 
 test("an operation waits while a node that it does not empty is down, says so, and goes on by itself", async () => {
   const { nodes } = await map();
@@ -173,7 +173,7 @@ test("an operation waits while a node that it does not empty is down, says so, a
   await cluster.mem0ctl("up", "--timeout", "40s");
   await until("it goes on", async () => (await operation())?.progress.state === "done", 40_000);
   await nothingLost();
-}, 90_000);
+});
 
 test("a node joins, another is drained and removed, and the manifest says so with its comments", async () => {
   startWriting();
@@ -196,7 +196,7 @@ test("a node joins, another is drained and removed, and the manifest says so wit
   expect(text.match(/#.*/g)).toEqual(comments);
   await until("it is healthy", async () => (await cluster.status()).code === 0, 30_000);
   await nothingLost();
-}, 120_000);
+});
 
 test("a shard gets a replica more, and gives it up again; the last one stays", async () => {
   const { to } = freeNode(await map(), "3");
@@ -209,7 +209,7 @@ test("a shard gets a replica more, and gives it up again; the last one stays", a
   expect(last.code).toBe(6);
   expect(last.stderr).toContain("step-outdated");
   await nothingLost();
-}, 60_000);
+});
 
 test("the replicas hold the same, also one that was made anew", async () => {
   startWriting();
@@ -222,4 +222,4 @@ test("the replicas hold the same, also one that was made anew", async () => {
   await stopWriting();
   expect(repaired).toMatchObject({ code: 0 });
   await nothingLost();
-}, 60_000);
+});

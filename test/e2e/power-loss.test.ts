@@ -150,7 +150,6 @@ describe("when the power goes out under all nodes", () => {
         await cluster.end();
       }
     },
-    120_000,
   );
 
   test("a node that promises before it flushes is found out", async (context) => {
@@ -167,5 +166,5 @@ describe("when the power goes out under all nodes", () => {
     } finally {
       await cluster.end();
     }
-  }, 90_000);
+  });
 });

@@ -60,7 +60,7 @@ describe.runIf(HAS_REDIS)("memories in a redis cluster", () => {
     embedded = await bringUpCluster({ nodes: 1, flags: ["--replication", "none"] });
     [redis, other] = [await engineOf(cluster), await engineOf(embedded)];
     lines = await linesOf(MEMORIES, COUNT);
-  }, 120_000);
+  });
   afterAll(async () => {
     await redis?.close();
     await other?.close();
@@ -250,7 +250,7 @@ describe.runIf(HAS_REDIS)("memories in a redis cluster", () => {
     }
     const filters = { user_id: { in: [0, 1, 2, 3, 4].map((at) => `cut-${at}`) } };
     expect((await redis.memories.list({ filters, page: 1, pageSize: 1 }, CALL)).count).toBe(40);
-  }, 60_000);
+  });
 
   it("answers from a slot in the middle of a move, and writes to it when it is closed", async () => {
     const user_id = "mover";
@@ -283,7 +283,7 @@ describe.runIf(HAS_REDIS)("memories in a redis cluster", () => {
     await patient;
     const { results } = await redis.memories.list({ filters: { user_id }, page: 1, pageSize: 9 }, CALL);
     expect(results.map(({ memory }) => memory).toSorted()).toEqual(["five", "one", "three", "two"]);
-  }, 60_000);
+  });
 
   it("deletes what it is told to, and nothing else", async () => {
     const user_id = "hannah-vogel";
@@ -316,7 +316,7 @@ describe.runIf(HAS_REDIS)("memories in a redis cluster", () => {
       async () => (await cluster.status()).code === 0,
       30_000,
     );
-  }, 60_000);
+  });
 
   it("loses no write that every copy had when a primary is killed, and goes on", async () => {
     const { view } = await cluster.status();
@@ -359,7 +359,7 @@ describe.runIf(HAS_REDIS)("memories in a redis cluster", () => {
     const kept = new Set((await exported(redis)).map((line) => (JSON.parse(line) as MemoryRecord).id));
     expect(acknowledged.filter((id) => !kept.has(id))).toEqual([]);
     expect((await cluster.mem0ctl("up")).code).toBe(0);
-  }, 120_000);
+  });
 });
 
 describe.runIf(HAS_REDIS)("memories while slots move", () => {
@@ -368,7 +368,7 @@ describe.runIf(HAS_REDIS)("memories while slots move", () => {
   beforeAll(async () => {
     cluster = await bringUpRedis({ nodes: 4, flags: ["--replication", "none"] });
     redis = await engineOf(cluster);
-  }, 60_000);
+  });
   afterAll(async () => {
     await redis?.close();
     await cluster?.end();
@@ -412,5 +412,5 @@ describe.runIf(HAS_REDIS)("memories while slots move", () => {
     expect(
       [...texts].filter(([id, memory]) => kept.get(id) !== memory || !memory.endsWith("changed")),
     ).toEqual([]);
-  }, 120_000);
+  });
 });

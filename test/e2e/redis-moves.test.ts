@@ -29,7 +29,7 @@ describe.runIf(HAS_REDIS)("three primaries and a fourth that comes", () => {
     engine = (await openCluster(cluster.file)).engine;
     await engine.up(["node-4"], CALL);
     writer = new Writer(cluster.ports.slice(0, 3));
-  }, 60_000);
+  });
   afterAll(async () => {
     await engine.close();
     await cluster.end();
@@ -77,7 +77,7 @@ describe.runIf(HAS_REDIS)("three primaries and a fourth that comes", () => {
     expect(view.disagreements).toEqual([]);
     expect(writer.acknowledged.length).toBeGreaterThan(100);
     await expectAllThere();
-  }, 60_000);
+  });
 
   it("is harmless to move what was moved", async () => {
     const again = await execute({

@@ -16,7 +16,7 @@ describe.runIf(HAS_REDIS)("nodes of a redis cluster", () => {
       const port = await portOfKey(`key:${number}`);
       await ask(port, "SET", `key:${number}`, "x");
     }
-  }, 60_000);
+  });
   afterAll(() => cluster.end());
 
   it("join by one command, one as a leader without slots and one as its replica", async () => {
@@ -39,7 +39,7 @@ describe.runIf(HAS_REDIS)("nodes of a redis cluster", () => {
     expect(code).toBe(0);
     expect(view.shards[3]).toMatchObject({ range: "no slots", leader: "node-7" });
     expect(view.shards[3]?.replicas.map(({ node }) => node)).toEqual(["node-7", "node-8"]);
-  }, 60_000);
+  });
 
   it("are drained: all slots go to the other leaders, and the replica that is left follows one of them", async () => {
     const before = (await cluster.status()).view.shards[0];
@@ -58,7 +58,7 @@ describe.runIf(HAS_REDIS)("nodes of a redis cluster", () => {
     expect(removed.code).toBe(0);
     const after = await cluster.status();
     expect({ code: after.code, nodes: after.view.totalNodes }).toEqual({ code: 0, nodes: 7 });
-  }, 60_000);
+  });
 
   it("are not removed where a shard would have too few copies", async () => {
     const { view } = await cluster.status();
@@ -76,7 +76,7 @@ describe.runIf(HAS_REDIS)("nodes of a redis cluster", () => {
     expect(two.code).toBe(6);
     expect(two.stderr).toContain("error[too-few-nodes]");
     expect((await cluster.status()).code).toBe(0);
-  }, 60_000);
+  });
 
   it("of another manifest on the same ports are not looked at, and nothing is done to them", async () => {
     const directory = mkdtempSync(join(tmpdir(), "mem0ctl-other-"));
@@ -96,7 +96,7 @@ describe.runIf(HAS_REDIS)("nodes of a redis cluster", () => {
     } finally {
       rmSync(directory, { recursive: true, force: true });
     }
-  }, 60_000);
+  });
 
   async function portOfKey(key: string): Promise<number> {
     const slot = Number(await ask(cluster.ports[0] ?? 0, "CLUSTER", "KEYSLOT", key));

@@ -27,7 +27,7 @@ describe.runIf(HAS_REDIS)("a rebalance of three primaries and a fourth", () => {
     writer = new Writer(cluster.ports);
     writer.start();
     await until("enough is written", () => writer.acknowledged.length > 2000, 40_000);
-  }, 90_000);
+  });
   afterAll(async () => {
     await writer.stop();
     await cluster.end();
@@ -64,7 +64,7 @@ describe.runIf(HAS_REDIS)("a rebalance of three primaries and a fourth", () => {
     await writer.stop();
     expect(writer.errors).toEqual([]);
     expect(await missing()).toEqual([]);
-  }, 90_000);
+  });
 
   it("finds nothing to do then", async () => {
     const { code, stdout } = await cluster.mem0ctl("shards", "rebalance");
@@ -110,7 +110,7 @@ describe.runIf(HAS_REDIS)("a rebalance of three primaries and a fourth", () => {
     const stale = await cluster.mem0ctl("apply", "plan.json");
     expect(stale.code).toBe(6);
     expect(await missing()).toEqual([]);
-  }, 60_000);
+  });
 
   /** Of each node, in their order. */
   async function slotCounts(): Promise<number[]> {

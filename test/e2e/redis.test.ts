@@ -15,7 +15,7 @@ describe.runIf(HAS_REDIS)("a redis cluster of six nodes", () => {
   let cluster: TestCluster;
   beforeAll(async () => {
     cluster = await bringUpRedis({ flags: ["--zones", "3"] });
-  }, 60_000);
+  });
   afterAll(() => cluster.end());
 
   it("has three primaries that own all slots, each with a replica in another zone", async () => {
@@ -96,7 +96,7 @@ describe.runIf(HAS_REDIS)("a redis cluster of six nodes", () => {
       rmSync(directory, { recursive: true, force: true });
     }
     expect((await cluster.mem0ctl("up")).code).toBe(0);
-  }, 60_000);
+  });
 
   it("goes on without a primary that is killed under writes", async () => {
     const writer = new Writer(cluster.ports);
@@ -126,7 +126,7 @@ describe.runIf(HAS_REDIS)("a redis cluster of six nodes", () => {
     expect((await cluster.mem0ctl("restart", lost)).code).toBe(0);
     const healed = await cluster.status();
     expect({ code: healed.code, leader: healed.view.shards[1]?.leader }).toEqual({ code: 0, leader: heir });
-  }, 90_000);
+  });
 
   it("is unavailable when nothing runs, and comes back with its data", async () => {
     const keys = (await cluster.status()).view.shards.reduce((sum, shard) => sum + (shard.keys ?? 0), 0);
@@ -142,7 +142,7 @@ describe.runIf(HAS_REDIS)("a redis cluster of six nodes", () => {
     expect((await cluster.mem0ctl("up", "--timeout", "40s")).code).toBe(0);
     const back = (await cluster.status()).view.shards.reduce((sum, shard) => sum + (shard.keys ?? 0), 0);
     expect(back).toBe(keys);
-  }, 60_000);
+  });
 });
 
 describe.runIf(HAS_REDIS)("a cluster that was half formed", () => {
@@ -168,7 +168,7 @@ describe.runIf(HAS_REDIS)("a cluster that was half formed", () => {
     } finally {
       await cluster.end();
     }
-  }, 90_000);
+  });
 
   it("is left alone once there are keys: what is missing is not for a guess", async () => {
     const cluster = await bringUpRedis({ nodes: 3, flags: ["--replication", "none"] });
@@ -183,7 +183,7 @@ describe.runIf(HAS_REDIS)("a cluster that was half formed", () => {
     } finally {
       await cluster.end();
     }
-  }, 90_000);
+  });
 });
 
 it("without a server on PATH, up says how to install one", async () => {
@@ -244,7 +244,7 @@ describe.runIf(HAS_REDIS)("a cluster that somebody else runs", () => {
       rmSync(directory, { recursive: true, force: true });
       await theirs.end();
     }
-  }, 60_000);
+  });
 });
 
 describe.runIf(HAS_REDIS)("a cluster with TLS", () => {
@@ -266,7 +266,7 @@ describe.runIf(HAS_REDIS)("a cluster with TLS", () => {
     } finally {
       await cluster.end();
     }
-  }, 60_000);
+  });
 });
 
 describe.runIf(HAS_REDIS)("a cluster with an ACL user and a password", () => {
@@ -289,7 +289,7 @@ describe.runIf(HAS_REDIS)("a cluster with an ACL user and a password", () => {
     } finally {
       await cluster.end();
     }
-  }, 60_000);
+  });
 });
 
 /** Its keys go to another server, which the first one has to log in to. */

@@ -64,7 +64,7 @@ describe("a cluster that is started for the first time", () => {
       await new Promise((resolve) => server.close(resolve));
     }
     expect(await cluster.mem0ctl("up", "--timeout", "40s")).toMatchObject({ code: 0 });
-  }, 60_000);
+  });
 
   test("a second process on a node's data is refused, and the first goes on", async () => {
     const before = cluster.pidOf("node-1");
@@ -100,7 +100,7 @@ describe("a cluster that is started for the first time", () => {
     expect(await cluster.mem0ctl("up", "--timeout", "40s")).toMatchObject({ code: 0 });
     expect(isAlive(pid)).toBe(true);
     expect(await get(cluster.hosts[0] ?? "", "kept")).toMatchObject({ status: 200, body: { memory: TEXT } });
-  }, 40_000);
+  });
 });
 
 describe("data that a node must not take for its own", () => {
@@ -130,7 +130,7 @@ describe("data that a node must not take for its own", () => {
     }
     expect(await cluster.mem0ctl("up", "--timeout", "40s")).toMatchObject({ code: 0 });
     expect(await get(cluster.hosts[1] ?? "", "s-7")).toMatchObject({ status: 200 });
-  }, 40_000);
+  });
 
   test("data in a newer format is refused: upgrade", async () => {
     expect(await cluster.mem0ctl("down", "node-2")).toMatchObject({ code: 0 });
@@ -154,7 +154,7 @@ describe("data that a node must not take for its own", () => {
     expect(error.hint).toContain("upgrade");
     copyFileSync(join(cluster.directory, "log.kept"), file);
     expect(await cluster.mem0ctl("up", "--timeout", "40s")).toMatchObject({ code: 0 });
-  }, 40_000);
+  });
 
   test("a flipped bit in the log is told, and the node recovers from the others", async () => {
     expect(await cluster.mem0ctl("down", "node-3")).toMatchObject({ code: 0 });
@@ -168,7 +168,7 @@ describe("data that a node must not take for its own", () => {
     });
     expect(readFileSync(join(cluster.dataDir("node-3"), "node.log"), "utf8")).toContain("log damaged");
     expect(await get(cluster.hosts[2] ?? "", "s-33")).toMatchObject({ status: 200 });
-  }, 40_000);
+  });
 
   test("a flipped bit in the state is never a memory less, and the node repairs it", async () => {
     const file = join(cluster.dataDir("node-3"), "store", "state", "data.mdb");
@@ -184,7 +184,7 @@ describe("data that a node must not take for its own", () => {
       readFileSync(join(cluster.dataDir("node-3"), "node.log"), "utf8").includes("replica repaired"),
     );
     expect(await found()).toBe(1);
-  }, 40_000);
+  });
 
   test("a node whose data is gone is not let in again under its old id", async () => {
     expect(await cluster.mem0ctl("down", "node-2")).toMatchObject({ code: 0 });
@@ -199,7 +199,7 @@ describe("data that a node must not take for its own", () => {
     });
     expect(view.nodes.find(({ id }) => id === "node-2")?.state).not.toBe("up");
     expect(await get(cluster.hosts[0] ?? "", "s-0")).toMatchObject({ status: 200 });
-  }, 40_000);
+  });
 });
 
 describe("a node without data", () => {
@@ -251,7 +251,7 @@ describe("a node without data", () => {
     expect(refused).toMatchObject({ code: 4, stderr: expect.stringContaining("node-3") });
     for (const child of founders) child.kill("SIGKILL");
     expect(await cluster.mem0ctl("up", "--timeout", "40s")).toMatchObject({ code: 0 });
-  }, 60_000);
+  });
 
   test("that lost it waits beside one that never met it, and is refused by whoever did", async () => {
     expect(await cluster.mem0ctl("down", "node-2")).toMatchObject({ code: 0 });
@@ -267,7 +267,7 @@ describe("a node without data", () => {
     expect((await reportOf(4))?.peers.find(({ id }) => id === "node-2")?.state).toBe("down");
     await cluster.mem0ctl("restart", "node-1", "--timeout", "3s");
     expect(await ended).toBe(1);
-  }, 60_000);
+  });
 
   test("comes back in the documented way: the old id is removed, a new one is added", async () => {
     await cluster.mem0ctl("restart", "node-3", "--timeout", "3s");
@@ -280,7 +280,7 @@ describe("a node without data", () => {
       return status.code === 0 ? status.view : undefined;
     });
     expect(view.nodes.map(({ id }) => id).toSorted()).toEqual(["node-1", "node-3", "node-4", "node-5"]);
-  }, 90_000);
+  });
 });
 
 /** The file with a bit flipped in every copy of one stored memory's text. */

@@ -136,7 +136,7 @@ export async function makeCluster(options: ClusterOptions = {}): Promise<TestClu
 export async function until<Value>(
   what: string,
   probe: () => Value | Promise<Value>,
-  timeoutMs = 15_000,
+  timeoutMs = 30_000,
 ): Promise<Exclude<Value, false | undefined>> {
   const deadline = performance.now() + timeoutMs;
   for (;;) {
