@@ -8,7 +8,8 @@ import type { SizedNode, SizedProblem, SizedShard } from "./sized-moves.ts";
  * Bytes that every plan moves which leaves nodes outside of their bounds by no more than `violation`
  * together. What a node has too much must go, the shards with the most value for a byte first, in parts if that
  * were possible; what nodes lack must come; and a copy that breaks a hard rule must go wherever it is. The
- * largest of the three. Zones of which every shard has a fixed number of copies cannot help each other, so
+ * largest of the three. Where nothing may be left over, a shard that is larger than the room of any node makes the one
+ * that takes it give away the rest. Zones of which every shard has a fixed number of copies cannot help each other, so
  * there each zone counts for itself.
  */
 export function bytesLowerBound(problem: SizedProblem, violation: number): number {
@@ -26,6 +27,12 @@ export function bytesLowerBound(problem: SizedProblem, violation: number): numbe
   const best = Math.max(0, ...[...shards.keys()].map(perByte));
   const rigid = rigidZones(problem);
   const groups = new Map<number, { over: number; under: number }>();
+  /** Of the open node that has most of it below its bound; in a rigid zone only that zone's can take anything. */
+  const roomIn = (group: number): number =>
+    nodes.reduce((most, node, index) => {
+      const isThere = node.open && (group === -1 || node.zone === group);
+      return isThere ? Math.max(most, node.most - (loads[index] ?? 0)) : most;
+    }, 0);
   for (const [index, node] of nodes.entries()) {
     const group = rigid.has(node.zone) ? node.zone : -1;
     const sums = groups.get(group) ?? { over: 0, under: 0 };
@@ -39,7 +46,13 @@ export function bytesLowerBound(problem: SizedProblem, violation: number): numbe
     const inParts = cheapestBytes(held[index] ?? [], shards, over, perByte);
     // Where nothing may be left over, whole shards have to go.
     sums.over +=
-      violation > 0 || free > 0 ? inParts : Math.max(inParts, wholeBytes(held[index] ?? [], shards, over));
+      violation > 0 || free > 0
+        ? inParts
+        : Math.max(
+            inParts,
+            wholeBytes(held[index] ?? [], shards, over),
+            bytesWithRoom(held[index] ?? [], shards, over, roomIn(group)),
+          );
     const under = Math.max(0, node.least - (loads[index] ?? 0));
     if (under > 0) sums.under += best === Infinity ? 0 : under / best;
   }
@@ -93,6 +106,35 @@ function wholeBytes(held: readonly number[], shards: readonly SizedShard[], valu
   }
   const three = (sizes[0] ?? 0) + (sizes[1] ?? 0) + (sizes[2] ?? 0);
   return Math.min(least, sizes.length < 3 ? Infinity : Math.max(value, three));
+}
+
+/**
+ * Fewest bytes that move for `value` to leave a node, where no node has more than `room` below its bound:
+ * who takes a larger shard gives away the difference at least, who takes two gives away no less. The last may be cut; the smallest cost least
+ * for a byte. Told only where a shard counts what it weighs.
+ */
+function bytesWithRoom(
+  held: readonly number[],
+  shards: readonly SizedShard[],
+  value: number,
+  room: number,
+): number {
+  if (value <= 0) return 0;
+  const sizes: number[] = [];
+  for (const shard of held) {
+    const spec = shards[shard];
+    if (spec === undefined || spec.value !== spec.bytes) return 0;
+    sizes.push(spec.bytes);
+  }
+  let left = value;
+  let bytes = 0;
+  for (const size of sizes.sort((a, b) => a - b)) {
+    const part = size === 0 ? 0 : Math.min(1, left / size);
+    bytes += part * (size + Math.max(0, size - room));
+    left -= part * size;
+    if (left <= 0) break;
+  }
+  return bytes;
 }
 
 /** Zones of which every shard has a fixed number of copies, and has it now: nothing comes to them or leaves them. */

@@ -71,6 +71,7 @@ export function fewBytesMoved(problem: SizedProblem): number[][] {
     search.improve(true);
     if (!search.cheapen()) break;
   }
+  search.reconsider();
   search.improve(false);
   return search.result();
 }
@@ -89,6 +90,14 @@ class Descent {
   private readonly tolerance: number;
   /** What has left its place already goes on elsewhere for nothing, and back for less. */
   private knowsOrigin = true;
+  /** A shard that is not moved just now. */
+  private pinned: number | undefined;
+  /** Moves that may have to be taken back. */
+  private journal: Move[] | undefined;
+  private stepsLeft = 0;
+  /** Counted from where the descent began. */
+  private violation = 0;
+  private movedBytes = 0;
 
   constructor(problem: SizedProblem) {
     this.problem = problem;
@@ -163,7 +172,8 @@ class Descent {
   /** Whether a shard may have a copy on a node once it has none on `without`. */
   private mayHold(shard: number, node: number, without: number | undefined, filling = false): boolean {
     const spec = this.nodes[node];
-    if (spec === undefined || !spec.open || this.holders[shard]?.includes(node) === true) return false;
+    if (spec === undefined || !spec.open || shard === this.pinned) return false;
+    if (this.holders[shard]?.includes(node) === true) return false;
     if ((this.bytes[node] ?? 0) + this.bytesOf(shard) > spec.room) return false;
     const zone = spec.zone;
     const { least, most } = this.boundsOf(shard);
@@ -187,10 +197,10 @@ class Descent {
    * Moves and exchanges, those of the node farthest outside of its bounds first, as long as one helps. Which one is
    * taken may depend on where copies were first; whether there is one does not.
    */
-  improve(knowsOrigin: boolean): void {
+  improve(knowsOrigin: boolean, stepsMax = Infinity): void {
     this.knowsOrigin = knowsOrigin;
     const stuck = new Set<number>();
-    for (;;) {
+    for (let steps = 0; steps < stepsMax; steps += 1) {
       let worst = -1;
       let farthest = 0;
       for (const [node, spec] of this.nodes.entries()) {
@@ -315,21 +325,15 @@ class Descent {
 
   /** Undoes moves that are not needed, and puts smaller shards in the place of larger ones; true if any. */
   cheapen(): boolean {
-    const moved: { shard: number; bytes: number }[] = [];
-    for (const [shard, { holders, bytes }] of this.shards.entries()) {
-      if ((this.holders[shard] ?? []).some((node) => !holders.includes(node))) moved.push({ shard, bytes });
-    }
-    moved.sort((a, b) => b.bytes - a.bytes || a.shard - b.shard);
     let changed = false;
-    for (const { shard } of moved) {
-      for (const to of this.holders[shard] ?? []) {
-        if (this.isAtHome(shard, to)) continue;
-        const homes = (this.shards[shard]?.holders ?? []).filter((home) => this.mayHold(shard, home, to));
-        for (const home of homes) {
-          const done = this.undo(shard, home, to);
-          changed ||= done;
-          if (done) break;
-        }
+    for (const { shard, to } of this.movedCopies()) {
+      // It may have gone on meanwhile, in the place of a larger one.
+      if (this.holders[shard]?.includes(to) !== true) continue;
+      const homes = (this.shards[shard]?.holders ?? []).filter((home) => this.mayHold(shard, home, to));
+      for (const home of homes) {
+        const done = this.undo(shard, home, to);
+        changed ||= done;
+        if (done) break;
       }
     }
     return changed;
@@ -353,6 +357,70 @@ class Descent {
     return false;
   }
 
+  /**
+   * One copy after the other that moved, the largest first, goes home or to another node and stays there, and the
+   * descent makes up for it with others: kept where nodes are then less far outside, or no farther with fewer bytes
+   * moved; else taken back (a large neighbourhood search: Shaw, CP 1998). Large ones are worth it most: the descent
+   * begins with what gains most for a byte, and has filled every gap with small ones before a large one needs it.
+   */
+  reconsider(): void {
+    const emptiestFirst = this.byFirstLoad();
+    const heldEach = this.held.reduce((sum, { length }) => sum + length, 0) / Math.max(1, this.held.length);
+    this.stepsLeft = Math.min(TRIAL_STEPS_ALL_MAX, Math.ceil(TRIAL_LOOKS_MAX / Math.max(1, heldEach)));
+    for (let found = true; found && this.stepsLeft > 0;) {
+      found = false;
+      for (const [rank, { shard, to }] of this.movedCopies().entries()) {
+        const homes = this.shards[shard]?.holders ?? [];
+        const others = rank < LARGE_TRIED ? emptiestFirst : [];
+        let tried = 0;
+        for (const other of [...homes, ...others]) {
+          if (this.stepsLeft <= 0 || tried > OTHERS_TRIED || this.holders[shard]?.includes(to) !== true)
+            break;
+          if (!this.mayHold(shard, other, to)) continue;
+          tried += 1;
+          if (this.tryAt(shard, to, other)) found = true;
+        }
+      }
+    }
+  }
+
+  private tryAt(shard: number, from: number, to: number): boolean {
+    const journal: Move[] = [];
+    const [violation, bytes] = [this.violation, this.movedBytes];
+    this.journal = journal;
+    this.pinned = shard;
+    this.move(shard, from, to);
+    this.improve(true, Math.min(TRIAL_STEPS_MAX, this.stepsLeft));
+    this.stepsLeft -= journal.length;
+    this.pinned = undefined;
+    this.journal = undefined;
+    const isEven = this.violation < violation - this.tolerance;
+    const isSame = this.violation <= violation + this.tolerance;
+    if (isEven || (isSame && this.movedBytes < bytes - EPSILON * Math.abs(bytes))) return true;
+    for (const done of journal.toReversed()) this.move(done.shard, done.to, done.from);
+    // Sums that went there and back again differ in their last digits.
+    [this.violation, this.movedBytes] = [violation, bytes];
+    return false;
+  }
+
+  /** Open nodes, those first that held least for their bounds before anything moved. */
+  private byFirstLoad(): number[] {
+    const loads = loadsOf(
+      this.problem,
+      this.shards.map(({ holders }) => holders),
+    );
+    const part = (node: number): number =>
+      (loads[node] ?? 0) / Math.max(this.nodes[node]?.most ?? 0, this.tolerance);
+    return [...this.byLoad].sort((a, b) => part(a) - part(b) || a - b);
+  }
+
+  private movedCopies(): { readonly shard: number; readonly to: number }[] {
+    const moved = [...this.shards.keys()].flatMap((shard) =>
+      (this.holders[shard] ?? []).filter((to) => !this.isAtHome(shard, to)).map((to) => ({ shard, to })),
+    );
+    return moved.sort((a, b) => this.bytesOf(b.shard) - this.bytesOf(a.shard) || a.shard - b.shard);
+  }
+
   private isAtHome(shard: number, node: number): boolean {
     return this.shards[shard]?.holders.includes(node) === true;
   }
@@ -360,6 +428,10 @@ class Descent {
   // --- state -----------------------------------------------------------------------------------
 
   private move(shard: number, from: number, to: number): void {
+    this.journal?.push({ shard, from, to });
+    this.violation -= this.gain(from, to, this.valueOf(shard));
+    this.movedBytes +=
+      this.bytesOf(shard) * (Number(this.isAtHome(shard, from)) - Number(this.isAtHome(shard, to)));
     this.take(shard, from);
     this.put(shard, to);
   }
@@ -482,6 +554,14 @@ class Descent {
   }
 }
 
+/** Moves in which others have to make up for one that stays, and of all trials together: a second or two. */
+const TRIAL_STEPS_MAX = 150;
+const TRIAL_STEPS_ALL_MAX = 30_000;
+/** A step looks at what a node holds: of many shards fewer steps. */
+const TRIAL_LOOKS_MAX = 3_000_000;
+/** The largest that moved are tried at so many other nodes. */
+const LARGE_TRIED = 40;
+const OTHERS_TRIED = 30;
 const TARGETS_TRIED = 3;
 /** Partners with whom an exchange helps: the best of so many, most room first. */
 const PARTNERS_TRIED = 8;

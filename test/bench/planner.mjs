@@ -13,7 +13,7 @@ export function measure({ quick }) {
     return [
       ...slots(planner, rounds),
       ...nodeAdded(planner, rounds),
-      ...sized(planner, rounds),
+      ...sized(planner, quick ? SEEDS.slice(0, 1) : SEEDS),
       ...placed(planner, quick ? 1 : 3),
     ];
   });
@@ -108,28 +108,47 @@ function nodeAdded({ planRebalance }, rounds) {
   });
 }
 
-/** 100 nodes, 5,000 shards whose sizes follow a Pareto law, spread without regard to size. */
-function sized({ planRebalance }, rounds) {
-  return [
+/** Exponents of the Pareto law: of sizes that have no variance, of those of files, and of tamer ones. */
+const EXPONENTS = [1.2, 1.5, 2];
+const SEEDS = [7, 101, 2002, 30003];
+
+/** 100 nodes, 5,000 shards whose sizes follow a Pareto law, spread without regard to size; many draws. */
+function sized({ planRebalance }, seeds) {
+  const draws = [
     [1, 100],
     [2, 10],
-  ].flatMap(([copies, zones]) => {
-    const random = generator(7);
-    const nodes = nodesOf(100, zones);
-    const shards = Array.from({ length: 5000 }, (_, id) => {
-      const replicas = Array.from({ length: copies }, (_copy, copy) => nodes[(id + copy * 37) % 100].id);
-      return shardOf(id, replicas, Math.floor(1e6 / (1 - random()) ** (1 / 1.5)));
-    });
-    const state = { epoch: 1, nodes, shards };
-    const { result: plan, ms } = timed(rounds, () => planRebalance(state, { by: "bytes", threshold: 0.02 }));
-    const off = Math.max(...plan.nodes.map(({ after, share }) => Math.abs(after.held / share - 1))) * 100;
-    const what = `100 nodes, 5,000 Pareto shards, ${copies} ${copies === 1 ? "copy" : "copies"}`;
-    return [
-      figure(`${what}: farthest from its share`, off, "%", atMost(2.000001, off, "%")),
-      figure(`${what}: bytes above the lower bound`, plan.gap * 100, "%", atMost(5, plan.gap * 100, "%")),
-      figure(`${what}: processor time, median of ${rounds}`, ms, "ms", atMost(5000, ms, "ms")),
-    ];
+  ].flatMap(([copies, zones]) =>
+    EXPONENTS.flatMap((exponent) =>
+      seeds.map((seed) => {
+        const state = paretoState({ copies, zones, exponent, seed });
+        const { result: plan, ms } = timed(1, () => planRebalance(state, { by: "bytes", threshold: 0.02 }));
+        const off = Math.max(...plan.nodes.map(({ after, share }) => Math.abs(after.held / share - 1)));
+        return { off: off * 100, gap: plan.gap * 100, ms };
+      }),
+    ),
+  );
+  const worst = (of) => Math.max(...draws.map(of));
+  const what = `100 nodes, 5,000 Pareto shards, ${draws.length} draws`;
+  const [off, gap, ms] = [worst((draw) => draw.off), worst((draw) => draw.gap), worst((draw) => draw.ms)];
+  const middle = median(draws.map((draw) => draw.gap));
+  return [
+    figure(`${what}: farthest from its share`, off, "%", atMost(2.000001, off, "%")),
+    figure(`${what}: bytes above the lower bound, median`, middle, "%", atMost(5, middle, "%")),
+    figure(`${what}: the same, worst`, gap, "%", atMost(5, gap, "%")),
+    figure(`${what}: processor time, worst`, ms, "ms", atMost(5000, ms, "ms")),
+  ];
+}
+
+function paretoState({ copies, zones, exponent, seed }) {
+  const random = generator(seed);
+  // The first numbers of near seeds are near each other.
+  for (let skipped = 0; skipped < 5; skipped += 1) random();
+  const nodes = nodesOf(100, zones);
+  const shards = Array.from({ length: 5000 }, (_, id) => {
+    const replicas = Array.from({ length: copies }, (_copy, copy) => nodes[(id + copy * 37) % 100].id);
+    return shardOf(id, replicas, Math.floor(1e6 / (1 - random()) ** (1 / exponent)));
   });
+  return { epoch: 1, nodes, shards };
 }
 
 function placed({ placeReplicas }, rounds) {
