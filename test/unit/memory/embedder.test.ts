@@ -230,7 +230,7 @@ describe("an OpenAI-compatible endpoint", () => {
 
   test("the deadline ends the wait, and a closed port is told apart from a silent one", async () => {
     const silent = await endpoint(() => null);
-    await expect(silent.embedder.embed(["a"], performance.now() + 100)).rejects.toMatchObject({
+    await expect(silent.embedder.embed(["a"], performance.now() + 1_000)).rejects.toMatchObject({
       code: "embedding-unavailable",
       why: "it did not answer before the deadline",
     });

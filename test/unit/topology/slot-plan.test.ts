@@ -95,7 +95,7 @@ describe("slots", () => {
       planSlots({ epoch: 1, owners: afterPlan(owners, plan), sizeOf }, { by: "bytes", threshold: 0.02 })
         .waves,
     ).toEqual([]);
-  });
+  }, 60_000);
 
   test("slots of nobody are said, and nothing moves", () => {
     const owners = masters(4).slice(1);
