@@ -36,6 +36,8 @@ export interface ShardSlice {
   readonly version?: number;
   /** Made for a handover and not serving yet: all its members found its group together. */
   readonly founding?: true;
+  /** Those members, while it is founding: with others in their place there would be two groups of one name. */
+  readonly founders?: readonly NodeId[];
 }
 
 /**

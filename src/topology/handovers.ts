@@ -82,6 +82,7 @@ export function mapHandingOver(map: ShardMap, step: HandoverStep): ShardMap {
     replicas,
     arbiters,
     founding: true,
+    founders: [...replicas, ...arbiters].toSorted(),
   };
   return { ...map, epoch, handover, shards: [...map.shards, made], nextShard: Number(to) + 1 };
 }
@@ -94,7 +95,7 @@ export function mapHandedOver(map: ShardMap): ShardMap {
   const epoch = map.epoch + 1;
   const [giver, taker] = [shardById(map, from), shardById(map, to)];
   if (giver === undefined || taker === undefined) return map;
-  const { founding: _, ...taking } = { ...taker, version: versionOf(taker) + 1 };
+  const { founding: _, founders: __, ...taking } = { ...taker, version: versionOf(taker) + 1 };
   const giving = { ...giver, version: versionOf(giver) + 1 };
   const exchanged = (given: ShardSlice | undefined, taken: ShardSlice): readonly ShardSlice[] =>
     map.shards.flatMap((shard) => {
@@ -102,7 +103,7 @@ export function mapHandedOver(map: ShardMap): ShardMap {
       return [shard.id === to ? taken : shard];
     });
   if (handover.isWhole) {
-    const { handover: __, ...rest } = map;
+    const { handover: ___, ...rest } = map;
     const heirs = Object.entries(map.heirs ?? {}).map(([gone, heir]) => [gone, heir === from ? to : heir]);
     const pins = Object.entries(map.directory).map(([key, shard]) => [key, shard === from ? to : shard]);
     return {

@@ -178,6 +178,8 @@ function checkGroups(map: ShardMap): string[] {
   if (roles.size !== map.nodes.length) problems.push("two nodes share an id");
   for (const shard of map.shards) {
     const members = [...shard.replicas, ...shard.arbiters];
+    if (shard.founders !== undefined && members.toSorted().join() !== shard.founders.join())
+      problems.push(`shard ${shard.id} is being made by others than ${shard.founders.join(", ")}`);
     if (shard.replicas.length === 0) problems.push(`shard ${shard.id} has no replica`);
     if (new Set(members).size !== members.length) problems.push(`shard ${shard.id} has a node twice`);
     for (const id of [...members, ...(shard.outgoing?.replicas ?? [])].filter(

@@ -72,6 +72,8 @@ export function isWanted(map: ShardMap, step: ReplicaStep): boolean {
 function withReplicas(map: ShardMap, step: ReplicaStep): ShardMap {
   const shard = shardById(map, step.shard);
   if (shard === undefined) throw outdated(step, `there is no shard ${step.shard}`);
+  // Its members found its group together: with others in their place there would be two groups of one name.
+  if (shard.founding === true) throw outdated(step, `shard ${step.shard} is only being made`);
   const hasFrom = step.kind !== "add-replica" && holds(shard, step.from);
   const hasTo = step.kind !== "remove-replica" && holds(shard, step.to);
   switch (step.kind) {

@@ -65,6 +65,7 @@ const slice = object<ShardSlice>(
     outgoing: object<OutgoingReplicas>({ replicas: list(text), since: number }),
     version: number,
     founding: isTrue,
+    founders: list(text),
   },
 );
 

@@ -11,6 +11,7 @@ import {
   middleSlot,
   nextShardId,
 } from "../../../src/topology/handovers.ts";
+import { mapAfterStep } from "../../../src/topology/steps.ts";
 import { checkShardMap, initialShardMap, shardOfKey } from "../../../src/topology/shard-map.ts";
 import { manifestOf } from "./manifest.ts";
 
@@ -117,6 +118,22 @@ it.each<[ShardMap, HandoverStep, string]>([
   [directory, { kind: "pin", key: "a", shard: "9" }, "step-outdated: there is no shard 9"],
 ])("what the map does not allow is refused (%#)", (map, step, said) => {
   expect(codeOf(() => mapHandingOver(map, step))).toContain(said);
+});
+
+it("the members of a shard that is only being made are not changed: each of them founds its group", () => {
+  const begun = mapHandingOver(hash, { kind: "split", shard: "1", at: "12288", into: "2" });
+  const [from = ""] = begun.shards[2]?.replicas ?? [];
+  for (const step of [
+    { kind: "remove-replica", shard: "2", from },
+    { kind: "move-replica", shard: "2", from, to: "node-4", bytes: 0 },
+    { kind: "add-replica", shard: "2", to: "node-4", bytes: 0 },
+  ] as const) {
+    expect(codeOf(() => mapAfterStep(begun, step, false))).toContain("shard 2 is only being made");
+  }
+  const others = begun.shards.map((shard) => (shard.id === "2" ? { ...shard, replicas: [from] } : shard));
+  expect(checkShardMap({ ...begun, shards: others })).toContainEqual(
+    expect.stringContaining("is being made by"),
+  );
 });
 
 it("one handover runs at a time", () => {
