@@ -544,6 +544,8 @@ export class Host {
     this.lastDurable.then(
       () => {
         for (const work of works) {
+          // Taken away meanwhile: under its name there may be another one already, which holds nothing of this.
+          if (this.groups.get(work.group.id) !== work.group) continue;
           work.group.flushed(work);
           this.sendOutgoing(work.group);
         }
