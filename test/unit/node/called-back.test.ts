@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { EMPTY_MEMBERSHIP } from "../../../src/consensus/membership.ts";
+import type { Message } from "../../../src/consensus/seam.ts";
 import { pause } from "../../../src/node/clock.ts";
 import { replicaFactoryOf } from "../../../src/node/cluster/protocols.ts";
 import { Host, type HostOptions } from "../../../src/node/host/host.ts";
@@ -34,11 +35,17 @@ afterEach(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-test("what is staged for a replica that was called back is not deleted with what it was before", async () => {
-  const host = new Host({
+/** A host of raft groups, and what it sends. */
+function hostSending(sent: Message[]): Host {
+  return new Host({
     self: "a",
     stores: { log, state },
-    network: { send: () => undefined, flush: () => undefined, connected: () => false },
+    network: {
+      send: (_to: string, _group: string, message: Message) => void sent.push(message),
+      flush: () => undefined,
+      flushSoon: () => undefined,
+      connected: () => false,
+    },
     clock: systemClock,
     protocolOf: (group: string) => replicaFactoryOf("raft", group),
     logsMatch: () => true,
@@ -51,7 +58,44 @@ test("what is staged for a replica that was called back is not deleted with what
       throw error;
     },
   } as unknown as HostOptions);
-  const start = { id: "7", arbiter: false, rank: 0, genesis: EMPTY_MEMBERSHIP };
+}
+
+const start = { id: "7", arbiter: false, rank: 0, genesis: EMPTY_MEMBERSHIP };
+
+test("what was written for a replica that was taken away is acknowledged for none that was called back", async () => {
+  const sent: Message[] = [];
+  const host = hostSending(sent);
+  host.open(start);
+  let reach: () => void = () => undefined;
+  const reached = new Promise<void>((resolve) => {
+    reach = resolve;
+  });
+  const append = log.append.bind(log);
+  let isWritten = false;
+  log.append = async (writes) => {
+    await append(writes);
+    if (!writes.some(({ kind }) => kind === "entries")) return;
+    isWritten = true;
+    await reached;
+  };
+  const entry = { index: 1, term: 3, kind: "command", data: Buffer.of(1) } as const;
+  const sentBy = { from: "b", to: "a", term: 3 };
+  host.deliver("b", "7", {
+    ...sentBy,
+    ...{ kind: "append", prevIndex: 0, prevTerm: 0, commit: 0, entries: [entry], heldByAll: 0 },
+  } as Message);
+  while (!isWritten) await pause(systemClock, 1);
+  const removed = host.removeGroup("7");
+  host.open(start);
+  reach();
+  await removed;
+  await pause(systemClock, 20);
+  expect(sent.filter(({ kind }) => kind === "append-accepted")).toEqual([]);
+  await host.stop();
+});
+
+test("what is staged for a replica that was called back is not deleted with what it was before", async () => {
+  const host = hostSending([]);
   const before = host.open(start);
   const old = extendKey(before.durable.prefix(), "memory");
   await state.transact((writer) => writer.put(old, Buffer.of(1)));
