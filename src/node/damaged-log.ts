@@ -3,7 +3,7 @@
 
 import type { Manifest } from "../model/manifest.ts";
 import { isLogShort, type Stores } from "./host/durable-group.ts";
-import { readIdentity, writeIdentity } from "./identity.ts";
+import { readIdentity } from "./identity.ts";
 import type { Salvage } from "./storage/log-salvage.ts";
 
 /** Other nodes have what this one may have lost, and can be asked what it promised. */
@@ -11,9 +11,12 @@ export function canRecover({ replication, nodes }: Manifest): boolean {
   return replication.replicas > 0 && nodes.length > 1;
 }
 
-/** Whether what can be read of a damaged log is enough to go on: without its identity nobody knows this node again. */
+/**
+ * Whether what can be read of a damaged log is enough to go on: without its identity nobody knows this node again. One
+ * from before it began is none: it may name another cluster than the one that let the node in later.
+ */
 export function isEnough(manifest: Manifest, { facts }: Salvage): boolean {
-  return canRecover(manifest) && readIdentity({ facts }) !== undefined;
+  return canRecover(manifest) && readIdentity({ facts })?.founded === true;
 }
 
 /** Whether the end of the log is gone without a trace, which the state betrays. Every group recovers then, where that can be. */
@@ -21,11 +24,4 @@ export async function markShort(manifest: Manifest, stores: Stores): Promise<boo
   if (!isLogShort(stores)) return false;
   if (canRecover(manifest)) await stores.log.markLost();
   return true;
-}
-
-/** After damage: the record that says so may be what was lost, but what was founded is not founded again. */
-export async function keepFounded({ log }: Stores): Promise<void> {
-  const known = readIdentity(log);
-  if (log.salvaged === undefined || known === undefined || known.founded) return;
-  await writeIdentity(log, { ...known, founded: true });
 }

@@ -18,7 +18,7 @@ import { createEmbedder, type Embedder } from "../memory/embedder.ts";
 import type { MemoryService } from "../memory/service.ts";
 import { establish, type Waiting } from "./beginning.ts";
 import { othersOf } from "./founding.ts";
-import { canRecover, isEnough, keepFounded, markShort } from "./damaged-log.ts";
+import { canRecover, isEnough, markShort } from "./damaged-log.ts";
 import type { Stores } from "./host/durable-group.ts";
 import { createHttpServer, type HttpServer } from "../http/server.ts";
 import { nodeRoutes } from "./http/routes.ts";
@@ -92,7 +92,6 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
       if (!canRecover(manifest)) throw logDamaged(spec.id, folder, manifest, "its end is gone");
       logger.error({ node: spec.id }, "log damaged: its end is gone; it is recovered from the other nodes");
     }
-    await keepFounded(stores);
     const startedMs = performance.now();
     let front: Front = waitingServices(() => {
       if (waiting === undefined) throw new Error("a node says what it waits for before it is asked");

@@ -4,7 +4,7 @@
 import { establish, type Waiting } from "../../src/node/beginning.ts";
 import { pause, type Clock } from "../../src/node/clock.ts";
 import { NodeCore, type CoreLimits } from "../../src/node/core.ts";
-import { canRecover, isEnough, keepFounded, markShort } from "../../src/node/damaged-log.ts";
+import { canRecover, isEnough, markShort } from "../../src/node/damaged-log.ts";
 import { peerUid, writePeerUid } from "../../src/node/identity.ts";
 import type { Embedder } from "../../src/memory/embedder.ts";
 import { LogStore } from "../../src/node/storage/log-store.ts";
@@ -213,7 +213,6 @@ export class Machine {
     });
     const stores = { log, state };
     if (await markShort(manifest, stores)) this.#hasLost("the end of its log is gone");
-    await keepFounded(stores);
     const others = manifest.nodes.filter((node) => node.id !== this.id).map((node) => node.id);
     const { identity, start } = await establish({
       manifest,
