@@ -82,7 +82,12 @@ test("what was written for a replica that was taken away is acknowledged for non
   const sentBy = { from: "b", to: "a", term: 3 };
   host.deliver("b", "7", {
     ...sentBy,
-    ...{ kind: "append", prevIndex: 0, prevTerm: 0, commit: 0, entries: [entry], heldByAll: 0 },
+    kind: "append",
+    prevIndex: 0,
+    prevTerm: 0,
+    commit: 0,
+    entries: [entry],
+    heldByAll: 0,
   } as Message);
   while (!isWritten) await pause(systemClock, 1);
   const removed = host.removeGroup("7");
