@@ -9,6 +9,7 @@ import { parseAddress } from "../manifest/address.ts";
 import { checkTls, resolveSecret, resolveTokens, tlsOfNode } from "../manifest/secrets.ts";
 import { consistencyTerms } from "../model/consistency.ts";
 import { Mem0ctlError } from "../model/errors.ts";
+import { isNoRoom } from "../model/no-room.ts";
 import type { NodeId } from "../model/ids.ts";
 import type { Manifest, NodeSpec } from "../model/manifest.ts";
 import type { ShardMap } from "../model/shard-map.ts";
@@ -165,7 +166,7 @@ interface Front {
   readonly peers?: Peers;
 }
 
-/** Throws `log-damaged` where a damaged log cannot be recovered from other nodes. */
+/** Throws `log-damaged` where a damaged log cannot be recovered from other nodes, `disk-full` without room to open it. */
 function openLog({ manifest, spec, logger, onDiskFailure }: NodeOptions, folder: string): LogStore {
   try {
     const log = new LogStore({
@@ -185,7 +186,12 @@ function openLog({ manifest, spec, logger, onDiskFailure }: NodeOptions, folder:
     return log;
   } catch (error) {
     if (error instanceof StoreCorruptError) throw logDamaged(spec.id, folder, manifest, error.message);
-    throw error;
+    if (!isNoRoom(error)) throw error;
+    throw new Mem0ctlError("full", "disk-full", `nothing more fits into ${folder}`, {
+      why: error instanceof Error ? error.message : "there is no room for the log",
+      hint: "free space there, and start the node again",
+      cause: error,
+    });
   }
 }
 

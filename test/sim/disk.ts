@@ -120,6 +120,10 @@ export class SimulatedDisk {
         this.#names.set(to, content);
         this.world.note(this.watch.name, `  ${from} took the place of ${to}`);
       },
+      link: (from, to) => {
+        const content = this.#names.get(from);
+        if (content !== undefined && owner.isAlive) this.#names.set(to, content);
+      },
       remove: (name) => {
         if (owner.isAlive) this.#names.delete(name);
       },

@@ -11,6 +11,7 @@ import { LogStore } from "../../src/node/storage/log-store.ts";
 import { StoreCorruptError } from "../../src/node/storage/store.ts";
 import { waitingReport } from "../../src/node/waiting.ts";
 import { Mem0ctlError } from "../../src/model/errors.ts";
+import { isNoRoom } from "../../src/model/no-room.ts";
 import type { NodeId } from "../../src/model/ids.ts";
 import type { Manifest, NodeSpec } from "../../src/model/manifest.ts";
 import type { NodeReport } from "../../src/model/node-api.ts";
@@ -37,6 +38,8 @@ export interface NodeHabits {
 
 const ASK_MS = 20;
 const ADMIT_MS = 2000;
+/** Whoever keeps a node running tries again after so long. */
+const START_AGAIN_MS = 300;
 export const WALL_START_MS = Date.UTC(2026, 0, 1);
 
 export class Process implements Owner {
@@ -298,11 +301,19 @@ export class Machine {
     this.loss = "damaged";
   }
 
-  /** A node that must not start says why; any other reason is a defect. */
+  /** A node that must not start says why, one without room starts once there is some. Any other reason is a defect. */
   #startFailed(process: Process, error: unknown): void {
     const { world } = this.#options;
     if (!process.isAlive || error instanceof ProcessEnded) return;
     this.crash("it could not start");
+    // What is left of a damaged log needs room; a whole one does not.
+    const isDamaged = this.loss === "damaged" || this.disk.isMisdirected;
+    if (isDamaged && this.disk.isFull && isNoRoom(error)) {
+      world.timeline.plan(START_AGAIN_MS, () => {
+        if (this.canReturn) this.start();
+      });
+      return;
+    }
     // A rewrite of the log may have taken the damage away meanwhile.
     if (this.disk.isMisdirected && error instanceof StoreCorruptError) this.loss = "damaged";
     const expected =

@@ -6,6 +6,7 @@ import {
   constants,
   fsyncSync,
   ftruncateSync,
+  linkSync,
   openSync,
   readFileSync,
   renameSync,
@@ -38,6 +39,8 @@ export interface LogFolder {
   open(name: string): LogFile;
   /** Replaces `to`, for good only after `sync`. */
   rename(from: string, to: string): void;
+  /** A second name for a file, which takes no room; for good only after `sync`. There must be no `to`. */
+  link(from: string, to: string): void;
   /** Nothing happens when there is no such file. */
   remove(name: string): void;
   sync(): void;
@@ -57,6 +60,7 @@ export function openLogFolder(folder: string): LogFolder {
     },
     open: (name) => new DurableFile(join(folder, name)),
     rename: (from, to) => renameSync(join(folder, from), join(folder, to)),
+    link: (from, to) => linkSync(join(folder, from), join(folder, to)),
     remove: (name) => rmSync(join(folder, name), { force: true }),
     sync: () => syncFolder(folder),
   };

@@ -155,7 +155,7 @@ export class LogStore {
         if (!(error instanceof StoreCorruptError)) throw error;
         const found = salvageLog(bytes);
         if (options.salvage?.(found) !== true) throw error;
-        bytesKept = this.salvage(bytes, found);
+        bytesKept = this.salvage(found);
       }
     }
     for (const [group, { record }] of this.groups) this.promised.set(group, record.hardState);
@@ -169,23 +169,17 @@ export class LogStore {
   /** What was kept of a damaged log, for the node's own log; undefined when it was whole. */
   salvaged: Salvage | undefined;
 
-  /** Sets the damaged file aside and puts what can be had of it in its place. Returns the new file's bytes. */
-  private salvage(bytes: Buffer, salvage: Salvage): Buffer {
-    const { folder } = this.options;
+  /**
+   * Sets the damaged file aside and puts what can be had of it in its place. Returns the new file's bytes. Without
+   * room for them the damaged file stays as it is: the error says how many they are, and `isNoRoom` knows it.
+   */
+  private salvage(salvage: Salvage): Buffer {
     this.salvaged = salvage;
     this.groups.clear();
     this.facts.clear();
     for (const [name, value] of salvage.facts) this.facts.set(name, value);
     this.facts.set(LOG_DAMAGED, { at: salvage.damagedAt });
     for (const [group, log] of salvage.groups) this.groups.set(group, log);
-    const replace = (name: string, contents: Buffer): void => {
-      folder.remove(name);
-      const file = folder.open(name);
-      file.writeInPlace(contents, 0);
-      file.sync();
-      file.close();
-    };
-    replace(DAMAGED_FILE, bytes);
     const frames: Buffer[] = [];
     for (const writes of [this.factWrites(), this.groupWrites(), this.factWrites()]) {
       this.frame.clear();
@@ -193,13 +187,32 @@ export class LogStore {
       frames.push(Buffer.from(this.frame.seal(frames.length + 1)));
     }
     const kept = Buffer.concat(frames);
-    replace(NEW_FILE, kept);
-    folder.rename(NEW_FILE, FILE);
-    folder.sync();
+    this.setAside(kept);
     this.frame.clear();
     this.sequence = frames.length;
     this.offset = kept.length;
     return kept;
+  }
+
+  /** Puts `kept` in the place of the damaged file, which keeps another name; or leaves all as it is. */
+  private setAside(kept: Buffer): void {
+    const { folder } = this.options;
+    folder.remove(DAMAGED_FILE);
+    try {
+      const file = folder.open(NEW_FILE);
+      file.writeInPlace(kept, 0);
+      file.sync();
+      file.close();
+      // Not copied: it may be large, and the disk nearly full.
+      folder.link(FILE, DAMAGED_FILE);
+    } catch (error) {
+      folder.remove(NEW_FILE);
+      if (!isNoRoom(error)) throw error;
+      const message = `what can be read of the damaged log takes ${kept.length} bytes: ${reasonOf(error)}`;
+      throw Object.assign(new Error(message, { cause: error }), { code: "ENOSPC" });
+    }
+    folder.rename(NEW_FILE, FILE);
+    folder.sync();
   }
 
   /** The log does not reach what was applied from it: a part of its end is gone, though none is damaged. */

@@ -56,6 +56,11 @@ class SmallDisk implements LogFolder {
     this.files.delete(from);
   }
 
+  link(from: string, to: string): void {
+    const file = this.files.get(from);
+    if (file !== undefined) this.files.set(to, file);
+  }
+
   remove(name: string): void {
     this.files.delete(name);
   }

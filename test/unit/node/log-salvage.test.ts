@@ -1,5 +1,5 @@
 // What is kept of a log that is damaged, and when a group that was in it may begin again.
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -9,6 +9,7 @@ import { openLogFolder } from "../../../src/node/storage/log-folder.ts";
 import { LogStore, type GroupRecord } from "../../../src/node/storage/log-store.ts";
 import { StoreCorruptError } from "../../../src/node/storage/store.ts";
 import { systemClock } from "../../../src/node/system-clock.ts";
+import { limitFiles } from "../file-limit.ts";
 
 const membership = { voters: ["a", "b", "c"], outgoing: [], learners: [], arbiters: [] };
 
@@ -17,7 +18,10 @@ describe("a damaged log", () => {
   beforeEach(() => {
     folder = mkdtempSync(join(tmpdir(), "mem0ctl-salvage-"));
   });
-  afterEach(() => rmSync(folder, { recursive: true, force: true }));
+  afterEach(() => {
+    limitFiles("unlimited");
+    rmSync(folder, { recursive: true, force: true });
+  });
 
   const file = (): string => join(folder, "log");
   const open = (salvage?: () => boolean): LogStore =>
@@ -103,6 +107,33 @@ describe("a damaged log", () => {
     expect(again.groups.get(group)).toEqual(log);
     expect(again.salvaged).toBeUndefined();
     await again.close();
+  });
+
+  it("is set aside without room for a copy of it", async () => {
+    const starts = await logOf(history);
+    const damaged = flip((starts[3] ?? 0) + 40);
+    const { ino } = statSync(file());
+    limitFiles((starts[6] ?? 0) + 40);
+    expect(damaged.length).toBeGreaterThan((starts[6] ?? 0) + 40);
+    const store = open(() => true);
+    expect(store.facts.get("identity")).toEqual({ uid: "u" });
+    limitFiles("unlimited");
+    await store.close();
+    expect(readFileSync(join(folder, "log.damaged")).equals(damaged)).toBe(true);
+    expect(statSync(join(folder, "log.damaged")).ino).toBe(ino);
+  });
+
+  it("stays as it is without room for what can be read of it, and is salvaged once there is room", async () => {
+    const starts = await logOf(history);
+    const damaged = flip((starts[3] ?? 0) + 40);
+    limitFiles(100);
+    expect(() => open(() => true)).toThrow(/what can be read of the damaged log takes \d+ bytes/u);
+    limitFiles("unlimited");
+    expect(readFileSync(file()).equals(damaged)).toBe(true);
+    expect(existsSync(join(folder, "log.new"))).toBe(false);
+    const store = open(() => true);
+    expect(store.facts.get("identity")).toEqual({ uid: "u" });
+    await store.close();
   });
 
   it("keeps no entries of a group whose log or state was replaced behind the damage", async () => {
