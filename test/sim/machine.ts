@@ -233,7 +233,7 @@ export class Machine {
           const asked = reach(this.id, through)?.process;
           const admin = asked?.running?.admin;
           if (admin === undefined || asked === undefined) throw new Error(`${through} does not answer`);
-          return new Promise((resolve, reject) => {
+          const answer = new Promise<string | null>((resolve, reject) => {
             // Whose process ends is answered by nobody.
             asked.onEnd.add(() => reject(new Error(`${through} ended`)));
             admin
@@ -244,6 +244,12 @@ export class Machine {
               })
               .then(resolve, reject);
           });
+          try {
+            return await answer;
+          } finally {
+            // As an event of the process that asked: one that has ended takes not the place of the next.
+            await pause(clock, 0);
+          }
         },
       },
       onWaiting: async (waiting) => {
