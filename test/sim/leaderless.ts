@@ -14,9 +14,8 @@ import { StoreCorruptError } from "../../src/node/storage/store.ts";
 import { outlineFrom, type Outline } from "../../src/node/quorum/records.ts";
 import type { CopyHere, LeaderlessLimits } from "../../src/node/quorum/leaderless-shards.ts";
 import type { ShardCopy } from "../../src/node/quorum/shard-copy.ts";
-import type { Machine, Process } from "./machine.ts";
+import { newestMap, WALL_START_MS, type Machine, type Process } from "./machine.ts";
 import type { Key } from "./workload.ts";
-import { WALL_START_MS } from "./machine.ts";
 import type { World } from "./world.ts";
 
 /** A hint may be older than its limit by this much: clocks are set, and it is looked for now and then. */
@@ -147,7 +146,8 @@ export class LeaderlessWatch {
    * that is down or being rebuilt may have flushed it before.
    */
   judgeRead(asked: NodeId, { id, user }: Key, value: string, level: ReadConsistency): void {
-    const map = this.#machines.get(asked)?.core?.map();
+    // Whoever was asked may know an older map than the copy that answered, and copies that are none any more.
+    const map = newestMap(this.#machines.values());
     const slice = map === undefined ? undefined : shardOfKey(map, user);
     if (slice === undefined || slice.outgoing !== undefined) return;
     const enough = copiesOfLevel(level, slice.replicas.length) ?? 0;

@@ -15,6 +15,7 @@ import { isNoRoom } from "../../src/model/no-room.ts";
 import type { NodeId } from "../../src/model/ids.ts";
 import type { Manifest, NodeSpec } from "../../src/model/manifest.ts";
 import type { NodeReport } from "../../src/model/node-api.ts";
+import type { ShardMap } from "../../src/model/shard-map.ts";
 import type { Chance } from "./chance.ts";
 import { SimulatedDisk, SimulatedStore, type DiskHabits, type DiskWatch } from "./disk.ts";
 import type { Port, SimulatedNetwork } from "./network.ts";
@@ -26,6 +27,11 @@ export interface ClockHabits {
   /** Its seconds to a true one. */
   readonly rate: number;
   wallOffsetMs: number;
+}
+
+/** The newest shard map that any of them has. */
+export function newestMap(machines: Iterable<Machine>): ShardMap | undefined {
+  return [...machines].flatMap(({ core }) => core?.map() ?? []).toSorted((a, b) => b.epoch - a.epoch)[0];
 }
 
 /** Small, so that a run of some seconds reaches every limit. */

@@ -17,7 +17,7 @@ import { Faults } from "./faults.ts";
 import { Invariants } from "./invariants.ts";
 import { clockHabitsOf, diskHabitsOf, DIMENSIONS, habitsOfNode, layoutOf, type Layout } from "./layout.ts";
 import { LeaderlessWatch } from "./leaderless.ts";
-import { Machine, Process, ProcessEnded } from "./machine.ts";
+import { Machine, newestMap, Process, ProcessEnded } from "./machine.ts";
 import { SimulatedNetwork } from "./network.ts";
 import { OddChanges } from "./odd-changes.ts";
 import { OperationWatch, type OperationCounts } from "./operation-watch.ts";
@@ -369,9 +369,7 @@ class Run {
   }
 
   #map() {
-    return [...this.#machines.values()]
-      .flatMap((machine) => (machine.loss === undefined ? (machine.core?.map() ?? []) : []))
-      .toSorted((a, b) => b.epoch - a.epoch)[0];
+    return newestMap([...this.#machines.values()].filter(({ loss }) => loss === undefined));
   }
 
   #groups(): GroupId[] {
