@@ -611,6 +611,8 @@ export class Faults {
     const machine = this.#anyUp();
     const members = machine?.core?.map().nodes.map(({ id }) => id) ?? [];
     if (machine === undefined || !members.includes(machine.id)) return;
+    // Who has not begun yet waits for every founder, or for one that has begun: this one may be the only one.
+    if (!this.#up().some((other) => other !== machine && other.core !== undefined)) return;
     const askedMs = Math.max(this.#membersAskedMs, this.operator.askedMs);
     if (this.#world.nowMs - askedMs < ADMIN_TIMEOUT_MS || !this.#canSpare(machine.id)) return;
     // What has still to be moved may need it.
