@@ -37,6 +37,8 @@ class GroupHistory {
   readonly states = new Map<number, number>();
   committedTo = 0;
   membership: { readonly index: number; readonly value: Membership } | undefined;
+  /** A member has lost its data, or some of it, at some moment that an arbiter saw. */
+  hadLoss = false;
 }
 
 /** What a process's replica showed last. */
@@ -51,6 +53,8 @@ export interface InvariantLimits {
 
 /** Ticks come every 25 ms of a clock that is at most 5 % wrong. */
 const TICKS_APART_MS_MAX = 500;
+/** As every protocol bounds what an arbiter keeps for a member that lacks it. */
+const ARBITER_LOG_BYTES_MAX = 64 << 20;
 
 export class Invariants {
   /** Told whoever is the first to know a map. */
@@ -383,6 +387,18 @@ export class Invariants {
     );
   }
 
+  /** An arbiter keeps what a member lacks, and one that has lost its data, or some, may be away for good. */
+  #logBytesMax(
+    name: NodeId,
+    { membership: { voters, arbiters } }: ReplicaStatus,
+    history: GroupHistory,
+  ): number {
+    const { logBytesMax } = this.#limits;
+    if (!arbiters.includes(name)) return logBytesMax;
+    history.hadLoss ||= voters.some((voter) => this.#machines.get(voter)?.loss !== undefined);
+    return history.hadLoss ? ARBITER_LOG_BYTES_MAX : logBytesMax;
+  }
+
   #lookAtReplica(
     process: Process,
     core: NodeCore,
@@ -428,7 +444,7 @@ export class Invariants {
       () => `${say()}: applied ${status.applied}, commit ${status.commit}, last ${status.last}`,
     );
     world.must(
-      status.logBytes <= this.#limits.logBytesMax,
+      status.logBytes <= this.#logBytesMax(name, status, history),
       "log-bounded",
       () => `${say()}: ${status.logBytes} bytes of entries in memory`,
     );
