@@ -16,7 +16,14 @@ import { everyone } from "../../consensus/quorum/levels.ts";
 
 const RETRY_MS = 20;
 /** Refused for reasons that another copy need not have, or that pass. */
-const ELSEWHERE = ["not-here", "copy-not-serving", "copy-damaged", "stale-map", "peer-unreachable"];
+const ELSEWHERE = [
+  "not-here",
+  "copy-not-serving",
+  "copy-damaged",
+  "stale-map",
+  "peer-unreachable",
+  "read-timed-out",
+];
 
 export interface ForwardedWrite {
   readonly shard: ShardId;
@@ -84,11 +91,16 @@ export class LeaderlessPath implements ShardPath {
     deadlineMs: number,
   ): Promise<unknown> {
     const { clock } = this.options;
-    return this.atCopy(shard, deadlineMs, (node, attemptMs) => {
+    return this.atCopy(shard, deadlineMs, async (node, attemptMs) => {
       const forwarded = { shard, query, consistency, ttlMs: attemptMs - clock.nowMs() };
-      return node === this.options.self
-        ? this.readHere(forwarded)
-        : this.options.network.call(node, "quorum-read", forwarded, attemptMs);
+      try {
+        return node === this.options.self
+          ? await this.readHere(forwarded)
+          : await this.options.network.call(node, "quorum-read", forwarded, attemptMs);
+      } catch (error) {
+        // It changes nothing: one that is not answered is late, and whatever the next copy says holds.
+        throw error instanceof Mem0ctlError && error.kind === "unknown-outcome" ? readLate(shard) : error;
+      }
     });
   }
 
@@ -107,12 +119,8 @@ export class LeaderlessPath implements ShardPath {
 
   async readHere({ shard, query, consistency, ttlMs }: ForwardedRead): Promise<unknown> {
     const deadlineMs = this.options.clock.nowMs() + ttlMs;
-    return this.inTime(deadlineMs, this.coordinator(shard).read(query, consistency.read, deadlineMs), () => {
-      return new Mem0ctlError("unavailable", "read-timed-out", "the read was not answered in time", {
-        hint: "`mem0ctl status` says which nodes are slow or missing",
-        data: { shard },
-      });
-    });
+    const answer = this.coordinator(shard).read(query, consistency.read, deadlineMs);
+    return this.inTime(deadlineMs, answer, () => readLate(shard));
   }
 
   /** What a disk holds up, or a write to the same memory, must not hold up whoever waits for it. */
@@ -167,6 +175,13 @@ export class LeaderlessPath implements ShardPath {
 }
 
 type CoordinatorOf = NonNullable<ReturnType<LeaderlessShards["here"]>>["coordinator"];
+
+function readLate(shard: ShardId): Mem0ctlError {
+  return new Mem0ctlError("unavailable", "read-timed-out", "the read was not answered in time", {
+    hint: "`mem0ctl status` says which nodes are slow or missing",
+    data: { shard },
+  });
+}
 
 function noCopy(shard: ShardId): Mem0ctlError {
   return new Mem0ctlError("unavailable", "no-copy", `no copy of shard ${shard} can be reached`, {

@@ -1,5 +1,5 @@
-// Copies of a leaderless shard while the shard map changes under what they are doing: real copies on real stores,
-// joined by calls that a test can hold up.
+// Copies of a leaderless shard while the shard map changes under what they are doing, or one of them does not answer:
+// real copies on real stores, joined by calls that a test can hold up.
 
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -21,6 +21,7 @@ import {
   LeaderlessShards,
   type CopyHere,
 } from "../../../src/node/quorum/leaderless-shards.ts";
+import { LeaderlessPath, type ForwardedRead } from "../../../src/node/quorum/path.ts";
 import { encodeKey, prefixEnd } from "../../../src/node/storage/key.ts";
 import { openLmdbStore } from "../../../src/node/storage/lmdb.ts";
 import type { Store } from "../../../src/node/storage/store.ts";
@@ -151,6 +152,32 @@ function compareWith(copy: CopyHere["copy"], at: NodeId, peer: NodeId): Promise<
     reading: false,
     deadlineMs: soon(),
   });
+}
+
+/** Brings requests from a node to a copy. */
+function pathAt(self: NodeId, network: Network): LeaderlessPath {
+  const { shards } = nodeOf(self);
+  return new LeaderlessPath({
+    self,
+    shards,
+    network,
+    clock: systemClock,
+    map: () => nodeOf(self).map,
+    attemptMs: 1000,
+  });
+}
+
+/** Reads at a node without a copy, from which calls to those in `silent` get no answer. */
+function readFromOutside(silent: readonly NodeId[], deadlineMs: number): Promise<unknown> {
+  learn(mapWith(1, ["node-1", "node-2"]), "node-1", "node-2", "node-3");
+  const network: Network = {
+    ...networkOf("node-3"),
+    call: async (to, _method, body) => {
+      if (silent.includes(to)) throw new Mem0ctlError("unknown-outcome", "peer-did-not-answer", to);
+      return pathAt(to, networkOf(to)).readHere(body as ForwardedRead);
+    },
+  };
+  return pathAt("node-3", network).read({ id: "0" }, queries.get("k"), QUORUM, deadlineMs);
 }
 
 function textAt(id: NodeId, memory: string): string | undefined {
@@ -315,4 +342,16 @@ it("a deletion by filter that has to stop between two rounds does not say that n
   secondRound.release();
   await expect(deleted).rejects.toMatchObject({ kind: "unknown-outcome" });
   expect(here("node-3").copy.size().memories).toBe(100);
+});
+
+it("what the next copy says of a read that one has not answered is the answer, also that there is nothing", async () => {
+  await expect(readFromOutside(["node-1"], soon())).rejects.toMatchObject({ code: "memory-not-found" });
+});
+
+it("a read that no copy answers is late, and nothing is unknown of it", async () => {
+  const deadlineMs = systemClock.nowMs() + 100;
+  await expect(readFromOutside(["node-1", "node-2"], deadlineMs)).rejects.toMatchObject({
+    kind: "unavailable",
+    code: "read-timed-out",
+  });
 });
