@@ -503,8 +503,10 @@ export class Faults {
       return;
     }
     const map = this.#anyUp()?.core?.map();
-    if (map === undefined || map.shards.length === 0) return;
-    const shard = this.#chance.pick(map.shards);
+    // One that is only being made keeps the members that found it.
+    const shards = map?.shards.filter(({ founding }) => founding !== true) ?? [];
+    if (map === undefined || shards.length === 0) return;
+    const shard = this.#chance.pick(shards);
     const from = this.#chance.pick(shard.replicas);
     const free = map.nodes.filter(
       ({ id, role, draining }) =>
