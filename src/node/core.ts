@@ -355,7 +355,11 @@ export class NodeCore {
       const arbiter = spec.role === "arbiter" && id !== META_GROUP;
       this.host.open({ id, arbiter, rank: leaderRank(this.map(), id, self), genesis: EMPTY_MEMBERSHIP });
     }
-    if (!identity.founded) await writeIdentity(stores.log, { ...identity, founded: true });
+    if (!identity.founded) {
+      // Twice: whichever of the two a damaged log loses, the other says whose it is.
+      for (let times = 0; times < 2; times += 1)
+        await writeIdentity(stores.log, { ...identity, founded: true });
+    }
     // Leaderless shards have states without logs.
     if (this.options.manifest.consensus.protocol !== "quorum") this.host.cleanForgotten();
     this.reconciler.look();

@@ -1,7 +1,8 @@
 // What can be had from a log that is damaged: pure, bytes in, records out. Entries are taken from before the
 // damage alone. Behind it a frame may be missing that dropped or replaced some of them, and a log that is
 // put together from both sides would claim to agree with its leader where it does not. From behind come
-// only what can do no harm: higher terms, newer places of the state, that a replica is gone.
+// only what can do no harm: facts, each of which stands for itself, higher terms, newer places of the state, that a
+// replica is gone.
 
 import type { GroupId } from "../../model/ids.ts";
 import { readAnyFrame } from "./log-frames.ts";
@@ -84,7 +85,7 @@ function take(
   isBehind: boolean,
 ): boolean {
   if (one.kind === "fact") {
-    if (!isBehind || !facts.has(one.name)) facts.set(one.name, one.value);
+    facts.set(one.name, one.value);
     return true;
   }
   const log = groups.get(one.group);

@@ -109,6 +109,15 @@ describe("a damaged log", () => {
     await again.close();
   });
 
+  it("says of each fact what was written last, wherever the damage lies", async () => {
+    const identity = (founded: boolean) => [{ kind: "fact", name: "identity", value: { founded } }] as const;
+    const starts = await logOf([identity(false), identity(true), identity(true)]);
+    flip((starts[1] ?? 0) + 40);
+    const store = open(() => true);
+    expect(store.facts.get("identity")).toEqual({ founded: true });
+    await store.close();
+  });
+
   it("is set aside without room for a copy of it", async () => {
     const starts = await logOf(history);
     const damaged = flip((starts[3] ?? 0) + 40);
