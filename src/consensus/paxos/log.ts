@@ -149,9 +149,11 @@ export class PaxosLog {
 
   /**
    * Begins after a snapshot. What was accepted beyond it stays: an acceptor forgets nothing that may be
-   * chosen. The switch leaves no log on disk, so what stays is written again with it.
+   * chosen. The switch leaves no log on disk, so what stays is written again with it. Until it is flushed, the disk
+   * has below `index` whatever was accepted there, which need not be what was chosen.
    */
   reset(index: number, term: number): void {
+    this.#durable = Math.min(this.#durable, this.#baseIndex);
     this.#moveBase(Math.min(index, this.lastIndex), term);
     this.#baseIndex = index;
     this.#baseWritten = UNWRITTEN;

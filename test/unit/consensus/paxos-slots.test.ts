@@ -188,6 +188,25 @@ describe("accepting", () => {
     expect(acceptor.receive("b", heartbeat).send).toMatchObject([{ base: 7 }]);
   });
 
+  test("nor where its log reached as far, with values that were not chosen there", () => {
+    const acceptor = new PaxosDriver();
+    acceptor.receive("b", {
+      kind: "accept",
+      term: 1,
+      entries: [entry(1, 1, "chosen"), entry(2, 1, "lost")],
+      commit: 1,
+    });
+    acceptor.flush();
+    const heartbeat = { kind: "heartbeat", term: 2, commit: 7, round: 0, sent: 0, trimmedByAll: 0 } as const;
+    acceptor.receive("c", heartbeat);
+    acceptor.flush();
+    const snapshot = { index: 7, term: 2, membership: acceptor.status.membership };
+    acceptor.step({ kind: "install", snapshot, from: "c", term: 2 });
+    expect(acceptor.receive("c", heartbeat).send).toMatchObject([{ base: 0, held: 0 }]);
+    acceptor.flush();
+    expect(acceptor.receive("c", heartbeat).send).toMatchObject([{ base: 7, held: 7 }]);
+  });
+
   test("slots far beyond what it knows are left to be sent again", () => {
     const acceptor = new PaxosDriver();
     const far = acceptor.receive("b", {
