@@ -43,11 +43,7 @@ interface OtherMover {
   readonly sinceMs: number;
 }
 
-/**
- * The first one was there first: of two that see each other the one with the older connection goes on.
- *
- * @internal
- */
+/** The first one was there first: of two that see each other the one with the older connection goes on. */
 export function otherMover(clients: string, own: string): OtherMover | undefined {
   let ownId = Infinity;
   const others: (OtherMover & { readonly id: number })[] = [];
