@@ -73,6 +73,8 @@ export interface NodeKnowledge {
 interface Group {
   readonly replicas: Map<NodeId, Watched>;
   commitMax: number;
+  /** What was committed when a member began to recover from damage of its log, until it has. */
+  readonly lost: Map<NodeId, number>;
   /** Committed memberships by index, in rising order. */
   readonly memberships: { readonly index: number; readonly membership: Membership }[];
   /** Whom a voter's delivered vote of a term was for. */
@@ -119,6 +121,13 @@ interface Watched {
   transferTick: number;
   /** What was committed when it began to recover from damage of its log. */
   readonly lostUpTo: number;
+}
+
+/** A start in the middle of a recovery loses nothing more: until that is over, the node counts for nothing. */
+function lostUpTo({ lost, commitMax }: Group, node: NodeId, isRecovering: boolean): number {
+  if (!isRecovering) lost.delete(node);
+  else if (!lost.has(node)) lost.set(node, commitMax);
+  return lost.get(node) ?? 0;
 }
 
 /** It does nothing, whatever comes: there is nothing to judge. */
@@ -262,7 +271,7 @@ export class ReplicaWatch {
       heardIn: new Map(),
       timerTick: 0,
       transferTick: 0,
-      lostUpTo: status.recovering === true ? group.commitMax : 0,
+      lostUpTo: lostUpTo(group, node, status.recovering === true),
     };
     group.replicas.set(node, watched);
     if (!watched.isPaxos) this.#judgeVote(watched);
@@ -300,6 +309,7 @@ export class ReplicaWatch {
       group = {
         replicas: new Map(),
         commitMax: 0,
+        lost: new Map(),
         memberships: [],
         votes: new Map(),
         votesOfBefore: new Set(),
@@ -348,6 +358,7 @@ export class ReplicaWatch {
       () =>
         `${watched.name} counts again with ${after.commit} committed; ${watched.lostUpTo} was when it had lost its log`,
     );
+    if (after.recovering !== true) watched.group.lost.delete(watched.node);
     // A round of paxos may have several proposers, and what a ballot takes over keeps its term.
     if (!watched.isPaxos) {
       if (after.vote !== before.vote) this.#judgeVote(watched);
