@@ -83,19 +83,24 @@ function cheapestBytes(
   return bytes;
 }
 
+/** Bytes of the shards, the smallest first; undefined where one does not count what it weighs. */
+function weights(held: readonly number[], shards: readonly SizedShard[]): readonly number[] | undefined {
+  const sizes: number[] = [];
+  for (const shard of held) {
+    const spec = shards[shard];
+    if (spec === undefined || spec.value !== spec.bytes) return undefined;
+    sizes.push(spec.bytes);
+  }
+  return sizes.sort((a, b) => a - b);
+}
+
 /**
  * The same in whole shards: one that is large enough, or two that are together, or three or more, which are no less
  * than the three smallest. Told only where a shard counts what it weighs.
  */
 function wholeBytes(held: readonly number[], shards: readonly SizedShard[], value: number): number {
-  if (value <= 0) return 0;
-  const sizes: number[] = [];
-  for (const shard of held) {
-    const spec = shards[shard];
-    if (spec === undefined || spec.value !== spec.bytes) return 0;
-    sizes.push(spec.bytes);
-  }
-  sizes.sort((a, b) => a - b);
+  const sizes = weights(held, shards);
+  if (value <= 0 || sizes === undefined) return 0;
   const needed = value * (1 - 1e-9);
   let least = sizes.find((size) => size >= needed) ?? Infinity;
   let large = sizes.length - 1;
@@ -110,8 +115,8 @@ function wholeBytes(held: readonly number[], shards: readonly SizedShard[], valu
 
 /**
  * Fewest bytes that move for `value` to leave a node, where no node has more than `room` below its bound:
- * who takes a larger shard gives away the difference at least, who takes two gives away no less. The last may be cut; the smallest cost least
- * for a byte. Told only where a shard counts what it weighs.
+ * who takes a larger shard gives away the difference at least, who takes two gives away no less. The last may be cut; the
+ * smallest cost least for a byte. Told only where a shard counts what it weighs.
  */
 function bytesWithRoom(
   held: readonly number[],
@@ -119,16 +124,11 @@ function bytesWithRoom(
   value: number,
   room: number,
 ): number {
-  if (value <= 0) return 0;
-  const sizes: number[] = [];
-  for (const shard of held) {
-    const spec = shards[shard];
-    if (spec === undefined || spec.value !== spec.bytes) return 0;
-    sizes.push(spec.bytes);
-  }
+  const sizes = weights(held, shards);
+  if (value <= 0 || sizes === undefined) return 0;
   let left = value;
   let bytes = 0;
-  for (const size of sizes.sort((a, b) => a - b)) {
+  for (const size of sizes) {
     const part = size === 0 ? 0 : Math.min(1, left / size);
     bytes += part * (size + Math.max(0, size - room));
     left -= part * size;
