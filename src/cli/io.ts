@@ -23,6 +23,11 @@ export interface CliIo {
    * business from now on, because to end under it would cut off its writes.
    */
   readonly handOver: () => void;
+  /**
+   * Work that is seen to its end after an interruption, too, because it takes away what it began: the process
+   * waits for it longer than for any other. A second Ctrl-C ends it all the same.
+   */
+  readonly held: Set<Promise<unknown>>;
   /** Loads a module that is not bundled into the program, by its URL. */
   readonly importModule: (url: string) => Promise<unknown>;
 }

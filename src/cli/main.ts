@@ -39,6 +39,7 @@ function ioOfProcess(): CliIo {
     env: process.env,
     cwd: process.cwd(),
     signal: controller.signal,
+    held: new Set(),
     handOver: () => {
       handedOver = true;
       process.off("SIGINT", onInterrupt);

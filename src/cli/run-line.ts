@@ -29,7 +29,9 @@ export async function runLine(argv: readonly string[], io: CliIo, program: Progr
   const interrupted = new Promise<ExitCode>((resolve) => {
     const end = (): void => {
       graceTimer = setTimeout(() => {
-        resolve(exitOfSignal(io.signal));
+        void Promise.allSettled(io.held).then(() => {
+          resolve(exitOfSignal(io.signal));
+        });
       }, GRACE_MS);
     };
     if (io.signal.aborted) end();

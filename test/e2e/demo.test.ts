@@ -17,7 +17,10 @@ describe("a demo that is interrupted", () => {
     rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
   });
 
-  test("leaves neither nodes nor a folder behind", async () => {
+  test.each([
+    ["leaves neither nodes nor a folder behind", false],
+    ["waits for a node that does not stop by itself, and leaves nothing behind", true],
+  ])("%s", async (_, isStopped) => {
     const demo = spawn(process.execPath, [BIN, "demo"], { env: { ...process.env, TMPDIR: folder } });
     let said = "";
     let nodes: readonly number[] = [];
@@ -25,6 +28,7 @@ describe("a demo that is interrupted", () => {
       said += chunk.toString("utf8");
       if (nodes.length > 0 || !said.includes("up and healthy")) return;
       nodes = runningNodes(folder).map(({ pid }) => pid);
+      if (isStopped) process.kill(nodes[1] ?? 0, "SIGSTOP");
       demo.kill("SIGINT");
     });
     const exit = await new Promise((resolve) => demo.on("close", resolve));

@@ -29,7 +29,7 @@ async function demo(context: Context, options: DemoOptions): Promise<undefined> 
   const { renderShardMap } = await import("../../render/shard-map.ts");
   const { renderReplicaLag } = await import("../../render/replica-lag.ts");
   const theme = await context.theme();
-  await runDemo({
+  const story = runDemo({
     keep: options.keep === true,
     // The story is this command's data. A terminal or pipe takes a line at once; order is what matters.
     say: (line) => void context.printText(`${line}\n`),
@@ -41,6 +41,9 @@ async function demo(context: Context, options: DemoOptions): Promise<undefined> 
       lag: (view) => renderReplicaLag(view, theme),
     },
   });
+  // A node may need all the time that it is given to stop, and the folder can go only after it.
+  context.io.held.add(story);
+  await story;
   // Resolves when all that was said before it has been taken.
   await context.printText("");
   return undefined;

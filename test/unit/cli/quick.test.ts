@@ -135,6 +135,7 @@ async function outcomeOf(run: typeof runWhole, argv: readonly string[], cwd: str
     cwd,
     signal: new AbortController().signal,
     handOver: () => undefined,
+    held: new Set(),
     importModule: async (url) => import(url),
   });
   return { exit, ...written };

@@ -55,6 +55,7 @@ export async function mem0ctl(argv: readonly string[], surroundings: Surrounding
     cwd,
     signal: signal ?? new AbortController().signal,
     handOver: () => undefined,
+    held: new Set(),
     importModule: async (url) => import(url),
   });
   return { exit, stdout: stdout.text, stderr: stderr.text };
