@@ -6,7 +6,6 @@ import type { NodeId, Role } from "../../model/ids.ts";
 import type { Manifest } from "../../model/manifest.ts";
 import type { SlotRange } from "../../model/shard-map.ts";
 import { placeOwnShards } from "../../topology/own-shard-placement.ts";
-import { rangesOf } from "../../topology/slot-ranges.ts";
 import { SLOTS } from "../../topology/slots.ts";
 import type { GossipNode } from "./gossip.ts";
 import { placeOf } from "./nodes.ts";
@@ -71,11 +70,12 @@ export function topologyOf(manifest: Manifest, answers: readonly RedisAnswer[]):
   const lines = bestLines(own);
   const members = membersOf(manifest, answers, own, lines);
   const owners = ownersOf(lines);
-  const groups = groupsOf(manifest, members, owners);
+  const runs = runsOf(owners, lines);
+  const groups = groupsOf(manifest, members, runs);
   return {
     members,
     groups,
-    unowned: rangesWhere((slot) => owners[slot] === undefined),
+    unowned: runs.filter(({ owner }) => owner === undefined).map(({ from, to }) => ({ from, to })),
     open: openSlotsOf(members),
     ownerOf: (slot) => owners[slot],
     epoch: Math.max(0, ...own.map(({ cluster }) => Number(cluster.get("cluster_current_epoch") ?? 0))),
@@ -191,19 +191,32 @@ function ownersOf(lines: ReadonlyMap<string, GossipNode>): readonly (string | un
   return owners;
 }
 
-function groupsOf(
-  manifest: Manifest,
-  members: readonly Member[],
-  owners: readonly (string | undefined)[],
-): Group[] {
+/** Slots that follow each other and have the same owner, or none. */
+interface Run extends SlotRange {
+  readonly owner: string | undefined;
+}
+
+/** An owner changes only where somebody's range begins or ends, so no other slot is looked at. */
+function runsOf(owners: readonly (string | undefined)[], lines: ReadonlyMap<string, GossipNode>): Run[] {
+  const ranges = [...lines.values()].flatMap(({ slots }) => slots);
+  const starts = new Set([0, ...ranges.flatMap(({ from, to }) => [from, to + 1])]);
+  const runs: Run[] = [];
+  for (const from of [...starts].filter((slot) => slot < SLOTS).toSorted((one, other) => one - other)) {
+    const last = runs.at(-1);
+    if (last !== undefined && last.owner === owners[from]) continue;
+    if (last !== undefined) runs[runs.length - 1] = { ...last, to: from - 1 };
+    runs.push({ from, to: SLOTS - 1, owner: owners[from] });
+  }
+  return runs;
+}
+
+function groupsOf(manifest: Manifest, members: readonly Member[], runs: readonly Run[]): Group[] {
   const slotsOf = new Map<string, SlotRange[]>();
-  for (const [slot, owner] of owners.entries()) {
+  for (const { from, to, owner } of runs) {
     if (owner === undefined) continue;
     const ranges = slotsOf.get(owner);
-    const last = ranges?.at(-1);
-    if (ranges === undefined) slotsOf.set(owner, [{ from: slot, to: slot }]);
-    else if (last?.to === slot - 1) ranges[ranges.length - 1] = { from: last.from, to: slot };
-    else ranges.push({ from: slot, to: slot });
+    if (ranges === undefined) slotsOf.set(owner, [{ from, to }]);
+    else ranges.push({ from, to });
   }
   const known = members.filter(({ line }) => line !== undefined);
   const isPrimary = (member: Member): boolean =>
@@ -260,10 +273,6 @@ function openSlotsOf(members: readonly Member[]): OpenSlotFound[] {
     }
   }
   return [...found.values()].toSorted((one, other) => one.slot - other.slot);
-}
-
-function rangesWhere(matches: (slot: number) => boolean): SlotRange[] {
-  return rangesOf(Array.from({ length: SLOTS }, (_, slot) => slot).filter(matches));
 }
 
 /** `0-5460, 10923`; "" for none. */
