@@ -8,8 +8,8 @@ import { parseCommand, USAGE, UsageError, type Command } from "./options.ts";
 import { Pool } from "./pool.ts";
 import { runSeeds } from "./seed-run.ts";
 
-/** A seed takes a fraction of a second; one that takes this long hangs, even on a machine with much to do. */
-const SEED_WALL_MS = 60_000;
+/** A seed takes a fraction of a second; one whose process takes this long, or stands still for so long, hangs. */
+const SEED_MS = 60_000;
 
 export interface Streams {
   readonly out: (line: string) => void;
@@ -32,7 +32,7 @@ export async function runCommand(args: readonly string[], place: Place): Promise
   }
   const pools = new Set<Pool>();
   const makePool = (bundle: string, jobs: number): Pool => {
-    const pool = new Pool({ bundle, size: jobs, seedWallMs: SEED_WALL_MS });
+    const pool = new Pool({ bundle, size: jobs, seedMs: SEED_MS });
     pools.add(pool);
     return pool;
   };
