@@ -66,7 +66,9 @@ class CopyFlow {
   private readonly origin: readonly (readonly number[])[];
   private readonly copies: readonly number[];
   private readonly nodes: readonly CopyNode[];
-  private readonly held: Set<number>[];
+  /** Shards that a node may hold, the newest last: what is gone, or came twice, is passed over. */
+  private readonly held: number[][];
+  private readonly heldCount: Int32Array;
   /** Flow from each node to the sink. */
   private readonly drained: Int32Array;
   /** What comes in less what goes out: above 0 paths begin there, below 0 they end there. */
@@ -96,6 +98,10 @@ class CopyFlow {
   /** A place where a path could end was seen, at whatever distance. */
   private endSeen = false;
   private readonly zoneFarthest: Int32Array;
+  /** How far this search has gone through what a node holds, and from which distance. */
+  private readonly lookedSearch: Int32Array;
+  private readonly lookedDistance: Int32Array;
+  private readonly lookedAt: Int32Array;
   private farthest = FAR;
   // From this distance on a vertex is known to lead nowhere in the present phase.
   private phase = 0;
@@ -112,9 +118,16 @@ class CopyFlow {
     const nowhere: ZoneBounds = { least: [], most: [] };
     this.bounds = shards.map(({ copies }) => problem.bounds.get(copies) ?? nowhere);
     this.membersOf = membersByZone(nodes, zones);
-    this.held = nodes.map(() => new Set());
+    this.held = nodes.map(() => []);
+    this.heldCount = new Int32Array(nodes.length);
+    this.lookedSearch = new Int32Array(nodes.length);
+    this.lookedDistance = new Int32Array(nodes.length);
+    this.lookedAt = new Int32Array(nodes.length);
     for (const [shard, holders] of this.holders.entries()) {
-      for (const node of holders) this.held[node]?.add(shard);
+      for (const node of holders) {
+        this.held[node]?.push(shard);
+        this.heldCount[node] = (this.heldCount[node] ?? 0) + 1;
+      }
     }
     this.sink = nodes.length + shards.length;
     this.stride =
@@ -162,7 +175,7 @@ class CopyFlow {
     }
     let drained = 0;
     for (const [index, { least, most }] of this.nodes.entries()) {
-      const count = this.held[index]?.size ?? 0;
+      const count = this.heldCount[index] ?? 0;
       const bounded = Math.min(most, Math.max(least, count));
       this.drained[index] = bounded;
       this.balance[index] = count - bounded;
@@ -273,14 +286,18 @@ class CopyFlow {
       }
     }
     if (this.queued[vertex] === 1) return;
-    this.queued[vertex] = 1;
-    if (distance <= fromDistance) {
-      this.head = (this.head + this.queue.length - 1) % this.queue.length;
-      this.queue[this.head] = vertex;
-    } else {
+    if (distance <= fromDistance) this.queueFirst(vertex);
+    else {
+      this.queued[vertex] = 1;
       this.queue[this.tail] = vertex;
       this.tail = (this.tail + 1) % this.queue.length;
     }
+  }
+
+  private queueFirst(vertex: Vertex): void {
+    this.queued[vertex] = 1;
+    this.head = (this.head + this.queue.length - 1) % this.queue.length;
+    this.queue[this.head] = vertex;
   }
 
   private isEnd(vertex: Vertex): boolean {
@@ -306,12 +323,33 @@ class CopyFlow {
 
   private expandNode(node: number, distance: number): void {
     const { most = 0, zone = 0 } = this.nodes[node] ?? {};
-    if ((this.drained[node] ?? 0) < most) this.label(this.sink, distance, node, distance);
-    for (const shard of this.held[node] ?? []) {
-      if (this.found !== NOBODY) return;
-      const saved = this.origin[shard]?.includes(node) === true ? 0 : 1;
-      this.label(this.vertexOf(shard, zone), distance - saved, node, distance);
+    if (this.lookedSearch[node] !== this.search || this.lookedDistance[node] !== distance) {
+      this.lookedSearch[node] = this.search;
+      this.lookedDistance[node] = distance;
+      this.lookedAt[node] = this.held[node]?.length ?? 0;
+      if ((this.drained[node] ?? 0) < most) this.label(this.sink, distance, node, distance);
     }
+    const shard = this.nextHeld(node);
+    if (shard === undefined || this.found !== NOBODY) return;
+    // What else it holds waits behind what this shard leads to: most paths need no more.
+    this.queueFirst(node);
+    const saved = this.origin[shard]?.includes(node) === true ? 0 : 1;
+    this.label(this.vertexOf(shard, zone), distance - saved, node, distance);
+  }
+
+  /** The newest first. What is gone is dropped where nothing is behind it. */
+  private nextHeld(node: number): number | undefined {
+    const held = this.held[node] ?? [];
+    for (let at = (this.lookedAt[node] ?? 0) - 1; at >= 0; at -= 1) {
+      const shard = held[at] ?? NOBODY;
+      if (this.holders[shard]?.includes(node) === true) {
+        this.lookedAt[node] = at;
+        return shard;
+      }
+      if (at === held.length - 1) held.pop();
+    }
+    this.lookedAt[node] = 0;
+    return undefined;
   }
 
   private expandShard(vertex: Vertex, distance: number): void {
@@ -415,18 +453,19 @@ class CopyFlow {
 
   private add(shard: number, node: number): void {
     this.holders[shard]?.push(node);
-    this.held[node]?.add(shard);
+    this.held[node]?.push(shard);
+    this.heldCount[node] = (this.heldCount[node] ?? 0) + 1;
   }
 
   private remove(shard: number, node: number): void {
     this.holders[shard] = (this.holders[shard] ?? []).filter((one) => one !== node);
-    this.held[node]?.delete(shard);
+    this.heldCount[node] = (this.heldCount[node] ?? 0) - 1;
   }
 
   // --- small questions -------------------------------------------------------------------------
 
   private loadOf(node: number): number {
-    return (this.held[node]?.size ?? 0) / (this.nodes[node]?.weight ?? 1);
+    return (this.heldCount[node] ?? 0) / (this.nodes[node]?.weight ?? 1);
   }
 
   private boundsOf(shard: number): ZoneBounds {

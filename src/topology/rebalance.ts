@@ -382,7 +382,7 @@ function gapOf({ uniform }: Aims, target: Target, moves: number, bytes: number):
 }
 
 /** A wave takes as long as its busiest node sends or takes. */
-function durationOf(waves: Plan["waves"], bytesPerSecond: number): number {
+export function durationOf(waves: Plan["waves"], bytesPerSecond: number): number {
   const seconds = waves.reduce((sum, wave) => {
     const busy = new Map<string, number>();
     for (const step of wave) {

@@ -12,7 +12,7 @@ import type {
   RebalanceStep,
 } from "../model/plan.ts";
 import type { SlotRange } from "../model/shard-map.ts";
-import { planRebalance } from "./rebalance.ts";
+import { durationOf, planRebalance } from "./rebalance.ts";
 import type { RebalanceOptions } from "./rebalance.ts";
 import { rangesOf } from "./slot-ranges.ts";
 import { SLOTS } from "./slots.ts";
@@ -40,7 +40,8 @@ const NOTHING_KNOWN = { bytes: 0, memories: 0, load: 0 };
  */
 export function planSlots(state: SlotState, options: RebalanceOptions): Plan {
   const planned = slotState(state);
-  const plan = planRebalance(planned, options);
+  // The waves are made of ranges, below: thousands of single slots need none of their own.
+  const plan = planRebalance(planned, { ...options, perNode: Infinity });
   if (plan.problems.some(({ severity }) => severity === "hard")) return plan;
   const uncovered = SLOTS - new Set(planned.shards.map(({ id }) => id)).size;
   if (uncovered > 0) {
@@ -59,7 +60,9 @@ export function planSlots(state: SlotState, options: RebalanceOptions): Plan {
   }
   const steps = inRanges(plan.waves.flat());
   const { waves } = inWaves(steps, { perNode: options.perNode ?? 1, room: new Map() });
-  return { ...plan, waves };
+  const { bytesPerSecond } = options;
+  const durationMs = bytesPerSecond === undefined ? null : durationOf(waves, bytesPerSecond);
+  return { ...plan, waves, predicted: { ...plan.predicted, durationMs } };
 }
 
 /** The state as plans know it: each slot as a shard of one copy. */

@@ -42,6 +42,22 @@ function afterPlan(owners: readonly SlotOwner[], plan: Plan): SlotOwner[] {
 }
 
 describe("slots", () => {
+  test("how long it takes is predicted of the waves that move ranges", () => {
+    const sizeOf = (): { bytes: number; memories: number; load: number } => ({
+      bytes: 100,
+      memories: 1,
+      load: 0,
+    });
+    const options = { by: "shards", bytesPerSecond: 1000 } as const;
+    const plan = planSlots({ epoch: 1, owners: masters(3, 1), sizeOf }, options);
+    // Three sources, of which the one target takes from one at a time: 4,096 slots of 100 bytes.
+    expect(plan.waves.length).toBe(3);
+    expect(plan.predicted.durationMs).toBe(409_600);
+    const wide = planSlots({ epoch: 1, owners: masters(3, 1), sizeOf }, { ...options, perNode: 3 });
+    expect(wide.waves.length).toBe(1);
+    expect(wide.predicted.durationMs).toBe(409_600);
+  });
+
   test("39 equal masters and an empty one: 409 slots move, all to the empty one, and then none", () => {
     const owners = masters(39, 1);
     const plan = planSlots({ epoch: 1, owners }, { by: "shards" });
