@@ -14,7 +14,7 @@ import {
   memoryPage,
   memoryStats,
 } from "./embedded/answers.ts";
-import { anything, type Decoder } from "./embedded/decode.ts";
+import { anything, type Decoder } from "../model/decode.ts";
 import type { CallOptions, MemoryOperations } from "./engine.ts";
 
 export interface RouteRequest {

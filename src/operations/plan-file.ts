@@ -1,16 +1,7 @@
 // A plan that was saved: read back field by field, and compared with the cluster that it is to be applied to.
 
-import {
-  DecodeError,
-  list,
-  nullable,
-  number,
-  object,
-  oneOf,
-  text,
-  truth,
-} from "../engines/embedded/decode.ts";
-import type { Decoder } from "../engines/embedded/decode.ts";
+import { DecodeError, list, nullable, number, object, oneOf, text, truth } from "../model/decode.ts";
+import type { Decoder } from "../model/decode.ts";
 import type { CallOptions, Engine } from "../engines/engine.ts";
 import { Mem0ctlError } from "../model/errors.ts";
 import type {

@@ -38,8 +38,8 @@ import {
   oneOf,
   text,
   truth,
-} from "./decode.ts";
-import type { Decoder } from "./decode.ts";
+} from "../../model/decode.ts";
+import type { Decoder } from "../../model/decode.ts";
 
 const role = oneOf(["primary", "secondary", "arbiter"]);
 const replicaRole = oneOf(["leader", "follower", "learner", "arbiter"]);

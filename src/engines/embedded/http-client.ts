@@ -14,8 +14,8 @@ import { errorFromBody, Mem0ctlError } from "../../model/errors.ts";
 import { connectionReason, NodeFailure, shortDuration, systemCode } from "../node-failure.ts";
 import type { Endpoint } from "../node-failure.ts";
 import { errorAnswer } from "./answers.ts";
-import { DecodeError } from "./decode.ts";
-import type { Decoder } from "./decode.ts";
+import { DecodeError } from "../../model/decode.ts";
+import type { Decoder } from "../../model/decode.ts";
 
 export interface Credentials {
   readonly token: string | undefined;

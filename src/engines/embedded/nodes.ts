@@ -14,7 +14,7 @@ import type { NodeReport } from "../../model/node-api.ts";
 import { isUnspecified } from "../../manifest/address.ts";
 import { requireSendable, resolveSecret } from "../../manifest/secrets.ts";
 import { nodeReport } from "./answers.ts";
-import type { Decoder } from "./decode.ts";
+import type { Decoder } from "../../model/decode.ts";
 import { NodeFailure } from "../node-failure.ts";
 import type { Endpoint } from "../node-failure.ts";
 import { NodeClient } from "./http-client.ts";

@@ -15,8 +15,8 @@ import {
   type StepCopying,
 } from "../../model/operation.ts";
 import type { CallOptions, OperationControl } from "../engine.ts";
-import { list, mapping, nullable, number, object, oneOf, text, truth } from "./decode.ts";
-import type { Decoder } from "./decode.ts";
+import { list, mapping, nullable, number, object, oneOf, text, truth } from "../../model/decode.ts";
+import type { Decoder } from "../../model/decode.ts";
 import { shardMap } from "./answers.ts";
 import type { ClusterNodes } from "./nodes.ts";
 

@@ -6,7 +6,7 @@ import { createServer } from "node:net";
 import type { AddressInfo } from "node:net";
 import { afterEach, describe, expect, it } from "vitest";
 
-import { anything, number, object } from "../../../src/engines/embedded/decode.ts";
+import { anything, number, object } from "../../../src/model/decode.ts";
 import { NodeFailure } from "../../../src/engines/node-failure.ts";
 import { NodeClient } from "../../../src/engines/embedded/http-client.ts";
 import type { NodeRequest } from "../../../src/engines/embedded/http-client.ts";

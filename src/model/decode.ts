@@ -1,4 +1,4 @@
-// Turns JSON from a node into typed values, or says where it is not what it should be. Fields that are
+// Turns JSON from a node or a file into typed values, or says where it is not what it should be. Fields that are
 // not known are left out, so that a node of a newer version can be asked.
 
 /** Throws `DecodeError`. `path` is where in the answer the value is. */
