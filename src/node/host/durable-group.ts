@@ -6,6 +6,7 @@
 import type { DurableState, PersistEffect } from "../../consensus/seam.ts";
 import type { GroupId } from "../../model/ids.ts";
 import { decodeKey, encodeKey, extendKey, prefixEnd, type Key } from "../storage/key.ts";
+import { marked } from "../storage/log-salvage.ts";
 import type { GroupRecord, GroupRecovery, LogStore, LogWrite } from "../storage/log-store.ts";
 import { StoreCorruptError, type Store, type StoreWriter } from "../storage/store.ts";
 import type { Learned } from "./promise-reports.ts";
@@ -160,7 +161,8 @@ export class DurableGroup {
     } catch (error) {
       if (!(error instanceof StoreCorruptError)) throw error;
     }
-    this.record = { ...this.record, recovery: { ...this.record.recovery, refill: true } };
+    // In the term that it chose before it may have acknowledged what is gone now: it asks for another one.
+    if (!refill) this.record = marked(this.record, true);
     return {
       group: this,
       durable: {

@@ -158,7 +158,11 @@ export class LogStore {
         bytesKept = this.salvage(found);
       }
     }
-    for (const [group, { record }] of this.groups) this.promised.set(group, record.hardState);
+    for (const [group, log] of this.groups) {
+      // It had nothing yet, or the log lost its end since: then it had voted and acknowledged again, and asks anew.
+      if (log.record.recovery?.refill === true) log.record = marked(log.record, true);
+      this.promised.set(group, log.record.hardState);
+    }
     this.file = folder.open(FILE);
     this.allocated = this.offset;
     if (bytes !== undefined) this.clearTail((bytesKept ?? bytes).subarray(this.offset));

@@ -49,6 +49,21 @@ const shape = (store: LogStore): unknown =>
 const logFile = (): string => join(folder, "log");
 
 describe("the log store", () => {
+  it("lets a group that has still to be filled anew ask again at a start, in case the log lost its end since", async () => {
+    const store = open();
+    const recovery = { refill: true, term: 7, trusted: [] };
+    const filled = { ...recovery, refill: false };
+    await store.append([
+      { kind: "group", group: "0", record: { ...record(0, 1, 7), recovery } },
+      { kind: "group", group: "1", record: { ...record(3, 2, 7), recovery: filled } },
+    ]);
+    await store.close();
+    const again = open();
+    expect(again.groups.get("0")?.record).toEqual({ ...record(0, 1, 7), recovery: { refill: true } });
+    expect(again.groups.get("1")?.record.recovery).toEqual(filled);
+    await again.close();
+  });
+
   it("keeps holes, and the ballot in which a value was accepted again", async () => {
     const entries: Entry[] = [
       entry(2),

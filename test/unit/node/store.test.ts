@@ -195,6 +195,36 @@ it("the state of a replica that was moved away just before a crash is found agai
   }
 });
 
+it("a group that recovers and whose state is gone begins in no term that it chose before", async () => {
+  const log = new LogStore({
+    folder: openLogFolder(join(folder, "log")),
+    clock: systemClock,
+    onDiskFailure: (reason) => {
+      throw new Error(reason);
+    },
+  });
+  try {
+    const recovery = (refill: boolean): Parameters<typeof DurableGroup.create>[3] => ({ refill, term: 7 });
+    const begin = {
+      hardState: { term: 7, vote: "", commit: 0 },
+      snapshot: { index: 3, term: 2, membership: EMPTY_MEMBERSHIP },
+      entries: [],
+      applied: 3,
+    };
+    await log.append([
+      DurableGroup.create("0", 2, begin, recovery(false)).write,
+      DurableGroup.create("1", 2, begin, recovery(true)).write,
+    ]);
+    const loaded = (id: string) => DurableGroup.load(id, { log, state: store }, true);
+    expect(loaded("0")?.group.recovery).toEqual({ refill: true });
+    // As it is opened once it has asked: it had nothing, so nothing of it is missing.
+    expect(loaded("1")?.group.recovery).toEqual({ refill: true, term: 7 });
+    expect(loaded("0")?.damage?.message).toContain("does not reach its state");
+  } finally {
+    await log.close();
+  }
+});
+
 it("work that still reads when the store is closed is told so, and touches nothing of it", async () => {
   const keys = [1, 2, 3].map((number) => encodeKey("k", number));
   await store.transact((writer) => {
