@@ -2,7 +2,15 @@
 // its quick commands once more in one script with V8's code for it, the node process and the gateway apart
 // from it (the CLI never loads storage or a server), and the library with its types.
 import { spawnSync } from "node:child_process";
-import { copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Writable } from "node:stream";
@@ -46,7 +54,20 @@ const oneServerOnly = {
       /[\\/]ioredis[\\/]built[\\/](cluster|connectors[\\/]SentinelConnector)[\\/]index\.js$/,
       "exports.default = class {};",
     );
+    leaveOut(/[\\/]ioredis[\\/]built[\\/]constants[\\/]TLSProfiles\.js$/, "exports.default = {};");
     leaveOut(/[\\/]node_modules[\\/]debug[\\/].*\.js$/, "module.exports.default = () => () => {};");
+    // What TLS brings with it takes longer to load than the rest of the library: only for who has it.
+    onLoad({ filter: /[\\/]ioredis[\\/]built[\\/]connectors[\\/]StandaloneConnector\.js$/ }, ({ path }) => {
+      const early = 'const tls_1 = require("tls");';
+      const source = readFileSync(path, "utf8");
+      if (!source.includes(early)) throw new Error(`${path} loads TLS in another way`);
+      return {
+        contents: source.replace(
+          early,
+          'const tls_1 = { get connect() { return require("tls").connect; } };',
+        ),
+      };
+    });
   },
 };
 

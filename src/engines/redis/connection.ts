@@ -4,8 +4,6 @@
 // back for later, sends nothing again and follows no redirection. Whoever asks one node for its own view, or
 // moves one slot, must know which node answered, and whoever writes, whether it may have been done.
 
-import { checkServerIdentity } from "node:tls";
-
 import type { Redis, RedisOptions } from "ioredis";
 
 import { Mem0ctlError } from "../../model/errors.ts";
@@ -153,7 +151,9 @@ export class RedisConnection {
         ...(certifiedHost === undefined
           ? {}
           : {
-              checkServerIdentity: (_dialled, certificate) => checkServerIdentity(certifiedHost, certificate),
+              // Loaded by the library when it dials; imported above, every command would load it.
+              checkServerIdentity: (_dialled, certificate) =>
+                process.getBuiltinModule("node:tls").checkServerIdentity(certifiedHost, certificate),
             }),
       },
     };

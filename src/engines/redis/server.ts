@@ -200,14 +200,19 @@ async function startFailure(node: NodeSpec, spawned: SpawnedNode, exit: NodeExit
   const lines = await logLines(spawned);
   const data = startData(node, spawned, exit, lines);
   const said = lines.join("\n");
-  if (/Address already in use/i.test(said)) {
-    // It names the port: the cluster bus may be in the range of outgoing connections.
-    const port =
-      /listening socket \S*?:?(\d+):/i.exec(said)?.[1] ?? /listening on port (\d+)/i.exec(said)?.[1];
-    return portTaken(node, data, port === undefined ? undefined : Number(port));
-  }
+  if (/Address already in use/i.test(said)) return portTaken(node, data, takenPort(said));
   if (/No space left on device/i.test(said)) return diskFull(node, data);
   return nodeDied(node, exit, data);
+}
+
+/**
+ * The port that a server could not have, where it says so: its cluster bus may be in the range of outgoing connections.
+ * @internal
+ */
+export function takenPort(said: string): number | undefined {
+  const port =
+    /listening socket (?:\S*:)?(\d+): /i.exec(said)?.[1] ?? /listening on port (\d+)/i.exec(said)?.[1];
+  return port === undefined ? undefined : Number(port);
 }
 
 // --- configuration -----------------------------------------------------------------------------

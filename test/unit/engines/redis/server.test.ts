@@ -1,6 +1,6 @@
 // The configuration that a server is started with.
 import { expect, it } from "vitest";
-import { configLines } from "../../../../src/engines/redis/server.ts";
+import { configLines, takenPort } from "../../../../src/engines/redis/server.ts";
 import { parseManifest } from "../../../../src/manifest/parse.ts";
 import type { Manifest } from "../../../../src/model/manifest.ts";
 
@@ -59,4 +59,14 @@ it("a node that others reach elsewhere announces that address", () => {
   expect(config.get("port")).toEqual(["9001"]);
   expect(config.get("cluster-announce-port")).toEqual(["7001"]);
   expect(config.get("cluster-announce-bus-port")).toEqual(["17001"]);
+});
+
+it.each([
+  ["Could not create server TCP listening socket 127.0.0.1:28258: bind: Address already in use", 28_258],
+  ["Could not create server TCP listening socket ::1:17001: bind: Address already in use", 17_001],
+  ["Could not create server TCP listening socket *:7001: bind: Address already in use", 7001],
+  ["Failed listening on port 7001 (tcp), aborting. Address already in use", 7001],
+  ["bind: Address already in use", undefined],
+])("the port that is taken is read from: %s", (said, port) => {
+  expect(takenPort(said)).toBe(port);
 });
