@@ -196,7 +196,7 @@ export class NodeCore {
       onDamage: (group, why) => options.onDamage(group, why),
       onRepaired: (group, from) => options.onRepaired(group, from),
       onRecovery: (group, term) => options.onRecovery(group, term),
-      nodes: () => this.map().nodes.map((node) => node.id),
+      nodes: () => this.news.newest().nodes.map((node) => node.id),
       onFailure: (error) => options.onFailure(error instanceof Error ? error.message : String(error)),
     });
     const { host } = this;

@@ -83,7 +83,8 @@ export class LogRecovery {
         }
       }),
     );
-    return conclude(this.self, group.replica.status(), answers);
+    const { term, membership } = group.replica.status();
+    return conclude(this.self, { term, membership, base: group.durable.logBase }, answers);
   }
 }
 

@@ -1,6 +1,6 @@
 // What the other voters of a group tell one that has forgotten its promises, and what follows from it. Pure.
 
-import type { Membership, ReplicaStatus } from "../../consensus/seam.ts";
+import type { Membership } from "../../consensus/seam.ts";
 import type { NodeId } from "../../model/ids.ts";
 
 /** What a member of the group knows, as it tells one that recovers; null where it holds no replica of it. */
@@ -10,6 +10,14 @@ export interface PromiseReport {
   readonly membership: Membership;
   /** It has forgotten, too. */
   readonly recovering: boolean;
+}
+
+/** What is left of its own in the log that was damaged. */
+export interface Remains {
+  readonly term: number;
+  readonly membership: Membership;
+  /** Committed up to here, where the membership is written down. */
+  readonly base: number;
 }
 
 /** Where a group begins again. */
@@ -22,14 +30,14 @@ export interface Learned {
 /** What follows from the answers; undefined while somebody is missing whose answer could matter. */
 export function conclude(
   self: NodeId,
-  own: Pick<ReplicaStatus, "term" | "membership">,
+  own: Remains,
   answers: ReadonlyMap<NodeId, PromiseReport | null>,
 ): Learned | undefined {
   const reports = [...answers.values()].filter((answer) => answer !== null);
   const known = reports.filter(({ recovering }) => !recovering);
   const newest = known.toSorted((a, b) => b.commit - a.commit)[0];
   if (newest === undefined) return undefined;
-  // Whoever votes by what anybody knows; who was a voter by what is written here at least says that it is none.
+  // Whoever votes by what anybody knows.
   for (const { membership } of known) {
     for (const voter of [...membership.voters, ...membership.outgoing]) {
       if (voter === self) continue;
@@ -37,7 +45,10 @@ export function conclude(
       if (answer === undefined || answer === null || answer.recovering) return undefined;
     }
   }
-  for (const voter of [...own.membership.voters, ...own.membership.outgoing]) {
+  // Where nobody knows as much as is written here, who was a voter then at least says that it is none. Else those known
+  // have come after it, and who is not among them may have left the cluster, and answers no more.
+  const isSuperseded = newest.commit >= own.base;
+  for (const voter of isSuperseded ? [] : [...own.membership.voters, ...own.membership.outgoing]) {
     if (voter !== self && (answers.get(voter) === undefined || answers.get(voter)?.recovering === true)) {
       return undefined;
     }

@@ -181,7 +181,7 @@ describe("a damaged log", () => {
 });
 
 describe("the answers of the other voters", () => {
-  const own = { term: 4, membership };
+  const own = { term: 4, membership, base: 1 };
   const answer = (term: number, parts: Partial<PromiseReport> = {}): PromiseReport => ({
     term,
     commit: 10,
@@ -210,11 +210,20 @@ describe("the answers of the other voters", () => {
     expect(all).toMatchObject({ term: 9, membership: larger });
   });
 
+  it("are not waited for of who was a voter once, where others know what came after", () => {
+    const before = { term: 4, base: 7, membership: { ...membership, voters: ["a", "b", "gone"] } };
+    const among = (commit: number): ReturnType<typeof conclude> =>
+      conclude("a", before, new Map([...["b", "c"].map((node) => [node, answer(6, { commit })] as const)]));
+    expect(among(7)).toMatchObject({ term: 7, membership });
+    // What is written here may be what they have not been told yet.
+    expect(among(6)).toBeUndefined();
+  });
+
   it("of a group of two make the other one trusted", () => {
     const pair = { ...membership, voters: ["a", "b"] };
     const known = conclude(
       "a",
-      { term: 4, membership: pair },
+      { ...own, membership: pair },
       new Map([["b", answer(6, { membership: pair })]]),
     );
     expect(known).toMatchObject({ term: 7, trusted: ["b"] });
