@@ -509,7 +509,10 @@ export class ReplicaWatch {
     }
     const committed = watched.replica.snapshotAt(status.applied)?.membership;
     if (status.role === "candidate" && before.role !== "candidate") {
-      const votes = isVoter(status.membership, node) || (committed !== undefined && isVoter(committed, node));
+      const votes =
+        isVoter(status.membership, node) ||
+        (committed !== undefined && isVoter(committed, node)) ||
+        toCome(watched).some((one) => isVoter(one, node));
       const applies = status.applied < status.commit;
       this.#must(votes || applies, "learners-do-not-campaign", () => `${name} campaigns as a learner`);
       if (!watched.isPaxos && input.kind === "tick" && before.leader !== "" && watched.leaderHeardTick >= 0)
@@ -805,4 +808,17 @@ function newestMembership(replica: Replica, { first, last }: ReplicaStatus): Mem
     if (entry?.kind === "config") return decodeMembership(entry.data);
   }
   return replica.snapshotAt(first - 1)?.membership;
+}
+
+/** Memberships of paxos that are in the log, or were compacted, and do not decide yet. */
+function toCome({ isPaxos, replica, status }: Watched): readonly Membership[] {
+  if (!isPaxos) return [];
+  const { applied, last } = status;
+  const compacted = replica.snapshotAt(applied)?.pending ?? [];
+  const found = compacted.map(({ membership }) => membership);
+  for (let index = applied + 1; index <= last; index += 1) {
+    const entry = replica.entry(index);
+    if (entry?.kind === "config") found.push(decodeMembership(entry.data));
+  }
+  return found;
 }

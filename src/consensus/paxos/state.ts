@@ -4,7 +4,6 @@
 import type { NodeId } from "../../model/ids.ts";
 import type { EffectsBuilder } from "../effects.ts";
 import type { ElectionTimer } from "../election-timer.ts";
-import { isVoter } from "../membership.ts";
 import { hasQuorum } from "../quorum-math.ts";
 import type { Entry, HardState, Membership, Proposal } from "../seam.ts";
 import type { AcceptorView } from "./acceptor-view.ts";
@@ -127,10 +126,13 @@ export function membershipNow(state: PaxosState): Membership {
   return state.configurations.at(state.commit + 1);
 }
 
-/** Whether it may propose. An arbiter never needs to: whoever proposes is told what it accepted. */
+/**
+ * Whether it may propose. An arbiter never needs to: whoever proposes is told what it accepted. A voter of a
+ * configuration to come may, for those who decide now may know that it is in force, and themselves let go, before it does.
+ */
 export function isPromotable(state: PaxosState): boolean {
   if (state.recovery !== undefined) return false;
-  return !state.options.arbiter && isVoter(membershipNow(state), state.id);
+  return !state.options.arbiter && state.configurations.isVoter(state.commit + 1, state.id);
 }
 
 /** A replica without a configuration was never fed: it has forgotten, or never had, what it might answer for. */

@@ -156,6 +156,33 @@ describe("reconfiguration", () => {
     expect(sent).toContain("hand-over");
   });
 
+  test("a voter to come proposes, too: whoever decides now may know of its own end, and never will (12)", () => {
+    const entries = [config(1, 1, { voters: ["a"] })];
+    for (let index = 2; index <= WINDOW; index += 1) entries.push({ ...entry(index, 1), kind: "noop" });
+    const parts = {
+      membership: { voters: ["b"], learners: ["a"] },
+      durable: { hardState: { term: 1, vote: "b", commit: 1 }, entries },
+    };
+    // b chose all slots that it decides, and its last word to a was lost.
+    const asked = new PaxosDriver(parts).tick(4 * ELECTION_TICKS).flatMap(({ send }) => send);
+    expect(asked).toContainEqual(expect.objectContaining({ kind: "canvass", to: "b" }));
+    const heir = new PaxosDriver(parts).prepare("b");
+    heir.promise("b", entries.slice(1), WINDOW);
+    expect(heir.status).toMatchObject({ role: "leader", commit: WINDOW, membership: { voters: ["a"] } });
+  });
+
+  test("a voter to come that wins a ballot while others still decide names one of those, and goes (37)", () => {
+    const entries = [config(1, 1, { voters: ["a", "b"], outgoing: ["b", "c"] })];
+    const parts = {
+      membership: { voters: ["b", "c"], learners: ["a"] },
+      durable: { hardState: { term: 1, vote: "b", commit: 1 }, entries },
+    };
+    const heir = new PaxosDriver(parts).prepare("b", "c");
+    const sent = ["b", "c"].flatMap((from) => heir.promise(from, [], 1).send);
+    expect(sent).toContainEqual(expect.objectContaining({ kind: "hand-over" }));
+    expect(heir.status).toMatchObject({ role: "follower", leader: "" });
+  });
+
   test("somebody who votes and holds data remains", () => {
     const leader = new PaxosDriver().lead("b");
     for (const target of [{ voters: [] }, { voters: ["z"], arbiters: ["z"] }]) {

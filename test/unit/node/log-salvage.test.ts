@@ -213,7 +213,7 @@ describe("the answers of the other voters", () => {
   it("are not waited for of who was a voter once, where others know what came after", () => {
     const before = { term: 4, base: 7, membership: { ...membership, voters: ["a", "b", "gone"] } };
     const among = (commit: number): ReturnType<typeof conclude> =>
-      conclude("a", before, new Map([...["b", "c"].map((node) => [node, answer(6, { commit })] as const)]));
+      conclude("a", before, new Map(["b", "c"].map((node) => [node, answer(6, { commit })])));
     expect(among(7)).toMatchObject({ term: 7, membership });
     // What is written here may be what they have not been told yet.
     expect(among(6)).toBeUndefined();
