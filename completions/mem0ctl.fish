@@ -318,14 +318,14 @@ complete -c mem0ctl -n '__mem0ctl_at \'memories search\'' -s u -l user -d 'memor
 complete -c mem0ctl -n '__mem0ctl_at \'memories search\'' -l agent -d 'memories of this agent' -x
 complete -c mem0ctl -n '__mem0ctl_at \'memories search\'' -l run -d 'memories of this run' -x
 complete -c mem0ctl -n '__mem0ctl_at \'memories search\'' -l app -d 'memories of this app' -x
-complete -c mem0ctl -n '__mem0ctl_at \'memories search\'' -l consistency -d 'raft, paxos: linearizable or stale; quorum: one, quorum, all or a number of copies; redis: one' -x -a 'linearizable stale one quorum all'
+complete -c mem0ctl -n '__mem0ctl_at \'memories search\'' -l consistency -d 'raft, paxos: linearizable or stale; quorum: one, quorum, all or a number of copies; redis: one or stale' -x -a 'linearizable stale one quorum all'
 complete -c mem0ctl -n '__mem0ctl_at \'memories search\'' -l max-staleness -d 'how old a stale read may be, as in 500ms, 2s' -x
 complete -c mem0ctl -n '__mem0ctl_at \'memories search\'' -s k -l top-k -d 'how many at most' -x
 complete -c mem0ctl -n '__mem0ctl_at \'memories search\'' -l threshold -d 'only those at least this similar, -1 to 1' -x
 complete -c mem0ctl -n '__mem0ctl_at \'memories search\'' -l filter -d 'mem0\'s filter language as JSON: {"metadata":{"topic":"food"}}' -x
 complete -c mem0ctl -n '__mem0ctl_at \'memories get\'' -s f -l file -d 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)' -r -F
 complete -c mem0ctl -n '__mem0ctl_at \'memories get\'' -s o -l output -d 'how results are printed' -x -a 'table wide json yaml'
-complete -c mem0ctl -n '__mem0ctl_at \'memories get\'' -l consistency -d 'raft, paxos: linearizable or stale; quorum: one, quorum, all or a number of copies; redis: one' -x -a 'linearizable stale one quorum all'
+complete -c mem0ctl -n '__mem0ctl_at \'memories get\'' -l consistency -d 'raft, paxos: linearizable or stale; quorum: one, quorum, all or a number of copies; redis: one or stale' -x -a 'linearizable stale one quorum all'
 complete -c mem0ctl -n '__mem0ctl_at \'memories get\'' -l max-staleness -d 'how old a stale read may be, as in 500ms, 2s' -x
 complete -c mem0ctl -n '__mem0ctl_at \'memories list\'' -s f -l file -d 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)' -r -F
 complete -c mem0ctl -n '__mem0ctl_at \'memories list\'' -s o -l output -d 'how results are printed' -x -a 'table wide json yaml'
@@ -333,18 +333,18 @@ complete -c mem0ctl -n '__mem0ctl_at \'memories list\'' -s u -l user -d 'memorie
 complete -c mem0ctl -n '__mem0ctl_at \'memories list\'' -l agent -d 'memories of this agent' -x
 complete -c mem0ctl -n '__mem0ctl_at \'memories list\'' -l run -d 'memories of this run' -x
 complete -c mem0ctl -n '__mem0ctl_at \'memories list\'' -l app -d 'memories of this app' -x
-complete -c mem0ctl -n '__mem0ctl_at \'memories list\'' -l consistency -d 'raft, paxos: linearizable or stale; quorum: one, quorum, all or a number of copies; redis: one' -x -a 'linearizable stale one quorum all'
+complete -c mem0ctl -n '__mem0ctl_at \'memories list\'' -l consistency -d 'raft, paxos: linearizable or stale; quorum: one, quorum, all or a number of copies; redis: one or stale' -x -a 'linearizable stale one quorum all'
 complete -c mem0ctl -n '__mem0ctl_at \'memories list\'' -l max-staleness -d 'how old a stale read may be, as in 500ms, 2s' -x
 complete -c mem0ctl -n '__mem0ctl_at \'memories list\'' -l filter -d 'mem0\'s filter language as JSON: {"metadata":{"topic":"food"}}' -x
 complete -c mem0ctl -n '__mem0ctl_at \'memories list\'' -l page -d 'which page' -x
 complete -c mem0ctl -n '__mem0ctl_at \'memories list\'' -l page-size -d 'how many on a page' -x
 complete -c mem0ctl -n '__mem0ctl_at \'memories history\'' -s f -l file -d 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)' -r -F
 complete -c mem0ctl -n '__mem0ctl_at \'memories history\'' -s o -l output -d 'how results are printed' -x -a 'table wide json yaml'
-complete -c mem0ctl -n '__mem0ctl_at \'memories history\'' -l consistency -d 'raft, paxos: linearizable or stale; quorum: one, quorum, all or a number of copies; redis: one' -x -a 'linearizable stale one quorum all'
+complete -c mem0ctl -n '__mem0ctl_at \'memories history\'' -l consistency -d 'raft, paxos: linearizable or stale; quorum: one, quorum, all or a number of copies; redis: one or stale' -x -a 'linearizable stale one quorum all'
 complete -c mem0ctl -n '__mem0ctl_at \'memories history\'' -l max-staleness -d 'how old a stale read may be, as in 500ms, 2s' -x
 complete -c mem0ctl -n '__mem0ctl_at \'memories stats\'' -s f -l file -d 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)' -r -F
 complete -c mem0ctl -n '__mem0ctl_at \'memories stats\'' -s o -l output -d 'how results are printed' -x -a 'table wide json yaml'
-complete -c mem0ctl -n '__mem0ctl_at \'memories stats\'' -l consistency -d 'raft, paxos: linearizable or stale; quorum: one, quorum, all or a number of copies; redis: one' -x -a 'linearizable stale one quorum all'
+complete -c mem0ctl -n '__mem0ctl_at \'memories stats\'' -l consistency -d 'raft, paxos: linearizable or stale; quorum: one, quorum, all or a number of copies; redis: one or stale' -x -a 'linearizable stale one quorum all'
 complete -c mem0ctl -n '__mem0ctl_at \'memories stats\'' -l max-staleness -d 'how old a stale read may be, as in 500ms, 2s' -x
 complete -c mem0ctl -n '__mem0ctl_at \'memories import\'' -s f -l file -d 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)' -r -F
 complete -c mem0ctl -n '__mem0ctl_at \'memories import\'' -s o -l output -d 'how results are printed' -x -a 'table wide json yaml'
@@ -354,7 +354,7 @@ complete -c mem0ctl -n '__mem0ctl_at \'memories import\'' -l skip-invalid -d 'le
 complete -c mem0ctl -n '__mem0ctl_argument \'memories import\' 0 0' -F
 complete -c mem0ctl -n '__mem0ctl_at \'memories export\'' -s f -l file -d 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)' -r -F
 complete -c mem0ctl -n '__mem0ctl_at \'memories export\'' -s o -l output -d 'how results are printed' -x -a 'table wide json yaml'
-complete -c mem0ctl -n '__mem0ctl_at \'memories export\'' -l consistency -d 'raft, paxos: linearizable or stale; quorum: one, quorum, all or a number of copies; redis: one' -x -a 'linearizable stale one quorum all'
+complete -c mem0ctl -n '__mem0ctl_at \'memories export\'' -l consistency -d 'raft, paxos: linearizable or stale; quorum: one, quorum, all or a number of copies; redis: one or stale' -x -a 'linearizable stale one quorum all'
 complete -c mem0ctl -n '__mem0ctl_at \'memories export\'' -l max-staleness -d 'how old a stale read may be, as in 500ms, 2s' -x
 complete -c mem0ctl -n '__mem0ctl_at \'memories export\'' -l out -d 'write to this file, readable by you alone (default: standard output)' -r -F
 complete -c mem0ctl -n '__mem0ctl_at \'memories export\'' -l force -d 'replace the file if it exists'

@@ -29,7 +29,7 @@ export function withReadLevel(command: Command): Command {
     .addOption(
       new Option(
         "--consistency <level>",
-        "raft, paxos: linearizable or stale; quorum: one, quorum, all or a number of copies; redis: one",
+        "raft, paxos: linearizable or stale; quorum: one, quorum, all or a number of copies; redis: one or stale",
       ).argParser(readLevelOption),
     )
     .addOption(

@@ -24,7 +24,7 @@ const PARAMETERS = {
     in: "header",
     description:
       "Level of the request's reads: linearizable or stale with raft and paxos; one, quorum, all or a number " +
-      "of copies with the quorum protocol; one over redis. The cluster's manifest says which is the default.",
+      "of copies with the quorum protocol; one or stale over redis. The cluster's manifest says which is the default.",
     schema: { type: "string", pattern: "^(linearizable|stale|one|quorum|all|[0-9]{1,4})$" },
   },
   WriteConsistency: {

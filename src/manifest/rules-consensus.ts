@@ -102,7 +102,7 @@ function checkStaleness({ spec, report }: Rules): void {
     path: [...CONSISTENCY, "maxStaleness"],
     message:
       "maxStaleness bounds stale reads, and the manifest does not ask for them; a single request may bring a bound of its own",
-    hint: "set read: stale (raft, paxos), or remove maxStaleness",
+    hint: "set read: stale (raft, paxos, redis), or remove maxStaleness",
   });
 }
 

@@ -95,11 +95,11 @@ function checkBusPorts({ nodes, report }: Rules): void {
 /** Asynchronous replication: a read asks one copy, and a write may wait for more. */
 function checkLevels({ spec, report, copies }: Rules): void {
   const { read, write } = spec.consensus?.consistency ?? {};
-  if (read !== undefined && read !== "one") {
+  if (read !== undefined && read !== "one" && read !== "stale") {
     report({
       code: "consistency-not-in-protocol",
       path: [...CONSISTENCY, "read"],
-      message: `reads of the ${spec.engine ?? ""} engine are one (the primary answers), not ${read}: it replicates asynchronously, so a primary that was deposed may answer for a moment`,
+      message: `reads of the ${spec.engine ?? ""} engine are one (the primary answers) or stale (a replica), not ${read}: it replicates asynchronously, so a primary that was deposed may answer for a moment`,
       hint: "use read: one, or the embedded engine for linearizable reads",
     });
   }

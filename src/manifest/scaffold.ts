@@ -290,7 +290,7 @@ function consensusLines(options: ScaffoldOptions): string[] {
       "  # electionTimeout: silence after which a primary is replaced by one of its replicas.",
       "  # write: copies that have a write before it is done: one (the primary), quorum, all, or a number. To wait",
       "  #   for both of 2 copies is to stop when one of them is lost; of 3 copies quorum loses less and goes on.",
-      "  # read: one: the primary answers.",
+      "  # read: one: the primary answers; stale: the nearest replica, which may be behind (`--max-staleness 2s`: by 2 s at most).",
       "  consensus:",
       ...(options.protocol === undefined ? [] : [`    protocol: ${options.protocol}`]),
       "    electionTimeout: 5s",

@@ -159,7 +159,7 @@ const consensus = mapping({
       read: {
         kind: choiceOrCount(["linearizable", "stale", "one", "quorum", "all"]),
         description:
-          "raft and paxos: linearizable (the default) or stale; quorum: one, quorum (the default), all, or a number of copies.",
+          "raft and paxos: linearizable (the default) or stale; quorum: one, quorum (the default), all, or a number of copies; redis: one (the default) or stale.",
       },
       write: {
         kind: choiceOrCount(["one", "quorum", "all"]),

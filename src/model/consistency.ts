@@ -104,7 +104,7 @@ export function checkConditional(protocol: ReplicationProtocol): void {
 }
 
 function checkRead(level: ReadConsistency, protocol: ReplicationProtocol, copies: number): void {
-  if (protocol === "redis-cluster") return checkPrimaryRead(level);
+  if (protocol === "redis-cluster") return checkAsynchronousRead(level);
   if (protocol !== "quorum") {
     if (level === "linearizable" || level === "stale") return;
     throw new Mem0ctlError(
@@ -157,12 +157,12 @@ function checkWrite(level: WriteConsistency, protocol: ReplicationProtocol, copi
 }
 
 /** Replication is asynchronous there: the primary answers, and one that was deposed may for a moment. */
-function checkPrimaryRead(level: ReadConsistency): void {
-  if (level === "one") return;
+function checkAsynchronousRead(level: ReadConsistency): void {
+  if (level === "one" || level === "stale") return;
   throw new Mem0ctlError(
     "invalid",
     "consistency-not-in-protocol",
-    `reads of a Redis or Valkey Cluster are one, not ${level}`,
+    `reads of a Redis or Valkey Cluster are one or stale, not ${level}`,
     {
       why: "its copies follow their primary asynchronously, and no read asks more than one of them",
       hint: "leave the level out: the primary answers; for linearizable reads use the embedded engine",
@@ -184,17 +184,6 @@ function checkCount(what: string, level: ReadConsistency, copies: number): void 
 }
 
 function checkBound(ms: number, read: ReadConsistency, protocol: ReplicationProtocol): void {
-  if (protocol === "redis-cluster") {
-    throw new Mem0ctlError(
-      "invalid",
-      "staleness-not-bounded",
-      "a Redis or Valkey Cluster cannot bound how old a read may be",
-      {
-        why: "a copy does not know how far it is behind a primary that it cannot reach",
-        hint: "leave the bound out; for bounded reads use the embedded engine",
-      },
-    );
-  }
   if (read !== "stale") {
     throw new Mem0ctlError(
       "invalid",
@@ -204,7 +193,9 @@ function checkBound(ms: number, read: ReadConsistency, protocol: ReplicationProt
         why:
           protocol === "quorum"
             ? "stale reads, and bounds on them, belong to raft and paxos"
-            : "a linearizable read is never stale",
+            : protocol === "redis-cluster"
+              ? "the primary answers it, and nobody is ahead of that"
+              : "a linearizable read is never stale",
         hint:
           protocol === "quorum"
             ? "leave the bound out; to meet the newest writes read by quorum or all"
@@ -219,7 +210,7 @@ function checkBound(ms: number, read: ReadConsistency, protocol: ReplicationProt
     `a bound on staleness is 1 ms to 24 h, not ${ms} ms`,
     {
       why: ms === 0 ? "nothing that was read is younger than now" : "it is no such time",
-      hint: "for no staleness at all read linearizable",
+      hint: `for no staleness at all read ${protocol === "redis-cluster" ? "one" : "linearizable"}`,
     },
   );
 }

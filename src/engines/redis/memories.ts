@@ -12,13 +12,14 @@ import { createEmbedder, type Embedder } from "../../memory/embedder.ts";
 import { consistencyTerms, resolveConsistency, type ConsistencyTerms } from "../../model/consistency.ts";
 import { Mem0ctlError } from "../../model/errors.ts";
 import type { Manifest } from "../../model/manifest.ts";
+import { SLOTS } from "../../topology/slots.ts";
 import type { CallOptions, GatewayServices, MemoryOperations } from "../engine.ts";
 import { memoryOperations } from "../memory-routes.ts";
 import type { Endpoint } from "../node-failure.ts";
 import { createRedisMemoryService } from "./memory/service.ts";
 import { MemoryStore } from "./memory/store.ts";
 import type { RedisNodes } from "./nodes.ts";
-import { SlotCommands, type LookOptions } from "./slot-commands.ts";
+import { SlotCommands, type LookOptions, type SlotPlaces } from "./slot-commands.ts";
 import { topologyOf, type RedisTopology } from "./topology.ts";
 
 export interface RedisMemories {
@@ -31,7 +32,7 @@ export function redisMemories(manifest: Manifest, nodes: RedisNodes): RedisMemor
   const look = async (options: LookOptions): Promise<RedisTopology> =>
     topologyOf(manifest, await nodes.askAll(options));
   const slots = new SlotCommands({
-    look: async (options) => ownersIn(await look(options), nodes),
+    look: async (options) => placesIn(await look(options), nodes),
     endpointAt: (host, port) => nodes.endpointAt(host, port),
     connect: (endpoint) => nodes.dial(endpoint),
   });
@@ -91,13 +92,19 @@ async function untilAborted<Value>(work: Promise<Value>, { signal }: CallOptions
   }
 }
 
-function ownersIn({ groups }: RedisTopology, nodes: RedisNodes): (Endpoint | undefined)[] {
-  const owners: (Endpoint | undefined)[] = [];
-  for (const { primary, slots } of groups) {
+function placesIn({ groups }: RedisTopology, nodes: RedisNodes): SlotPlaces {
+  const owners: (Endpoint | undefined)[] = Array.from({ length: SLOTS });
+  const replicas = new Map<Endpoint["id"], readonly Endpoint[]>();
+  for (const { primary, replicas: others, slots } of groups) {
     const endpoint = nodes.endpointAt(primary.host, primary.port);
-    for (const { from, to } of slots) for (let slot = from; slot <= to; slot += 1) owners[slot] = endpoint;
+    const answering = others.filter(({ report }) => report !== undefined);
+    replicas.set(
+      endpoint.id,
+      answering.map(({ host, port }) => nodes.endpointAt(host, port)),
+    );
+    for (const { from, to } of slots) owners.fill(endpoint, from, to + 1);
   }
-  return owners;
+  return { owners, replicasOf: ({ id }) => replicas.get(id) ?? [] };
 }
 
 async function embedderOf({ embedding }: Manifest): Promise<Embedder> {

@@ -7,8 +7,9 @@ import { setTimeout as sleep } from "node:timers/promises";
 
 import { Mem0ctlError } from "../../model/errors.ts";
 import { NodeFailure, type Endpoint } from "../node-failure.ts";
-import type { RedisConnection } from "./connection.ts";
+import type { RedisConnection, SendOptions } from "./connection.ts";
 import { CopyWaits } from "./copy-waits.ts";
+import { ReplicaReads } from "./replica-reads.ts";
 import { ReplyError, type Command, type Reply } from "./reply-values.ts";
 
 export interface SlotCommand {
@@ -22,6 +23,20 @@ export interface RunOptions {
   readonly signal?: AbortSignal;
   /** Copies that have a write, the primary's among them, before it is done; absent: these are reads. */
   readonly copies?: number;
+  /** Reads that a replica may answer. */
+  readonly stale?: StaleRead;
+}
+
+export interface StaleRead {
+  /** What answers lacks nothing that was acknowledged longer ago than this; absent: nobody says. */
+  readonly maxStalenessMs?: number;
+}
+
+/** Who has which slots, as the servers say now. */
+export interface SlotPlaces {
+  /** By slot; undefined for a slot without an owner. */
+  readonly owners: readonly (Endpoint | undefined)[];
+  readonly replicasOf: (owner: Endpoint) => readonly Endpoint[];
 }
 
 export interface LookOptions {
@@ -30,8 +45,7 @@ export interface LookOptions {
 }
 
 export interface SlotCommandsOptions {
-  /** Who owns each slot, as the servers say now; undefined for a slot without an owner. */
-  readonly look: (options: LookOptions) => Promise<readonly (Endpoint | undefined)[]>;
+  readonly look: (options: LookOptions) => Promise<SlotPlaces>;
   /** The server at a place that another one named. */
   readonly endpointAt: (host: string, port: number) => Endpoint;
   /** A new connection, not opened yet. */
@@ -52,6 +66,17 @@ interface Pending extends SlotCommand {
   ask: Endpoint | undefined;
   /** It was sent, and no answer came. */
   doubtful: boolean;
+  /** Replicas that may still answer a stale read, before its primary is asked; undefined: none was chosen yet. */
+  replicas: readonly Endpoint[] | undefined;
+  /** What a replica answered that has nothing there. */
+  nothing: Reply | undefined;
+}
+
+/** Stale reads for one replica, and whose it is. */
+interface AtReplica {
+  readonly replica: Endpoint;
+  readonly primary: Endpoint;
+  readonly items: Pending[];
 }
 
 /** Why a command has to be sent again. */
@@ -67,7 +92,9 @@ export class SlotCommands {
   readonly #options: SlotCommandsOptions;
   readonly #connections = new Map<string, Promise<RedisConnection>>();
   readonly #waits: CopyWaits;
+  readonly #replicaReads = new ReplicaReads((endpoint) => this.#connection(endpoint));
   #owners: (Endpoint | undefined)[] | undefined;
+  #replicasOf: SlotPlaces["replicasOf"] = () => [];
   #looking: Promise<void> | undefined;
 
   constructor(options: SlotCommandsOptions) {
@@ -82,7 +109,9 @@ export class SlotCommands {
    */
   async run(commands: readonly SlotCommand[], options: RunOptions): Promise<Reply[]> {
     const replies: Reply[] = Array.from({ length: commands.length }, () => null);
-    let left = commands.map((command, at): Pending => ({ ...command, at, ask: undefined, doubtful: false }));
+    const beganMs = performance.now();
+    const fresh = { ask: undefined, doubtful: false, replicas: undefined, nothing: undefined };
+    let left = commands.map((command, at): Pending => ({ ...command, at, ...fresh }));
     let delayMs = 0;
     let why = "nothing was asked yet";
     while (left.length > 0) {
@@ -90,11 +119,14 @@ export class SlotCommands {
       if (performance.now() + delayMs >= options.deadlineMs)
         throw stopped(left, replies.length, options, why);
       if (delayMs > 0) await sleep(delayMs);
-      const again = await this.#attempt(left, replies, options);
+      const again = await this.#attempt(left, replies, options, beganMs);
       left = left.filter((pending) => again.has(pending));
       const reasons = [...again.values()];
       why = reasons[0]?.why ?? why;
-      if (reasons.some(({ look }) => look)) this.#owners = undefined;
+      if (reasons.some(({ look }) => look)) {
+        this.#owners = undefined;
+        for (const pending of left) pending.replicas = undefined;
+      }
       const wait = reasons.some((reason) => reason.wait);
       delayMs = wait ? Math.min(DELAY_MS_MAX, Math.max(DELAY_MS_MIN, delayMs * 2)) : 0;
     }
@@ -116,10 +148,12 @@ export class SlotCommands {
     left: readonly Pending[],
     replies: Reply[],
     options: RunOptions,
+    beganMs: number,
   ): Promise<ReadonlyMap<Pending, Again>> {
     const again = new Map<Pending, Again>();
     const owners = await this.#knownOwners(options);
     const groups = new Map<string, { readonly endpoint: Endpoint; readonly items: Pending[] }>();
+    const atReplicas = new Map<string, AtReplica>();
     for (const pending of left) {
       const endpoint = pending.ask ?? owners?.[pending.slot];
       if (endpoint === undefined) {
@@ -128,10 +162,21 @@ export class SlotCommands {
         continue;
       }
       const name = `${endpoint.host} ${endpoint.port}`;
+      const replica = pending.ask === undefined ? this.#replicaFor(pending, endpoint, options) : undefined;
+      if (replica !== undefined) {
+        const place = `${name} ${replica.host} ${replica.port}`;
+        const group = atReplicas.get(place);
+        if (group === undefined) atReplicas.set(place, { replica, primary: endpoint, items: [pending] });
+        else group.items.push(pending);
+        continue;
+      }
       const group = groups.get(name);
       if (group === undefined) groups.set(name, { endpoint, items: [pending] });
       else group.items.push(pending);
     }
+    await Promise.all(
+      [...atReplicas.values()].map((group) => this.#readAt(group, replies, again, options, beganMs)),
+    );
     const failures: Mem0ctlError[] = [];
     await Promise.all(
       [...groups.values()].map(async ({ endpoint, items }) => {
@@ -167,9 +212,69 @@ export class SlotCommands {
       if (lost === undefined) continue;
       for (const pending of chunks.slice(at).flat()) {
         pending.ask = undefined;
-        again.set(pending, lost);
+        // Without a bound, what a replica said is as good as what nobody else can say.
+        if (pending.nothing === undefined) again.set(pending, lost);
+        else replies[pending.at] = pending.nothing;
       }
       return;
+    }
+  }
+
+  /** The replica that a command is for; undefined: its primary is asked. */
+  #replicaFor(pending: Pending, owner: Endpoint, { stale }: RunOptions): Endpoint | undefined {
+    if (stale === undefined) return undefined;
+    pending.replicas ??= this.#replicaReads.nearestFirst(this.#replicasOf(owner));
+    return pending.replicas[0];
+  }
+
+  /**
+   * What the replica cannot answer is for the next one, at last for the primary. So is whatever the replica does not
+   * have: a key that moves to another shard is gone here before the slot is, and only the primary knows where it went.
+   */
+  async #readAt(
+    { replica, primary, items }: AtReplica,
+    replies: Reply[],
+    again: Map<Pending, Again>,
+    options: RunOptions,
+    beganMs: number,
+  ): Promise<void> {
+    const { signal, stale } = options;
+    const boundMs = stale?.maxStalenessMs;
+    const send = (): SendOptions => ({
+      timeoutMs: Math.max(1, Math.min(ATTEMPT_MS_MAX, options.deadlineMs - performance.now())),
+      ...(signal === undefined ? {} : { signal }),
+    });
+    const mark =
+      boundMs === undefined
+        ? undefined
+        : await this.#replicaReads.mark(primary, { boundMs, beganMs }, send());
+    for (const chunk of chunksOf(items)) {
+      let answers: readonly Reply[] | undefined;
+      let why = `${replica.id} does not follow ${primary.id} closely enough`;
+      try {
+        // Without a mark no replica can show how far it is.
+        if (boundMs === undefined || mark !== undefined)
+          answers = await this.#replicaReads.read(
+            replica,
+            chunk.map(({ command }) => command),
+            mark,
+            send(),
+          );
+      } catch (error) {
+        if (!(error instanceof NodeFailure) || error.kind === "denied") throw error;
+        why = `${replica.id}: ${error.reason}`;
+      }
+      for (const [index, pending] of chunk.entries()) {
+        const reply = answers?.[index];
+        const isKnown = reply !== undefined && !(reply instanceof ReplyError);
+        if (isKnown && !isNothing(reply)) {
+          replies[pending.at] = reply;
+          continue;
+        }
+        pending.replicas = isKnown ? [] : pending.replicas?.slice(1);
+        if (isKnown && boundMs === undefined) pending.nothing = reply;
+        again.set(pending, { why, look: false, wait: false });
+      }
     }
   }
 
@@ -262,8 +367,10 @@ export class SlotCommands {
       const timeoutMs = Math.max(1, options.deadlineMs - performance.now());
       this.#looking ??= this.#options
         .look({ timeoutMs, ...(signal === undefined ? {} : { signal }) })
-        .then((owners) => {
-          if (owners.some((owner) => owner !== undefined)) this.#owners = [...owners];
+        .then(({ owners, replicasOf }) => {
+          if (!owners.some((owner) => owner !== undefined)) return;
+          this.#owners = [...owners];
+          this.#replicasOf = replicasOf;
         })
         .finally(() => {
           this.#looking = undefined;
@@ -282,6 +389,11 @@ export class SlotCommands {
     }
     return opened;
   }
+}
+
+/** No key, or nothing in it. */
+function isNothing(reply: Reply): boolean {
+  return reply === null || reply === 0 || (Array.isArray(reply) && reply.every(isNothing));
 }
 
 function chunksOf(items: readonly Pending[]): Pending[][] {
@@ -308,7 +420,7 @@ function chunksOf(items: readonly Pending[]): Pending[][] {
 function stopped(
   left: readonly Pending[],
   total: number,
-  { copies, signal }: RunOptions,
+  { copies, signal, stale }: RunOptions,
   why: string,
 ): Mem0ctlError {
   const isWrite = copies !== undefined;
@@ -323,6 +435,18 @@ function stopped(
   }
   if (signal?.aborted === true) return new Mem0ctlError("failed", "interrupted", "interrupted");
   const slots = [...new Set(left.map(({ slot }) => slot))];
+  if (stale?.maxStalenessMs !== undefined) {
+    const what = slots.length === 1 ? `slot ${slots[0]}` : `${slots.length} slots`;
+    return new Mem0ctlError(
+      "unavailable",
+      "too-stale",
+      `no copy of ${what} is known to lack nothing older than ${stale.maxStalenessMs} ms`,
+      {
+        why: `only the primary can say how far its replicas are; ${why}`,
+        hint: "ask for a larger bound, or for stale without one; `mem0ctl status` says what is missing",
+      },
+    );
+  }
   return new Mem0ctlError(
     "unavailable",
     "slot-unavailable",

@@ -22,8 +22,12 @@ function terms(protocol: Protocol, defaults?: ConsistencyTerms["defaults"]): Con
 
 /** The code, or what the request runs with. */
 function outcome(protocol: Protocol, asked: ConsistencyRequest, defaults?: ConsistencyTerms["defaults"]) {
+  return outcomeOf(asked, terms(protocol, defaults));
+}
+
+function outcomeOf(asked: ConsistencyRequest, judgedBy: ConsistencyTerms) {
   try {
-    return resolveConsistency(asked, terms(protocol, defaults));
+    return resolveConsistency(asked, judgedBy);
   } catch (error) {
     if (!(error instanceof Mem0ctlError) || error.kind !== "invalid") throw error;
     if (!error.why || !error.hint) throw new Error("a refusal says why, and what to do");
@@ -96,6 +100,27 @@ describe("what a request runs with", () => {
     }
     expect(outcome("quorum", { read: "linearizable" })).toBe("quorum-not-linearizable");
     expect(outcome("quorum", { read: "stale" })).toBe("consistency-not-in-protocol");
+  });
+
+  test("redis: the primary, or a replica with or without a bound; writes wait for copies", () => {
+    const redis = consistencyTerms(
+      {
+        consensus: { protocol: "raft", consistency: { read: "one", write: "one" } },
+        replication: { replicas: 2 },
+      },
+      "redis-cluster",
+    );
+    const asked = (request: ConsistencyRequest): unknown => outcomeOf(request, redis);
+    expect(asked({ read: "stale", maxStalenessMs: 500 })).toEqual({
+      read: "stale",
+      write: "one",
+      maxStalenessMs: 500,
+    });
+    expect(asked({ read: "stale", write: "all" })).toEqual({ read: "stale", write: "all" });
+    for (const read of ["linearizable", "quorum", "all", 2] as const)
+      expect(asked({ read })).toBe("consistency-not-in-protocol");
+    expect(asked({ maxStalenessMs: 500 })).toBe("staleness-without-stale");
+    expect(asked({ read: "stale", maxStalenessMs: 0 })).toBe("staleness-out-of-range");
   });
 
   test("a bound needs a stale read, of the request or of the manifest", () => {

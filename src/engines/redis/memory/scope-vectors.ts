@@ -80,6 +80,8 @@ export class ScopeVectors {
     }
     this.#cache.forget("", shardKey);
     this.#readAt.delete(shardKey);
+    // Copies that are behind may each be at another place; what they say together is no state to keep.
+    if (options.stale !== undefined) return set;
     // What was written while they were read may be half in them: good for this search, not for the next.
     if (write !== null && set.size > 0 && (await this.#store.lastWrite(shardKey, options)) === write) {
       if (this.#readAt.size >= CACHE_SETS_MAX) this.#readAt.clear();

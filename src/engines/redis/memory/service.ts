@@ -71,20 +71,20 @@ export function createRedisMemoryService(options: RedisMemoryOptions): MemorySer
     embedMissing({ embedder: await options.embedder(), dimensions }, texts, vectors, deadlineMs);
 
   const writing = (context: CallContext): WriteOptions => ({
-    ...reading(context),
+    ...deciding(context),
     copies: copiesOfLevel(context.consistency.write, options.copies) ?? 1,
   });
 
   /** What the filter can match, a part at a time. */
-  const candidates = (filter: Filter, context: CallContext): AsyncGenerator<Held[]> => {
+  const candidates = (filter: Filter, options: ReadOptions): AsyncGenerator<Held[]> => {
     const keys = boundingShardKeys(filter, keyField);
     return keys === undefined
-      ? store.everything("without-vectors", reading(context))
-      : store.under(keys, "without-vectors", reading(context));
+      ? store.everything("without-vectors", options)
+      : store.under(keys, "without-vectors", options);
   };
 
-  const found = async (id: string, context: CallContext): Promise<Held> => {
-    const held = await store.find(id, reading(context));
+  const found = async (id: string, options: ReadOptions): Promise<Held> => {
+    const held = await store.find(id, options);
     if (held === undefined) throw memoryNotFound(id);
     return held;
   };
@@ -106,7 +106,7 @@ export function createRedisMemoryService(options: RedisMemoryOptions): MemorySer
       foreign.map(({ id }) => ({ id, slot: undefined })),
       writing(context),
     );
-    const back = await store.read(foreign, "without-vectors", reading(context));
+    const back = await store.read(foreign, "without-vectors", deciding(context));
     if (back.length > 0) await store.setPlaces(back, writing(context));
   };
 
@@ -156,7 +156,7 @@ export function createRedisMemoryService(options: RedisMemoryOptions): MemorySer
       const depth = pageDepth(page, pageSize);
       let count = 0;
       let newest: StoredMemory[] = [];
-      for await (const part of candidates(filter, context)) {
+      for await (const part of candidates(filter, reading(context))) {
         const matching = part.map(memoryOf).filter((memory) => matches(filter, memory));
         count += matching.length;
         newest.push(...matching);
@@ -166,11 +166,11 @@ export function createRedisMemoryService(options: RedisMemoryOptions): MemorySer
     },
 
     async get(id, context) {
-      return memoryOf(await found(id, context));
+      return memoryOf(await found(id, reading(context)));
     },
 
     async history(id, context) {
-      const { history, record } = await found(id, context);
+      const { history, record } = await found(id, reading(context));
       return history.length > 0 ? history : [addedEvent(id, record)];
     },
 
@@ -181,7 +181,7 @@ export function createRedisMemoryService(options: RedisMemoryOptions): MemorySer
           : (await embed([change.text ?? ""], [change.embedding], context.deadlineMs))[0];
       const at = new Date().toISOString();
       for (;;) {
-        const held = await found(id, context);
+        const held = await found(id, deciding(context));
         if (change.ifHash !== undefined && held.record.hash !== change.ifHash) {
           throw memoryChanged(id, held.record);
         }
@@ -211,7 +211,7 @@ export function createRedisMemoryService(options: RedisMemoryOptions): MemorySer
 
     async delete(id, context) {
       for (;;) {
-        const held = await found(id, context);
+        const held = await found(id, deciding(context));
         const change: MemoryChange = { kind: "delete", id, since: held.since };
         const [outcome] = await store.change([{ slot: held.slot, change }], writing(context));
         if (outcome === "done") return afterFirst(forgetPlaces([held], context));
@@ -223,7 +223,7 @@ export function createRedisMemoryService(options: RedisMemoryOptions): MemorySer
       try {
         for (let left = true; left;) {
           left = false;
-          for await (const part of candidates(filter, context)) {
+          for await (const part of candidates(filter, deciding(context))) {
             const matching = part.filter((held) => matches(filter, memoryOf(held)));
             const outcomes = await store.change(
               matching.map(({ slot, id, since }) => ({ slot, change: { kind: "delete", id, since } })),
@@ -260,7 +260,7 @@ export function createRedisMemoryService(options: RedisMemoryOptions): MemorySer
       });
       const before = await store.placesOf(
         good.map(({ id }) => id),
-        reading(context),
+        deciding(context),
       );
       // A place first, then the memory: a place without one is harmless, and a memory without could not be found.
       const isHinted = ({ slot, change }: (typeof puts)[number]): boolean => hintedSlot(change.id) === slot;
@@ -278,7 +278,7 @@ export function createRedisMemoryService(options: RedisMemoryOptions): MemorySer
           stray === undefined || stray === slot ? [] : [{ id, slot: stray }],
         );
       });
-      await afterFirst(removeStrays(store, strays, reading(context), writing(context)));
+      await afterFirst(removeStrays(store, strays, deciding(context), writing(context)));
       const settled = puts.filter((put, at) => isHinted(put) && before[at]?.place !== undefined);
       await afterFirst(
         store.setPlaces(
@@ -343,7 +343,14 @@ function inPart(error: unknown): unknown {
   return error instanceof Mem0ctlError && error.kind !== "unknown-outcome" ? partlyDone(error) : error;
 }
 
-function reading({ deadlineMs }: CallContext): ReadOptions {
+/** A read for whoever asked, at the level that was asked for. */
+function reading({ deadlineMs, consistency: { read, maxStalenessMs } }: CallContext): ReadOptions {
+  if (read !== "stale") return { deadlineMs };
+  return { deadlineMs, stale: maxStalenessMs === undefined ? {} : { maxStalenessMs } };
+}
+
+/** A read that a write rests on: only the primary knows what is there now. */
+function deciding({ deadlineMs }: CallContext): ReadOptions {
   return { deadlineMs };
 }
 

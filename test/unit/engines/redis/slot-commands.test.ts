@@ -17,7 +17,10 @@ async function slotsOf(
   const server = await scriptedServer(answer);
   const endpointAt = (host: string, port: number) => ({ id: `port ${port}`, host, port });
   const slots = new SlotCommands({
-    look: () => Promise.resolve(Array.from({ length: SLOTS }, () => endpointAt("127.0.0.1", server.port))),
+    look: async () => ({
+      owners: Array.from({ length: SLOTS }, () => endpointAt("127.0.0.1", server.port)),
+      replicasOf: () => [],
+    }),
     endpointAt,
     connect: (endpoint) =>
       Promise.resolve(
