@@ -105,7 +105,9 @@ export class LeaderlessWatch {
 
   /**
    * A tombstone is forgotten when every copy knows of it (Quorum 9): none that lives holds an older version,
-   * but for copies that were away for longer than they are waited for.
+   * but for copies that were away for longer than they are waited for, and those that are still being filled. A node
+   * that lags does not know of a copy that is new; what it forgets with the others lies under the floors of them all, so
+   * the new copy loses it to whichever of them fills it, and to every read, which meets the copies before it.
    */
   #lookAtTombstones(process: Process, copy: ShardCopy, sight: Sight, say: () => string): void {
     if (!copy.isReadable) {
@@ -136,7 +138,7 @@ export class LeaderlessWatch {
     const slice = map?.shards.find((one) => one.id === shard);
     for (const node of [...(slice?.replicas ?? []), ...(slice?.outgoing?.replicas ?? [])]) {
       const copy = this.#machines.get(node)?.core?.leaderless?.shards.here(shard)?.copy;
-      if (node === process.name || copy?.isReadable !== true) continue;
+      if (node === process.name || copy?.isReadable !== true || copy.state === "filling") continue;
       yield [node, copy.outline(id)];
     }
   }
