@@ -388,7 +388,14 @@ export class Workload {
           (error: unknown) => {
             if (error instanceof ProcessEnded || process.isAlive !== true) return;
             this.#mustBeRefused(request, machine, error);
-            answerLater(this.#outcomeOf(error, machine), undefined, error);
+            const outcome = this.#outcomeOf(error, machine);
+            world.must(
+              outcome !== "unknown" || request.about[0]?.kind !== "read",
+              "reads-end-for-certain",
+              () =>
+                `${machine.id} does not know the outcome of a read, asked by ${client}, who ${request.words}`,
+            );
+            answerLater(outcome, undefined, error);
           },
         );
       },

@@ -147,17 +147,22 @@ export class Router implements ShardPath {
   }
 
   private async readAtLeader(group: GroupId, query: Query, deadlineMs: number): Promise<unknown> {
-    const { value } = await this.atLeader(group, deadlineMs, async (leader, attemptMs) =>
-      leader === this.options.self
-        ? this.readHere(group, query, LINEARIZABLE, attemptMs)
-        : this.options.network.call(
-            leader,
-            "query",
-            { group, query, consistency: LINEARIZABLE, ttlMs: attemptMs - this.options.clock.nowMs() },
-            attemptMs,
-          ),
-    );
-    return value;
+    const { self, network, clock } = this.options;
+    try {
+      const { value } = await this.atLeader(group, deadlineMs, async (leader, attemptMs) =>
+        leader === self
+          ? this.readHere(group, query, LINEARIZABLE, attemptMs)
+          : network.call(
+              leader,
+              "query",
+              { group, query, consistency: LINEARIZABLE, ttlMs: attemptMs - clock.nowMs() },
+              attemptMs,
+            ),
+      );
+      return value;
+    } catch (error) {
+      throw readFailure(error, group);
+    }
   }
 
   /** Changes the shard map; the command is refused by the state machine when it comes too late. */
@@ -287,6 +292,19 @@ export class Router implements ShardPath {
     if (unknown !== undefined) throw unknown;
     throw last?.kind === "busy" ? last : noLeader(current());
   }
+}
+
+/** A read changes nothing: one that is not answered is late, and nothing about it is unknown. */
+export function readFailure(error: unknown, group: GroupId): unknown {
+  const isLate = error instanceof Mem0ctlError && error.kind === "unknown-outcome";
+  return isLate ? readLate(group) : error;
+}
+
+export function readLate(group: GroupId): Mem0ctlError {
+  return new Mem0ctlError("unavailable", "read-timed-out", "the read was not answered in time", {
+    hint: "`mem0ctl status` says which nodes are slow or missing",
+    data: { group },
+  });
 }
 
 function noLeader(group: GroupId): Mem0ctlError {

@@ -7,7 +7,7 @@ import { Mem0ctlError } from "../../model/errors.ts";
 import type { NodeId, ShardId } from "../../model/ids.ts";
 import type { ShardMap } from "../../model/shard-map.ts";
 import { pause, type Clock } from "../clock.ts";
-import type { Query, ShardPath, ShardRef } from "../cluster/router.ts";
+import { readFailure, readLate, type Query, type ShardPath, type ShardRef } from "../cluster/router.ts";
 import type { ShardCommand } from "../memories/commands.ts";
 import type { Network } from "../transport/network.ts";
 import { standingOf } from "./calls.ts";
@@ -98,8 +98,8 @@ export class LeaderlessPath implements ShardPath {
           ? await this.readHere(forwarded)
           : await this.options.network.call(node, "quorum-read", forwarded, attemptMs);
       } catch (error) {
-        // It changes nothing: one that is not answered is late, and whatever the next copy says holds.
-        throw error instanceof Mem0ctlError && error.kind === "unknown-outcome" ? readLate(shard) : error;
+        // Whatever the next copy says holds.
+        throw readFailure(error, shard);
       }
     });
   }
@@ -175,13 +175,6 @@ export class LeaderlessPath implements ShardPath {
 }
 
 type CoordinatorOf = NonNullable<ReturnType<LeaderlessShards["here"]>>["coordinator"];
-
-function readLate(shard: ShardId): Mem0ctlError {
-  return new Mem0ctlError("unavailable", "read-timed-out", "the read was not answered in time", {
-    hint: "`mem0ctl status` says which nodes are slow or missing",
-    data: { shard },
-  });
-}
 
 function noCopy(shard: ShardId): Mem0ctlError {
   return new Mem0ctlError("unavailable", "no-copy", `no copy of shard ${shard} can be reached`, {
