@@ -256,6 +256,7 @@ describe.runIf(HAS_REDIS)("memories in a redis cluster", () => {
     const user_id = "mover";
     const slot = slotOf(user_id);
     const added = await redis.memories.add({ texts: ["one", "two", "three"], user_id }, CALL);
+    const { memories: total } = await redis.memories.stats(CALL);
     const { view } = await cluster.status();
     const portOf = (node: string): number =>
       Number(view.nodes.find(({ id }) => id === node)?.address.split(":")[1]);
@@ -273,7 +274,12 @@ describe.runIf(HAS_REDIS)("memories in a redis cluster", () => {
     const move = (part: readonly Buffer[]): Promise<unknown> =>
       ask(from, "MIGRATE", "127.0.0.1", to, "", 0, 5000, "KEYS", ...part);
     await move(keys.slice(0, half));
-    for (const { id, memory } of added) expect((await redis.memories.get(id, CALL)).memory).toBe(memory);
+    const stale: CallOptions = { ...CALL, consistency: { read: "stale" } };
+    for (const { id, memory } of added) {
+      expect((await redis.memories.get(id, CALL)).memory).toBe(memory);
+      expect((await redis.memories.get(id, stale)).memory).toBe(memory);
+    }
+    for (const options of [CALL, stale]) expect((await redis.memories.stats(options)).memories).toBe(total);
     const write = redis.memories.add({ texts: ["four"], user_id }, { timeoutMs: 300 });
     expect(await codeOf(write)).toBe("slot-unavailable");
     const patient = redis.memories.add({ texts: ["five"], user_id }, CALL);

@@ -31,7 +31,7 @@ import { Mem0ctlError } from "../../../model/errors.ts";
 import type { ShardId, ShardKeyField } from "../../../model/ids.ts";
 import type { MemoryEvent, MemoryRecord } from "../../../model/node-api.ts";
 import type { SlotRange } from "../../../model/shard-map.ts";
-import { slotOf, SLOTS } from "../../../topology/slots.ts";
+import { slotOf } from "../../../topology/slots.ts";
 import { partlyDone } from "../slot-commands.ts";
 import type { MemoryChange } from "./changes-script.ts";
 import { decodeCursor, encodeCursor } from "./cursor.ts";
@@ -44,7 +44,6 @@ const ID_RANDOM_BYTES = 10;
 const EXPORT_BYTES_MAX = 4 << 20;
 /** Found again when a list is trimmed to its limit. */
 const TRIM_AT = 1000;
-const SLOTS_AT_ONCE = 4096;
 
 export interface RedisMemoryOptions {
   readonly store: MemoryStore;
@@ -87,15 +86,6 @@ export function createRedisMemoryService(options: RedisMemoryOptions): MemorySer
     const held = await store.find(id, options);
     if (held === undefined) throw memoryNotFound(id);
     return held;
-  };
-
-  const allCounts = async (context: CallContext): Promise<SlotCounts[]> => {
-    const counts: SlotCounts[] = [];
-    for (let from = 0; from < SLOTS; from += SLOTS_AT_ONCE) {
-      const slots = Array.from({ length: SLOTS_AT_ONCE }, (_, at) => from + at);
-      counts.push(...(await store.counts(slots, reading(context))));
-    }
-    return counts;
   };
 
   /** Takes away what was deleted from the index of places. A memory that came back meanwhile keeps its place. */
@@ -243,7 +233,7 @@ export function createRedisMemoryService(options: RedisMemoryOptions): MemorySer
     },
 
     async entities(context) {
-      return mergeEntities((await allCounts(context)).flatMap(entitiesOf));
+      return mergeEntities((await store.counts(reading(context))).flatMap(entitiesOf));
     },
 
     async import({ records }, context) {
@@ -317,7 +307,7 @@ export function createRedisMemoryService(options: RedisMemoryOptions): MemorySer
     },
 
     async stats(context) {
-      const [shards, counts] = await Promise.all([options.shards(context), allCounts(context)]);
+      const [shards, counts] = await Promise.all([options.shards(context), store.counts(reading(context))]);
       const entities = counts.flatMap(entitiesOf);
       return {
         memories: sum(counts, "memories"),
