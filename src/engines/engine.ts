@@ -165,7 +165,7 @@ export interface OperationControl {
   cancel(options: CallOptions): Promise<OperationReport>;
   /** Compares what the replicas of a shard hold. Throws `shard-unknown`. */
   verify(shard: ShardId, options: CallOptions): Promise<ShardVerification>;
-  /** How much of a shard lies on either side of a cut. Throws `shard-unknown`, `needs-a-log`. */
+  /** How much of a shard lies on either side of a cut. Throws `shard-unknown`. */
   cut(request: CutRequest, options: CallOptions): Promise<ShardCut>;
   /** Begins to make a replica anew from another one. Throws `not-a-replica`, `only-copy`, `repairs-itself`. */
   repair(shard: ShardId, node: NodeId, options: CallOptions): Promise<void>;

@@ -54,7 +54,7 @@ export type KeySlice =
   | { readonly kind: "range"; readonly start: string; readonly end: string | null }
   | { readonly kind: "key"; readonly key: string; readonly pinned: boolean };
 
-/** A slice of keys on its way from one shard's log to another's; one at a time. */
+/** A slice of keys on its way from one shard to another; one at a time. */
 export interface Handover {
   /** Epoch of the map in which it began: later ones have greater ids. */
   readonly id: number;
@@ -65,8 +65,13 @@ export interface Handover {
   readonly slice: KeySlice;
   /** The slice is all that `from` has: with it the shard ends. */
   readonly isWhole: boolean;
-  /** copying: `from` serves the slice, until its log says that it does not. dropping: `to` does; `from` forgets it. */
+  /**
+   * copying: `from` serves the slice, until its log says that it does not. dropping: `to` does; `from` forgets it. Of
+   * leaderless shards, whose copies divide what they know by themselves, this map alone says whose it is.
+   */
   readonly phase: "copying" | "dropping";
+  /** Leaderless shards: their versions before it; null for one that was made for it. */
+  readonly versions?: { readonly from: number; readonly to: number | null };
 }
 
 export interface OutgoingReplicas {

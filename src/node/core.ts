@@ -6,7 +6,7 @@ import { EMPTY_MEMBERSHIP } from "../consensus/membership.ts";
 import type { Membership } from "../consensus/seam.ts";
 import type { Consistency } from "../model/consistency.ts";
 import { Mem0ctlError } from "../model/errors.ts";
-import { META_GROUP, type GroupId, type NodeId } from "../model/ids.ts";
+import { META_GROUP, type GroupId, type NodeId, type ShardId } from "../model/ids.ts";
 import type { Manifest, NodeSpec } from "../model/manifest.ts";
 import type { NodeReport } from "../model/node-api.ts";
 import { hasEnded, summaryOf, type Operation } from "../model/operation.ts";
@@ -21,7 +21,7 @@ import { createMemoryService } from "./cluster/memory-service.ts";
 import { haveLogsMatching, replicaFactoryOf } from "./cluster/protocols.ts";
 import { leaderRank, Reconciler, wantedMembership } from "./cluster/reconcile.ts";
 import { groupReport } from "./cluster/report.ts";
-import { Router, type Query, type ShardPath } from "./cluster/router.ts";
+import { Router, type Query, type ShardPath, type ShardRef } from "./cluster/router.ts";
 import { runShardQuery } from "./cluster/shard-queries.ts";
 import type { Embedder } from "../memory/embedder.ts";
 import type { Stores } from "./host/durable-group.ts";
@@ -41,6 +41,7 @@ import { Verifier, VERIFIED_STALENESS_MS } from "./moves/verify.ts";
 import { isCopyCall, type CallBody, type CopyCall } from "./quorum/calls.ts";
 import { Changeover } from "./quorum/changeover.ts";
 import { LEADERLESS_LIMITS, LeaderlessShards, type LeaderlessLimits } from "./quorum/leaderless-shards.ts";
+import type { SuccessionReport } from "./quorum/successions.ts";
 import { LeaderlessPath, type ForwardedRead, type ForwardedWrite } from "./quorum/path.ts";
 import { StoreCorruptError } from "./storage/store.ts";
 import type { Network, NetworkHandlers } from "./transport/network.ts";
@@ -261,6 +262,10 @@ export class NodeCore {
         const context = { deadlineMs, requestId: "operation", consistency };
         return this.admin.transfer({ group, ...(to === undefined ? {} : { to }) }, context);
       },
+      successionAt: async (node, handover, deadlineMs) =>
+        node === self
+          ? this.successionHere(handover)
+          : ((await network.call(node, "succession", { handover }, deadlineMs)) as SuccessionReport),
     });
     this.operations = new Operations({
       self,
@@ -281,6 +286,9 @@ export class NodeCore {
       router: this.router,
       map,
       leaderless,
+      readShard: (shard, query, deadlineMs) =>
+        this.leaderless?.path.read(this.shardRef(shard), query, manifest.consensus.consistency, deadlineMs) ??
+        this.router.readState(shard, query, deadlineMs),
       operations: this.operations,
       verifier: new Verifier({
         clock,
@@ -466,6 +474,8 @@ export class NodeCore {
         return this.holdsShards();
       case "members":
         return this.membersHere((body as { group: GroupId }).group);
+      case "succession":
+        return this.successionHere((body as { handover: number }).handover);
       case "copying": {
         const { group, to } = body as { group: GroupId; to: NodeId };
         return this.copyingHere(group, to) ?? null;
@@ -484,6 +494,14 @@ export class NodeCore {
           "a peer asked for something this version does not know",
         );
     }
+  }
+
+  private successionHere(handover: number): SuccessionReport {
+    return this.leaderless?.shards.succession(handover) ?? { state: "none", bytes: 0 };
+  }
+
+  private shardRef(shard: ShardId): ShardRef {
+    return shardById(this.map(), shard) ?? { id: shard };
   }
 
   private holdsShards(): boolean {

@@ -32,7 +32,7 @@ export interface AdminService {
   cancelOperation(context: CallContext): Promise<OperationReport>;
   /** Compares what the replicas of a shard hold. */
   verify(shard: ShardId, context: CallContext): Promise<ShardVerification>;
-  /** How much of a shard lies on either side of a cut. Throws `shard-unknown`, `needs-a-log`. */
+  /** How much of a shard lies on either side of a cut. Throws `shard-unknown`. */
   cut(request: CutRequest, context: CallContext): Promise<ShardCut>;
   /** Begins to make a replica anew from another one. Throws `only-copy`, `repairs-itself`. */
   repair(request: RepairRequest, context: CallContext): Promise<void>;

@@ -19,7 +19,7 @@ export type HandoverRequest =
   | { readonly kind: "unpin"; readonly key: string };
 
 /**
- * @throws Mem0ctlError `engine-cannot`, `needs-a-log`, `cannot-split` (invalid), `unknown-shard` (not-found),
+ * @throws Mem0ctlError `engine-cannot`, `cannot-split` (invalid), `unknown-shard` (not-found),
  *   `step-outdated` (conflict) where the map does not allow it, `nothing-answered` (unavailable).
  */
 export async function planHandover(
@@ -28,7 +28,7 @@ export async function planHandover(
   options: CallOptions,
 ): Promise<HandoverPlan> {
   const [{ map, live }, view] = await Promise.all([engine.shardMap(options), engine.view(options)]);
-  refuseUnable(engine, view, live);
+  refuseUnable(engine, live);
   const step = await stepOf(engine, map, request, options);
   const after = isHandedOver(map, step) ? map : mapAfterHandover(map, step);
   const moved = await movedBy(engine, map, view, step, options);
@@ -77,7 +77,7 @@ function nameOf(request: HandoverRequest): string {
   }
 }
 
-function refuseUnable(engine: Engine, view: EngineView, live: boolean): void {
+function refuseUnable(engine: Engine, live: boolean): void {
   if (engine.operations === undefined) {
     throw new Mem0ctlError(
       "invalid",
@@ -86,17 +86,6 @@ function refuseUnable(engine: Engine, view: EngineView, live: boolean): void {
       {
         why: `${engine.capabilities.engine} shards by slots, each node has one shard, and keys go by their slot`,
         hint: "add or remove a node, and let `mem0ctl shards rebalance` move the slots",
-      },
-    );
-  }
-  if (view.protocol === "quorum") {
-    throw new Mem0ctlError(
-      "invalid",
-      "needs-a-log",
-      "leaderless shards are not split, merged or pinned live",
-      {
-        why: "keys are handed over by an entry in the log of their shard, and the quorum protocol has no logs",
-        hint: "move replicas with `mem0ctl shards move`, or `mem0ctl migrate` to a cluster with other shards",
       },
     );
   }

@@ -50,10 +50,11 @@ export function nextShardId({ nextShard, shards }: ShardMap): ShardId {
 
 /**
  * The map in which the handover has begun. The very same map where the step is done already, or is this handover.
- * @throws Mem0ctlError `step-outdated` (conflict) where the map is neither before nor after it; `handover-running`
- *   (conflict) while another one is under way.
+ * `leaderless`: the copies of both shards hand over each for itself, so they have to be on the same nodes.
+ * @throws Mem0ctlError `step-outdated` (conflict) where the map is neither before nor after it; `handover-running`,
+ *   `shard-moving` (conflict) while another one is under way, or copies of the shards move.
  */
-export function mapHandingOver(map: ShardMap, step: HandoverStep): ShardMap {
+export function mapHandingOver(map: ShardMap, step: HandoverStep, leaderless = false): ShardMap {
   const name = stepWords(step);
   if (map.handover?.name === name || isHandedOver(map, step)) return map;
   if (map.handover !== undefined) {
@@ -63,16 +64,17 @@ export function mapHandingOver(map: ShardMap, step: HandoverStep): ShardMap {
     });
   }
   const epoch = map.epoch + 1;
-  const { slice, from, to } = handoverOf(map, step);
+  const { slice, from, to } = handoverOf(map, step, leaderless);
   // Its memories are where they belong already: only the directory changes.
   const nextShard = Number(nextShardId(map));
   if (from === to && slice.kind === "key") {
     return { ...map, epoch, directory: pinnedAs(map, slice, to), nextShard };
   }
   const isWhole = step.kind === "merge";
-  const handover: Handover = { id: epoch, name, from, to, slice, isWhole, phase: "copying" };
-  if (step.kind !== "split") return { ...map, epoch, handover, nextShard };
-  const { replicas, arbiters } = requireShard(map, step, step.shard);
+  const versions = leaderless ? { versions: versionsBetween(map, step, from, to) } : {};
+  const handover: Handover = { id: epoch, name, from, to, slice, isWhole, phase: "copying", ...versions };
+  if (shardById(map, to) !== undefined) return { ...map, epoch, handover, nextShard };
+  const { replicas, arbiters } = requireShard(map, step, from);
   const edge = slice.kind === "range" ? slice.start : "";
   const made: ShardSlice = {
     id: to,
@@ -85,6 +87,23 @@ export function mapHandingOver(map: ShardMap, step: HandoverStep): ShardMap {
     founders: [...replicas, ...arbiters].toSorted(),
   };
   return { ...map, epoch, handover, shards: [...map.shards, made], nextShard: Number(to) + 1 };
+}
+
+function versionsBetween(
+  map: ShardMap,
+  step: HandoverStep,
+  from: ShardId,
+  to: ShardId,
+): NonNullable<Handover["versions"]> {
+  const giver = requireShard(map, step, from);
+  const taker = shardById(map, to);
+  for (const shard of [giver, ...(taker === undefined ? [] : [taker])]) {
+    if (shard.outgoing !== undefined) throw shardMoving(shard.id);
+  }
+  const isElsewhere =
+    taker !== undefined && giver.replicas.toSorted().join() !== taker.replicas.toSorted().join();
+  if (isElsewhere) throw outdated(step, `the copies of shards ${from} and ${to} are not on the same nodes`);
+  return { from: versionOf(giver), to: taker === undefined ? null : versionOf(taker) };
 }
 
 /** The map in which the slice belongs to the shard that has taken it. */
@@ -103,7 +122,12 @@ export function mapHandedOver(map: ShardMap): ShardMap {
       return [shard.id === to ? taken : shard];
     });
   if (handover.isWhole) {
-    const { handover: ___, ...rest } = map;
+    const { handover: ___, ...others } = map;
+    // Late copies of the taker still have to be made of those of the giver.
+    const rest =
+      handover.versions === undefined
+        ? others
+        : { ...map, handover: { ...handover, phase: "dropping" as const } };
     const heirs = Object.entries(map.heirs ?? {}).map(([gone, heir]) => [gone, heir === from ? to : heir]);
     const pins = Object.entries(map.directory).map(([key, shard]) => [key, shard === from ? to : shard]);
     return {
@@ -151,8 +175,8 @@ export function mapWithoutHandover(map: ShardMap): ShardMap {
 }
 
 /** The map as the step leaves it: what a plan of several steps goes on from. */
-export function mapAfterHandover(map: ShardMap, step: HandoverStep): ShardMap {
-  return mapWithoutHandover(mapHandedOver(mapHandingOver(map, step)));
+export function mapAfterHandover(map: ShardMap, step: HandoverStep, leaderless = false): ShardMap {
+  return mapWithoutHandover(mapHandedOver(mapHandingOver(map, step, leaderless)));
 }
 
 /** Whether the map has what the step is to bring. */
@@ -171,7 +195,11 @@ export function isHandedOver(map: ShardMap, step: HandoverStep): boolean {
   }
 }
 
-function handoverOf(map: ShardMap, step: HandoverStep): Pick<Handover, "slice" | "from" | "to"> {
+function handoverOf(
+  map: ShardMap,
+  step: HandoverStep,
+  leaderless: boolean,
+): Pick<Handover, "slice" | "from" | "to"> {
   switch (step.kind) {
     case "split":
       return splitOf(map, step);
@@ -179,7 +207,7 @@ function handoverOf(map: ShardMap, step: HandoverStep): Pick<Handover, "slice" |
       return mergeOf(map, step);
     case "pin":
     case "unpin":
-      return pinningOf(map, step);
+      return pinningOf(map, step, leaderless);
   }
 }
 
@@ -235,6 +263,7 @@ function mergeOf(
 function pinningOf(
   map: ShardMap,
   step: Extract<HandoverStep, { readonly kind: "pin" | "unpin" }>,
+  leaderless: boolean,
 ): Pick<Handover, "slice" | "from" | "to"> {
   const { key } = step;
   if (map.strategy !== "directory") {
@@ -246,7 +275,9 @@ function pinningOf(
   const slot = slotOf(key);
   const hashed = map.shards.find(({ slots }) => slots.some(({ from, to }) => from <= slot && slot <= to));
   const own = hashed?.id ?? "";
-  const to = step.kind === "pin" ? requireShard(map, step, step.shard).id : own;
+  // A key on its way to copies on other nodes is a shard of its own meanwhile.
+  const isNew = leaderless && step.kind === "pin" && step.shard === nextShardId(map);
+  const to = step.kind === "unpin" ? own : isNew ? step.shard : requireShard(map, step, step.shard).id;
   const from = pinOf(map, key) ?? own;
   return { from, to, slice: { kind: "key", key, pinned: step.kind === "pin" } };
 }
@@ -323,6 +354,15 @@ function together(giver: ShardSlice, taker: ShardSlice): Pick<ShardSlice, "slots
   return giver.end === taker.start
     ? { slots, start: giver.start, end: taker.end }
     : { slots, start: taker.start, end: giver.end };
+}
+
+/** While keys of it are being handed over, or its copies move. */
+export function shardMoving(shard: ShardId): Mem0ctlError {
+  return new Mem0ctlError("conflict", "shard-moving", `the copies of shard ${shard} are still changing`, {
+    why: "one change at a time keeps every two quorums in touch",
+    hint: "wait until `mem0ctl status` shows no shard that moves, then try again",
+    data: { shard },
+  });
 }
 
 function requireShard(map: ShardMap, step: HandoverStep, id: ShardId): ShardSlice {

@@ -5,6 +5,7 @@ import { Mem0ctlError } from "../model/errors.ts";
 import type { NodeId, ShardId } from "../model/ids.ts";
 import type { MapNode, ShardMap, ShardSlice } from "../model/shard-map.ts";
 import { assignEvenly } from "./balance.ts";
+import { shardMoving } from "./handovers.ts";
 import { orderByLeadership, placeMetaVoters } from "./placement.ts";
 
 /** A place in a shard's group that a leaving node gives up. */
@@ -194,18 +195,9 @@ export function withOutgoing(before: ShardMap, after: ShardMap): ShardMap {
       (old.replicas.length === shard.replicas.length &&
         old.replicas.every((id) => shard.replicas.includes(id)));
     if (same) return shard;
-    if (old.outgoing !== undefined) {
-      throw new Mem0ctlError(
-        "conflict",
-        "shard-moving",
-        `the replicas of shard ${shard.id} are still moving`,
-        {
-          why: "one change at a time keeps every two quorums in touch",
-          hint: "wait until `mem0ctl status` shows no shard that moves, then try again",
-          data: { shard: shard.id },
-        },
-      );
-    }
+    const { handover } = before;
+    const isHandedOver = handover?.phase === "copying" && [handover.from, handover.to].includes(shard.id);
+    if (old.outgoing !== undefined || isHandedOver) throw shardMoving(shard.id);
     return { ...shard, outgoing: { replicas: old.replicas, since: after.epoch } };
   });
   return { ...after, shards };

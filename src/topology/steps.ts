@@ -37,7 +37,7 @@ export function mapAfterStep(map: ShardMap, step: ClusterStep, leaderless: boole
     case "merge":
     case "pin":
     case "unpin":
-      return mapAfterHandover(map, step);
+      return mapAfterHandover(map, step, leaderless);
     default: {
       const changed = withReplicas(map, step);
       return leaderless && changed !== map ? withOutgoing(map, changed) : changed;

@@ -7,6 +7,7 @@ import { afterEach, expect, test } from "vitest";
 import type { OperationAnswer } from "../../src/model/node-api.ts";
 import type { HandoverPlan } from "../../src/model/plan.ts";
 import type { ShardMap } from "../../src/model/shard-map.ts";
+import { shardOfKey } from "../../src/topology/shard-map.ts";
 import { call, importRecords, record } from "./support/api.ts";
 import { bringUpCluster, until, type TestCluster } from "./support/cluster.ts";
 
@@ -104,7 +105,7 @@ async function theSame({ mem0ctl }: TestCluster): Promise<void> {
   });
 }
 
-test.each(["raft", "paxos"])(
+test.each(["raft", "paxos", "quorum"])(
   "by %s a range is split at its median and merged again while clients write: nothing is lost or doubled",
   async (protocol) => {
     const flags = `--sharding range --ranges g,n --consensus ${protocol}`.split(" ");
@@ -246,4 +247,38 @@ test("a key is pinned, and let go again, while clients write; a pin that is canc
     expect([args, answer.code]).toEqual([args, code]);
     expect(answer.stderr).toContain(said);
   }
+}, 120_000);
+
+test("of a leaderless cluster a key is pinned to copies on other nodes, while clients write and a node is killed", async () => {
+  const flags = "--consensus quorum --shards 4 --sharding directory".split(" ");
+  const running = await bringUpCluster({ nodes: 4, flags });
+  cluster = running;
+  const { mem0ctl, hosts } = running;
+  const writers = new Writers();
+  await fill(running, writers);
+  const before = await mapOf(running);
+  const key = userOf(0);
+  const home = shardOfKey(before, key);
+  const away = before.shards.find(({ replicas }) => home.replicas.some((node) => !replicas.includes(node)));
+  if (away === undefined) throw new Error("all shards are on the same nodes");
+
+  writers.start(hosts);
+  const pinned = mem0ctl("shards", "pin", key, away.id, "-o", "json");
+  const operation = (): Promise<OperationAnswer> => firstAnswer(hosts, "/v1/cluster/operation");
+  await until("a copy moves", async () => (await operation()).operation?.progress.steps[1] === "running");
+  await running.signal((await running.status()).view.leader ?? "", "SIGKILL");
+  await mem0ctl("up", "--timeout", "40s");
+  expect(await pinned).toMatchObject({ code: 0 });
+  await writers.stop();
+  const after = await mapOf(running);
+  expect(after.directory).toEqual({ [key]: away.id });
+  expect(after.shards.map(({ id }) => id)).toEqual(["0", "1", "2", "3"]);
+  await nothingLost(running, writers);
+
+  writers.start(hosts);
+  expect(await mem0ctl("shards", "pin", key, "--unpin")).toMatchObject({ code: 0 });
+  await writers.stop();
+  expect(shardOfKey(await mapOf(running), key).id).toBe(home.id);
+  await nothingLost(running, writers);
+  await theSame(running);
 }, 120_000);

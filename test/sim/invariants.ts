@@ -310,8 +310,9 @@ export class Invariants {
     );
   }
 
-  /** Every number of copies that a shard has had, by the maps that were seen. */
-  copiesOf(shard: ShardId): readonly number[] {
+  /** Every number of copies that a shard, or any, has had, by the maps that were seen. */
+  copiesOf(shard: ShardId | undefined): readonly number[] {
+    if (shard === undefined) return [...this.#copies.values()].flatMap((counts) => [...counts]);
     return [...(this.#copies.get(shard) ?? [])];
   }
 

@@ -107,7 +107,7 @@ export interface Layout {
   readonly canLoseOne: boolean;
   /** A copy of a shard can be put elsewhere by a change of the map alone. */
   readonly canMove: boolean;
-  /** Keys of clients at which shards can be split, or that can be pinned; none where shards have no logs. */
+  /** Keys of clients at which shards can be split, or that can be pinned. */
   readonly handedOver: readonly string[];
   /** There are other copies of what one machine holds. With two and an arbiter the other may lag behind what is chosen. */
   readonly canRot: boolean;
@@ -119,7 +119,7 @@ export function layoutOf(chance: Chance, protocol: Protocol, apart: Chance): Lay
   const shape = SHAPES[chance.pick(SHAPES_OF_MOOD[mood] ?? OFTEN)] ?? SHAPES[0];
   if (shape === undefined) throw new Error("there are shapes");
   const shards = 1 + chance.below(shape.shardsMax);
-  const sharding = shardingOf(protocol === "quorum" ? "hash" : apart.pick(STRATEGIES), shards);
+  const sharding = shardingOf(apart.pick(STRATEGIES), shards);
   const nodes = shape.roles.map((role, index) => nodeOf(index, role));
   const spares = chance.hits(0.4) || mood === "members" ? [nodeOf(nodes.length, S)] : [];
   const nodeCount = nodes.length + spares.length;
@@ -158,7 +158,7 @@ export function layoutOf(chance: Chance, protocol: Protocol, apart: Chance): Lay
     mood,
     manifest,
     spares,
-    handedOver: protocol === "quorum" ? [] : USERS,
+    handedOver: USERS,
     nodeHabits: {
       limits,
       rewriteBytesMin: chance.pick([4096, 16_384, 1 << 20]),

@@ -31,6 +31,8 @@ interface Sight {
   readonly hints: Map<string, number>;
   floor: VersionVector;
   generation: string;
+  /** Of the shard: another one is another copy. */
+  readonly version: number;
 }
 
 export class LeaderlessWatch {
@@ -58,15 +60,16 @@ export class LeaderlessWatch {
     const { copy, handoff } = here;
     const { world, limits } = { world: this.#world, limits: this.#limits };
     const say = (): string => `${process.name}, shard ${copy.shard}`;
-    const before = sights.get(copy.shard);
+    const known = sights.get(copy.shard);
+    const before = known?.version === copy.version ? known : undefined;
     const { book } = handoff;
     world.must(
       book.count <= limits.hints.hintsMax && book.bytes <= limits.hints.bytesMax,
       "hints-bounded",
       () => `${say()}: ${book.count} hints of ${book.bytes} bytes`,
     );
-    const { floor, generation } = copy;
-    const sight: Sight = before ?? { remains: new Map(), hints: new Map(), floor, generation };
+    const { floor, generation, version } = copy;
+    const sight: Sight = before ?? { remains: new Map(), hints: new Map(), floor, generation, version };
     if (before === undefined) sights.set(copy.shard, sight);
     else if (before.generation === generation) {
       world.must(
@@ -119,7 +122,7 @@ export class LeaderlessWatch {
       if (now.has(id) || copy.outline(id).versions.length > 0) continue;
       this.#world.mix(`forgets ${id}`);
       if (this.#limits.awayMsMax < 60_000) continue;
-      for (const [other, outline] of this.#others(process, copy.shard, id)) {
+      for (const [other, outline] of this.#others(process, copy, id)) {
         const seen = resolve(outline);
         // Beside the tombstone it may hold an older version: nobody sees that any more.
         const isOld = seen !== undefined && seen.value !== null && includes(context, [seen.dot]);
@@ -133,12 +136,17 @@ export class LeaderlessWatch {
     sight.remains = now;
   }
 
-  *#others(process: Process, shard: ShardId, id: string): Iterable<readonly [NodeId, Outline]> {
+  *#others(
+    process: Process,
+    { shard, version }: ShardCopy,
+    id: string,
+  ): Iterable<readonly [NodeId, Outline]> {
     const map = process.running?.map();
     const slice = map?.shards.find((one) => one.id === shard);
     for (const node of [...(slice?.replicas ?? []), ...(slice?.outgoing?.replicas ?? [])]) {
       const copy = this.#machines.get(node)?.core?.leaderless?.shards.here(shard)?.copy;
-      if (node === process.name || copy?.isReadable !== true || copy.state === "filling") continue;
+      if (node === process.name || copy?.isReadable !== true || copy.version !== version) continue;
+      if (copy.state === "filling") continue;
       yield [node, copy.outline(id)];
     }
   }
@@ -158,7 +166,11 @@ export class LeaderlessWatch {
     const sights = slice.replicas.map((node) => {
       const machine = this.#machines.get(node);
       const copy = machine?.core?.leaderless?.shards.here(slice.id)?.copy;
-      const serves = copy?.isReadable === true && copy.state === "serving" && machine?.loss === undefined;
+      const serves =
+        copy?.isReadable === true &&
+        copy.version === (slice.version ?? 0) &&
+        copy.state === "serving" &&
+        machine?.loss === undefined;
       return serves ? sightOf(copy, id) : undefined;
     });
     // More than one where a write was sent again and two coordinators did it: either is what was answered.
@@ -189,7 +201,9 @@ export class LeaderlessWatch {
         if (machine === undefined) continue;
         const copy = machine.core?.leaderless?.shards.here(shard.id)?.copy;
         if (copy === undefined) missing.push(`${node} has no copy of ${shard.id}`);
-        else if (copy.state !== "serving") missing.push(`${node}'s copy of ${shard.id} is ${copy.state}`);
+        else if (copy.version !== (shard.version ?? 0)) {
+          missing.push(`${node}'s copy of ${shard.id} is of version ${copy.version}`);
+        } else if (copy.state !== "serving") missing.push(`${node}'s copy of ${shard.id} is ${copy.state}`);
       }
     }
     return missing;

@@ -181,7 +181,7 @@ test.each(["raft", "paxos", "quorum"] as const)(
   300_000,
 );
 
-test.each(["raft", "paxos"] as const)(
+test.each(["raft", "paxos", "quorum"] as const)(
   "with %s no write waits for an election while shards are split and merged",
   async (protocol) => {
     for (let seed = 1; seed <= 2; seed += 1) {

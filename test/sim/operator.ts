@@ -168,7 +168,7 @@ const SHARDS_MAX = 4;
 interface Known {
   /** Copies of a shard when nothing was moved. */
   readonly copies: number;
-  /** Keys that clients use; none where shards have no logs, between which keys could be handed over. */
+  /** Keys that clients use. */
   readonly keys: readonly string[];
   readonly isLeaderless: boolean;
 }
@@ -180,7 +180,8 @@ function drawOperation(
   { copies, keys, isLeaderless }: Known,
 ): OperationRequest | undefined {
   if (map.shards.length === 0) return undefined;
-  const handover = keys.length > 0 && chance.hits(0.5) ? drawHandover(chance, map, keys) : undefined;
+  const draw = isLeaderless ? drawLeaderlessHandover : drawHandover;
+  const handover = keys.length > 0 && chance.hits(0.5) ? draw(chance, map, keys) : undefined;
   const steps: ClusterStep[] = handover === undefined ? [] : [handover];
   for (let count = 1 + chance.below(STEPS_MAX); count > 0; count -= 1) {
     const step = drawStep(chance, map, chance.pick(map.shards), copies);
@@ -232,6 +233,28 @@ function drawHandover(chance: Chance, map: ShardMap, keys: readonly string[]): H
     return { kind: "split", shard: shardOfKey(map, key).id, at, into: nextShardId(map) };
   }
   return { kind: "merge", shard, into: chance.pick(map.shards).id };
+}
+
+/** Those of shards with as many copies: of two that differ in it all is refused. */
+function drawLeaderlessHandover(
+  chance: Chance,
+  map: ShardMap,
+  keys: readonly string[],
+): HandoverStep | undefined {
+  const step = drawHandover(chance, map, keys);
+  if (map.shards.length === 1 || (step?.kind === "split" && chance.hits(0.5))) return step;
+  const from = chance.pick(map.shards);
+  const others = map.shards.filter(
+    ({ id, replicas }) => id !== from.id && replicas.length === from.replicas.length,
+  );
+  if (others.length === 0) return step;
+  const near = others.filter(
+    ({ start, end }) => map.strategy !== "range" || end === from.start || start === from.end,
+  );
+  const into = chance.pick(near.length > 0 ? near : others).id;
+  if (map.strategy !== "directory" || chance.hits(0.5)) return { kind: "merge", shard: from.id, into };
+  const own = keys.filter((key) => shardOfKey(map, key).id === from.id);
+  return own.length === 0 ? step : { kind: "pin", key: chance.pick(own), shard: into };
 }
 
 function otherArbiter(

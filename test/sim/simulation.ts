@@ -7,6 +7,7 @@ import type { NodeSpec } from "../../src/model/manifest.ts";
 import type { MemoryEvent } from "../../src/model/node-api.ts";
 import type { OperationSummary } from "../../src/model/operation.ts";
 import { copiesOfLevel } from "../../src/model/consistency.ts";
+import { hasHandedOver } from "../../src/topology/handovers.ts";
 import { shardOfKey } from "../../src/topology/shard-map.ts";
 import { checkConvergence } from "../histories/convergence.ts";
 import { MemoryMachine } from "../../src/node/memories/memory-machine.ts";
@@ -129,6 +130,8 @@ class Run {
       onCall: (method, by) => {
         // If they are, the change of copies is over in a moment.
         if (method === "quorum-filled") this.#faults.operator.onProgress(by, 0.15);
+        // Asked again and again while keys are handed over.
+        if (method === "succession") this.#faults.operator.onProgress(by, 0.01);
         if (method === "quorum-items" || method === "quorum-keys") this.#callsWithItems += 1;
       },
       onAsked: (asked, method, body) =>
@@ -509,8 +512,10 @@ class Run {
         ({ user }) => map !== undefined && shardOfKey(map, user) === shard,
       );
       const history = this.#workload.history.filter(({ key }) => keys.some(({ id }) => id === key));
-      // N is what the shard has: an operator who adds a copy to one may take the overlap of one and one from it.
-      const counts = [copies, ...this.#invariants.copiesOf(shard.id)];
+      // N is what the shard has: an operator who adds a copy to one may take the overlap of one and one from it. Keys
+      // that were handed over were in others before.
+      const seen = map !== undefined && hasHandedOver(map) ? undefined : shard.id;
+      const counts = [copies, ...this.#invariants.copiesOf(seen)];
       const overlap = counts.every((count) => reads(count) + writes(count) > count);
       const [violation] = checkConvergence(history, watch.states(this.#serving(), shard.id), {
         overlap,

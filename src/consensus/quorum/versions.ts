@@ -26,6 +26,8 @@ export interface Version<Value> {
   readonly writes: readonly string[];
   /** null: a tombstone. */
   readonly value: Value | null;
+  /** Of a tombstone: the shard key of what was deleted, which says to whom it goes when keys are divided. */
+  readonly key?: string;
 }
 
 export interface Item<Value> {

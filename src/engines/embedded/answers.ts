@@ -82,15 +82,18 @@ const keySlice: Decoder<KeySlice> = (value, path) => {
   return SLICES[kind](value, path);
 };
 
-const handover = object<Handover>({
-  id: number,
-  name: text,
-  from: text,
-  to: text,
-  slice: keySlice,
-  isWhole: truth,
-  phase: oneOf(["copying", "dropping"]),
-});
+const handover = object<Handover>(
+  {
+    id: number,
+    name: text,
+    from: text,
+    to: text,
+    slice: keySlice,
+    isWhole: truth,
+    phase: oneOf(["copying", "dropping"]),
+  },
+  { versions: object({ from: number, to: nullable(number) }) },
+);
 
 const mapNode = object<MapNode>({
   id: text,

@@ -23,7 +23,7 @@ export interface LeaderlessSources {
 export function leaderlessShard(slice: ShardSlice, range: string, sources: LeaderlessSources): ShardView {
   const { answers } = sources;
   const members = [...new Set([...slice.replicas, ...(slice.outgoing?.replicas ?? [])])];
-  const replicas = members.map((node) => copyView(node, sources));
+  const replicas = members.map((node) => copyView(node, sources, slice.founding === true));
   const fullest = answers
     .filter(({ copy }) => copy.state === "serving")
     .toSorted((a, b) => b.report.appliedIndex - a.report.appliedIndex)[0];
@@ -42,19 +42,20 @@ export function leaderlessShard(slice: ShardSlice, range: string, sources: Leade
   };
 }
 
-function copyView(node: NodeId, { answers, isGone }: LeaderlessSources): ReplicaView {
+/** `isMade`: of a shard that is only being made, of which nobody can tell yet. */
+function copyView(node: NodeId, { answers, isGone }: LeaderlessSources, isMade: boolean): ReplicaView {
   const own = answers.find((answer) => answer.node === node);
   const told = answers.flatMap(({ copy }) => copy.peers.filter((peer) => peer.node === node));
   const most = (of: (peer: CopyPeerReport) => number): number | null =>
     told.length === 0 ? null : Math.max(...told.map(of));
   const sum = (of: (peer: CopyPeerReport) => number): number =>
     told.reduce((total, peer) => total + of(peer), 0);
-  const isDown = own === undefined || isGone(node);
+  const isDown = (own === undefined && !isMade) || isGone(node);
   const isWhole = own?.copy.state === "serving" && told.every(({ hints }) => hints === 0);
   return {
     node,
     role: own?.copy.state === "filling" ? "learner" : "follower",
-    state: isDown ? "down" : isWhole ? "replicating" : own.copy.state === "serving" ? "probing" : "snapshot",
+    state: isDown ? "down" : isWhole ? "replicating" : own?.copy.state === "serving" ? "probing" : "snapshot",
     lagEntries: told.length === 0 ? (own === undefined ? null : 0) : sum((peer) => peer.lagEntries),
     lagBytes: null,
     lagMs: most((peer) => peer.lagMs) ?? (own === undefined ? null : 0),
@@ -70,6 +71,7 @@ function stateOf(
   replicas: readonly ReplicaView[],
   { levels }: LeaderlessSources,
 ): ShardView["state"] {
+  if (slice.founding === true) return "moving";
   const answering = replicas.filter(
     ({ node, state, copy }) => slice.replicas.includes(node) && state !== "down" && copy === "serving",
   ).length;

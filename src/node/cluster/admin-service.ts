@@ -28,7 +28,7 @@ import type { Operations } from "../moves/service.ts";
 import type { Verifier } from "../moves/verify.ts";
 import type { Network } from "../transport/network.ts";
 import { changeOfMap } from "./map-change.ts";
-import type { Router } from "./router.ts";
+import type { Query, Router } from "./router.ts";
 import { queries } from "./shard-queries.ts";
 
 const POLL_MS = 20;
@@ -46,6 +46,8 @@ export interface AdminOptions {
   readonly map: () => ShardMap;
   /** Whether shards have no leaders: their members are what the map says. */
   readonly leaderless: boolean;
+  /** A read of the newest state of a shard. */
+  readonly readShard: (shard: ShardId, query: Query, deadlineMs: number) => Promise<unknown>;
   readonly operations: Operations;
   readonly verifier: Verifier;
   readonly report: () => NodeReport;
@@ -230,10 +232,9 @@ export class Admin implements AdminService {
 
   async cut({ shard, at, key }: CutRequest, context: CallContext): Promise<ShardCut> {
     membersOf(this.map(), shard);
-    if (this.options.leaderless) throw leaderlessByDesign(shard);
     const slice = sliceOfCut(this.map(), shard, at, key);
     const query = queries.cutSizes(slice === undefined ? { at: at ?? null } : { slice });
-    const sizes = (await this.options.router.readState(shard, query, context.deadlineMs)) as CutSizes;
+    const sizes = (await this.options.readShard(shard, query, context.deadlineMs)) as CutSizes;
     return { shard, ...sizes, at: at ?? sizes.at };
   }
 

@@ -31,7 +31,7 @@ import type { ShardMap } from "../../model/shard-map.ts";
 import { shardById, shardOfKey } from "../../topology/shard-map.ts";
 import { pause, type Clock } from "../clock.ts";
 import { putItem, type PutItem, type ShardCommand } from "../memories/commands.ts";
-import type { ShardPath, ShardRef } from "./router.ts";
+import type { ShardPath, ShardRef, WriteName } from "./router.ts";
 import { queries, type TypedQuery } from "./shard-queries.ts";
 
 /** Bytes of one command, roughly: a batch is split so that no log entry grows much larger. */
@@ -39,6 +39,7 @@ const COMMAND_BYTES_MAX = 1 << 20;
 /** Shards asked at a time by a request that concerns them all. */
 const SHARDS_AT_ONCE = 16;
 const ID_RANDOM_BYTES = 10;
+const NAME_BYTES = 12;
 /** While keys are handed over: looks at the map, and how long one goes on before the shard is asked again. */
 const HANDOVER_LOOK_MS = 5;
 const HANDOVER_AGAIN_MS = 250;
@@ -61,8 +62,24 @@ export function createMemoryService(options: MemoryServiceOptions): MemoryServic
     context: CallContext,
   ): Promise<Answer> => (await path.read(shard, query, context.consistency, context.deadlineMs)) as Answer;
 
-  const write = (shard: ShardRef, command: ShardCommand, context: CallContext): Promise<unknown> =>
-    path.write(shard, command, context.consistency, context.deadlineMs);
+  /** A request to write, which keeps its name wherever its parts go. */
+  const named = async <Result>(
+    context: CallContext,
+    work: (
+      write: (shard: ShardRef, command: ShardCommand) => Promise<unknown>,
+      name: WriteName,
+    ) => Promise<Result>,
+  ): Promise<Result> => {
+    const name = { name: Buffer.from(clock.randomBytes(NAME_BYTES)).toString("base64url"), mayBeDone: false };
+    const write = (shard: ShardRef, command: ShardCommand): Promise<unknown> =>
+      path.write(shard, command, context.consistency, context.deadlineMs, name);
+    try {
+      return await work(write, name);
+    } catch (error) {
+      // Refused now; an earlier attempt by another map may have been done.
+      throw name.mayBeDone && error instanceof Error && !isUnknown(error) ? mayBeDone(error) : error;
+    }
+  };
 
   const askAll = <Answer>(
     shards: readonly ShardRef[],
@@ -138,39 +155,41 @@ export function createMemoryService(options: MemoryServiceOptions): MemoryServic
   ): Promise<Float32Array[]> => embedMissing({ embedder, dimensions }, texts, vectors, deadlineMs);
 
   /** Puts items shard by shard, each command of bounded size. */
-  const put = async (
+  const put = (
     items: readonly PutItem[],
     context: CallContext,
     /** Whether the ids were just made. */
     areFresh: boolean,
-  ): Promise<void> => {
-    let done = 0;
-    for (let left = items; left.length > 0;) {
-      const map = options.map();
-      const refused: PutItem[] = [];
-      await writeParts(
-        [...byShard(map, left)],
-        async ([shard, list], onDone) => {
-          for (const batch of batches(list)) {
-            const command: ShardCommand = areFresh
-              ? { t: "put", items: batch, fresh: true }
-              : { t: "put", items: batch };
-            try {
-              await write(shard, command, context);
-              done += 1;
-              onDone();
-            } catch (error) {
-              if (!isStale(error) || clock.nowMs() >= context.deadlineMs) throw error;
-              refused.push(...batch);
+  ): Promise<void> =>
+    named(context, async (write) => {
+      let done = 0;
+      // Of one id the last counts, as if they came one after the other.
+      for (let left = [...new Map(items.map((item) => [item.id, item])).values()]; left.length > 0;) {
+        const map = options.map();
+        const refused: PutItem[] = [];
+        await writeParts(
+          [...byShard(map, left)],
+          async ([shard, list], onDone) => {
+            for (const batch of batches(list)) {
+              const command: ShardCommand = areFresh
+                ? { t: "put", items: batch, fresh: true }
+                : { t: "put", items: batch };
+              try {
+                await write(shard, command);
+                done += 1;
+                onDone();
+              } catch (error) {
+                if (!isStale(error) || clock.nowMs() >= context.deadlineMs) throw error;
+                refused.push(...batch);
+              }
             }
-          }
-        },
-        done,
-      );
-      left = refused;
-      if (left.length > 0) await mapAfter(map, context.deadlineMs);
-    }
-  };
+          },
+          done,
+        );
+        left = refused;
+        if (left.length > 0) await mapAfter(map, context.deadlineMs);
+      }
+    });
 
   return {
     async add(memories: readonly NewMemory[], context) {
@@ -233,52 +252,54 @@ export function createMemoryService(options: MemoryServiceOptions): MemoryServic
           ? undefined
           : (await embed([change.text ?? ""], [change.embedding], context.deadlineMs))[0];
       const at = new Date(clock.wallMs()).toISOString();
-      const updated = await whereMemoryIs(id, context, (shard) =>
-        write(
-          shard,
-          {
-            t: "update",
-            id,
-            ...(change.text === undefined ? {} : { text: change.text, hash: textHash(change.text) }),
-            ...(change.metadata === undefined ? {} : { metadata: change.metadata }),
-            ...(vector === undefined ? {} : { vector: vectorBytes(vector) }),
-            ...(change.ifHash === undefined ? {} : { ifHash: change.ifHash }),
-            at,
-          },
-          context,
-        ),
+      const command: ShardCommand = {
+        t: "update",
+        id,
+        ...(change.text === undefined ? {} : { text: change.text, hash: textHash(change.text) }),
+        ...(change.metadata === undefined ? {} : { metadata: change.metadata }),
+        ...(vector === undefined ? {} : { vector: vectorBytes(vector) }),
+        ...(change.ifHash === undefined ? {} : { ifHash: change.ifHash }),
+        at,
+      };
+      const updated = await named(context, (write) =>
+        whereMemoryIs(id, context, (shard) => write(shard, command)),
       );
       return updated as StoredMemory;
     },
 
     async delete(id, context) {
-      await whereMemoryIs(id, context, (shard) => write(shard, { t: "delete", id }, context));
+      await named(context, (write) =>
+        whereMemoryIs(id, context, (shard) => write(shard, { t: "delete", id })),
+      );
     },
 
-    async deleteAll(filter, context) {
-      let count = 0;
-      let done = 0;
-      for (let isOver = false; !isOver;) {
-        isOver = true;
-        const map = options.map();
-        await writeParts(
-          shardsOf(map, filter),
-          async (shard, onDone) => {
-            try {
-              count += Number(await write(shard, { t: "delete-matching", filter }, context));
-              done += 1;
-              onDone();
-            } catch (error) {
-              if (!isStale(error) || clock.nowMs() >= context.deadlineMs) throw error;
-              isOver = false;
-            }
-          },
-          done,
-        );
-        if (!isOver) await mapAfter(map, context.deadlineMs);
-      }
-      return count;
-    },
+    deleteAll: (filter, context) =>
+      named(context, async (write, name) => {
+        let count = 0;
+        let done = 0;
+        for (let isOver = false; !isOver;) {
+          isOver = true;
+          // Sent again it counts what was deleted under its name before.
+          if (name.mayBeDone) count = 0;
+          const map = options.map();
+          await writeParts(
+            shardsOf(map, filter),
+            async (shard, onDone) => {
+              try {
+                count += Number(await write(shard, { t: "delete-matching", filter }));
+                done += 1;
+                onDone();
+              } catch (error) {
+                if (!isStale(error) || clock.nowMs() >= context.deadlineMs) throw error;
+                isOver = false;
+              }
+            },
+            done,
+          );
+          if (!isOver) await mapAfter(map, context.deadlineMs);
+        }
+        return count;
+      }),
 
     async entities(context) {
       const answers = await routed(context, (map) => askAll(serving(map), queries.entities(), context));
@@ -384,6 +405,14 @@ async function settled<Value>(work: Promise<Value>): Promise<End<Value>> {
 
 function isUnknown(error: Error): boolean {
   return error instanceof Mem0ctlError && error.kind === "unknown-outcome";
+}
+
+function mayBeDone(cause: Error): Mem0ctlError {
+  return new Mem0ctlError("unknown-outcome", "timed-out", "the write was not done in time", {
+    why: `an attempt may have been done, and then ${cause.message}`,
+    hint: "read it back, or repeat the request with the same id",
+    cause,
+  });
 }
 
 /** Certainly not done: keys came or went since the map that it was routed by. */

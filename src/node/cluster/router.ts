@@ -44,6 +44,13 @@ export interface Query {
 /** A shard as a map has it that a request is routed by. */
 export type ShardRef = Pick<ShardSlice, "id" | "version">;
 
+/** What a client asked to write, whatever shards and maps it takes: done twice under one name, it is done once. */
+export interface WriteName {
+  readonly name: string;
+  /** Some of it may have been done, though it was refused since. */
+  mayBeDone: boolean;
+}
+
 /** How commands and reads come to a shard: through its leader here; a protocol without leaders has its own. */
 export interface ShardPath {
   /**
@@ -55,6 +62,7 @@ export interface ShardPath {
     command: ShardCommand,
     consistency: Consistency,
     deadlineMs: number,
+    name: WriteName,
   ): Promise<unknown>;
   read(shard: ShardRef, query: Query, consistency: Consistency, deadlineMs: number): Promise<unknown>;
 }

@@ -33,6 +33,8 @@ import type { Router } from "../cluster/router.ts";
 import type { CopyingReport, GroupMembers } from "./group-members.ts";
 import { Handovers } from "./handovers.ts";
 import type { HealthBound } from "./health-bound.ts";
+import { LeaderlessHandovers } from "./leaderless-handovers.ts";
+import type { SuccessionReport } from "../quorum/successions.ts";
 import type { Pace } from "./pace.ts";
 
 const CALL_MS = 3000;
@@ -55,6 +57,8 @@ export interface ExecutorOptions {
   readonly leaderless: boolean;
   readonly isUp: (node: NodeId) => boolean;
   readonly transfer: (group: GroupId, to: NodeId | undefined, deadlineMs: number) => Promise<unknown>;
+  /** How far a node's copies of leaderless shards are with a handover. */
+  readonly successionAt: (node: NodeId, handover: number, deadlineMs: number) => Promise<SuccessionReport>;
 }
 
 type TransferStep = Extract<ClusterStep, { readonly kind: "transfer-leader" }>;
@@ -73,15 +77,15 @@ export class Executor {
   private copyingNow = new Map<number, StepCopying>();
   private operationId = "";
 
-  private readonly handovers: Handovers;
+  private readonly handovers: Handovers | LeaderlessHandovers;
 
   constructor(options: ExecutorOptions) {
     this.options = options;
-    this.handovers = new Handovers({
-      ...options,
-      changeMap: (change) => this.changeMap(change),
-      hasQuorum: (map, shard) => this.keepsQuorum(map, shard),
-    });
+    const changeMap = (change: (map: ShardMap) => ShardMap): Promise<ShardMap> => this.changeMap(change);
+    const hasQuorum = (map: ShardMap, shard: ShardId): boolean => this.keepsQuorum(map, shard);
+    this.handovers = options.leaderless
+      ? new LeaderlessHandovers({ ...options, changeMap })
+      : new Handovers({ ...options, changeMap, hasQuorum });
   }
 
   /** What running steps have copied, as this node last heard it. */
@@ -127,9 +131,10 @@ export class Executor {
     }
     const steps = stepsOf(plan);
     const left = this.options.map();
-    if (left.handover !== undefined && !steps.some((step) => stepWords(step) === left.handover?.name)) {
-      await this.handovers.settle(left);
-    }
+    const isCarriedOut = steps.some(
+      (step, at) => stepWords(step) === left.handover?.name && isBusy(progress.steps[at]),
+    );
+    if (left.handover !== undefined && !isCarriedOut) await this.handovers.settle(left);
     const looked = await Promise.all(
       steps.map(async (step, at): Promise<Advance> => {
         const state = progress.steps[at] ?? "waiting";
@@ -320,7 +325,6 @@ function beginning(
   states: readonly StepState[],
   concurrency: number,
 ): number[] {
-  const isBusy = (state: StepState | undefined): boolean => state === "running" || state === "undoing";
   const begun: number[] = [];
   let room = concurrency - states.filter(isBusy).length;
   let at = 0;
@@ -342,6 +346,10 @@ function beginning(
     if (!isOver) break;
   }
   return begun;
+}
+
+function isBusy(state: StepState | undefined): boolean {
+  return state === "running" || state === "undoing";
 }
 
 function groupOf(step: ClusterStep): string {

@@ -18,6 +18,8 @@ import {
 } from "../../model/operation.ts";
 import type { ShardMap } from "../../model/shard-map.ts";
 import { isHandoverStep } from "../../topology/handovers.ts";
+import { leaderlessWaves } from "../../topology/leaderless-handovers.ts";
+import { withoutOutgoing } from "../../topology/membership.ts";
 import { isReplicaStep, mapAfterStep } from "../../topology/steps.ts";
 import type { Clock } from "../clock.ts";
 import { changeOfMap } from "../cluster/map-change.ts";
@@ -60,9 +62,9 @@ export class Operations {
     const running = await this.running(deadlineMs);
     if (running !== null) throw refusedBecauseOf(running);
     const map = await this.newestMap(deadlineMs);
-    this.refuseImpossible(request, map);
+    const waves = this.possible(request, map);
     const id = Buffer.from(clock.randomBytes(ID_BYTES)).toString("hex");
-    const plan = { ...request, id, startedMs: clock.wallMs() };
+    const plan = { ...request, waves, id, startedMs: clock.wallMs() };
     const result = await router.changeOperation({ begin: plan }, deadlineMs);
     if (!result.accepted || result.operation === null) throw refusal(result, request);
     return { ...result.operation, copying: [] };
@@ -148,15 +150,39 @@ export class Operations {
     );
   }
 
-  /** Whether every step can be done after those before it. */
-  private refuseImpossible(request: OperationRequest, map: ShardMap): void {
+  /** The waves, in which every step can be done after those before it. Throws where one cannot. */
+  private possible({ waves }: OperationRequest, map: ShardMap): OperationRequest["waves"] {
     const { levels } = this.options;
-    let planned = map;
-    for (const step of stepsOf(request)) {
-      if (levels !== undefined) refuseForLeaderless(step, levels);
-      planned = mapAfterStep(planned, step, false);
+    if (levels === undefined) {
+      let planned = map;
+      for (const step of waves.flat()) planned = mapAfterStep(planned, step, false);
+      return waves;
     }
+    let planned = settled(map);
+    const add = (step: ClusterStep): void => {
+      refuseForLeaderless(step, levels);
+      planned = settled(mapAfterStep(planned, step, true));
+    };
+    return waves.flatMap((wave) => {
+      const others = wave.filter((step) => !isHandoverStep(step));
+      others.forEach(add);
+      const handedOver = wave.filter(isHandoverStep).flatMap((step) => {
+        const steps = leaderlessWaves(planned, step);
+        steps.flat().forEach(add);
+        return steps;
+      });
+      return [...(others.length === 0 ? [] : [others]), ...handedOver];
+    });
   }
+}
+
+/** The map when what is under way is over: every step waits for that. */
+function settled(map: ShardMap): ShardMap {
+  const { handover: _, ...rest } = withoutOutgoing(
+    map,
+    map.shards.map(({ id }) => id),
+  );
+  return rest;
 }
 
 /**
@@ -164,12 +190,7 @@ export class Operations {
  * levels that are numbers overlap for one number of copies only. And nobody can lead it.
  */
 function refuseForLeaderless(step: ClusterStep, { read, write }: Consistency): void {
-  if (isHandoverStep(step)) {
-    throw new Mem0ctlError("invalid", "needs-a-log", `cannot ${stepWords(step)}`, {
-      why: "keys are handed over by an entry in the log of their shard, and leaderless shards have none",
-      hint: "move replicas between nodes instead: `mem0ctl shards move`, `mem0ctl shards rebalance`",
-    });
-  }
+  if (isHandoverStep(step)) return;
   if (step.kind === "transfer-leader" && step.group !== META_GROUP) {
     throw new Mem0ctlError("invalid", "leaderless-by-design", `cannot ${stepWords(step)}`, {
       why: "the shards of a cluster of protocol quorum have no leaders",

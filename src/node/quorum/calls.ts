@@ -11,12 +11,15 @@ import type { NodeId, ShardId } from "../../model/ids.ts";
 import type { ShardMap } from "../../model/shard-map.ts";
 import { shardById } from "../../topology/shard-map.ts";
 import type { Network } from "../transport/network.ts";
+import type { CopyName } from "./forgotten.ts";
 import type { CopyState } from "./records.ts";
 import type { Change } from "./shard-copy.ts";
 
 /** Which sets the sender goes by. */
 export interface Standing extends CopySets {
   readonly epoch: number;
+  /** Of the shard: which keys are its own. */
+  readonly version: number;
 }
 
 export interface CopyCalls {
@@ -102,14 +105,17 @@ export function standingOf(map: ShardMap, shard: ShardId): Standing {
   const slice = shardById(map, shard);
   return {
     epoch: map.epoch,
+    version: slice?.version ?? 0,
     replicas: slice?.replicas ?? [],
     outgoing: slice?.outgoing?.replicas ?? [],
   };
 }
 
 /** Order says who is preferred, not who belongs. */
-export function sameSets(a: CopySets, b: CopySets): boolean {
-  return sameMembers(a.replicas, b.replicas) && sameMembers(a.outgoing, b.outgoing);
+export function sameSets(a: Standing, b: Standing): boolean {
+  return (
+    a.version === b.version && sameMembers(a.replicas, b.replicas) && sameMembers(a.outgoing, b.outgoing)
+  );
 }
 
 function sameMembers(a: readonly NodeId[], b: readonly NodeId[]): boolean {
@@ -126,6 +132,15 @@ export function refuseOutdated(sender: Standing, own: Standing): void {
   });
 }
 
+/** Throws `not-here` (unavailable) when a copy is not of the version of its shard that a request goes by. */
+export function refuseOtherVersion({ version }: Standing, copy: CopyName): void {
+  if (version === copy.version) return;
+  throw new Mem0ctlError("unavailable", "not-here", `this node has no such copy of shard ${copy.shard} now`, {
+    why: `the request goes by version ${version} of the shard, and the copy here is of version ${copy.version}`,
+    hint: "another copy answers meanwhile",
+  });
+}
+
 export class CopyClient {
   private readonly network: Network;
   private readonly map: () => ShardMap;
@@ -135,13 +150,18 @@ export class CopyClient {
     this.map = map;
   }
 
+  /** Which sets a call goes by that is made now. */
+  standing(shard: ShardId): Standing {
+    return standingOf(this.map(), shard);
+  }
+
   async call<Method extends CopyCall>(
     node: NodeId,
     method: Method,
     shard: ShardId,
     ask: CopyCalls[Method]["ask"],
     deadlineMs: number,
-    standing: Standing = standingOf(this.map(), shard),
+    standing: Standing = this.standing(shard),
   ): Promise<CopyCalls[Method]["answer"]> {
     const body: CallBody<Method> = { shard, standing, ask };
     return (await this.network.call(node, method, body, deadlineMs)) as CopyCalls[Method]["answer"];

@@ -23,7 +23,7 @@ import { runShardQuery } from "../cluster/shard-queries.ts";
 import { memoryValue, recordIn, vectorBytesIn, type ShardCommand } from "../memories/commands.ts";
 import { listMemories } from "../memories/queries.ts";
 import type { Network } from "../transport/network.ts";
-import { refuseOutdated, standingOf, type CopyClient, type Standing } from "./calls.ts";
+import { refuseOtherVersion, refuseOutdated, standingOf, type CopyClient, type Standing } from "./calls.ts";
 import { compare, refuseWhenChanged, type ComparisonLimits } from "./comparison.ts";
 import type { Handoff } from "./handoff.ts";
 import type { PeerClocks } from "./peer-clocks.ts";
@@ -210,16 +210,16 @@ export class Coordinator {
     intents: readonly Intent[],
     fresh: boolean,
   ): Promise<readonly (MemoryValue | null | undefined)[]> {
-    const { self, map, copy } = this.options;
+    const { self, copy } = this.options;
     const { write: level, read } = request.consistency;
     const reachable = (node: NodeId): boolean => node === self || this.options.network.connected(node);
-    if (!isEnough(standingOf(map(), copy.shard), level, reachable)) {
+    if (!isEnough(this.standing(), level, reachable)) {
       throw tooFewCopies(copy.shard, "nothing was written");
     }
     return this.inTurn(
       intents.map(({ id }) => id),
       async () => {
-        const standing = standingOf(map(), copy.shard);
+        const standing = this.standing();
         const ids = intents.map(({ id }) => id);
         const seen = fresh ? undefined : await this.readItems(ids, read, request.deadlineMs, standing);
         return this.store(request, intents, seen, standing);
@@ -233,9 +233,9 @@ export class Coordinator {
     seen: readonly Held<MemoryValue>[] | undefined,
     standing: Standing,
   ): Promise<readonly (MemoryValue | null | undefined)[]> {
-    const { copy, clock, clocks, handoff, map, network, self } = this.options;
+    const { copy, clock, clocks, handoff, network, self } = this.options;
     // A new member may have read this copy since, and answers later reads in the place of one that was asked (12).
-    refuseOutdated(standing, standingOf(map(), copy.shard));
+    refuseOutdated(standing, this.standing());
     // It has waited for its turn for too long: whoever asked was told so.
     if (clock.nowMs() >= request.deadlineMs) throw tooFewCopies(copy.shard, "nothing was written");
     // No single clock decides, not even this node's own.
@@ -246,6 +246,7 @@ export class Coordinator {
       readonly intent: Intent;
       readonly known: Held<MemoryValue>;
       readonly value: MemoryValue | null;
+      readonly key: string | undefined;
     }[] = [];
     copy.guarded(() => {
       intents.forEach((intent, at) => {
@@ -259,9 +260,10 @@ export class Coordinator {
           changes.push({ id: intent.id, item: merged });
           return;
         }
-        const value = intent.value(resolve(known.item)?.value ?? undefined);
+        const before = resolve(known.item)?.value ?? undefined;
+        const value = intent.value(before);
         results.set(intent.id, value);
-        if (value !== undefined) toWrite.push({ intent, known, value });
+        if (value !== undefined) toWrite.push({ intent, known, value, key: before?.key });
       });
     });
     if (toWrite.length === 0 && changes.length === 0) return intents.map(({ id }) => results.get(id));
@@ -270,12 +272,11 @@ export class Coordinator {
     const make = (dot: Dot, id: string, local: Values): { change: Change; made: null } => {
       const one = byId.get(id);
       if (one === undefined) throw new RangeError(`nothing is to be written to ${id}`);
-      const { known, value } = one;
+      const { known, value, key } = one;
       const base = merge(local, known.item, { a: copy.floor, b: known.floor });
-      return {
-        change: { id, item: written(base, known.item, { dot, atMs, write: request.write, value }) },
-        made: null,
-      };
+      const buried = value === null && key !== undefined ? { key } : {};
+      const version = { dot, atMs, write: request.write, value, ...buried };
+      return { change: { id, item: written(base, known.item, version) }, made: null };
     };
     const coordinated = copy.guarded(() =>
       copy.coordinate([...byId.keys()], make, (writer) => {
@@ -338,7 +339,7 @@ export class Coordinator {
     ids: readonly string[],
     level: Level,
     deadlineMs: number,
-    standing: Standing = standingOf(this.options.map(), this.options.copy.shard),
+    standing: Standing = this.standing(),
   ): Promise<readonly Held<MemoryValue>[]> {
     const { self, copy, clock, clocks, client, network, slowMs } = this.options;
     // Refuses a level that cannot be, before anything waits for it.
@@ -440,8 +441,8 @@ export class Coordinator {
 
   /** Brings this copy up to what enough copies hold of the whole shard, and them up to this one. */
   private async catchUp(level: Level, deadlineMs: number): Promise<void> {
-    const { self, copy, client, clock, map, network, comparison } = this.options;
-    const standing = standingOf(map(), copy.shard);
+    const { self, copy, client, clock, network, comparison } = this.options;
+    const standing = this.standing();
     const good = new Set<NodeId>([self]);
     const tried = new Set<NodeId>([self]);
     while (!isEnough(standing, level, (node) => good.has(node))) {
@@ -471,8 +472,17 @@ export class Coordinator {
     }
   }
 
+  /** Which sets everything goes by that begins now. Refuses where the shard's keys are others than this copy's. */
+  private standing(): Standing {
+    const { copy, map } = this.options;
+    const standing = standingOf(map(), copy.shard);
+    refuseOtherVersion(standing, copy);
+    return standing;
+  }
+
   private refuseUnlessServing(): void {
     const { copy, self } = this.options;
+    this.standing();
     if (copy.isReadable && copy.state === "serving") return;
     throw new Mem0ctlError("unavailable", "copy-not-serving", `${self} holds no whole copy of the shard`, {
       hint: "another copy answers meanwhile",

@@ -7,7 +7,7 @@ import type { Clock } from "../clock.ts";
 import { decodeKey, extendKey, prefixEnd, type Key } from "../storage/key.ts";
 import type { Store, StoreWriter } from "../storage/store.ts";
 import { pack, unpack } from "../transport/frames.ts";
-import type { CopyClient } from "./calls.ts";
+import { refuseOtherVersion, type CopyClient } from "./calls.ts";
 import type { Change, ShardCopy } from "./shard-copy.ts";
 
 const KEYS_PER_CALL = 64;
@@ -84,11 +84,13 @@ export class Handoff {
     this.bringing.add(target);
     try {
       const { copy, client, clock } = this.options;
+      const standing = client.standing(copy.shard);
+      refuseOtherVersion(standing, copy);
       const ids = this.book.next(target, KEYS_PER_CALL);
       const changes = copy.guarded(() => ids.map((id): Change => ({ id, item: copy.held(id).item })));
       const ask = { changes, floor: copy.floor };
       await copy.settled();
-      await client.call(target, "quorum-store", copy.shard, ask, clock.nowMs() + CALL_MS);
+      await client.call(target, "quorum-store", copy.shard, ask, clock.nowMs() + CALL_MS, standing);
       this.drop(ids.map((id) => [target, id] as const));
     } finally {
       this.bringing.delete(target);

@@ -13,6 +13,7 @@ import type { GroupReport } from "../../model/node-api.ts";
 import type { ShardMap, ShardSlice } from "../../model/shard-map.ts";
 import { every, type Clock, type Timer } from "../clock.ts";
 import type { VectorCache } from "../../memory/vector-cache.ts";
+import { shardById } from "../../topology/shard-map.ts";
 import type { CopyingReport } from "../moves/group-members.ts";
 import type { Pace } from "../moves/pace.ts";
 import type { WorstLag } from "../moves/health-bound.ts";
@@ -20,6 +21,7 @@ import { removeRange, type Store } from "../storage/store.ts";
 import type { Network } from "../transport/network.ts";
 import {
   CopyClient,
+  refuseOtherVersion,
   refuseOutdated,
   sameSets,
   standingOf,
@@ -34,10 +36,12 @@ import { compare, type ComparisonLimits } from "./comparison.ts";
 import { Coordinator } from "./coordinator.ts";
 import { Handoff } from "./handoff.ts";
 import { PeerClocks } from "./peer-clocks.ts";
-import { forgottenCopies, rangeOfCopy } from "./forgotten.ts";
+import { forgottenCopies, hasLater, rangeOfCopy, type CopyName } from "./forgotten.ts";
 import { Scrub } from "../host/scrub.ts";
+import type { CopyState } from "./records.ts";
 import { copyReport } from "./report.ts";
 import { ShardCopy, sizeOf, type Change } from "./shard-copy.ts";
+import { Successions, type SuccessionReport } from "./successions.ts";
 
 export interface LeaderlessLimits extends ComparisonLimits {
   /** Every copy is compared with every other of its shard once in this time. */
@@ -117,7 +121,8 @@ export class LeaderlessShards {
   private readonly clocks: PeerClocks;
   private readonly copies = new Map<ShardId, CopyHere>();
   /** Given up, and not gone from the disk yet: one that comes back waits for that. */
-  private readonly clearing = new Set<ShardId>();
+  private readonly clearing = new Set<string>();
+  private readonly successions: Successions;
   private readonly timers: Timer[] = [];
   private readonly scrub: Scrub;
   private hasLookedForForgotten = false;
@@ -129,6 +134,26 @@ export class LeaderlessShards {
     this.options = options;
     this.client = new CopyClient(options.network, options.map);
     this.clocks = new PeerClocks(options.clock);
+    this.successions = new Successions({
+      self: options.self,
+      store: options.store,
+      clock: options.clock,
+      pace: options.pace,
+      map: options.map,
+      opened: ({ shard, version }) => {
+        const copy = this.copies.get(shard)?.copy;
+        return copy?.version === version ? copy : undefined;
+      },
+      make: (name) => this.makeCopy(name, "serving"),
+      isClearing: (name) => this.clearing.has(wordsOf(name)),
+      end: (copy) => {
+        if (this.copies.get(copy.shard)?.copy === copy) this.copies.delete(copy.shard);
+        copy.close();
+      },
+      serve: (copy) => void this.install(copy),
+      clear: (name) => this.clear(name),
+      onFailure: options.onFailure,
+    });
     // Comparisons read outlines alone: a value that nobody asks for is read here.
     this.scrub = new Scrub({
       states: () =>
@@ -160,6 +185,7 @@ export class LeaderlessShards {
   stop(): void {
     this.stopped = true;
     this.scrub.stop();
+    this.successions.stop();
     for (const timer of this.timers) timer.close();
     this.nextComparison?.close();
     for (const { copy } of this.copies.values()) copy.close();
@@ -172,18 +198,43 @@ export class LeaderlessShards {
 
   /** Brings the copies of this node to what the map says. */
   follow(): void {
-    const { self } = this.options;
+    const { self, store } = this.options;
     const map = this.options.map();
-    for (const shard of map.shards) {
-      if (this.clearing.has(shard.id)) continue;
-      const belongs = shard.replicas.includes(self) || shard.outgoing?.replicas.includes(self) === true;
-      if (belongs) this.fillWhenNew(this.open(shard, "filling"), shard);
-      else if (map.epoch > 0) this.giveUp(shard.id);
-    }
     if (map.epoch > 0 && !this.hasLookedForForgotten) {
       this.hasLookedForForgotten = true;
-      for (const shard of forgottenCopies(this.options.store, map, self)) this.clear(shard);
+      const isNeeded = (name: CopyName): boolean =>
+        this.successions.isNeeded(name) || this.copies.get(name.shard)?.copy.version === name.version;
+      for (const name of forgottenCopies(store, map, self, isNeeded)) this.clear(name);
     }
+    this.successions.follow();
+    for (const shard of map.shards) {
+      const name = { shard: shard.id, version: shard.version ?? 0 };
+      if (shard.founding === true) continue;
+      const belongs = shard.replicas.includes(self) || shard.outgoing?.replicas.includes(self) === true;
+      if (!belongs && map.epoch > 0) this.giveUp(shard.id);
+      if (!belongs || this.clearing.has(wordsOf(name))) continue;
+      if (this.isCurrent(name)) this.fillWhenNew(this.open(shard, "filling"), shard);
+    }
+    if (map.epoch === 0) return;
+    for (const { copy } of this.copies.values()) {
+      const isThere = map.shards.some(({ id }) => id === copy.shard);
+      if (!isThere && !this.successions.isNeeded(copy)) this.giveUp(copy.shard);
+    }
+  }
+
+  /** Whether it is the copy that is to serve: nothing newer is here, by an older map, and it is not being made still. */
+  private isCurrent(name: CopyName): boolean {
+    const open = this.copies.get(name.shard)?.copy;
+    if (open?.version === name.version) return true;
+    if (this.successions.isBecoming(name.shard)) return false;
+    if (open === undefined) return !hasLater(this.options.store, name);
+    this.giveUp(name.shard);
+    return true;
+  }
+
+  /** How far this node is with a handover of keys. */
+  succession(handover: number): SuccessionReport {
+    return this.successions.report(handover);
   }
 
   here(shard: ShardId): CopyHere | undefined {
@@ -194,10 +245,18 @@ export class LeaderlessShards {
     return this.copies.values();
   }
 
+  /** Those that answer: of the version of their shard that the map has. */
+  private current(): readonly CopyHere[] {
+    const map = this.options.map();
+    return [...this.copies.values()].filter(
+      ({ copy }) => standingOf(map, copy.shard).version === copy.version && shardById(map, copy.shard),
+    );
+  }
+
   /** The reports of all copies on this node. */
   reports(): readonly GroupReport[] {
     const { network, clock, map, self } = this.options;
-    return [...this.copies.values()].map((here) =>
+    return this.current().map((here) =>
       copyReport(here, everyone(standingOf(map(), here.copy.shard)), {
         self,
         connected: (node) => network.connected(node),
@@ -342,6 +401,7 @@ export class LeaderlessShards {
     if (here === undefined || this.stopped) {
       throw new Mem0ctlError("unavailable", "not-here", `this node holds no copy of shard ${shard}`);
     }
+    refuseOtherVersion(sender, here.copy);
     if (!here.copy.isReadable) {
       throw new Mem0ctlError("unavailable", "copy-damaged", `this node's copy of shard ${shard} is damaged`);
     }
@@ -369,23 +429,40 @@ export class LeaderlessShards {
   private open(shard: ShardSlice, initial: "serving" | "filling"): CopyHere {
     const known = this.copies.get(shard.id);
     if (known !== undefined) return known;
-    const { self, store, vectors, clock, network, map, limits, onDamage } = this.options;
+    const { self } = this.options;
     // A member of old without a record has lost it: nobody fills it as a new one, and it must not seem whole.
     const isNew = shard.outgoing !== undefined && !shard.outgoing.replicas.includes(self);
     const state = initial === "serving" || isNew ? initial : "rebuilding";
-    const copy = new ShardCopy({
-      shard: shard.id,
+    const copy = this.makeCopy({ shard: shard.id, version: shard.version ?? 0 }, state);
+    copy.open();
+    const here = this.install(copy);
+    if (copy.isReadable) here.handoff.open();
+    return here;
+  }
+
+  private makeCopy({ shard, version }: CopyName, initial: CopyState): ShardCopy {
+    const { store, vectors, clock, map, onDamage } = this.options;
+    const copy: ShardCopy = new ShardCopy({
+      shard,
+      version,
       store,
       vectors,
       clock,
-      initial: state,
-      isAlone: () => everyone(standingOf(map(), shard.id)).length < 2,
+      initial,
+      isAlone: () => everyone(standingOf(map(), shard)).length < 2,
       onDamage: (id, what) => {
-        this.copies.get(id)?.sources.clear();
+        const here = this.copies.get(id);
+        if (here?.copy === copy) here.sources.clear();
+        this.successions.damaged(copy);
         onDamage(id, what);
       },
     });
-    copy.open();
+    return copy;
+  }
+
+  /** From here on it is what this node answers with for its shard. */
+  private install(copy: ShardCopy): CopyHere {
+    const { self, store, clock, network, map, limits } = this.options;
     const handoff = new Handoff({ copy, store, clock, client: this.client, limits: limits.hints });
     const here: CopyHere = {
       copy,
@@ -406,11 +483,11 @@ export class LeaderlessShards {
       sources: new Set(),
       comparing: new Set(),
     };
-    this.copies.set(shard.id, here);
-    if (copy.isReadable) handoff.open();
+    this.copies.set(copy.shard, here);
     // Away for longer than tombstones are kept: the others may have forgotten what this copy still holds.
     const wasAway = clock.wallMs() - copy.syncedMs > limits.awayMsMax;
-    if (copy.state === "serving" && wasAway && shard.replicas.length > 1) void this.rebuild(here);
+    const isAlone = everyone(standingOf(map(), copy.shard)).length < 2;
+    if (copy.state === "serving" && wasAway && !isAlone) void this.rebuild(here);
     return here;
   }
 
@@ -460,15 +537,16 @@ export class LeaderlessShards {
     if (here === undefined) return;
     this.copies.delete(shard);
     here.copy.close();
-    this.clear(shard);
+    this.clear(here.copy);
   }
 
-  private clear(shard: ShardId): void {
-    const { start, end } = rangeOfCopy(shard);
-    this.clearing.add(shard);
+  private clear(name: CopyName): void {
+    const { start, end } = rangeOfCopy(name);
+    const words = wordsOf(name);
+    this.clearing.add(words);
     removeRange(this.options.store, start, end, () => this.stopped)
       .catch((error: unknown) => this.options.onFailure(error))
-      .finally(() => this.clearing.delete(shard));
+      .finally(() => this.clearing.delete(words));
   }
 
   private peersOf(here: CopyHere): readonly NodeId[] {
@@ -524,7 +602,7 @@ export class LeaderlessShards {
 
   private handOff(): void {
     const { network, map } = this.options;
-    for (const here of this.copies.values()) {
+    for (const here of this.current()) {
       if (!here.copy.isReadable) continue;
       const members = everyone(standingOf(map(), here.copy.shard));
       here.handoff.expire((node) => members.includes(node));
@@ -565,10 +643,12 @@ export class LeaderlessShards {
 
   private ablePairs(): readonly Pair[] {
     const { network } = this.options;
-    return [...this.copies.entries()].flatMap(([shard, here]) =>
+    return this.current().flatMap((here) =>
       here.copy.isReadable
         ? this.peersOf(here).flatMap((peer) =>
-            network.connected(peer) && !here.comparing.has(peer) ? [{ shard, peer, here }] : [],
+            network.connected(peer) && !here.comparing.has(peer)
+              ? [{ shard: here.copy.shard, peer, here }]
+              : [],
           )
         : [],
     );
@@ -600,6 +680,10 @@ export class LeaderlessShards {
       here.comparing.delete(peer);
     }
   }
+}
+
+function wordsOf({ shard, version }: CopyName): string {
+  return `${shard} ${version}`;
 }
 
 interface Pair {

@@ -7,7 +7,16 @@ import { Mem0ctlError } from "../../model/errors.ts";
 import type { NodeId, ShardId } from "../../model/ids.ts";
 import type { ShardMap } from "../../model/shard-map.ts";
 import { pause, type Clock } from "../clock.ts";
-import { readFailure, readLate, type Query, type ShardPath, type ShardRef } from "../cluster/router.ts";
+import { shardById } from "../../topology/shard-map.ts";
+import {
+  readFailure,
+  readLate,
+  type Query,
+  type ShardPath,
+  type ShardRef,
+  type WriteName,
+} from "../cluster/router.ts";
+import { staleEpoch } from "../memories/custody.ts";
 import type { ShardCommand } from "../memories/commands.ts";
 import type { Network } from "../transport/network.ts";
 import { standingOf } from "./calls.ts";
@@ -15,6 +24,7 @@ import type { LeaderlessShards } from "./leaderless-shards.ts";
 import { everyone } from "../../consensus/quorum/levels.ts";
 
 const RETRY_MS = 20;
+const STALE = staleEpoch().code;
 /** Refused for reasons that another copy need not have, or that pass. */
 const ELSEWHERE = [
   "not-here",
@@ -27,6 +37,8 @@ const ELSEWHERE = [
 
 export interface ForwardedWrite {
   readonly shard: ShardId;
+  /** Of the shard, in the map that it was routed by. */
+  readonly version: number;
   readonly command: ShardCommand;
   readonly write: string;
   readonly consistency: Consistency;
@@ -37,6 +49,8 @@ export interface ForwardedWrite {
 
 export interface ForwardedRead {
   readonly shard: ShardId;
+  /** As of writes; absent where the copy is asked for as it is. */
+  readonly version?: number;
   readonly query: Query;
   readonly consistency: Consistency;
   readonly ttlMs: number;
@@ -60,39 +74,39 @@ export class LeaderlessPath implements ShardPath {
   }
 
   async write(
-    { id: shard }: ShardRef,
+    { id: shard, version = 0 }: ShardRef,
     command: ShardCommand,
     consistency: Consistency,
     deadlineMs: number,
+    name: WriteName,
   ): Promise<unknown> {
     const { clock } = this.options;
-    const write = Buffer.from(clock.randomBytes(12)).toString("base64url");
+    const write = name.name;
     const takenMs = clock.wallMs();
-    let mayBeDone = false;
-    return this.atCopy(shard, deadlineMs, async (node, attemptMs) => {
-      const isRepeated = mayBeDone;
+    return this.atCopy(shard, version, deadlineMs, async (node, attemptMs) => {
+      const isRepeated = name.mayBeDone;
       const ttlMs = attemptMs - clock.nowMs();
-      const forwarded = { shard, command, write, consistency, isRepeated, takenMs, ttlMs };
+      const forwarded = { shard, version, command, write, consistency, isRepeated, takenMs, ttlMs };
       try {
         return node === this.options.self
           ? await this.writeHere(forwarded)
           : await this.options.network.call(node, "quorum-write", forwarded, attemptMs);
       } catch (error) {
-        if (error instanceof Mem0ctlError && error.kind === "unknown-outcome") mayBeDone = true;
+        if (error instanceof Mem0ctlError && error.kind === "unknown-outcome") name.mayBeDone = true;
         throw error;
       }
     });
   }
 
   read(
-    { id: shard }: ShardRef,
+    { id: shard, version = 0 }: ShardRef,
     query: Query,
     consistency: Consistency,
     deadlineMs: number,
   ): Promise<unknown> {
     const { clock } = this.options;
-    return this.atCopy(shard, deadlineMs, async (node, attemptMs) => {
-      const forwarded = { shard, query, consistency, ttlMs: attemptMs - clock.nowMs() };
+    return this.atCopy(shard, version, deadlineMs, async (node, attemptMs) => {
+      const forwarded = { shard, version, query, consistency, ttlMs: attemptMs - clock.nowMs() };
       try {
         return node === this.options.self
           ? await this.readHere(forwarded)
@@ -106,9 +120,9 @@ export class LeaderlessPath implements ShardPath {
 
   /** Coordinates on this node; what a peer's call ends in. */
   async writeHere(forwarded: ForwardedWrite): Promise<unknown> {
-    const { shard, ttlMs, ...request } = forwarded;
+    const { shard, version, ttlMs, ...request } = forwarded;
     const deadlineMs = this.options.clock.nowMs() + ttlMs;
-    return this.inTime(deadlineMs, this.coordinator(shard).write({ ...request, deadlineMs }), () => {
+    return this.inTime(deadlineMs, this.coordinator(shard, version).write({ ...request, deadlineMs }), () => {
       return new Mem0ctlError("unknown-outcome", "timed-out", "the write was not done in time", {
         why: "a disk or too many copies are slow: it may be on some of them, and may appear later",
         hint: "read it back, or repeat the request with the same id",
@@ -117,9 +131,9 @@ export class LeaderlessPath implements ShardPath {
     });
   }
 
-  async readHere({ shard, query, consistency, ttlMs }: ForwardedRead): Promise<unknown> {
+  async readHere({ shard, version, query, consistency, ttlMs }: ForwardedRead): Promise<unknown> {
     const deadlineMs = this.options.clock.nowMs() + ttlMs;
-    const answer = this.coordinator(shard).read(query, consistency.read, deadlineMs);
+    const answer = this.coordinator(shard, version).read(query, consistency.read, deadlineMs);
     return this.inTime(deadlineMs, answer, () => readLate(shard));
   }
 
@@ -132,10 +146,18 @@ export class LeaderlessPath implements ShardPath {
     });
   }
 
-  private coordinator(shard: ShardId): { write: CoordinatorOf["write"]; read: CoordinatorOf["read"] } {
+  private coordinator(shard: ShardId, version: number | undefined): CoordinatorOf {
     const here = this.options.shards.here(shard);
-    if (here !== undefined) return here.coordinator;
+    if (version !== undefined && this.isOutdated(shard, version)) throw staleEpoch();
+    if (here !== undefined && (version ?? here.copy.version) === here.copy.version) return here.coordinator;
     throw new Mem0ctlError("unavailable", "not-here", `this node holds no copy of shard ${shard}`);
+  }
+
+  /** Whether this node knows that the shard's keys are others than those of that version. */
+  private isOutdated(shard: ShardId, version: number): boolean {
+    const map = this.options.map();
+    const slice = shardById(map, shard);
+    return map.epoch > 0 && (slice === undefined || (slice.version ?? 0) > version);
   }
 
   /**
@@ -144,6 +166,7 @@ export class LeaderlessPath implements ShardPath {
    */
   private async atCopy(
     shard: ShardId,
+    version: number,
     deadlineMs: number,
     attempt: (node: NodeId, attemptDeadlineMs: number) => Promise<unknown>,
   ): Promise<unknown> {
@@ -151,6 +174,8 @@ export class LeaderlessPath implements ShardPath {
     let unknown: Mem0ctlError | undefined;
     let last: Mem0ctlError | undefined;
     while (clock.nowMs() < deadlineMs) {
+      // What was done of it goes with its keys: whoever sends it again sends it under the same name.
+      if (this.isOutdated(shard, version)) throw staleEpoch();
       const members = everyone(standingOf(map(), shard));
       const order = members.includes(self) ? [self, ...members.filter((node) => node !== self)] : members;
       for (const node of order) {
@@ -161,6 +186,7 @@ export class LeaderlessPath implements ShardPath {
         } catch (error) {
           if (!(error instanceof Mem0ctlError)) throw error;
           last = error;
+          if (error.code === STALE) throw error;
           if (error.kind === "unknown-outcome") unknown = error;
           else if (error.kind === "full" || error.kind === "busy" || ELSEWHERE.includes(error.code)) continue;
           else if (error.kind === "unavailable") break;

@@ -51,22 +51,29 @@ export function itemKey(prefix: Key, id: string): Key {
 export function outlineBytes(outline: Outline): Buffer {
   return pack([
     outline.context,
-    outline.versions.map(({ dot, atMs, writes, value }) => [dot, atMs, writes, value === null ? 0 : 1]),
+    outline.versions.map(({ dot, atMs, writes, value, key }) => [
+      dot,
+      atMs,
+      writes,
+      value === null ? 0 : 1,
+      ...(key === undefined ? [] : [key]),
+    ]),
   ]);
 }
 
 export function outlineFrom(bytes: Uint8Array): Outline {
   const [context, versions] = unpack(bytes) as [
     VersionVector,
-    [[string, number], number, string[], number][],
+    [[string, number], number, string[], number, string?][],
   ];
   return {
     context,
-    versions: versions.map(([dot, atMs, writes, live]) => ({
+    versions: versions.map(([dot, atMs, writes, live, key]) => ({
       dot,
       atMs,
       writes,
       value: live === 1 ? true : null,
+      ...(key === undefined ? {} : { key }),
     })),
   };
 }

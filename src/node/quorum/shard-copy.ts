@@ -40,10 +40,10 @@ import type { MachineSize } from "../host/machine.ts";
 import { recordIn } from "../memories/commands.ts";
 import { MemoryMachine } from "../memories/memory-machine.ts";
 import type { VectorCache } from "../../memory/vector-cache.ts";
-import { decodeKey, encodeKey, extendKey, prefixEnd, type Key } from "../storage/key.ts";
+import { decodeKey, extendKey, prefixEnd, type Key } from "../storage/key.ts";
 import { StoreCorruptError, type Store, type StoreWriter } from "../storage/store.ts";
 import { pack, unpack } from "../transport/frames.ts";
-import { rangeOfCopy } from "./forgotten.ts";
+import { prefixOfCopy, rangeOfCopy } from "./forgotten.ts";
 import {
   COPY,
   itemKey,
@@ -75,8 +75,18 @@ export function sizeOf({ item }: Change): number {
   return bytes;
 }
 
+/** Copies that are being made of this one, and have to know at once what it comes to know. */
+export interface Heirs {
+  /** In the transaction that brings a key of `copy` to `item`. */
+  readonly wrote: (copy: ShardCopy, change: Change, writer: StoreWriter) => void;
+  /** The end of that transaction. */
+  readonly finish: (copy: ShardCopy, writer: StoreWriter) => void;
+}
+
 export interface ShardCopyOptions {
   readonly shard: ShardId;
+  /** Of the shard: every handover of its keys makes a new copy of it. */
+  readonly version: number;
   readonly store: Store;
   readonly vectors: VectorCache;
   readonly clock: Clock;
@@ -90,6 +100,7 @@ export interface ShardCopyOptions {
 
 export class ShardCopy {
   readonly shard: ShardId;
+  readonly version: number;
   readonly prefix: Key;
   readonly machine: MemoryMachine;
   readonly tree = new DigestTree();
@@ -105,15 +116,17 @@ export class ShardCopy {
   /** Found before the copy was open. */
   private damage: StoreCorruptError | undefined;
   private isGivenUp = false;
+  heirs: Heirs | undefined;
 
   constructor(options: ShardCopyOptions) {
     this.options = options;
-    const { shard, store, clock, vectors } = options;
+    const { shard, version, store, clock, vectors } = options;
     this.shard = shard;
-    this.prefix = encodeKey("state", shard, 1);
+    this.version = version;
+    this.prefix = prefixOfCopy({ shard, version });
     this.dropUnreadableTotals();
     this.machine = new MemoryMachine({
-      owner: shard,
+      owner: version === 0 ? shard : `${shard}/${version}`,
       store,
       vectors,
       clock,
@@ -277,6 +290,42 @@ export class ShardCopy {
     });
   }
 
+  /** Ids of which anything is known, in an order of their own, and where to go on. */
+  idsAfter(after: Key | undefined, countMax: number): { readonly ids: readonly string[]; readonly to: Key } {
+    this.refuseWhenGivenUp();
+    const items = extendKey(this.prefix, "item");
+    const start = after === undefined ? items : Buffer.concat([after, Buffer.of(0)]);
+    const ids: string[] = [];
+    let to = start;
+    for (const key of this.options.store.keys({ start, end: prefixEnd(items) })) {
+      to = Buffer.from(key);
+      ids.push(String(decodeKey(key, items.length)[1]));
+      if (ids.length === countMax) break;
+    }
+    return { ids, to };
+  }
+
+  /** Runs what `put`s keys of a copy that is being made. */
+  make(work: (writer: StoreWriter) => void): void {
+    this.refuseWhenFull();
+    void this.transact(work);
+  }
+
+  /** Brings a key of a copy that is being made to what it is to know of it. */
+  put({ id, item }: Change, writer: StoreWriter): void {
+    this.write(id, item, writer);
+  }
+
+  /** Ends what was put in the transaction of another copy. */
+  finishIn(writer: StoreWriter): void {
+    this.machine.finish(writer);
+  }
+
+  /** It is made: under a name of its own it knows what those that it was made of knew. */
+  adopt(known: Omit<CopyRecord, "actor" | "counter">): void {
+    void this.save({ ...this.freshRecord(known.state), ...known });
+  }
+
   /** After a full exchange: everything that the other had seen when it began has been seen here, too. */
   raiseFloor(floor: VersionVector): Promise<void> {
     const raised = join(this.record.floor, floor);
@@ -389,7 +438,7 @@ export class ShardCopy {
 
   /** What lies there without a record was given up before: it is no part of a new copy. */
   private begin(): Promise<void> {
-    const { start, end } = rangeOfCopy(this.shard);
+    const { start, end } = rangeOfCopy(this);
     const left = [...this.options.store.keys({ start, end })].map((key) => Buffer.from(key));
     return this.transact((writer) => {
       for (const key of left) writer.remove(key);
@@ -438,6 +487,7 @@ export class ShardCopy {
         try {
           work(writer);
           this.machine.finish(writer);
+          this.heirs?.finish(this, writer);
         } catch (error) {
           failure = error;
           throw error;
@@ -484,6 +534,7 @@ export class ShardCopy {
     this.tree.change(id, digestOf(id, before), isGone ? "" : digestOf(id, after));
     if (!isGone && (next === undefined || next.value === null)) this.remains.add(id);
     else this.remains.delete(id);
+    this.heirs?.wrote(this, { id, item }, writer);
   }
 
   private valueOf(id: string, dot: Dot, seen: Version<true> | undefined): MemoryValue {

@@ -2,6 +2,10 @@
 
 import type { Bug } from "./bug.ts";
 
+const LEADERLESS = { checklist: "moves", protocols: ["quorum"] } as const;
+const COPY = "src/node/quorum/shard-copy.ts";
+const PARTS_OF_COPIES = "src/consensus/quorum/parts.ts";
+const CALLS = "src/node/quorum/calls.ts";
 const HANDOVERS = { checklist: "moves", protocols: ["raft", "paxos"] } as const;
 const CUSTODY = "src/node/memories/custody.ts";
 const PARTS = "src/node/memories/slice-parts.ts";
@@ -59,5 +63,32 @@ export const HANDOVER_BUGS: readonly Bug[] = [
     file: PARTS,
     find: "if (item === undefined) removed.push(id);",
     replace: "if (item === undefined) continue;",
+  },
+  {
+    ...LEADERLESS,
+    name: "other-version-answered",
+    lines: [3],
+    what: "a copy answers and acknowledges for a version of its shard that it does not hold the keys of",
+    file: CALLS,
+    find: "if (version === copy.version) return;",
+    replace: "if (version >= 0) return;",
+  },
+  {
+    ...LEADERLESS,
+    name: "heirs-not-told",
+    lines: [5],
+    what: "what a copy comes to know while the next one is made of it stays behind",
+    file: COPY,
+    find: "this.heirs?.wrote(this, { id, item }, writer);",
+    replace: "",
+  },
+  {
+    ...LEADERLESS,
+    name: "context-left-behind",
+    lines: [5],
+    what: "a copy that gives keys away tells its heir of values, and not of what it had seen go",
+    file: PARTS_OF_COPIES,
+    find: "if (kept.length === 0 && item.context.every((dot) => covers(floor, dot))) return absent();",
+    replace: "if (kept.every(({ value }) => value === null)) return absent();",
   },
 ];

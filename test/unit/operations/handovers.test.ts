@@ -4,7 +4,7 @@ import { describe, expect, it } from "vitest";
 import type { Engine, OperationControl } from "../../../src/engines/engine.ts";
 import type { ShardCut } from "../../../src/model/node-api.ts";
 import { planHandover, type HandoverRequest } from "../../../src/operations/handovers.ts";
-import { errorOf, healthy, scriptedEngine } from "./support.ts";
+import { errorOf, scriptedEngine } from "./support.ts";
 
 const call = { timeoutMs: 1000 };
 
@@ -37,13 +37,11 @@ describe("a plan of a handover", () => {
     ]);
   });
 
-  const quorum = { view: () => Promise.resolve({ ...healthy, protocol: "quorum" as const }) };
   it.each<[string, Engine, HandoverRequest, string, string]>([
     ["an unknown shard", engineWith(), { kind: "split", shard: "9" }, "not-found", "unknown-shard"],
     ["one shard", engineWith(), { kind: "merge", shard: "1", into: "1" }, "conflict", "step-outdated"],
     ["a pin by hash", engineWith(), { kind: "pin", key: "a", shard: "1" }, "conflict", "step-outdated"],
     ["a slot elsewhere", engineWith(), { kind: "split", shard: "1", at: "3" }, "conflict", "step-outdated"],
-    ["no logs", engineWith({}, quorum), { kind: "split", shard: "1" }, "invalid", "needs-a-log"],
     ["another engine", scriptedEngine(), { kind: "split", shard: "1" }, "invalid", "engine-cannot"],
   ])("is refused for %s", async (_, engine, request, kind, code) => {
     const error = await errorOf(planHandover(engine, request, call));

@@ -1,0 +1,365 @@
+// Hands keys of leaderless shards over, on one node: what its copies know is what its copies of the shards that result
+// have to know, so each node makes those of its own, without asking another (consensus/quorum/parts.ts).
+//
+// While the map says that a slice is to go, the copies of the next version are made beside those that serve: read from
+// them portion by portion, and told in the same transaction whatever they come to know meanwhile. When the map says that
+// the slice has gone, the new ones take over at one stroke, and those before are removed. A node that is late, or was
+// down, does the same when it hears of it: requests name the version of their shard, so a copy of one version answers and
+// acknowledges nothing of another. What enough copies acknowledged is in the transaction of each of them, so as many copies
+// of the next version have it, and every read of that version meets one.
+
+import { partOf, renamed, together, type PartRule } from "../../consensus/quorum/parts.ts";
+import { join, type VersionVector } from "../../consensus/quorum/vectors.ts";
+import type { NodeId, ShardId } from "../../model/ids.ts";
+import type { ShardMap } from "../../model/shard-map.ts";
+import { isInSlice } from "../../topology/handovers.ts";
+import { shardById } from "../../topology/shard-map.ts";
+import { giveWay, pause, type Clock } from "../clock.ts";
+import type { Pace } from "../moves/pace.ts";
+import type { Key } from "../storage/key.ts";
+import { StoreCorruptError, type Store, type StoreWriter } from "../storage/store.ts";
+import { hasRecord, type CopyName } from "./forgotten.ts";
+import type { CopyState, MemoryValue } from "./records.ts";
+import { sizeOf, type Change, type ShardCopy } from "./shard-copy.ts";
+
+const KEYS_PER_TURN = 100;
+const BYTES_PER_TURN = 256 << 10;
+/** While a disk is full. */
+const RETRY_MS = 200;
+
+/** How far this node is with a handover. */
+export interface SuccessionReport {
+  /** over: the copies of the next version serve here, and nothing of those before is needed any more. */
+  readonly state: "none" | "copying" | "ready" | "over";
+  readonly bytes: number;
+}
+
+interface Target extends CopyName {
+  readonly sources: readonly (CopyName & { readonly rule: PartRule<MemoryValue> })[];
+}
+
+interface Source {
+  readonly copy: ShardCopy;
+  readonly rule: PartRule<MemoryValue>;
+}
+
+/** A copy that is being made. */
+interface Making {
+  readonly target: Target;
+  readonly copy: ShardCopy;
+  readonly sources: readonly Source[];
+  isWhole: boolean;
+  isGivenUp: boolean;
+  bytes: number;
+}
+
+export interface SuccessionsOptions {
+  readonly self: NodeId;
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly pace: Pace;
+  readonly map: () => ShardMap;
+  /** The copy that this node has open of that version. */
+  readonly opened: (name: CopyName) => ShardCopy | undefined;
+  /** One that is not open yet. */
+  readonly make: (name: CopyName) => ShardCopy;
+  /** Whether what was there is still being removed. */
+  readonly isClearing: (name: CopyName) => boolean;
+  /** Ends a copy, whether it served or not. */
+  readonly end: (copy: ShardCopy) => void;
+  readonly serve: (copy: ShardCopy) => void;
+  readonly clear: (name: CopyName) => void;
+  readonly onFailure: (error: unknown) => void;
+}
+
+export class Successions {
+  private readonly options: SuccessionsOptions;
+  private handover: number | undefined;
+  private readonly makings = new Map<ShardId, Making>();
+  /** Took over, and not yet so on disk. */
+  private settling = 0;
+  private stopped = false;
+
+  constructor(options: SuccessionsOptions) {
+    this.options = options;
+  }
+
+  stop(): void {
+    this.stopped = true;
+    for (const making of this.makings.values()) this.detach(making);
+  }
+
+  /** Makes what the map wants made, and lets it take over when the map says so. */
+  follow(): void {
+    if (this.stopped) return;
+    const { handover } = this.options.map();
+    if (this.handover !== handover?.id) {
+      for (const making of this.makings.values()) this.giveUp(making);
+      this.handover = handover?.id;
+    }
+    if (handover === undefined) return;
+    const missing = this.missing();
+    for (const target of missing) if (!this.makings.has(target.shard)) this.begin(target);
+    const makings = missing.flatMap(({ shard }) => this.makings.get(shard) ?? []);
+    if (handover.phase !== "dropping" || makings.length === 0 || makings.length < missing.length) return;
+    const areReady = makings.every(
+      ({ isWhole, sources }) => isWhole && sources.every(({ copy }) => copy.isReadable),
+    );
+    if (areReady && !this.options.store.full) this.takeOver(makings, handover.id);
+  }
+
+  /** Whether the copy is not there yet, and will be made from others here: nothing else may be put in its place. */
+  isBecoming(shard: ShardId): boolean {
+    return this.missing().some((target) => target.shard === shard);
+  }
+
+  /** Whether what is made here needs the copy. */
+  isNeeded(name: CopyName): boolean {
+    return this.missing().some(({ sources }) =>
+      sources.some(({ shard, version }) => shard === name.shard && version === name.version),
+    );
+  }
+
+  report(handover: number): SuccessionReport {
+    const known = this.options.map().handover;
+    if (known?.id !== handover) return { state: "none", bytes: 0 };
+    const missing = this.missing();
+    const makings = [...this.makings.values()];
+    const bytes = makings.reduce((sum, making) => sum + making.bytes, 0);
+    if (known.phase === "dropping") {
+      const isOver = missing.length === 0 && this.settling === 0;
+      return { state: isOver ? "over" : "copying", bytes };
+    }
+    const areReady = missing.every(({ shard }) => this.makings.get(shard)?.isWhole === true);
+    return { state: areReady ? "ready" : "copying", bytes };
+  }
+
+  /** A copy has lost something: what was made of it may have it no more, or not as it was. */
+  damaged(copy: ShardCopy): void {
+    for (const making of this.makings.values()) {
+      const isConcerned = making.copy === copy || making.sources.some((source) => source.copy === copy);
+      if (isConcerned) this.giveUp(making);
+    }
+  }
+
+  /** What has to be made here still, and can be. */
+  private missing(): readonly Target[] {
+    const { self, store } = this.options;
+    const map = this.options.map();
+    return targetsOf(map).filter((target) => {
+      const slice = shardById(map, target.shard);
+      const isMember = [...(slice?.replicas ?? []), ...(slice?.outgoing?.replicas ?? [])].includes(self);
+      // One that comes when keys have gone, and never had them, is filled as any other that comes.
+      const canBe = target.sources.every((source) => hasRecord(store, source));
+      return isMember && canBe && !hasRecord(store, target);
+    });
+  }
+
+  private begin(target: Target): void {
+    const { opened, make, isClearing, store } = this.options;
+    if (isClearing(target) || store.full) return;
+    const sources = target.sources.map(({ rule, ...name }): Source => {
+      const open = opened(name) ?? this.sourceOf(name);
+      if (open !== undefined) return { copy: open, rule };
+      const copy = make(name);
+      copy.open();
+      return { copy, rule };
+    });
+    const copy = make(target);
+    const making: Making = { target, copy, sources, isWhole: false, isGivenUp: false, bytes: 0 };
+    this.makings.set(target.shard, making);
+    for (const source of sources) this.attach(source.copy);
+    this.copyAll(making).catch((error: unknown) => {
+      // A source that cannot be read has told so, and is repaired; it is begun again then.
+      this.giveUp(making);
+      if (!isPassing(error)) this.options.onFailure(error);
+    });
+  }
+
+  private sourceOf({ shard, version }: CopyName): ShardCopy | undefined {
+    return [...this.makings.values()]
+      .flatMap(({ sources }) => sources.map(({ copy }) => copy))
+      .find((copy) => copy.shard === shard && copy.version === version);
+  }
+
+  private async copyAll(making: Making): Promise<void> {
+    const { clock, pace } = this.options;
+    for (const { copy } of making.sources) {
+      let after: Key | undefined;
+      for (;;) {
+        if (making.isGivenUp || this.stopped) return;
+        const { ids, to } = copy.guarded(() => copy.idsAfter(after, KEYS_PER_TURN));
+        if (ids.length === 0) break;
+        after = to;
+        const bytes = copy.guarded(() => this.copyKeys(making, ids));
+        making.bytes += bytes;
+        await pace.sent(bytes);
+        await giveWay(clock);
+      }
+    }
+    making.isWhole = true;
+  }
+
+  private copyKeys(making: Making, ids: readonly string[]): number {
+    let bytes = 0;
+    let part: Change[] = [];
+    let partBytes = 0;
+    const write = (): void => {
+      const changes = part;
+      if (changes.length > 0)
+        making.copy.make((writer) => changes.forEach((one) => making.copy.put(one, writer)));
+      part = [];
+      partBytes = 0;
+    };
+    for (const id of ids) {
+      const change = heldBy(making, id);
+      part.push(change);
+      partBytes += sizeOf(change);
+      bytes += sizeOf(change);
+      if (partBytes >= BYTES_PER_TURN) write();
+    }
+    write();
+    return bytes;
+  }
+
+  private attach(copy: ShardCopy): void {
+    copy.heirs = {
+      wrote: (source, change, writer) => this.tell(source, change, writer),
+      finish: (source, writer) => {
+        for (const making of this.madeOf(source)) making.copy.finishIn(writer);
+      },
+    };
+  }
+
+  private madeOf(copy: ShardCopy): readonly Making[] {
+    return [...this.makings.values()].filter(
+      ({ sources, isGivenUp }) => !isGivenUp && sources.some((source) => source.copy === copy),
+    );
+  }
+
+  private tell(source: ShardCopy, change: Change, writer: StoreWriter): void {
+    for (const making of this.madeOf(source)) {
+      try {
+        making.copy.put(heldBy(making, change.id, { copy: source, change }), writer);
+      } catch (error) {
+        if (!(error instanceof StoreCorruptError)) throw error;
+        // The write itself is not concerned.
+        making.isGivenUp = true;
+        this.options.clock.soon(() => this.giveUp(making));
+      }
+    }
+  }
+
+  /** In one turn: no request sees the one gone and the other not there. */
+  private takeOver(makings: readonly Making[], handover: number): void {
+    const { end, serve, clear, onFailure } = this.options;
+    const sources = new Set(makings.flatMap((making) => making.sources.map(({ copy }) => copy)));
+    for (const { copy, sources: from } of makings) copy.adopt(knownBy(from, handover));
+    for (const source of sources) {
+      source.heirs = undefined;
+      end(source);
+    }
+    for (const { target, copy } of makings) {
+      this.makings.delete(target.shard);
+      serve(copy);
+    }
+    this.settling += 1;
+    this.onDisk(makings.map(({ copy }) => copy))
+      .then(() => {
+        for (const { shard, version } of this.stopped ? [] : sources) clear({ shard, version });
+      })
+      .catch(onFailure)
+      .finally(() => (this.settling -= 1));
+  }
+
+  /** Resolves when what was made is on disk: only then those that it was made of may go. */
+  private async onDisk(copies: readonly ShardCopy[]): Promise<void> {
+    while (!this.stopped) {
+      try {
+        await Promise.all(copies.map((copy) => copy.settled()));
+        return;
+      } catch (error) {
+        if (!isPassing(error)) throw error;
+      }
+      await pause(this.options.clock, RETRY_MS);
+    }
+  }
+
+  private giveUp(making: Making): void {
+    const { target } = making;
+    if (this.makings.get(target.shard) !== making) return;
+    this.makings.delete(target.shard);
+    this.detach(making);
+    making.copy.close();
+    this.options.clear({ shard: target.shard, version: target.version });
+  }
+
+  private detach(making: Making): void {
+    making.isGivenUp = true;
+    for (const { copy } of making.sources) {
+      if (this.madeOf(copy).length === 0) copy.heirs = undefined;
+    }
+  }
+}
+
+/** The key as the copy that is made has to know it; `now`: what one of its sources comes to know. */
+function heldBy(
+  { sources }: Making,
+  id: string,
+  now?: { readonly copy: ShardCopy; readonly change: Change },
+): Change {
+  const parts = sources.map(({ copy, rule }) => {
+    const item = now?.copy === copy ? now.change.item : copy.held(id).item;
+    return partOf(item, copy.floor, rule);
+  });
+  return { id, item: together(parts) };
+}
+
+/** All that those it was made of had seen, and no more: what they lacked it lacks. */
+function knownBy(sources: readonly Source[], handover: number): Parameters<ShardCopy["adopt"]>[0] {
+  let floor: VersionVector = [];
+  let forgotten: VersionVector = [];
+  let state: CopyState = "serving";
+  for (const { copy, rule } of sources) {
+    floor = join(floor, renamed(copy.floor, rule.suffix));
+    forgotten = join(forgotten, renamed(copy.forgotten, rule.suffix));
+    if (copy.state !== "serving") state = "rebuilding";
+  }
+  const lacks = sources.some(({ copy }) => copy.lacks);
+  const syncedMs = Math.min(...sources.map(({ copy }) => copy.syncedMs));
+  return { floor, forgotten, state, lacks, syncedMs, filledFor: handover };
+}
+
+/** The copies that a handover makes of those that there are. */
+function targetsOf({ handover }: ShardMap): readonly Target[] {
+  if (handover?.versions === undefined) return [];
+  const { id, from, to, slice, isWhole, versions } = handover;
+  const rule = (isGone: boolean, suffix: string): PartRule<MemoryValue> => ({
+    keeps: ({ value, key = value?.key }) => key === undefined || isInSlice(slice, key) === isGone,
+    suffix,
+  });
+  const giver = { shard: from, version: versions.from };
+  // Names of actors that stay and names that go are others from here on, for the slice may come back.
+  const taken = { ...giver, rule: isWhole ? ALL : rule(true, `/${id}`) };
+  const taker = { shard: to, version: versions.to ?? 0 };
+  const targets: Target[] = [
+    {
+      shard: to,
+      version: taker.version + 1,
+      sources: versions.to === null ? [taken] : [taken, { ...taker, rule: ALL }],
+    },
+  ];
+  if (!isWhole) {
+    const left = { ...giver, rule: rule(false, "") };
+    targets.push({ shard: from, version: giver.version + 1, sources: [left] });
+  }
+  return targets;
+}
+
+const ALL: PartRule<MemoryValue> = { keeps: () => true, suffix: "" };
+
+/** It ends by itself: a copy was given up or is being repaired, or a disk is full. */
+function isPassing(error: unknown): boolean {
+  const kind: unknown = error instanceof Error ? Reflect.get(error, "kind") : undefined;
+  return kind === "unavailable" || kind === "full";
+}
