@@ -42,6 +42,7 @@ import { isCopyCall, type CallBody, type CopyCall } from "./quorum/calls.ts";
 import { Changeover } from "./quorum/changeover.ts";
 import { LEADERLESS_LIMITS, LeaderlessShards, type LeaderlessLimits } from "./quorum/leaderless-shards.ts";
 import type { SuccessionReport } from "./quorum/successions.ts";
+import type { ReadShard } from "./moves/id-clashes.ts";
 import { LeaderlessPath, type ForwardedRead, type ForwardedWrite } from "./quorum/path.ts";
 import { StoreCorruptError } from "./storage/store.ts";
 import type { Network, NetworkHandlers } from "./transport/network.ts";
@@ -267,6 +268,9 @@ export class NodeCore {
           ? this.successionHere(handover)
           : ((await network.call(node, "succession", { handover }, deadlineMs)) as SuccessionReport),
     });
+    const readShard: ReadShard = (shard, query, deadlineMs) =>
+      this.leaderless?.path.read(this.shardRef(shard), query, manifest.consensus.consistency, deadlineMs) ??
+      this.router.readState(shard, query, deadlineMs);
     this.operations = new Operations({
       self,
       clock,
@@ -274,6 +278,7 @@ export class NodeCore {
       network,
       members,
       map,
+      readShard,
       operation,
       copying: () => this.executor.copying,
       levels: leaderless ? manifest.consensus.consistency : undefined,
@@ -286,9 +291,7 @@ export class NodeCore {
       router: this.router,
       map,
       leaderless,
-      readShard: (shard, query, deadlineMs) =>
-        this.leaderless?.path.read(this.shardRef(shard), query, manifest.consensus.consistency, deadlineMs) ??
-        this.router.readState(shard, query, deadlineMs),
+      readShard,
       operations: this.operations,
       verifier: new Verifier({
         clock,

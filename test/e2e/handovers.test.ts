@@ -282,3 +282,38 @@ test("of a leaderless cluster a key is pinned to copies on other nodes, while cl
   await nothingLost(running, writers);
   await theSame(running);
 }, 120_000);
+
+test.each(["raft", "quorum"])(
+  "by %s shards that have an id each under another key are not merged: nothing is lost, and it says what to do",
+  async (protocol) => {
+    const flags = `--sharding range --ranges n --consensus ${protocol}`.split(" ");
+    const running = await bringUpCluster({ flags });
+    cluster = running;
+    const { mem0ctl, hosts } = running;
+    const twins = [
+      record("twin", "a-user"),
+      record("other", "b-user"),
+      record("twin", "z-user"),
+      record("last", "z-user"),
+    ];
+    for (const one of twins)
+      expect(await importRecords(hosts[0] ?? "", [one])).toMatchObject({ status: 200 });
+    const before = await exported(running);
+    expect(before).toHaveLength(4);
+    const refused = await mem0ctl("shards", "merge", "1", "0", "-o", "json");
+    expect(refused.code).toBe(6);
+    expect(JSON.parse(refused.stderr)).toMatchObject({
+      error: { code: "ids-clash", data: { ids: ["twin"] }, hint: expect.stringContaining("memories delete") },
+    });
+    expect(await exported(running)).toEqual(before);
+    expect((await mapOf(running)).epoch).toBe(1);
+
+    expect(await mem0ctl("memories", "delete", "twin", "--yes")).toMatchObject({ code: 0 });
+    expect(await exported(running)).toHaveLength(2);
+    const again = [record("twin", "a-user"), record("twin-2", "z-user")];
+    expect(await importRecords(hosts[0] ?? "", again)).toMatchObject({ status: 200 });
+    expect(await mem0ctl("shards", "merge", "1", "0", "-o", "json")).toMatchObject({ code: 0 });
+    expect(await exported(running)).toHaveLength(4);
+  },
+  120_000,
+);

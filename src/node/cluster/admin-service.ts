@@ -24,11 +24,12 @@ import type { Host } from "../host/host.ts";
 import type { CallContext } from "../../memory/service.ts";
 import type { AdminService } from "../service.ts";
 import type { CutSizes } from "../memories/slice-parts.ts";
+import type { ReadShard } from "../moves/id-clashes.ts";
 import type { Operations } from "../moves/service.ts";
 import type { Verifier } from "../moves/verify.ts";
 import type { Network } from "../transport/network.ts";
 import { changeOfMap } from "./map-change.ts";
-import type { Query, Router } from "./router.ts";
+import type { Router } from "./router.ts";
 import { queries } from "./shard-queries.ts";
 
 const POLL_MS = 20;
@@ -46,8 +47,7 @@ export interface AdminOptions {
   readonly map: () => ShardMap;
   /** Whether shards have no leaders: their members are what the map says. */
   readonly leaderless: boolean;
-  /** A read of the newest state of a shard. */
-  readonly readShard: (shard: ShardId, query: Query, deadlineMs: number) => Promise<unknown>;
+  readonly readShard: ReadShard;
   readonly operations: Operations;
   readonly verifier: Verifier;
   readonly report: () => NodeReport;

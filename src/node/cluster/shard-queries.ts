@@ -18,7 +18,17 @@ import {
   searchMemories,
   visibleSize,
 } from "../memories/queries.ts";
-import { cutSizes, slicePart, type Cut, type CutSizes, type SlicePart } from "../memories/slice-parts.ts";
+import {
+  cutSizes,
+  idsElsewhere,
+  sliceIds,
+  slicePart,
+  type Cut,
+  type CutSizes,
+  type SliceIds,
+  type SlicePart,
+} from "../memories/slice-parts.ts";
+import type { KeySlice } from "../../model/shard-map.ts";
 import type { EntityCount, ScoredMemory, StoredMemory } from "../../memory/service.ts";
 import type { Query } from "./router.ts";
 
@@ -68,6 +78,15 @@ export const queries = {
   slicePart: (id: number, after: SliceCursor | null): TypedQuery<SlicePart> => ({
     kind: "slice-part",
     args: { id, after },
+  }),
+  /** Before one: ids that both shards have. */
+  sliceIds: (slice: KeySlice, after: SliceIds["to"]): TypedQuery<SliceIds> => ({
+    kind: "slice-ids",
+    args: { slice, after },
+  }),
+  idsElsewhere: (slice: KeySlice, ids: readonly string[]): TypedQuery<readonly string[]> => ({
+    kind: "ids-elsewhere",
+    args: { slice, ids },
   }),
   cutSizes: (cut: Cut): TypedQuery<CutSizes> => ({ kind: "cut-sizes", args: cut }),
   size: (): TypedQuery<{ readonly memories: number; readonly bytes: number }> => ({
@@ -148,6 +167,14 @@ async function answerTo(machine: MemoryMachine, keyField: ShardKeyField, query: 
     case "slice-part": {
       const { id, after } = query.args as { id: number; after: SliceCursor | null };
       return slicePart(machine, id, after);
+    }
+    case "slice-ids": {
+      const { slice, after } = query.args as { slice: KeySlice; after: SliceIds["to"] };
+      return sliceIds(machine, slice, after);
+    }
+    case "ids-elsewhere": {
+      const { slice, ids } = query.args as { slice: KeySlice; ids: readonly string[] };
+      return idsElsewhere(machine, slice, ids);
     }
     case "cut-sizes":
       return cutSizes(machine, query.args as Cut);

@@ -32,6 +32,8 @@ export interface Arriving {
   readonly cursor: SliceCursor | null;
   /** Given up: what has come is being forgotten, and nothing more is taken. */
   readonly ended: boolean;
+  /** Some ids that came, and that a memory of the shard's own has under another key: those were not taken. */
+  readonly clashes?: readonly string[];
 }
 
 export interface CustodyState {

@@ -13,6 +13,8 @@ import type { MemoryMachine } from "./memory-machine.ts";
 /** Of one log entry: what is removed, and what is looked at for it. */
 const REMOVED_MAX = 200;
 const LOOKED_MAX = 2000;
+/** Ids that are named, of those that cannot be taken. */
+export const CLASHES_NAMED_MAX = 10;
 
 export function applyHandover(
   machine: MemoryMachine,
@@ -84,17 +86,20 @@ function arrive(
   // It was taken already, or is of a handover that is over.
   if (!isFirst && !isNext) return custody.state;
   if (isFirst) custody.change({ last: id, arriving: { id, slice, cursor: null, ended: false } }, writer);
+  const clashes = [...(known?.clashes ?? [])];
   for (const item of part.items) {
     const place = machine.placeOf(item.id);
-    // A memory of this shard's own under the same id is not replaced: the handover may yet be given up.
+    // A memory of this shard's own under the same id is not replaced: the handover may yet be given up, and is for it.
     if (place === undefined || isInSlice(slice, place)) machine.putMemory(item, writer);
+    else if (clashes.length < CLASHES_NAMED_MAX) clashes.push(item.id);
   }
   for (const gone of part.removed) {
     const place = machine.placeOf(gone);
     if (place !== undefined && isInSlice(slice, place)) machine.removeMemory(gone, writer);
   }
   if (part.last === undefined) {
-    return custody.change({ arriving: { id, slice, cursor: part.to, ended: false } }, writer);
+    const named = clashes.length === 0 ? {} : { clashes };
+    return custody.change({ arriving: { id, slice, cursor: part.to, ended: false, ...named } }, writer);
   }
   machine.sessions.take(part.last.sessions, index);
   return custody.change({ version: custody.state.version + 1, arriving: null }, writer);

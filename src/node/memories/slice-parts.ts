@@ -114,6 +114,48 @@ function changedPart(
   };
 }
 
+/** Ids of a slice's memories, some at a time, in order of keys. */
+export interface SliceIds {
+  readonly ids: readonly string[];
+  /** Where to go on; null at the end. */
+  readonly to: readonly [key: string, id: string] | null;
+}
+
+export async function sliceIds(
+  machine: MemoryMachine,
+  slice: KeySlice,
+  after: readonly [string, string] | null,
+): Promise<SliceIds> {
+  const ids: string[] = [];
+  let to = after;
+  for (let looked = 0; looked < LOOKED_MAX;) {
+    let seen = 0;
+    for (const place of memoriesAfter(machine, slice, to)) {
+      if (seen === LOOKED_PER_TURN) break;
+      seen += 1;
+      to = place;
+      const [key, id] = place;
+      if (isInSlice(slice, key) && !machine.custody.isHidden(key)) ids.push(id);
+    }
+    if (seen < LOOKED_PER_TURN) return { ids, to: null };
+    looked += seen;
+    await giveWay(machine.clock);
+  }
+  return { ids, to };
+}
+
+/** Those of the ids that a memory here has under a key outside of the slice. */
+export function idsElsewhere(
+  machine: MemoryMachine,
+  slice: KeySlice,
+  ids: readonly string[],
+): readonly string[] {
+  return ids.filter((id) => {
+    const key = machine.visiblePlaceOf(id);
+    return key !== undefined && !isInSlice(slice, key);
+  });
+}
+
 function itemOf(machine: MemoryMachine, key: string, id: string): PutItem | undefined {
   const value = machine.valueOf(key, id);
   if (value === undefined) return undefined;

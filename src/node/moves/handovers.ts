@@ -17,6 +17,7 @@ import type { HandoverCommand } from "../memories/commands.ts";
 import type { CustodyState } from "../memories/custody.ts";
 import type { SlicePart } from "../memories/slice-parts.ts";
 import type { GroupMembers } from "./group-members.ts";
+import { idsClash } from "./id-clashes.ts";
 import type { Pace } from "./pace.ts";
 
 const CALL_MS = 3000;
@@ -76,7 +77,11 @@ export class Handovers {
     // It was handed over, or given up, before: the map tells which.
     if (left.leaving?.id !== id) return this.options.changeMap((known) => known);
     const isFenced = left.leaving.state === "fenced";
-    if (!isFenced && !(await this.copy(handover, false, note))) return map;
+    if (!isFenced) {
+      const isCopied = await this.copy(handover, false, note);
+      await this.refuseClashes(handover);
+      if (!isCopied) return map;
+    }
     if (!hasQuorum(map, to)) return map;
     if (!isFenced && (await this.tell(from, { do: "fence", id })).leaving?.state !== "fenced") return map;
     await this.copy(handover, true, note);
@@ -87,6 +92,14 @@ export class Handovers {
       known.handover?.id === id ? mapHandedOver(known) : known,
     );
     return after.handover === undefined ? after : this.drop(after, after.handover);
+  }
+
+  /** Ids that came about in both shards since it began: it is given up rather than one of each. */
+  private async refuseClashes(handover: Handover): Promise<void> {
+    const { clashes } = (await this.custodyOf(handover.to)).arriving ?? {};
+    if (clashes === undefined || !(await this.giveUp(handover))) return;
+    await this.options.changeMap(mapWithoutHandover);
+    throw idsClash("step-outdated", handover.name, handover, clashes);
   }
 
   /** Copies part after part; true when nothing was left to copy for a moment. */

@@ -27,6 +27,7 @@ import type { Router } from "../cluster/router.ts";
 import type { OperationResult } from "../meta/meta-machine.ts";
 import type { Network } from "../transport/network.ts";
 import type { GroupMembers } from "./group-members.ts";
+import { refuseClashes, type ReadShard } from "./id-clashes.ts";
 
 const CANCEL_ATTEMPTS_MAX = 20;
 const ID_BYTES = 6;
@@ -38,6 +39,7 @@ export interface OperationsOptions {
   readonly network: Network;
   readonly members: GroupMembers;
   readonly map: () => ShardMap;
+  readonly readShard: ReadShard;
   readonly operation: () => Operation | null;
   /** What this node, as the one that carries it out, knows of what is being copied. */
   readonly copying: () => readonly StepCopying[];
@@ -53,16 +55,19 @@ export class Operations {
   }
 
   /**
-   * @throws Mem0ctlError `operation-running`, `map-changed`, `step-outdated`, `too-few-copies` (all conflict), and
-   *   nothing is begun.
+   * @throws Mem0ctlError `operation-running`, `map-changed`, `step-outdated`, `too-few-copies`, `copies-differ`,
+   *   `ids-clash` (all conflict), and nothing is begun.
    */
   async begin(request: OperationRequest, deadlineMs: number): Promise<OperationReport> {
-    const { clock, router } = this.options;
+    const { clock, router, readShard } = this.options;
     // Said first: while another one runs, what cannot be done now may be possible after it.
     const running = await this.running(deadlineMs);
     if (running !== null) throw refusedBecauseOf(running);
     const map = await this.newestMap(deadlineMs);
     const waves = this.possible(request, map);
+    for (const step of stepsOf(request).filter(isHandoverStep)) {
+      await refuseClashes(settled(map), step, readShard, deadlineMs);
+    }
     const id = Buffer.from(clock.randomBytes(ID_BYTES)).toString("hex");
     const plan = { ...request, waves, id, startedMs: clock.wallMs() };
     const result = await router.changeOperation({ begin: plan }, deadlineMs);

@@ -19,7 +19,7 @@ import {
 } from "../../../src/node/memories/commands.ts";
 import type { CustodyState } from "../../../src/node/memories/custody.ts";
 import { MemoryMachine } from "../../../src/node/memories/memory-machine.ts";
-import type { SlicePart } from "../../../src/node/memories/slice-parts.ts";
+import type { SliceIds, SlicePart } from "../../../src/node/memories/slice-parts.ts";
 import { encodeKey } from "../../../src/node/storage/key.ts";
 import { openLmdbStore } from "../../../src/node/storage/lmdb.ts";
 import type { Store } from "../../../src/node/storage/store.ts";
@@ -314,5 +314,23 @@ describe("a slice of keys that goes to another shard", () => {
   it("a replica that has not heard of it yet does not answer for the new map", async () => {
     await fill();
     expect(await listed(taker, 1)).toBe("not-here");
+  });
+
+  it("says which ids it cannot take, because the taker has memories of them under other keys, before and on the way", async () => {
+    await fill();
+    await write(taker, put("o", "max", "mine"));
+    const page = (await runShardQuery(giver, "user", queries.sliceIds(SLICE, null))) as SliceIds;
+    expect(page).toEqual({ ids: ["n", "o", "p"], to: null });
+    expect(await runShardQuery(taker, "user", queries.idsElsewhere(SLICE, [...page.ids, "z"]))).toEqual([
+      "o",
+      "z",
+    ]);
+
+    await tell(giver, { do: "leave", id: ID, slice: SLICE });
+    expect((await tell(taker, await nextPart())).arriving).toMatchObject({ clashes: ["o"] });
+    expect(taker.record("max", "o")?.memory).toBe("mine");
+    expect((await tell(giver, { do: "stay", id: ID })).leaving).toBeNull();
+    while ((await tell(taker, { do: "discard", id: ID })).arriving !== null);
+    expect([giver.record("olga", "o")?.memory, taker.record("max", "o")?.memory]).toEqual(["o", "mine"]);
   });
 });
