@@ -195,6 +195,8 @@ export class LeaderlessWatch {
   unsettled(serving: readonly Machine[], map: ShardMap | undefined): string[] {
     const missing: string[] = [];
     for (const shard of map?.shards ?? []) {
+      // It is only being made, as fast as the operation may go.
+      if (shard.founding === true) continue;
       if (shard.outgoing !== undefined) missing.push(`the copies of ${shard.id} are changing`);
       for (const node of shard.replicas) {
         const machine = serving.find(({ id }) => id === node);
