@@ -27,7 +27,8 @@ type Note = (handover: Handover, bytes: number) => void;
 
 export class LeaderlessHandovers {
   private readonly options: LeaderlessHandoversOptions;
-  private readonly copied = new Map<NodeId, number>();
+  /** Bytes that each node has told, of the handover that was looked at last. */
+  private copied = { handover: 0, byNode: new Map<NodeId, number>() };
 
   constructor(options: LeaderlessHandoversOptions) {
     this.options = options;
@@ -70,14 +71,15 @@ export class LeaderlessHandovers {
     const nodes = shardById(map, to)?.replicas ?? [];
     const up = nodes.filter((node) => this.isUp(node));
     const reports = await this.reports(up, id);
+    if (this.copied.handover !== id) this.copied = { handover: id, byNode: new Map() };
+    const { byNode } = this.copied;
     reports.forEach(({ bytes }, at) => {
       const node = up[at] ?? "";
-      const news = bytes - (this.copied.get(node) ?? 0);
-      this.copied.set(node, bytes);
+      const news = bytes - (byNode.get(node) ?? 0);
+      byNode.set(node, bytes);
       if (news > 0) note(handover, news);
     });
     if (2 * up.length <= nodes.length || reports.some(({ state }) => state !== "ready")) return map;
-    this.copied.clear();
     return this.options.changeMap((known) => (known.handover?.id === id ? mapHandedOver(known) : known));
   }
 
