@@ -123,8 +123,12 @@ export class Router implements ShardPath {
     deadlineMs: number,
   ): Promise<unknown> {
     const routed = { ...query, version };
-    if (consistency.read === "stale") return this.stale.read(id, routed, consistency, deadlineMs);
-    return this.readAtLeader(id, routed, deadlineMs);
+    if (consistency.read !== "stale") return this.readAtLeader(id, routed, deadlineMs);
+    try {
+      return await this.stale.read(id, routed, consistency, deadlineMs);
+    } catch (error) {
+      throw readFailure(error, id);
+    }
   }
 
   /** A read of the shard's newest state as it lies there, whoever its keys belong to. */

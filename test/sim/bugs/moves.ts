@@ -36,16 +36,6 @@ export const MOVE_BUGS: readonly Bug[] = [
   },
   {
     ...MOVES,
-    name: "recovers-by-the-map-of-yesterday",
-    lines: [4],
-    what: "a node whose log was damaged asks those that it knew then, and waits for ever for one that joined",
-    file: "src/node/core.ts",
-    find: "nodes: () => this.news.newest().nodes.map(",
-    replace: "nodes: () => this.map().nodes.map(",
-    protocols: ["raft", "paxos"],
-  },
-  {
-    ...MOVES,
     name: "two-operations-at-once",
     lines: [4],
     what: "an operation begins while another one runs, and nobody finishes what that has begun",

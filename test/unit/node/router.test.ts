@@ -7,34 +7,46 @@ import type { MapCommand } from "../../../src/node/meta/meta-machine.ts";
 import { systemClock } from "../../../src/node/system-clock.ts";
 
 const SHARD = { id: "3", version: 0 };
-const LEVELS = { read: "linearizable", write: "quorum" } as const;
 
-/** Of a node without a replica, whose peer says that it leads and then nothing. */
+/** Of a node without a replica, whose only peer says who leads and then nothing. */
 function routerOf(leader: string): Router {
   return new Router({
     self: "a",
     host: { groups: new Map() },
-    liveness: { leaderOf: () => ({ leader, term: 1 }) },
+    liveness: { leaderOf: () => ({ leader, term: 1 }), state: () => "up" },
     network: {
+      connected: () => true,
       call: async (peer: string) => {
         throw new Mem0ctlError("unknown-outcome", "peer-did-not-answer", `${peer} did not answer`);
       },
     },
     clock: systemClock,
     electionTimeoutMs: 100,
+    zoneOf: () => undefined,
+    replicasOf: () => ["b"],
     heirOf: () => undefined,
   } as unknown as RouterOptions);
 }
 
 test("a read is late and has no outcome that is unknown; a command has", async () => {
   const deadlineMs = (): number => systemClock.nowMs() + 60;
-  const router = routerOf("b");
-  await expect(router.read(SHARD, { kind: "count", args: {} }, LEVELS, deadlineMs())).rejects.toMatchObject({
-    kind: "unavailable",
-    code: "read-timed-out",
-    data: { group: SHARD.id },
-  });
-  await expect(router.changeMap({} as MapCommand, deadlineMs())).rejects.toMatchObject({
+  for (const [leader, read] of [
+    ["b", "linearizable"],
+    ["", "stale"],
+  ] as const) {
+    const asked = routerOf(leader).read(
+      SHARD,
+      { kind: "count", args: {} },
+      { read, write: "quorum" },
+      deadlineMs(),
+    );
+    await expect(asked).rejects.toMatchObject({
+      kind: "unavailable",
+      code: "read-timed-out",
+      data: { group: SHARD.id },
+    });
+  }
+  await expect(routerOf("b").changeMap({} as MapCommand, deadlineMs())).rejects.toMatchObject({
     kind: "unknown-outcome",
   });
 });
