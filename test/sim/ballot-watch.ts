@@ -5,9 +5,8 @@
 import { isPaxosMessage, type Promised } from "../../src/consensus/paxos/messages.ts";
 import type { Entry, Input, Replica, ReplicaStatus } from "../../src/consensus/seam.ts";
 import type { NodeId } from "../../src/model/ids.ts";
+import type { Must } from "./flow-watch.ts";
 import { hasQuorum } from "./quorums.ts";
-
-type Must = (holds: boolean, invariant: string, message: () => string) => void;
 
 /** A ballot of its own under way. */
 interface Campaign {

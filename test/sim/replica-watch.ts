@@ -5,6 +5,7 @@
 import { isMember, isVoter, sameMembership } from "../../src/consensus/membership.ts";
 import { isPaxosMessage } from "../../src/consensus/paxos/messages.ts";
 import { BallotWatch } from "./ballot-watch.ts";
+import { FlowWatch, type FlowLimits, type Must } from "./flow-watch.ts";
 import { hasQuorum } from "./quorums.ts";
 import { isRaftMessage, type RaftMessage } from "../../src/consensus/raft/messages.ts";
 import type {
@@ -23,9 +24,8 @@ import type { StateMachine } from "../../src/node/host/machine.ts";
 import { decodeCommand, recordIn } from "../../src/node/memories/commands.ts";
 import { MemoryMachine } from "../../src/node/memories/memory-machine.ts";
 
-export interface WatchLimits {
+export interface WatchLimits extends FlowLimits {
   readonly electionTicks: number;
-  readonly uncommittedBytesMax: number;
   /** Slots between a configuration and the first that it decides, of paxos replicas; absent: not looked at. */
   readonly windowSlots?: number;
   /** Whether a group is no more, by the newest map: nobody has to let its replicas go. */
@@ -96,6 +96,7 @@ interface Watched {
   readonly isPaxos: boolean;
   /** Of paxos alone. */
   readonly ballots: BallotWatch | undefined;
+  readonly flow: FlowWatch;
   readonly claim: () => LeaderClaim;
   readonly isOnDisk: (index: number, term: number) => boolean;
   readonly isHeldBy: (node: NodeId, index: number, term: number) => boolean;
@@ -238,21 +239,16 @@ export class ReplicaWatch {
       return;
     }
     const status = replica.status();
+    const name = `${node} in ${id}`;
+    const must: Must = (holds, invariant, message) => this.#must(holds, invariant, message);
     const watched: Watched = {
       node,
       group,
-      name: `${node} in ${id}`,
+      name,
       replica,
       isPaxos: status.ballot !== undefined,
-      ballots:
-        status.ballot === undefined
-          ? undefined
-          : new BallotWatch({
-              node,
-              name: `${node} in ${id}`,
-              replica,
-              must: (holds, invariant, message) => this.#must(holds, invariant, message),
-            }),
+      ballots: status.ballot === undefined ? undefined : new BallotWatch({ node, name, replica, must }),
+      flow: new FlowWatch(name, this.#limits, must),
       isArbiter: knowledge.isArbiter(id),
       claim: () => knowledge.claimOf(id),
       isOnDisk: (index, term) => knowledge.isOnDisk(id, index, term),
@@ -371,6 +367,7 @@ export class ReplicaWatch {
     this.#judgeReads(watched, effects);
     if (watched.isPaxos) this.#judgeBallots(watched, before, input, effects);
     watched.ballots?.judge(before, after, input);
+    watched.flow.judge(before, after, input, effects);
     this.#judgeLog(watched, before, input, effects);
     for (const message of effects.send) {
       if (isRaftMessage(message)) this.#judgeSent(watched, before, message);

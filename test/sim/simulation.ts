@@ -118,9 +118,12 @@ class Run {
     world.say("cluster", `${protocol}: ${name}, election timeout ${manifest.consensus.electionTimeoutMs} ms`);
     this.#invariants = new Invariants(world, this.#machines, { logBytesMax: LOG_BYTES_MAX });
     const { heartbeatIntervalMs, electionTimeoutMs } = manifest.consensus;
+    const { limits } = this.#layout.nodeHabits;
     this.#watch = new ReplicaWatch((invariant, message) => world.violate(invariant, message), {
       electionTicks: Math.ceil((electionTimeoutMs * TICKS_PER_HEARTBEAT) / heartbeatIntervalMs),
-      uncommittedBytesMax: this.#layout.nodeHabits.limits.uncommittedBytesMax ?? Infinity,
+      uncommittedBytesMax: limits.uncommittedBytesMax ?? Infinity,
+      inflightBytesMax: limits.inflightBytesMax ?? Infinity,
+      inflightMessagesMax: limits.inflightMessagesMax ?? Infinity,
       windowSlots: WINDOW_SLOTS,
       isOver: (group) => group !== META_GROUP && this.#map()?.shards.every(({ id }) => id !== group) === true,
     });

@@ -106,6 +106,15 @@ export const RAFT_LOG_BUGS: readonly Bug[] = [
   },
   {
     ...RAFT,
+    name: "in-flight-without-bound",
+    lines: [22],
+    what: "a leader sends a follower all that it lacks at once, however much is on its way already",
+    file: REPLICATION,
+    find: "window.messages >= options.inflightMessagesMax",
+    replace: "window.messages > 1e9",
+  },
+  {
+    ...RAFT,
     name: "uncommitted-without-bound",
     lines: [22],
     what: "a leader takes proposals without end while nothing commits",

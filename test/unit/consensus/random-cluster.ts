@@ -27,6 +27,8 @@ import { digestOf, seededRandom, SimulatedHost, type Snapshot } from "./simulate
 const ELECTION_TICKS = 10;
 const HEARTBEAT_TICKS = 2;
 const UNCOMMITTED_BYTES_MAX = 200;
+const INFLIGHT_BYTES_MAX = 400;
+const INFLIGHT_MESSAGES_MAX = 4;
 const NO_CLAIM: LeaderClaim = { leader: null, term: 0 };
 const encoder = new TextEncoder();
 
@@ -135,6 +137,8 @@ class RandomCluster {
   readonly #watch = new ReplicaWatch((invariant, message) => this.#must(false, `${invariant}: ${message}`), {
     electionTicks: ELECTION_TICKS,
     uncommittedBytesMax: UNCOMMITTED_BYTES_MAX,
+    inflightBytesMax: INFLIGHT_BYTES_MAX,
+    inflightMessagesMax: INFLIGHT_MESSAGES_MAX,
     windowSlots: PAXOS.window,
   });
 
@@ -157,8 +161,8 @@ class RandomCluster {
           arbiter,
           random: this.#random,
           appendBytesMax: 120,
-          inflightBytesMax: 400,
-          inflightMessagesMax: 4,
+          inflightBytesMax: INFLIGHT_BYTES_MAX,
+          inflightMessagesMax: INFLIGHT_MESSAGES_MAX,
           uncommittedBytesMax: UNCOMMITTED_BYTES_MAX,
         },
         membership,
