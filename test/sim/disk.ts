@@ -67,6 +67,8 @@ export class SimulatedDisk {
   misdirects = false;
   /** One did. */
   isMisdirected = false;
+  /** Bits of the state have flipped. */
+  isRotten = false;
   readonly habits: DiskHabits;
   readonly world: World;
   readonly chance: Chance;
@@ -162,6 +164,7 @@ export class SimulatedDisk {
   rot(): boolean {
     const names = this.state.all();
     if (names.length === 0) return false;
+    this.isRotten = true;
     for (let count = 1 + this.chance.below(3); count > 0; count -= 1) {
       this.state.damage(this.chance.pick(names));
     }

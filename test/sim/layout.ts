@@ -8,6 +8,7 @@ import type { CoreLimits } from "../../src/node/core.ts";
 import type { LeaderlessLimits } from "../../src/node/quorum/leaderless-shards.ts";
 import type { Chance } from "./chance.ts";
 import type { DiskHabits } from "./disk.ts";
+import { drillOf, type Drill } from "./drills.ts";
 import type { ClockHabits, NodeHabits } from "./machine.ts";
 
 export const DIMENSIONS = 2;
@@ -94,9 +95,17 @@ function leaderlessLimits(chance: Chance): LeaderlessLimits {
   };
 }
 
+/** Those in which one copy can be away, and in which an arbiter decides. */
+const SHAPE_OF_DRILL: Readonly<Partial<Record<Drill, number>>> = { forgotten: 0, arbiter: 2, damaged: 0 };
+/** So that a deletion is forgotten, and who was away is not waited for, within a run. */
+const LIMITS_OF_DRILL: Readonly<Partial<Record<Drill, Partial<LeaderlessLimits>>>> = {
+  forgotten: { compareEveryMs: 300, graceMs: 400, awayMsMax: 1500 },
+};
+
 export interface Layout {
   readonly name: string;
   readonly mood: Mood;
+  readonly drill: Drill;
   readonly manifest: Manifest;
   /** Not of the cluster; may join it. */
   readonly spares: readonly NodeSpec[];
@@ -115,11 +124,15 @@ export interface Layout {
 
 /** `apart`: draws what is drawn since the runs of old seeds were known. */
 export function layoutOf(chance: Chance, protocol: Protocol, apart: Chance): Layout {
-  const mood = chance.pick(protocol === "quorum" ? LEADERLESS_MOODS : MOODS);
-  const shape = SHAPES[chance.pick(SHAPES_OF_MOOD[mood] ?? OFTEN)] ?? SHAPES[0];
+  const strategy = apart.pick(STRATEGIES);
+  const drill = drillOf(apart, protocol);
+  const drawnMood = chance.pick(protocol === "quorum" ? LEADERLESS_MOODS : MOODS);
+  const mood = drill === "members" ? "members" : drawnMood;
+  const drawn = chance.pick(SHAPES_OF_MOOD[mood] ?? OFTEN);
+  const shape = SHAPES[SHAPE_OF_DRILL[drill] ?? drawn] ?? SHAPES[0];
   if (shape === undefined) throw new Error("there are shapes");
   const shards = 1 + chance.below(shape.shardsMax);
-  const sharding = shardingOf(apart.pick(STRATEGIES), shards);
+  const sharding = shardingOf(strategy, shards);
   const nodes = shape.roles.map((role, index) => nodeOf(index, role));
   const spares = chance.hits(0.4) || mood === "members" ? [nodeOf(nodes.length, S)] : [];
   const nodeCount = nodes.length + spares.length;
@@ -133,16 +146,18 @@ export function layoutOf(chance: Chance, protocol: Protocol, apart: Chance): Lay
     appendBytesMax: chance.pick([500, 2000]),
     inflightBytesMax: chance.pick([1500, 8000]),
     inflightMessagesMax: chance.pick([2, 8]),
-    uncommittedBytesMax: chance.pick([300, 4000, 16_000]),
+    uncommittedBytesMax: Math.max(chance.pick([300, 4000, 16_000]), drill === "burst" ? 16_000 : 0),
     // Fewer than the nodes that use them make room for each other all the time. With one for each, those that
     // restarted nodes leave behind push out one that rests, or waits for an answer.
     sessionsMax:
-      mood === "clients"
+      mood === "clients" || drill === "answers"
         ? Math.ceil(nodes.length / 2)
         : chance.pick([Math.ceil(nodes.length / 2), nodeCount, nodeCount + 2, 16, 40]),
-    leaderless: leaderlessLimits(chance.fork("leaderless")),
+    leaderless: { ...leaderlessLimits(chance.fork("leaderless")), ...LIMITS_OF_DRILL[drill] },
   };
-  const consistency = protocol === "quorum" ? chance.pick(LEVELS) : LINEARIZABLE;
+  const level = protocol === "quorum" ? chance.pick(LEVELS) : LINEARIZABLE;
+  // A write is done while a copy is away, and every read meets it.
+  const consistency: Consistency = drill === "forgotten" ? { read: "quorum", write: "quorum" } : level;
   const electionTimeoutMs = chance.pick([500, 1000]);
   const manifest = manifestOf({
     nodes,
@@ -154,8 +169,9 @@ export function layoutOf(chance: Chance, protocol: Protocol, apart: Chance): Lay
   });
   const arbiters = shape.roles.filter((role) => role === "arbiter").length;
   return {
-    name: `${shape.name}, ${shards} ${shards === 1 ? "shard" : "shards"} by ${sharding.strategy}, for ${mood}`,
+    name: `${shape.name}, ${shards} ${shards === 1 ? "shard" : "shards"} by ${sharding.strategy}, for ${mood}${drill === "none" ? "" : `, drill ${drill}`}`,
     mood,
+    drill,
     manifest,
     spares,
     handedOver: USERS,

@@ -285,7 +285,15 @@ export class Machine {
       onMap: (map) => process.port?.setPeers(map.nodes.map((node) => node.id).filter((id) => id !== this.id)),
       onStopAsked: () => this.crash("asked to stop"),
       onFailure: onDiskFailure,
-      onDamage: (group, why) => world.say(this.id, `state of ${group} is damaged: ${why}`),
+      onDamage: (group, why) => {
+        world.say(this.id, `state of ${group} is damaged: ${why}`);
+        const isSound = this.loss === undefined && !this.disk.isRotten && !this.disk.isMisdirected;
+        world.must(
+          !isSound,
+          "damage-has-a-cause",
+          () => `${this.id}, whose disk is sound, says of ${group}: ${why}`,
+        );
+      },
       onRecovery: (group, term) => {
         world.say(
           this.id,

@@ -75,6 +75,8 @@ export interface NetworkWatch {
 
 export class SimulatedNetwork {
   weather: Weather = { ...CALM };
+  /** Whether the connection breaks that carries the answer to such a call. */
+  losesAnswer: (method: string, asked: NodeId) => boolean = () => false;
   readonly world: World;
   readonly chance: Chance;
   readonly watch: NetworkWatch;
@@ -404,7 +406,8 @@ export class Port implements Network {
         this.handlers.onCall(from, one.method, one.body).then(
           (body) => {
             judge?.(body);
-            this.#queue(link, { k: "answer", id, body });
+            if (this.#network.losesAnswer(one.method, this.id)) this.#network.breakLink(this.id, from);
+            else this.#queue(link, { k: "answer", id, body });
           },
           (error: unknown) => this.#queue(link, { k: "failure", id, error: errorBody(error) }),
         );

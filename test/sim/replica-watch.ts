@@ -73,8 +73,10 @@ export interface NodeKnowledge {
 interface Group {
   readonly replicas: Map<NodeId, Watched>;
   commitMax: number;
-  /** What was committed when a member began to recover from damage of its log, until it has. */
+  /** What was committed, or chosen, when a member began to recover from damage of its log, until it has. */
   readonly lost: Map<NodeId, number>;
+  /** Replicas as they were when their processes ended last. */
+  readonly before: Map<NodeId, Replica>;
   /** Committed memberships by index, in rising order. */
   readonly memberships: { readonly index: number; readonly membership: Membership }[];
   /** Whom a voter's delivered vote of a term was for. */
@@ -125,10 +127,34 @@ interface Watched {
 }
 
 /** A start in the middle of a recovery loses nothing more: until that is over, the node counts for nothing. */
-function lostUpTo({ lost, commitMax }: Group, node: NodeId, isRecovering: boolean): number {
+function lostUpTo(
+  group: Group,
+  node: NodeId,
+  isRecovering: boolean,
+  isHeldBy: (node: NodeId, index: number, term: number) => boolean,
+): number {
+  const { lost, before } = group;
   if (!isRecovering) lost.delete(node);
-  else if (!lost.has(node)) lost.set(node, commitMax);
+  else if (!lost.has(node))
+    lost.set(node, Math.max(group.commitMax, chosenTo(before.get(node), node, isHeldBy)));
   return lost.get(node) ?? 0;
+}
+
+/** The last entry that a quorum holds, the node with what it had on disk before among it: chosen, known or not. */
+function chosenTo(
+  replica: Replica | undefined,
+  node: NodeId,
+  isHeldBy: (node: NodeId, index: number, term: number) => boolean,
+): number {
+  const status = replica?.status();
+  if (replica === undefined || status?.ballot === undefined) return 0;
+  for (let index = status.durable; index > status.commit; index -= 1) {
+    const entry = replica.entry(index);
+    if (entry === undefined || entry.kind === "hole") continue;
+    const holds = (voter: NodeId): boolean => voter === node || isHeldBy(voter, index, entry.term);
+    if (hasQuorum(status.membership, holds)) return index;
+  }
+  return 0;
 }
 
 /** It does nothing, whatever comes: there is nothing to judge. */
@@ -146,6 +172,8 @@ const WAITS_MIN = 10;
 export class ReplicaWatch {
   /** Told the text of every memory that a replica writes. */
   onDone: ((text: string) => void) | undefined;
+  /** Told whose replica commits another membership first. */
+  onMembers: ((node: NodeId) => void) | undefined;
   readonly #violate: (invariant: string, message: string) => void;
   readonly #limits: WatchLimits;
   readonly #groups = new Map<GroupId, Group>();
@@ -229,7 +257,11 @@ export class ReplicaWatch {
 
   /** Its process is gone. */
   gone(node: NodeId): void {
-    for (const group of this.#groups.values()) group.replicas.delete(node);
+    for (const { replicas, before } of this.#groups.values()) {
+      const watched = replicas.get(node);
+      if (watched !== undefined) before.set(node, watched.replica);
+      replicas.delete(node);
+    }
   }
 
   watch(node: NodeId, { id, replica }: WatchedGroup, knowledge: NodeKnowledge): void {
@@ -267,7 +299,12 @@ export class ReplicaWatch {
       heardIn: new Map(),
       timerTick: 0,
       transferTick: 0,
-      lostUpTo: lostUpTo(group, node, status.recovering === true),
+      lostUpTo: lostUpTo(
+        group,
+        node,
+        status.recovering === true,
+        (other, index, term) => knowledge.isHeldBy?.(other, id, index, term) ?? false,
+      ),
     };
     group.replicas.set(node, watched);
     if (!watched.isPaxos) this.#judgeVote(watched);
@@ -306,6 +343,7 @@ export class ReplicaWatch {
         replicas: new Map(),
         commitMax: 0,
         lost: new Map(),
+        before: new Map(),
         memberships: [],
         votes: new Map(),
         votesOfBefore: new Set(),
@@ -372,7 +410,7 @@ export class ReplicaWatch {
     for (const message of effects.send) {
       if (isRaftMessage(message)) this.#judgeSent(watched, before, message);
     }
-    for (const entry of effects.committed) this.#noteCommitted(watched.group, entry);
+    for (const entry of effects.committed) this.#noteCommitted(watched, entry);
     if (watched.isPaxos && after.membership !== before.membership) this.#judgeInForce(watched);
     if (effects.snapshotWanted.length > 0) watched.onSnapshot();
     watched.group.commitMax = Math.max(watched.group.commitMax, after.commit);
@@ -450,6 +488,16 @@ export class ReplicaWatch {
         before.role === status.role && matches(before) === matches(status),
         "old-answers-are-ignored",
         () => `${name}: an answer of term ${message.term} counts in term ${before.term}`,
+      );
+    }
+    if (message.kind === "append-rejected") {
+      const again = effects.send.find(
+        (one) => isRaftMessage(one) && one.kind === "append" && one.to === message.from,
+      );
+      this.#must(
+        again === undefined || Number(Reflect.get(again, "prevIndex")) < message.index,
+        "rejected-probe-goes-back",
+        () => `${name} asks ${message.from} again whether it agrees at ${message.index}, which it does not`,
       );
     }
     if (message.kind !== "vote" && message.kind !== "pre-vote") return;
@@ -792,9 +840,10 @@ export class ReplicaWatch {
     );
   }
 
-  #noteCommitted(group: Group, entry: Entry): void {
+  #noteCommitted({ node, group }: Watched, entry: Entry): void {
     if (entry.kind !== "config" || (group.memberships.at(-1)?.index ?? -1) >= entry.index) return;
     group.memberships.push({ index: entry.index, membership: decodeMembership(entry.data) });
+    this.onMembers?.(node);
   }
 }
 

@@ -14,6 +14,7 @@ import { MemoryMachine } from "../../src/node/memories/memory-machine.ts";
 import { StoreCorruptError } from "../../src/node/storage/store.ts";
 import { extendKey, prefixEnd } from "../../src/node/storage/key.ts";
 import { checkLinearizability } from "../histories/linearizability.ts";
+import { Drills } from "./drills.ts";
 import { Faults } from "./faults.ts";
 import { Invariants } from "./invariants.ts";
 import { clockHabitsOf, diskHabitsOf, DIMENSIONS, habitsOfNode, layoutOf, type Layout } from "./layout.ts";
@@ -22,6 +23,7 @@ import { Machine, newestMap, Process, ProcessEnded } from "./machine.ts";
 import { SimulatedNetwork } from "./network.ts";
 import { OddChanges } from "./odd-changes.ts";
 import { OperationWatch, type OperationCounts } from "./operation-watch.ts";
+import { Questions } from "./questions.ts";
 import { ReplicaWatch } from "./replica-watch.ts";
 import { Workload } from "./workload.ts";
 import { World, type SimulationViolation } from "./world.ts";
@@ -107,6 +109,8 @@ class Run {
   readonly #leaderlessWatch: LeaderlessWatch | undefined;
   #callsWithItems = 0;
   readonly #faults: Faults;
+  readonly #drills: Drills;
+  readonly #questions: Questions;
   readonly #oddChanges: OddChanges;
   readonly #operations: OperationWatch;
   #isOver = false;
@@ -154,6 +158,7 @@ class Run {
     );
     this.#workload = new Workload(world, this.#machines, 1 + world.chance.below(3), manifest.consensus);
     this.#watch.onDone = (text) => this.#workload.see(text);
+    this.#watch.onMembers = (node) => this.#drills.onMembers(node);
     const { leaderless } = this.#layout.nodeHabits.limits;
     if (protocol === "quorum" && leaderless !== undefined) {
       const watch = new LeaderlessWatch(world, this.#machines, leaderless);
@@ -167,6 +172,16 @@ class Run {
       machines: this.#machines,
       spares: spares.flatMap(({ id }) => this.#machines.get(id) ?? []),
       layout: this.#layout,
+    });
+    const asksAlways = this.#layout.drill === "members";
+    this.#questions = new Questions(world, this.#machines, this.#network, asksAlways);
+    this.#drills = new Drills({
+      world,
+      machines: this.#machines,
+      network: this.#network,
+      workload: this.#workload,
+      drill: this.#layout.drill,
+      electionTimeoutMs,
     });
     const { operator } = this.#faults;
     this.#invariants.onNewMap = (name) => operator.onProgress(name, 0.25);
@@ -190,7 +205,11 @@ class Run {
     timeline.plan(500, () =>
       this.#workload.start((this.#layout.mood === "clients" ? 4 : 1) + chance.below(4)),
     );
-    timeline.plan(chance.pick([0, 1500]), () => this.#faults.start());
+    timeline.plan(chance.pick([0, 1500]), () => {
+      // Other faults would seldom leave a drill the time that it takes.
+      if (this.#layout.drill === "none" || this.#layout.drill === "members") this.#faults.start();
+    });
+    timeline.plan(500, () => this.#drills.start());
     timeline.plan(chance.between(STORM_MS_MIN, STORM_MS_MAX), () => this.#heal());
     await timeline.run({
       onSettled: (owner) => {
@@ -220,6 +239,7 @@ class Run {
 
   #heal(): void {
     this.#workload.isOver = true;
+    this.#drills.isOver = true;
     this.#faults.heal();
     this.#oddChanges.isOver = true;
     const electionMs = this.#layout.manifest.consensus.electionTimeoutMs;
@@ -572,6 +592,7 @@ class Run {
             if (led !== undefined && machine.process !== undefined) {
               this.#oddChanges.onLeader(led, machine.process);
             }
+            this.#questions.onLeader(id, group);
           },
           onSnapshot: (group) => {
             const led = core.host.groups.get(group);

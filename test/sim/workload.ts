@@ -18,6 +18,8 @@ import type { World } from "./world.ts";
 const KEYS_PER_USER = 3;
 /** Memories that get their id from the cluster; more would only dilute what happens to each. */
 const ADDED_MAX = 6;
+/** Of the seeds in which keys can go from shard to shard. */
+const WATCHED_PART = 0.3;
 /** Longer than any deadline takes to be noticed. */
 const GRACE_MS = 700;
 /** A clock that is slower than another makes a bound last longer. */
@@ -29,7 +31,7 @@ export interface Key {
 }
 
 /** One request: what it does at a node, and what it means for the keys that it is about. */
-interface Request {
+export interface Request {
   readonly words: string;
   readonly run: (core: NodeCore, context: CallContext) => Promise<unknown>;
   readonly consistency?: Consistency;
@@ -57,6 +59,7 @@ export class Workload {
   onRead: ((asked: NodeId, key: Key, value: string) => void) | undefined;
   readonly history: Operation[] = [];
   readonly #keys: Key[];
+  readonly #quietKeys: Key[] = [];
   isOver = false;
   #open = 0;
   #nextValue = 1;
@@ -86,7 +89,14 @@ export class Workload {
   }
 
   get keys(): readonly Key[] {
-    return this.#keys;
+    return [...this.#keys, ...this.#quietKeys];
+  }
+
+  /** One that no client touches: whoever asks for it decides what becomes of it. It is read in the end. */
+  quietKey(): Key {
+    const key = { id: `quiet${this.#quietKeys.length}`, user: "u0" };
+    this.#quietKeys.push(key);
+    return key;
   }
 
   /** Requests whose end nobody knows yet. */
@@ -96,6 +106,18 @@ export class Workload {
 
   start(clients: number): void {
     for (let index = 0; index < clients; index += 1) this.#think(`client-${index + 1}`);
+    const apart = this.#world.chanceApart("watcher");
+    if (this.#consensus.protocol !== "quorum" && apart.hits(WATCHED_PART)) this.#watchAll(apart);
+  }
+
+  /** One client who lists everything, again and again. */
+  #watchAll(chance: Chance): void {
+    this.#world.timeline.plan(chance.between(0, 60), () => {
+      if (this.isOver) return;
+      const up = [...this.#machines.values()].filter((machine) => machine.core !== undefined);
+      if (up.length === 0) this.#watchAll(chance);
+      else this.ask("watcher", chance.pick(up), this.listAll(), 1000, () => this.#watchAll(chance));
+    });
   }
 
   #think(client: string): void {
@@ -114,7 +136,7 @@ export class Workload {
 
   #request(): Request {
     const chance = this.#chance;
-    const key = chance.pick(this.keys);
+    const key = chance.pick(this.#keys);
     const choice = chance.next();
     if (choice < 0.3) return this.put(choice < 0.06 ? [key, this.#other(key)] : [key]);
     // Where copies are compared in the end, every write has to be of a known key.
@@ -169,7 +191,7 @@ export class Workload {
   }
 
   #other(key: Key): Key {
-    return this.#chance.pick(this.keys.filter((one) => one !== key));
+    return this.#chance.pick(this.#keys.filter((one) => one !== key));
   }
 
   #value(): string {
@@ -278,6 +300,28 @@ export class Workload {
       const { results } = await core.memories.list({ filter, page: 1, pageSize: 100 }, context);
       return results;
     });
+  }
+
+  /** All that there is, whichever shards it lies in: nothing twice, not even while keys go from shard to shard. */
+  listAll(): Request {
+    return {
+      words: "lists everything",
+      run: async (core, context) => {
+        const filter = scopeFilter({});
+        const { results } = await core.memories.list({ filter, page: 1, pageSize: 100 }, context);
+        return results;
+      },
+      about: [],
+      seen: (answer) => {
+        const ids = (answer as readonly { id: string }[]).map(({ id }) => id);
+        this.#world.must(
+          new Set(ids).size === ids.length,
+          "listed-once",
+          () => `of everything there is ${ids.toSorted().join(", ")}`,
+        );
+        return new Map();
+      },
+    };
   }
 
   /** Whatever the vectors are: all memories are as good as the worst that is asked for. */

@@ -1,0 +1,376 @@
+// Situations that chance hardly ever brings about, one kind of them in some seeds: a few faults and requests in the
+// order in which they hurt, begun again and again. A drill draws from a stream of its own, so that seeds without one run
+// as they did before there were any.
+
+import type { GroupId, NodeId, Protocol, ShardId } from "../../src/model/ids.ts";
+import { shardOfKey } from "../../src/topology/shard-map.ts";
+import type { Chance } from "./chance.ts";
+import type { Machine } from "./machine.ts";
+import type { SimulatedNetwork } from "./network.ts";
+import type { Key, Request, Workload } from "./workload.ts";
+import type { World } from "./world.ts";
+
+/**
+ * - burst: a leader that is cut off takes many writes; then it is back, and whoever led meanwhile is not, or its disk
+ *   has still to write what others have replaced.
+ * - answers: connections break when they carry the answer to a write, and few sessions make room for each other.
+ * - arbiter: an arbiter has to lead, because it alone has the newest entries, and is asked to read.
+ * - members: a leader dies as soon as other members are committed, which nobody else knows by then; beside all other faults.
+ * - damaged: all lose power while nobody has heard of what was just accepted, and the log of one of them is damaged.
+ * - forgotten: a copy is away while what it holds is deleted, until nobody remembers that any more.
+ */
+export type Drill = "none" | "burst" | "answers" | "arbiter" | "members" | "damaged" | "forgotten";
+
+const DRILLS: Readonly<Record<Protocol, readonly Drill[]>> = {
+  raft: ["burst", "answers", "arbiter", "members"],
+  paxos: ["burst", "answers", "damaged"],
+  quorum: ["forgotten"],
+};
+const NONE_PART = 0.7;
+
+/** The drill of a seed. */
+export function drillOf(apart: Chance, protocol: Protocol): Drill {
+  return apart.hits(NONE_PART) ? "none" : apart.pick(DRILLS[protocol]);
+}
+
+const LOOK_MS = 10;
+/** An arbiter that leads hands over at once. */
+const ARBITER_LOOK_MS = 2;
+const PATIENCE_MS = 3000;
+const BURST_MAX = 12;
+const BURST_TIMEOUT_MS = 300;
+const ANSWERS_LOST = 0.15;
+const WRITE_TIMEOUT_MS = 1000;
+
+export interface DrillParts {
+  readonly world: World;
+  readonly machines: ReadonlyMap<NodeId, Machine>;
+  readonly network: SimulatedNetwork;
+  readonly workload: Workload;
+  readonly drill: Drill;
+  readonly electionTimeoutMs: number;
+}
+
+export class Drills {
+  isOver = false;
+  readonly #parts: DrillParts;
+  readonly #chance: Chance;
+
+  constructor(parts: DrillParts) {
+    this.#parts = parts;
+    this.#chance = parts.world.chanceApart("drills");
+  }
+
+  start(): void {
+    const { drill, world, network } = this.#parts;
+    if (drill === "none") return;
+    world.say("drill", drill);
+    if (drill === "burst") this.#burst();
+    if (drill === "forgotten") this.#forget();
+    if (drill === "arbiter") this.#leadByArbiter();
+    if (drill === "damaged") this.#damage();
+    if (drill === "answers") network.losesAnswer = (method, asked) => this.#losesAnswer(method, asked);
+  }
+
+  /** A replica of the node has committed another membership, before all others. */
+  onMembers(node: NodeId): void {
+    const { drill, machines } = this.#parts;
+    const chance = this.#chance;
+    if (drill !== "members" || this.isOver || !chance.hits(0.5)) return;
+    const machine = machines.get(node);
+    this.#after(0, () => {
+      machine?.crash("killed with members that only it knows to be committed");
+      this.#after(chance.between(300, 2000), () => {
+        if (machine?.canReturn === true) machine.start();
+      });
+    });
+  }
+
+  /** In some cases the disk of whoever answered is full when it is asked again. */
+  #losesAnswer(method: string, asked: NodeId): boolean {
+    const chance = this.#chance;
+    if (method !== "propose" || this.isOver || !chance.hits(ANSWERS_LOST)) return false;
+    const machine = this.#parts.machines.get(asked);
+    if (machine !== undefined && chance.hits(0.2)) {
+      machine.disk.isFull = true;
+      this.#after(chance.between(100, 600), () => {
+        machine.disk.isFull = false;
+      });
+    }
+    return true;
+  }
+
+  /** Does something later, unless everything was healed meanwhile. */
+  #after(ms: number, work: () => void): void {
+    this.#parts.world.timeline.plan(ms, () => {
+      if (!this.isOver) work();
+    });
+  }
+
+  /** Does something as soon as it is so, or when it took too long. */
+  #once(
+    isSo: () => boolean,
+    work: () => void,
+    lookMs = LOOK_MS,
+    untilMs = this.#parts.world.nowMs + PATIENCE_MS,
+  ): void {
+    this.#after(lookMs, () => {
+      if (isSo() || this.#parts.world.nowMs >= untilMs) work();
+      else this.#once(isSo, work, lookMs, untilMs);
+    });
+  }
+
+  /** Asks a machine for a write; told a moment later whether it was done for certain. */
+  #write(machine: Machine | undefined, request: () => Request, then: (isDone: boolean) => void): void {
+    const { workload } = this.#parts;
+    if (machine === undefined) this.#after(LOOK_MS, () => then(false));
+    else {
+      workload.ask("drill", machine, request(), WRITE_TIMEOUT_MS, (outcome) => {
+        this.#after(outcome === "ok" ? 0 : LOOK_MS, () => then(outcome === "ok"));
+      });
+    }
+  }
+
+  #isolate(id: NodeId, isOn: boolean): void {
+    const { network, machines, world } = this.#parts;
+    world.say("drill", `${id} is ${isOn ? "cut off" : "back"}`);
+    for (const other of machines.keys()) {
+      if (other === id) continue;
+      for (const [from, to] of [
+        [id, other],
+        [other, id],
+      ] as const) {
+        if (isOn) network.block(from, to);
+        else network.unblock(from, to);
+      }
+    }
+  }
+
+  #leaders(): { readonly machine: Machine; readonly group: GroupId }[] {
+    return [...this.#parts.machines.values()].flatMap((machine) =>
+      [...(machine.core?.host.groups.values() ?? [])].flatMap(({ id, replica }) =>
+        replica.status().role === "leader" ? [{ machine, group: id }] : [],
+      ),
+    );
+  }
+
+  #burst(): void {
+    const { workload, electionTimeoutMs } = this.#parts;
+    const chance = this.#chance;
+    this.#after(chance.between(0, electionTimeoutMs), () => {
+      const led = this.#ledKey();
+      if (led === undefined) {
+        this.#burst();
+        return;
+      }
+      const { machine, group, key } = led;
+      // With an open session, what comes later is in the log of whoever leads at once.
+      this.#write(
+        machine,
+        () => workload.put([key]),
+        (isDone) => {
+          if (isDone) this.#cutOffInBurst(machine, group, key);
+          else this.#burst();
+        },
+      );
+    });
+  }
+
+  #cutOffInBurst(machine: Machine, group: GroupId, key: Key): void {
+    const { world, workload, electionTimeoutMs } = this.#parts;
+    const chance = this.#chance;
+    this.#isolate(machine.id, true);
+    // Its disk is on the same network, and comes back a little later.
+    const isStalled = chance.hits(0.3);
+    if (isStalled) machine.disk.stalledUntilMs = world.nowMs + PATIENCE_MS;
+    for (let count = 1 + chance.below(BURST_MAX); count > 0; count -= 1) {
+      this.#after(chance.between(0, 0.5 * electionTimeoutMs), () => {
+        workload.ask("drill", machine, workload.put([key]), BURST_TIMEOUT_MS, () => undefined);
+      });
+    }
+    const next = (): Machine | undefined =>
+      this.#leaders().find((one) => one.group === group && one.machine !== machine)?.machine;
+    this.#once(
+      () => next() !== undefined,
+      () => {
+        const other = isStalled ? undefined : next();
+        this.#isolate(machine.id, false);
+        if (other !== undefined) this.#isolate(other.id, true);
+        if (isStalled) machine.disk.stalledUntilMs = world.nowMs + chance.between(20, 300);
+        this.#after(chance.between(2, 4) * electionTimeoutMs, () => {
+          if (other !== undefined) this.#isolate(other.id, false);
+          this.#burst();
+        });
+      },
+    );
+  }
+
+  /** What the leader hears of takes long, so that it does not know what is chosen; then the lights go out. */
+  #damage(): void {
+    const { world, machines, network, workload, electionTimeoutMs } = this.#parts;
+    const chance = this.#chance;
+    this.#after(chance.between(electionTimeoutMs, 4 * electionTimeoutMs), () => {
+      const led = this.#ledKey();
+      if (led === undefined) {
+        this.#damage();
+        return;
+      }
+      const { machine, group, key } = led;
+      for (const other of machines.keys())
+        if (other !== machine.id) network.path(other, machine.id).clogMs = 300;
+      for (let count = 1 + chance.below(BURST_MAX); count > 0; count -= 1) {
+        this.#after(chance.between(0, 100), () => {
+          workload.ask("drill", machine, workload.put([key]), BURST_TIMEOUT_MS, () => undefined);
+        });
+      }
+      this.#after(chance.between(60, 200), () => {
+        const up = [...machines.values()].filter(({ isUp }) => isUp);
+        const holders = up.filter(
+          ({ id, core }) => id !== machine.id && core?.host.groups.has(group) === true,
+        );
+        const victim = holders.length === 0 ? undefined : chance.pick(holders);
+        for (const one of up) one.crash("power cut");
+        for (const other of machines.keys()) network.path(other, machine.id).clogMs = 0;
+        world.say("drill", `the log of ${victim?.id ?? "nobody"} is damaged`);
+        if (victim?.disk.flipBit() === true) victim.loss = "damaged";
+        for (const one of up) {
+          this.#after(chance.between(20, 600), () => {
+            if (one.canReturn) one.start();
+          });
+        }
+      });
+    });
+  }
+
+  /** Of two copies one is away while values are written; then it is back, and the other is not: the arbiter has to lead. */
+  #leadByArbiter(): void {
+    const { workload, machines, electionTimeoutMs } = this.#parts;
+    const chance = this.#chance;
+    this.#after(chance.between(0, electionTimeoutMs), () => {
+      const led = this.#ledKey();
+      const behind = [...machines.values()].find(
+        ({ id, spec, core }) =>
+          led !== undefined &&
+          id !== led.machine.id &&
+          spec.role !== "arbiter" &&
+          core?.host.groups.has(led.group) === true,
+      );
+      if (led === undefined || led.machine.spec.role === "arbiter" || behind === undefined) {
+        this.#leadByArbiter();
+        return;
+      }
+      const { machine, group, key } = led;
+      this.#isolate(behind.id, true);
+      this.#writeWithArbiter(machine, group, key, () => {
+        this.#isolate(behind.id, false);
+        this.#isolate(machine.id, true);
+        const arbiter = (): Machine | undefined =>
+          this.#leaders().find((one) => one.group === group && one.machine.spec.role === "arbiter")?.machine;
+        this.#once(
+          () => arbiter() !== undefined,
+          () => {
+            for (const asked of [arbiter(), behind]) {
+              if (asked?.core !== undefined)
+                workload.ask("drill", asked, workload.read(key), WRITE_TIMEOUT_MS, () => undefined);
+            }
+            this.#after(chance.between(0, electionTimeoutMs), () => {
+              this.#isolate(machine.id, false);
+              this.#leadByArbiter();
+            });
+          },
+          ARBITER_LOOK_MS,
+        );
+      });
+    });
+  }
+
+  /** The leader and the arbiter are two of three: what is written is done, the other copy away or not. */
+  #writeWithArbiter(machine: Machine, group: GroupId, key: Key, then: () => void): void {
+    const { world, workload } = this.#parts;
+    const term = (): number | undefined => {
+      const status = machine.core?.host.groups.get(group)?.replica.status();
+      return status?.role === "leader" ? status.term : undefined;
+    };
+    const led = term();
+    const untilMs = world.nowMs + PATIENCE_MS;
+    const attempt = (): void =>
+      this.#write(
+        machine,
+        () => workload.put([key]),
+        (isDone) => {
+          const isLate = !isDone && world.nowMs >= untilMs;
+          world.must(
+            !isLate || led === undefined || term() !== led,
+            "works-with-an-arbiter",
+            () => `${machine.id} and the arbiter of ${group} get nothing done while the other copy is away`,
+          );
+          if (isDone || term() !== led) then();
+          else attempt();
+        },
+      );
+    attempt();
+  }
+
+  /** A group with a leader, and a key of it. */
+  #ledKey(): { readonly machine: Machine; readonly group: GroupId; readonly key: Key } | undefined {
+    const { keys } = this.#parts.workload;
+    const led = this.#leaders().flatMap(({ machine, group }) =>
+      keys.flatMap((key) => (shardOf(machine, key) === group ? [{ machine, group, key }] : [])),
+    );
+    return led.length === 0 ? undefined : this.#chance.pick(led);
+  }
+
+  /** A value reaches every copy, one copy goes away, the value is deleted, and the deletion is forgotten by the rest. */
+  #forget(): void {
+    const { workload, machines } = this.#parts;
+    const chance = this.#chance;
+    const key = workload.quietKey();
+    const up = (): Machine[] => [...machines.values()].filter(({ core }) => core !== undefined);
+    const copies = (): Machine[] => up().filter((machine) => this.#holds(machine, key) !== undefined);
+    const ask = (away: Machine | undefined, what: "put" | "remove", then: () => void): void => {
+      const able = up().filter((machine) => machine !== away);
+      const request = what === "put" ? () => workload.put([key]) : () => workload.remove(key);
+      const asked = able.length === 0 ? undefined : chance.pick(able);
+      this.#write(asked, request, (isDone) => {
+        if (isDone) then();
+        else ask(away, what, then);
+      });
+    };
+    const everywhere = (): boolean => copies().every((machine) => this.#holds(machine, key) === "value");
+    this.#after(chance.between(0, 100), () =>
+      ask(undefined, "put", () =>
+        this.#once(everywhere, () => {
+          const away = copies().length < 2 ? undefined : chance.pick(copies());
+          if (away === undefined) return;
+          this.#isolate(away.id, true);
+          const isForgotten = (): boolean =>
+            copies().every((machine) => machine === away || this.#holds(machine, key) === "nothing");
+          ask(away, "remove", () =>
+            this.#once(
+              isForgotten,
+              () => this.#isolate(away.id, false),
+              LOOK_MS,
+              this.#parts.world.nowMs + 2 * PATIENCE_MS,
+            ),
+          );
+        }),
+      ),
+    );
+  }
+
+  /** What a machine's copy has of a key; undefined where it has no copy, or none that answers. */
+  #holds(machine: Machine, key: Key): "value" | "deletion" | "nothing" | undefined {
+    const shard = shardOf(machine, key);
+    const copy = shard === undefined ? undefined : machine.core?.leaderless?.shards.here(shard)?.copy;
+    if (copy?.isReadable !== true) return undefined;
+    const { versions } = copy.outline(key.id);
+    if (versions.length === 0) return "nothing";
+    return versions.some(({ value }) => value !== null) ? "value" : "deletion";
+  }
+}
+
+/** By the map that the machine has. */
+function shardOf({ core }: Machine, { user }: Key): ShardId | undefined {
+  const map = core?.map();
+  return map === undefined || map.shards.length === 0 ? undefined : shardOfKey(map, user).id;
+}
