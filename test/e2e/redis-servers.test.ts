@@ -5,6 +5,7 @@ import { accessSync, constants } from "node:fs";
 import { delimiter, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { openCluster } from "../../src/operations/cluster.ts";
+import { slotOf } from "../../src/topology/slots.ts";
 import { until, type TestCluster } from "./support/cluster.ts";
 import { ask, bringUpRedis, missingKeys, Writer } from "./support/redis.ts";
 
@@ -80,6 +81,31 @@ describe.runIf(servers.length > 0)("a cluster of", () => {
         slots: [8192, 8192],
       });
       expect(writer.errors).toEqual([]);
+    }, 60_000);
+
+    it("has a write of every copy on their disks before it is done, by WAITAOF", async ({ skip }) => {
+      const port = cluster.ports[0] ?? 0;
+      const [known] = (await ask(port, "COMMAND", "INFO", "WAITAOF")) as readonly unknown[];
+      // Redis before 7.2: unit tests and redis-memories.test.ts show how such a server is asked by WAIT.
+      skip(known === null, `${server} has no WAITAOF`);
+      const { engine } = await openCluster(cluster.file);
+      try {
+        const user_id = "waits";
+        const slot = slotOf(user_id);
+        const { map } = await engine.shardMap({ timeoutMs: 5000 });
+        const shard = map.shards.find(({ slots }) =>
+          slots.some(({ from, to }) => from <= slot && slot <= to),
+        );
+        const leader = cluster.ports[Number(shard?.replicas[0]?.slice(5)) - 1] ?? 0;
+        await ask(leader, "CONFIG", "RESETSTAT");
+        const level = { timeoutMs: 20_000, consistency: { write: "all" } } as const;
+        await engine.memories.add({ texts: ["on every disk"], user_id }, level);
+        const stats = String(await ask(leader, "INFO", "commandstats"));
+        expect(stats).toMatch(/cmdstat_waitaof:calls=[1-9]\d*,.*failed_calls=0/);
+        expect(stats).not.toMatch(/cmdstat_wait:/);
+      } finally {
+        await engine.close();
+      }
     }, 60_000);
 
     it("ends what a foreign tool left open", async () => {

@@ -12,7 +12,7 @@ import type { ClusterNodes } from "./nodes.ts";
 import { nodeProcess } from "../local/process-identity.ts";
 import { prepareDataDir, spawnNode } from "../local/processes.ts";
 import type { SpawnedNode } from "../local/processes.ts";
-import { portTaken } from "../local/start-failure.ts";
+import { portTaken, refuseElsewhere } from "../local/start-failure.ts";
 import { isNodeProcess, nodeCommand } from "./node-program.ts";
 import { startFailure } from "./start-failure.ts";
 
@@ -34,7 +34,7 @@ const QUESTION_MS_MAX = 1000;
 const CONNECT_MS_MAX = 2000;
 
 /**
- * @throws Mem0ctlError `port-taken`, `wrong-cluster`, `node-start-timeout` (kind unknown-outcome), what
+ * @throws Mem0ctlError `port-taken`, `node-runs-elsewhere`, `wrong-cluster`, `node-start-timeout` (kind unknown-outcome), what
  *   `startFailure` and `spawnNode` make of a node that ended, or kind denied.
  */
 export async function startNode(spec: NodeSpec, context: StartContext): Promise<NodeAction> {
@@ -42,6 +42,7 @@ export async function startNode(spec: NodeSpec, context: StartContext): Promise<
   if (spec.manage === "connect") return connect(spec, context);
   const found = await nodeProcess(spec.dataDir, node, context.manifest.name, isNodeProcess);
   const runs = found.kind === "spawned" || found.kind === "foreground";
+  if (runs) refuseElsewhere(spec, found.record);
   const answer = await ask(spec, context);
   if (isReport(answer)) return { node, outcome: "already-running", pid: answer.pid };
   if (runs) {

@@ -6,6 +6,7 @@ import { open } from "node:fs/promises";
 
 import { Mem0ctlError } from "../../model/errors.ts";
 import type { NodeSpec } from "../../model/manifest.ts";
+import type { PidRecord } from "../../model/pid-file.ts";
 import { portHolder } from "./port-holder.ts";
 import type { NodeExit, SpawnedNode } from "./processes.ts";
 
@@ -65,6 +66,25 @@ export async function portTaken(
     hint: "stop that program, or give the node another port in the manifest",
     data: { ...data, node: node.id, port, ...(holder === undefined ? {} : { holder }) },
   });
+}
+
+/**
+ * A node that is to be started where another manifest, or this one before it was edited, has started one already.
+ * @throws Mem0ctlError `node-runs-elsewhere`.
+ */
+export function refuseElsewhere(node: NodeSpec, { pid, port }: PidRecord): void {
+  const { port: own } = node.listen ?? node;
+  if (port === own) return;
+  throw new Mem0ctlError(
+    "conflict",
+    "node-runs-elsewhere",
+    `${node.id} runs already, on port ${port}, and the manifest gives it port ${own}`,
+    {
+      why: `pid ${pid} has its data directory ${node.dataDir}`,
+      hint: "stop it by the manifest that started it; two clusters of one folder need a `metadata.name` or a `dataDir` of their own",
+      data: { node: node.id, pid, port },
+    },
+  );
 }
 
 /** The lines that this start wrote. */

@@ -19,7 +19,14 @@ import { nodeProcess } from "../local/process-identity.ts";
 import type { Recognise } from "../local/process-identity.ts";
 import { notePid, prepareDataDir, spawnNode } from "../local/processes.ts";
 import type { NodeExit, SpawnedNode } from "../local/processes.ts";
-import { diskFull, logLines, nodeDied, portTaken, startData } from "../local/start-failure.ts";
+import {
+  diskFull,
+  logLines,
+  nodeDied,
+  portTaken,
+  refuseElsewhere,
+  startData,
+} from "../local/start-failure.ts";
 import { NodeFailure } from "../node-failure.ts";
 import { infoNumber } from "./gossip.ts";
 import type { RedisNodes, RedisReport } from "./nodes.ts";
@@ -102,16 +109,18 @@ export interface ServerStart {
 }
 
 /**
- * @throws Mem0ctlError `port-taken`, `node-start-timeout` (kind unknown-outcome), `node-died`, `disk-full`,
+ * @throws Mem0ctlError `port-taken`, `node-runs-elsewhere`, `node-start-timeout` (kind unknown-outcome), `node-died`, `disk-full`,
  *   `spawn-failed`, of the data directory, or kind denied.
  */
 export async function startServer(spec: NodeSpec, start: ServerStart): Promise<NodeAction> {
   const node = spec.id;
   if (spec.manage === "connect") return connect(spec, start);
   const found = await nodeProcess(spec.dataDir, node, start.manifest.name, isServerProcess(spec));
-  const pid = found.kind === "spawned" || found.kind === "foreground" ? found.record.pid : undefined;
+  const record = found.kind === "spawned" || found.kind === "foreground" ? found.record : undefined;
+  if (record !== undefined) refuseElsewhere(spec, record);
   const answer = await ask(spec, start);
-  if (pid !== undefined) {
+  if (record !== undefined) {
+    const { pid } = record;
     const report = isReport(answer) ? answer : await untilItAnswers(spec, start);
     if (pidOf(report) === pid) return { node, outcome: "already-running", pid };
     throw await portTaken(spec);

@@ -155,6 +155,16 @@ function memberOf({ members }: RedisTopology, id: NodeId): Member {
   });
 }
 
+async function lookAt(
+  cluster: LiveCluster,
+  id: NodeId,
+  options: CallOptions,
+  deadlineMs: number,
+): Promise<{ readonly topology: RedisTopology; readonly member: Member }> {
+  const topology = await look(cluster, options, deadlineMs);
+  return { topology, member: memberOf(topology, id) };
+}
+
 /** CLUSTER FAILOVER: the primary stops for the moment in which the replica catches up, so nothing is lost. */
 async function transferLeader(
   cluster: LiveCluster,
@@ -215,8 +225,7 @@ async function addNode(
   options: CallOptions,
   deadlineMs: number,
 ): Promise<string> {
-  const topology = await look(cluster, options, deadlineMs);
-  const member = memberOf(topology, id);
+  const { topology, member } = await lookAt(cluster, id, options, deadlineMs);
   if (member.report === undefined && !member.stranger) {
     throw new Mem0ctlError(
       "unavailable",
@@ -228,12 +237,8 @@ async function addNode(
     );
   }
   if (member.stranger) {
-    const {
-      self,
-      keys,
-      nodes: known,
-    } = await (async () =>
-      cluster.nodes.report(id, { timeoutMs: Math.max(1, deadlineMs - performance.now()) }))();
+    const timeoutMs = Math.max(1, deadlineMs - performance.now());
+    const { self, keys, nodes: known } = await cluster.nodes.report(id, { timeoutMs });
     if (keys > 0 || self.slots.length > 0 || known.length > 1) {
       throw new Mem0ctlError(
         "conflict",
@@ -303,8 +308,7 @@ async function emptyNode(
   options: CallOptions,
   deadlineMs: number,
 ): Promise<string> {
-  const topology = await look(cluster, options, deadlineMs);
-  const member = memberOf(topology, id);
+  const { topology, member } = await lookAt(cluster, id, options, deadlineMs);
   const own = topology.groups.find(({ primary }) => primary === member);
   if (own !== undefined) {
     refuseInUse(own);
@@ -346,8 +350,7 @@ async function removeNode(
   options: CallOptions,
   deadlineMs: number,
 ): Promise<string> {
-  const topology = await look(cluster, options, deadlineMs);
-  const member = memberOf(topology, id);
+  const { topology, member } = await lookAt(cluster, id, options, deadlineMs);
   const { redisId } = member;
   if (redisId === undefined) return `${id} is no member`;
   const own = topology.groups.find(({ primary }) => primary === member);

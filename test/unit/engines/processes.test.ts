@@ -377,6 +377,18 @@ describe.runIf(process.platform === "linux")("a node that cannot start", () => {
     expect(existsSync(engine.logFile("node-1"))).toBe(false);
   });
 
+  it("because its data directory is that of a node with another port: no other is waited for", async () => {
+    const { pid } = await bystander(await idleScript());
+    await dataDirWith(encodePidFile({ ...(await truthOf(pid)), port: 7001 }));
+    const { engine, ports } = await engineOf({});
+    await expect(up(engine, ["node-1"])).rejects.toMatchObject({
+      kind: "conflict",
+      code: "node-runs-elsewhere",
+      message: `node-1 runs already, on port 7001, and the manifest gives it port ${ports[0]}`,
+      why: expect.stringContaining(`pid ${pid} has its data directory`),
+    });
+  });
+
   it("because its port is a node of another cluster", async () => {
     const report = reportsOf(manifestOf())[0];
     const other = await serve((_request, response) => json(response, 200, { ...report, cluster: "other" }));
