@@ -10,7 +10,9 @@ export const systemClock: Clock = {
   nowMs: () => performance.now(),
   wallMs: () => Date.now(),
   soon: (work) => void setImmediate(work),
-  later: (ms, work) => setTimeout(work, ms),
+  // Node counts whole ms and cuts off fractions of both ends: a timer would go off up to two ms early, and who
+  // waits for a moment, as every tick does, would have to wait again.
+  later: (ms, work) => setTimeout(work, Math.ceil(ms) + 1),
   random: () => Math.random(),
   // Drawn from the system in larger portions, since each draw is a call of its own.
   randomBytes(count) {
