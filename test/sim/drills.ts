@@ -17,12 +17,21 @@ import type { World } from "./world.ts";
  * - arbiter: an arbiter has to lead, because it alone has the newest entries, and is asked to read.
  * - members: a leader dies as soon as other members are committed, which nobody else knows by then; beside all other faults.
  * - damaged: all lose power while nobody has heard of what was just accepted, and the log of one of them is damaged.
+ * - recalled: a copy of a shard moves away and is called back while what it held is still being deleted.
  * - forgotten: a copy is away while what it holds is deleted, until nobody remembers that any more.
  */
-export type Drill = "none" | "burst" | "answers" | "arbiter" | "members" | "damaged" | "forgotten";
+export type Drill =
+  | "none"
+  | "burst"
+  | "answers"
+  | "arbiter"
+  | "members"
+  | "damaged"
+  | "recalled"
+  | "forgotten";
 
 const DRILLS: Readonly<Record<Protocol, readonly Drill[]>> = {
-  raft: ["burst", "answers", "arbiter", "members"],
+  raft: ["burst", "answers", "arbiter", "members", "recalled"],
   paxos: ["burst", "answers", "damaged"],
   quorum: ["forgotten"],
 };
@@ -38,6 +47,8 @@ const LOOK_MS = 10;
 const ARBITER_LOOK_MS = 2;
 const PATIENCE_MS = 3000;
 const BURST_MAX = 12;
+/** More slots than a multi-paxos leader works ahead. */
+const FLOOD = 300;
 const BURST_TIMEOUT_MS = 300;
 const ANSWERS_LOST = 0.15;
 const WRITE_TIMEOUT_MS = 1000;
@@ -48,6 +59,7 @@ export interface DrillParts {
   readonly network: SimulatedNetwork;
   readonly workload: Workload;
   readonly drill: Drill;
+  readonly moveShard: (shard: ShardId, from: NodeId, to: NodeId) => void;
   readonly electionTimeoutMs: number;
 }
 
@@ -69,6 +81,7 @@ export class Drills {
     if (drill === "forgotten") this.#forget();
     if (drill === "arbiter") this.#leadByArbiter();
     if (drill === "damaged") this.#damage();
+    if (drill === "recalled") this.#recall();
     if (drill === "answers") network.losesAnswer = (method, asked) => this.#losesAnswer(method, asked);
   }
 
@@ -188,6 +201,12 @@ export class Drills {
         workload.ask("drill", machine, workload.put([key]), BURST_TIMEOUT_MS, () => undefined);
       });
     }
+    // More than a leader may work ahead; of a memory that nobody has, so that no history has to explain them.
+    for (let count = chance.hits(0.3) ? FLOOD : 0; count > 0; count -= 1) {
+      this.#after(chance.between(0, 0.5 * electionTimeoutMs), () => {
+        workload.ask("drill", machine, workload.removeNothing(), BURST_TIMEOUT_MS, () => undefined);
+      });
+    }
     const next = (): Machine | undefined =>
       this.#leaders().find((one) => one.group === group && one.machine !== machine)?.machine;
     this.#once(
@@ -203,6 +222,34 @@ export class Drills {
         });
       },
     );
+  }
+
+  #recall(): void {
+    const { machines, moveShard } = this.#parts;
+    const chance = this.#chance;
+    this.#after(chance.between(0, 300), () => {
+      const map = [...machines.values()].find(({ core }) => core !== undefined)?.core?.map();
+      const shard = map === undefined || map.shards.length === 0 ? undefined : chance.pick(map.shards);
+      const free = map?.nodes.filter(({ id }) => shard?.replicas.includes(id) === false) ?? [];
+      if (shard === undefined || free.length === 0) {
+        this.#recall();
+        return;
+      }
+      const from = chance.pick(shard.replicas);
+      const to = chance.pick(free).id;
+      const status = () => machines.get(from)?.core?.host.groups.get(shard.id)?.replica.status();
+      moveShard(shard.id, from, to);
+      this.#once(
+        () => status() === undefined,
+        () => {
+          moveShard(shard.id, to, from);
+          this.#once(
+            () => status()?.membership.voters.includes(from) === true,
+            () => this.#after(1000, () => this.#recall()),
+          );
+        },
+      );
+    });
   }
 
   /** What the leader hears of takes long, so that it does not know what is chosen; then the lights go out. */

@@ -514,7 +514,7 @@ export class Faults {
     );
     if (free.length === 0) return;
     const { id: to } = this.#chance.pick(free);
-    this.#moveShard(shard.id, from, to);
+    this.moveShard(shard.id, from, to);
     if (this.#chance.hits(0.5)) this.#callBack(shard, to, from);
   }
 
@@ -525,7 +525,7 @@ export class Faults {
     const others = replicas.filter((other) => other !== gone && other !== ledBy());
     if (others.length === 0 || chance.hits(0.4)) {
       const backMs = chance.between(0, chance.pick([300, 2000]));
-      this.#after(backMs, () => this.#moveShard(id, from, gone));
+      this.#after(backMs, () => this.moveShard(id, from, gone));
       return;
     }
     const status = () => this.#machines.get(gone)?.core?.host.groups.get(id)?.replica.status();
@@ -536,10 +536,10 @@ export class Faults {
     const isGone = (): boolean => this.#machines.get(gone)?.core !== undefined && status() === undefined;
     const isBlank = (): boolean => status()?.membership.voters.length === 0;
     this.#once(isGone, () => {
-      this.#moveShard(id, from, gone);
+      this.moveShard(id, from, gone);
       this.#once(isBlank, () => {
         if (isAwayAgain) {
-          this.#moveShard(id, gone, from);
+          this.moveShard(id, gone, from);
           return;
         }
         const rest = this.#ids().filter((one) => one !== other);
@@ -559,7 +559,7 @@ export class Faults {
     });
   }
 
-  #moveShard(shard: ShardId, from: NodeId, to: NodeId): void {
+  moveShard(shard: ShardId, from: NodeId, to: NodeId): void {
     const machine = this.#anyUp();
     const core = machine?.core;
     if (machine === undefined || core === undefined || this.#hasLost) return;

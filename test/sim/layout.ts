@@ -96,7 +96,12 @@ function leaderlessLimits(chance: Chance): LeaderlessLimits {
 }
 
 /** Those in which one copy can be away, and in which an arbiter decides. */
-const SHAPE_OF_DRILL: Readonly<Partial<Record<Drill, number>>> = { forgotten: 0, arbiter: 2, damaged: 0 };
+const SHAPE_OF_DRILL: Readonly<Partial<Record<Drill, number>>> = {
+  forgotten: 0,
+  arbiter: 2,
+  damaged: 0,
+  recalled: 3,
+};
 /** So that a deletion is forgotten, and who was away is not waited for, within a run. */
 const LIMITS_OF_DRILL: Readonly<Partial<Record<Drill, Partial<LeaderlessLimits>>>> = {
   forgotten: { compareEveryMs: 300, graceMs: 400, awayMsMax: 1500 },
@@ -142,11 +147,14 @@ export function layoutOf(chance: Chance, protocol: Protocol, apart: Chance): Lay
     groupLogBytesMin: chance.pick(mood === "members" ? [150, 400, 2048] : [1024, 2048, 6000]),
     snapshotChunkBytes: chance.pick([300, 1000, 4000]),
     // Where copies move and move back, what is deleted takes its time.
-    cleanRecordsMax: Math.min(chance.pick([2, 2000]), mood === "members" ? 1 : Infinity),
+    cleanRecordsMax: Math.min(
+      chance.pick([2, 2000]),
+      mood === "members" || drill === "recalled" ? 1 : Infinity,
+    ),
     appendBytesMax: chance.pick([500, 2000]),
     inflightBytesMax: chance.pick([1500, 8000]),
     inflightMessagesMax: chance.pick([2, 8]),
-    uncommittedBytesMax: Math.max(chance.pick([300, 4000, 16_000]), drill === "burst" ? 16_000 : 0),
+    uncommittedBytesMax: Math.max(chance.pick([300, 4000, 16_000]), drill === "burst" ? 100_000 : 0),
     // Fewer than the nodes that use them make room for each other all the time. With one for each, those that
     // restarted nodes leave behind push out one that rests, or waits for an answer.
     sessionsMax:

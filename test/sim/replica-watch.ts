@@ -698,7 +698,13 @@ export class ReplicaWatch {
       );
     }
     const isLeader = before.role === "leader" && status.role === "leader" && before.term === status.term;
+    const aheadMax = watched.isPaxos && isLeader ? (this.#limits.windowSlots ?? Infinity) : Infinity;
     for (const entry of entries ?? []) {
+      this.#must(
+        entry.ballot !== undefined || entry.index <= status.commit + aheadMax,
+        "window-is-kept",
+        () => `${name} proposes in slot ${entry.index} with ${status.commit} chosen`,
+      );
       // One that a paxos leader found and proposes again is no change of its own.
       if (entry.kind === "config" && isLeader && entry.ballot === undefined)
         this.#judgeChange(watched, before, entry);

@@ -181,6 +181,7 @@ class Run {
       network: this.#network,
       workload: this.#workload,
       drill: this.#layout.drill,
+      moveShard: (shard, from, to) => this.#faults.moveShard(shard, from, to),
       electionTimeoutMs,
     });
     const { operator } = this.#faults;

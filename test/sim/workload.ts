@@ -270,6 +270,15 @@ export class Workload {
     };
   }
 
+  /** Of an id that no memory has: written in the log, and nothing comes of it. */
+  removeNothing(): Request {
+    return {
+      words: "deletes a memory that nobody has",
+      run: (core, context) => core.memories.delete("nobody", context),
+      about: [],
+    };
+  }
+
   read(key: Key): Request {
     const { id } = key;
     return {
