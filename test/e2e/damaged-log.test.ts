@@ -1,9 +1,9 @@
 // The log of a node that does not run is damaged, in every protocol: the node starts, says what it found, takes part in no
 // decision that could rest on what it lost, and has everything again in the end. No write that was acknowledged is lost.
 
-import { readFileSync, truncateSync } from "node:fs";
+import { readFileSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import type { NodeReport } from "../../src/model/node-api.ts";
 import { call, record, staleExport } from "./support/api.ts";
 import { bringUpCluster, until, type TestCluster } from "./support/cluster.ts";
@@ -125,3 +125,42 @@ describe.each([
     await recovered(since);
   });
 });
+
+test("those that were let in while the node was down, and vote, are asked for what they know, too", async () => {
+  const cluster = await bringUpCluster({ spare: 2, flags: ["--shards", "1"] });
+  onTestFinished(async () => cluster.end());
+  const roleOf = async (host: string): Promise<string | undefined> => {
+    const { status, body } = await call(host, { path: "/v1/cluster/node" });
+    return status === 200 ? (body as NodeReport).groups.find(({ id }) => id === "meta")?.role : undefined;
+  };
+  await cluster.signal("node-2", "SIGKILL");
+  // An even number of nodes leaves one without a vote on the shard map: two come.
+  const late = [4, 5].map((at) => ({ id: `node-${at}`, address: `127.0.0.1:${cluster.ports[at - 1] ?? 0}` }));
+  for (const { id, address } of late) {
+    const node = { id, address, role: "primary", zone: id, weight: 1, draining: false };
+    const join = { method: "POST", path: "/v1/cluster/join", body: { node } } as const;
+    expect(await call(cluster.hosts[0] ?? "", join)).toMatchObject({ status: 200 });
+  }
+  const manifest = readFileSync(cluster.file, "utf8");
+  const lines = late.map(
+    ({ id, address }) => `    - { id: ${id}, address: "${address}", role: primary, zone: ${id} }\n`,
+  );
+  const whole = manifest.replace(/(?<last> +- \{ id: node-3.*\n)/, `$<last>${lines.join("")}`);
+  writeFileSync(cluster.file, whole);
+  // Not healthy, for the other one is down.
+  await cluster.mem0ctl("restart", "node-4", "node-5", "--timeout", "6s");
+  await until("both vote on the shard map", async () => {
+    const roles = await Promise.all(late.map(({ address }) => roleOf(`http://${address}`)));
+    return roles.every((role) => role === "follower" || role === "leader");
+  });
+  const since = textOfLog(cluster, "node-2").length;
+  damageLog(cluster, "node-2");
+  // What it is started with names neither of them.
+  writeFileSync(cluster.file, manifest);
+  expect(await cluster.mem0ctl("up", "--timeout", "40s")).toMatchObject({ code: 0 });
+  await until("every group has everything again", () => {
+    const groups = toldOf(cluster, "node-2", "replica recovered", since);
+    return ["0", "meta"].every((group) => groups.includes(group));
+  });
+  writeFileSync(cluster.file, whole);
+}, 120_000);
