@@ -1,12 +1,14 @@
 // A smoke of every server that is installed here, not only of the one that the other tests drive: Redis and Valkey differ
 // in how slots move, in what they count, and in what they answer.
 
+import { spawn } from "node:child_process";
 import { accessSync, constants } from "node:fs";
 import { delimiter, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { Reply } from "../../src/engines/redis/reply-values.ts";
 import { openCluster } from "../../src/operations/cluster.ts";
 import { slotOf } from "../../src/topology/slots.ts";
-import { until, type TestCluster } from "./support/cluster.ts";
+import { BIN, until, type TestCluster } from "./support/cluster.ts";
 import { ask, bringUpRedis, missingKeys, Writer } from "./support/redis.ts";
 
 /** Those on PATH, and those that MEM0CTL_TEST_SERVERS names, as PATH does folders. */
@@ -32,6 +34,28 @@ function isProgram(path: string): boolean {
 }
 
 const servers = installed();
+
+/** Every text of a reply, in its order. */
+function textsIn(reply: Reply): string[] {
+  if (Buffer.isBuffer(reply)) return [reply.toString()];
+  const parts: readonly Reply[] = Array.isArray(reply) ? reply : [];
+  return parts.flatMap(textsIn);
+}
+
+/** Of all moves that servers tell of, whichever of the two commands they have. */
+async function statesOf(ports: readonly number[]): Promise<readonly string[]> {
+  const replies = await Promise.all(
+    ports.flatMap((port) => [
+      ask(port, "CLUSTER", "GETSLOTMIGRATIONS").catch(() => []),
+      ask(port, "CLUSTER", "MIGRATION", "STATUS", "ALL").catch(() => []),
+    ]),
+  );
+  return replies.map(textsIn).flatMap((words) => words.filter((_, at) => words[at - 1] === "state"));
+}
+
+function isUnderWay(state: string): boolean {
+  return !["success", "failed", "cancelled", "completed", "canceled"].includes(state);
+}
 
 describe.runIf(servers.length > 0)("a cluster of", () => {
   describe.each(servers)("%s", (server) => {
@@ -81,6 +105,50 @@ describe.runIf(servers.length > 0)("a cluster of", () => {
         slots: [8192, 8192],
       });
       expect(writer.errors).toEqual([]);
+    }, 60_000);
+
+    it("goes on with what the servers move by themselves when the CLI is killed in the middle", async ({
+      skip,
+    }) => {
+      const known = await ask(
+        cluster.ports[0] ?? 0,
+        "COMMAND",
+        "INFO",
+        "CLUSTER|MIGRATESLOTS",
+        "CLUSTER|MIGRATION",
+      );
+      // redis-rebalance.test.ts kills the CLI where it moves key by key.
+      skip(!textsIn(known).some((word) => word.startsWith("cluster|")), `${server} moves no slots by itself`);
+      const { view } = await cluster.status();
+      const ports = view.shards.map(({ leader }) => cluster.ports[Number(leader?.slice(5)) - 1] ?? 0);
+      const { engine } = await openCluster(cluster.file);
+      const { map } = await engine.shardMap({ timeoutMs: 5000 });
+      await engine.close();
+      // The last slots go first; with so much in one of them the move takes long enough to be seen.
+      const slot = map.shards[0]?.slots.at(-1)?.to ?? 0;
+      const tag = Array.from({ length: 500_000 }, (_, at) => `{${at}}`).find((one) => slotOf(one) === slot);
+      const script = "for at = 1, 1000 do redis.call('SET', KEYS[1] .. ARGV[1] .. at, ARGV[2]) end";
+      for (let part = 0; part < 60; part += 1)
+        await ask(ports[0] ?? 0, "EVAL", script, 1, tag ?? "", `:${part}:`, "v".repeat(1024));
+      const keys = Number(await ask(ports[0] ?? 0, "CLUSTER", "COUNTKEYSINSLOT", slot));
+      expect(keys).toBeGreaterThanOrEqual(60_000);
+
+      const to = view.shards[1]?.leader ?? "";
+      const words = [BIN, "shards", "move", "0", "--slots", "500", "--to", to, "-f", cluster.file];
+      const run = spawn(process.execPath, words, { stdio: "ignore" });
+      await until("the servers move slots", async () => (await statesOf(ports)).some(isUnderWay), 30_000);
+      run.kill("SIGKILL");
+      await until("it is gone", () => run.signalCode !== null);
+      expect(await done("shards", "rebalance")).toContain("done");
+      const after = await cluster.status();
+      expect({ code: after.code, slots: after.view.shards.map(({ slots }) => slots) }).toEqual({
+        code: 0,
+        slots: [8192, 8192],
+      });
+      const counts = await Promise.all(
+        ports.map(async (port) => Number(await ask(port, "CLUSTER", "COUNTKEYSINSLOT", slot))),
+      );
+      expect(Math.max(...counts)).toBe(keys);
     }, 60_000);
 
     it("has a write of every copy on their disks before it is done, by WAITAOF", async ({ skip }) => {

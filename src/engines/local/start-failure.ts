@@ -81,7 +81,7 @@ export function refuseElsewhere(node: NodeSpec, { pid, port }: PidRecord): void 
     `${node.id} runs already, on port ${port}, and the manifest gives it port ${own}`,
     {
       why: `pid ${pid} has its data directory ${node.dataDir}`,
-      hint: "stop it by the manifest that started it; two clusters of one folder need a `metadata.name` or a `dataDir` of their own",
+      hint: "stop it by the manifest that started it; two clusters of one folder need a `dataDir` each",
       data: { node: node.id, pid, port },
     },
   );
