@@ -251,6 +251,10 @@ export const ANSWERS = {
         ),
       ),
       leaders: mapOf(answer({ leader: nullable("string"), term: integer })),
+      settings: {
+        ...mapOf(string),
+        description: "What it was started with, by the names of the manifest's fields.",
+      },
       operation: answer({
         id: string,
         name: string,
@@ -265,7 +269,7 @@ export const ANSWERS = {
         running: list(string),
       }),
     },
-    ["operation", "waiting"],
+    ["operation", "settings", "waiting"],
   ),
   ShardCut: answer({
     shard: string,

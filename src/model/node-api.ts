@@ -21,6 +21,7 @@
 //   GET  /openapi.json, GET /v1/ping/    unauthenticated on loopback only for ping
 // plus mem0's own routes (see http/memories.ts). Errors are ErrorBody (model/errors.ts).
 
+import type { Settings } from "./settings.ts";
 import type { GroupId, NodeId, Protocol, Role, ShardId } from "./ids.ts";
 import type { OperationReport, OperationSummary } from "./operation.ts";
 import type { ShardMap } from "./shard-map.ts";
@@ -127,6 +128,8 @@ export interface NodeReport {
   readonly leaders: Readonly<Record<GroupId, { readonly leader: NodeId | null; readonly term: number }>>;
   /** The operation that runs, as this node has heard of it; absent when none does. */
   readonly operation?: OperationSummary;
+  /** What it was started with; absent from a node of an earlier version. */
+  readonly settings?: Settings;
 }
 
 export interface DrainRequest {

@@ -1,5 +1,6 @@
 // The one view of a cluster that every table and every JSON comes from (additions only, within v1).
 
+import type { Settings } from "./settings.ts";
 import type { EngineName, NodeId, Role, ShardId, ShardingStrategy, ReplicationProtocol } from "./ids.ts";
 import type { OperationSummary } from "./operation.ts";
 
@@ -46,6 +47,8 @@ export interface NodeView {
   readonly writeRefusal?: string;
   /** Set while it has no data and may not begin: what it waits for, as the end of a sentence about it. */
   readonly waiting?: string;
+  /** What it was started with, where it says so. */
+  readonly settings?: Settings;
   /** Set while other nodes take no connection from it: it is not the node that they know under this id. */
   readonly refusal?: NodeRefusal;
 }

@@ -12,6 +12,7 @@ import type { NodeReport } from "../model/node-api.ts";
 import { hasEnded, summaryOf, type Operation } from "../model/operation.ts";
 import type { ShardMap } from "../model/shard-map.ts";
 import { VERSION } from "../model/version.ts";
+import { settingsOf } from "../model/settings.ts";
 import { shardById } from "../topology/shard-map.ts";
 import { every, type Clock, type Timer } from "./clock.ts";
 import { Admin, type TransferCall } from "./cluster/admin-service.ts";
@@ -676,6 +677,7 @@ export class NodeCore {
       ],
       leaders: Object.fromEntries(names.map((group) => [group, this.router.leaderOf(group)])),
       ...(operation === null || hasEnded(operation) ? {} : { operation: summaryOf(operation) }),
+      settings: settingsOf(manifest),
     };
   }
 }

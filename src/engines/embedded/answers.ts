@@ -206,7 +206,7 @@ export const nodeReport: Decoder<NodeReport> = object<NodeReport>(
       object<{ leader: string | null; term: number }>({ leader: nullable(text), term: number }),
     ),
   },
-  { operation, waiting: text },
+  { operation, waiting: text, settings: mapping(text) },
 );
 
 export const transferResult: Decoder<TransferResult> = object<TransferResult>({

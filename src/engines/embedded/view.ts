@@ -415,6 +415,7 @@ function nodeView(
     ...(report === undefined ? { error: errors.get(id) ?? "was not asked" } : {}),
     ...(report === undefined || report.writeRefusal === null ? {} : { writeRefusal: report.writeRefusal }),
     ...(report?.waiting === undefined ? {} : { waiting: report.waiting }),
+    ...(report?.settings === undefined ? {} : { settings: report.settings }),
     ...damagedOf(report),
   };
 }
