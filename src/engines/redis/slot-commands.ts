@@ -248,21 +248,17 @@ export class SlotCommands {
       boundMs === undefined
         ? undefined
         : await this.#replicaReads.mark(primary, { boundMs, beganMs }, send());
+    // Without a mark no replica can show how far it is.
+    const isHopeless = boundMs !== undefined && mark === undefined;
+    let lost = isHopeless ? `${primary.id} does not say how far its replicas should be` : undefined;
     for (const chunk of chunksOf(items)) {
+      const commands = chunk.map(({ command }) => command);
       let answers: readonly Reply[] | undefined;
-      let why = `${replica.id} does not follow ${primary.id} closely enough`;
       try {
-        // Without a mark no replica can show how far it is.
-        if (boundMs === undefined || mark !== undefined)
-          answers = await this.#replicaReads.read(
-            replica,
-            chunk.map(({ command }) => command),
-            mark,
-            send(),
-          );
+        if (lost === undefined) answers = await this.#replicaReads.read(replica, commands, mark, send());
       } catch (error) {
         if (!(error instanceof NodeFailure) || error.kind === "denied") throw error;
-        why = `${replica.id}: ${error.reason}`;
+        lost = `${replica.id}: ${error.reason}`;
       }
       for (const [index, pending] of chunk.entries()) {
         const reply = answers?.[index];
@@ -271,8 +267,9 @@ export class SlotCommands {
           replies[pending.at] = reply;
           continue;
         }
-        pending.replicas = isKnown ? [] : pending.replicas?.slice(1);
+        pending.replicas = isKnown || isHopeless ? [] : pending.replicas?.slice(1);
         if (isKnown && boundMs === undefined) pending.nothing = reply;
+        const why = lost ?? `${replica.id} does not follow ${primary.id} closely enough`;
         again.set(pending, { why, look: false, wait: false });
       }
     }
