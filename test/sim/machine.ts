@@ -316,8 +316,12 @@ export class Machine {
     this.#options.onStarted(process, log);
   }
 
+  /** Only a disk that loses something makes a log that is taken for damaged; one that was cut off by a crash is none. */
   #hasLost(what: string): void {
-    this.#options.world.say(this.id, what);
+    const { world } = this.#options;
+    world.say(this.id, what);
+    const isSound = this.loss === undefined && !this.disk.isMisdirected;
+    world.must(!isSound, "damage-has-a-cause", () => `${this.id}, whose disk is sound, says: ${what}`);
     this.loss = "damaged";
   }
 
