@@ -198,7 +198,10 @@ export interface ManifestChange {
   readonly hint?: string;
 }
 
-/** What makes the cluster as the manifest says, in this order: nodes join and change, copies move, nodes leave. */
+/**
+ * What makes the cluster as the manifest says, in this order: nodes join and change, copies move, nodes leave, and those
+ * that go by other settings are restarted.
+ */
 export interface ManifestPlan {
   readonly apiVersion: "mem0ctl/v1";
   readonly kind: "ManifestPlan";
@@ -210,6 +213,8 @@ export interface ManifestPlan {
   /** Those that join, and members as they should be. */
   readonly nodes: readonly MapNode[];
   readonly leaves: readonly NodeId[];
+  /** Those that were started with other settings. */
+  readonly restarts: readonly NodeId[];
   readonly plan: ClusterPlan;
 }
 

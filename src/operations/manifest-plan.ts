@@ -21,10 +21,12 @@ import { hasHandedOver } from "../topology/handovers.ts";
 import { planRebalance } from "../topology/rebalance.ts";
 import { stateChanges } from "../topology/state-changes.ts";
 import { mapNodeOf } from "./membership.ts";
+import { settingChanges } from "./manifest-settings.ts";
 import { runOperation } from "./operation.ts";
 import type { Manner } from "./operation.ts";
 import { forCluster, lookAtShards, plannedState, refuseHard } from "./rebalance.ts";
 import type { OwnShardsPlan } from "./slot-manifest.ts";
+import { restartNodes, type ClusterNodes } from "./up.ts";
 
 /** Far beyond any share: only hard rules move copies, and balance is another command's. */
 const ANY_BALANCE = 1e6;
@@ -85,6 +87,7 @@ function ofOwnShards(manifest: Manifest, map: ShardMap, view: EngineView, own: O
     joins: joining.map(({ id }) => id),
     nodes: joining.map(mapNodeOf),
     leaves: leaving.map(({ id }) => id),
+    restarts: [],
     plan: forCluster(plan, view),
     epoch: map.epoch,
   };
@@ -128,15 +131,17 @@ function compared(manifest: Manifest, map: ShardMap, view: EngineView): Manifest
     ...leaving.map((node) => leaves(node, state)),
     ...notLive(manifest, map, view),
   ];
+  const settings = settingChanges(manifest, view);
   const live = changes.filter(({ live: can }) => can);
   return {
     apiVersion: "mem0ctl/v1",
     kind: "ManifestPlan",
     cluster: view.cluster,
-    changes,
+    changes: [...changes, ...settings.changes],
     joins: joining.map(({ id }) => id),
     nodes: [...joining.map(mapNodeOf), ...changing.map(({ to }) => to)],
     leaves: leaving.map(({ id }) => id),
+    restarts: settings.restarts,
     // Copies are as they are where nothing that can be changed is different.
     plan: live.length === 0 ? { ...plan, waves: [] } : plan,
     epoch: map.epoch,
@@ -318,17 +323,30 @@ function notLive(manifest: Manifest, map: ShardMap, view: EngineView): ManifestC
 }
 
 /**
- * Makes the cluster as the plan says: nodes join and change, copies move, nodes leave. It can be repeated: what was
- * done is no longer different. Null when no copy had to move and no node to leave.
- * @throws Mem0ctlError `not-live`, `no-plan`, `cluster-changed` (conflict; nothing was changed), and as `runOperation`.
+ * Makes the cluster as the plan says: nodes join and change, copies move, nodes leave, others are restarted. It can be
+ * repeated: what was done is no longer different. Null when no copy had to move and no node to leave.
+ * @throws Mem0ctlError `not-live`, `no-plan`, `cluster-changed` (conflict), `restarts-wait` (invalid; nothing was
+ *   changed), `not-healthy` (degraded) where a restart stopped half-way, and as `runOperation`.
  */
 export async function applyManifest(
   engine: Engine,
+  manifest: ClusterNodes,
   planned: ManifestPlan,
   manner: Manner,
   call: CallOptions,
 ): Promise<OperationReport<Step> | null> {
   requireApplicable(planned);
+  if (manner.detached && planned.restarts.length > 0) {
+    throw new Mem0ctlError(
+      "invalid",
+      "restarts-wait",
+      "nodes are restarted from here, so it cannot go on alone",
+      {
+        why: `${planned.restarts.join(", ")} were started with other settings`,
+        hint: "leave --no-wait out",
+      },
+    );
+  }
   const before = await lookAtShards(engine, call);
   requireSameShards(planned, before.state);
   const start = async (): Promise<void> => {
@@ -342,9 +360,32 @@ export async function applyManifest(
     ...planned.plan.waves,
     ...planned.leaves.map((node): Step[] => [{ kind: "remove-node", node }]),
   ];
-  if (waves.length === 0) return null;
-  const { state } = await lookAtShards(engine, call);
-  return runOperation(engine, { name: "apply", waves, epoch: state.epoch }, manner, call);
+  let operation: OperationReport<Step> | null = null;
+  if (waves.length > 0) {
+    const { state } = await lookAtShards(engine, call);
+    operation = await runOperation(engine, { name: "apply", waves, epoch: state.epoch }, manner, call);
+  }
+  if (planned.restarts.length > 0) await restartAll(engine, manifest, planned.restarts, call);
+  return operation;
+}
+
+async function restartAll(
+  engine: Engine,
+  manifest: ClusterNodes,
+  nodes: readonly NodeId[],
+  call: CallOptions,
+): Promise<void> {
+  const { view } = await restartNodes(engine, manifest, nodes, call);
+  if (view.health === "healthy") return;
+  throw new Mem0ctlError(
+    "degraded",
+    "not-healthy",
+    "the cluster did not become healthy while nodes were restarted",
+    {
+      why: view.reasons.map(({ message }) => message).join("; "),
+      hint: "look at `mem0ctl status`; then `mem0ctl apply` goes on with those that are left",
+    },
+  );
 }
 
 /** @throws Mem0ctlError `not-live`, `no-plan` (conflict). */

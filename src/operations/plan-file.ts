@@ -146,6 +146,7 @@ const manifestPlan = object<ManifestPlan>({
     }),
   ),
   leaves: list(text),
+  restarts: list(text),
   plan,
 });
 

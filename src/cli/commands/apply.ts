@@ -91,7 +91,7 @@ async function applyManifestPlan(
       });
     }
     const operation = await watched(context, (watching) =>
-      applyManifest(engine, planned, mannerOf(options), watching),
+      applyManifest(engine, manifest, planned, mannerOf(options), watching),
     );
     if (operation !== null) await printOperation(context, operation);
     else await context.say("the cluster is as the manifest says");

@@ -66,7 +66,7 @@ describe("the manifest against the live cluster", () => {
     const planned = await plan(with_({ nodes: manifest.nodes.slice(1) }));
     expect(planned.changes).toMatchObject([{ action: "remove", subject: "node node-1" }]);
     const engine = scriptedEngine();
-    expect(await errorOf(applyManifest(engine, planned, manner, call))).toMatchObject({
+    expect(await errorOf(applyManifest(engine, manifest, planned, manner, call))).toMatchObject({
       kind: "conflict",
       code: "no-plan",
     });
