@@ -1,6 +1,8 @@
 // What this replica's slots hold, and up to where they are known to be chosen: the learner's part, for followers
 // and proposers alike.
 
+import { isVoter } from "../membership.ts";
+import { hasQuorum } from "../quorum-math.ts";
 import type { Entry } from "../seam.ts";
 import { acceptedIn } from "./log.ts";
 import type { PaxosState } from "./state.ts";
@@ -23,12 +25,24 @@ export function place(state: PaxosState, entry: Entry): void {
 
 /**
  * The leader says that slots up to `commit` are chosen. It proposes one value per slot and ballot, so a
- * value accepted in its ballot is the chosen one; about any other the slot has to be learned first (16).
+ * value accepted in its ballot is the chosen one; about any other the slot has to be learned first (16), unless
+ * nothing is chosen there without this replica.
  */
 export function learnUpTo(state: PaxosState, commit: number): void {
-  while (state.commit < commit && isAcceptedIn(state.log.value(state.commit + 1), state.term)) {
+  while (state.commit < commit) {
+    const present = state.log.value(state.commit + 1);
+    if (present === undefined || !(isAcceptedIn(present, state.term) || isNeeded(state))) return;
     state.commit += 1;
   }
+}
+
+/**
+ * Every quorum for the next slot has this replica in it. What was chosen there it accepted, and whatever it has
+ * accepted since is the same; a log that was damaged may hold what came before.
+ */
+function isNeeded({ recovery, configurations, commit, id }: PaxosState): boolean {
+  const deciding = configurations.at(commit + 1);
+  return recovery === undefined && isVoter(deciding, id) && !hasQuorum(deciding, (voter) => voter !== id);
 }
 
 /** Whether the value was accepted in that very round. */

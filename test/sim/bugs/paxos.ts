@@ -280,7 +280,7 @@ export const PAXOS_BUGS: readonly Bug[] = [
     lines: [16],
     what: "a follower takes whatever it accepted, in whichever ballot, for what the leader calls chosen",
     file: SLOTS,
-    find: "while (state.commit < commit && isAcceptedIn(state.log.value(state.commit + 1), state.term)) {",
-    replace: "while (state.commit < commit && state.log.value(state.commit + 1) !== undefined) {",
+    find: "!(isAcceptedIn(present, state.term) || isNeeded(state))",
+    replace: "!(isAcceptedIn(present, state.term) || true)",
   },
 ];

@@ -392,3 +392,20 @@ test("what a late report brings takes its room from what waits, and waits for ro
   expect(next?.accepted).toEqual([{ context: 0, index: 5, term: 1 }]);
   expect(next === undefined ? [] : accepts(next, "b")).toEqual(["4/1 defg", "5/1 h"]);
 });
+
+test("one of two voters knows what it accepted to be chosen when a later leader says so; of three nobody does (16)", () => {
+  const commitOf = (...voters: readonly string[]): number => {
+    const acceptor = new PaxosDriver({ membership: { voters } });
+    const entries = [entry(1, 1, "x"), entry(2, 1, "y")];
+    acceptor.receive("b", { kind: "accept", term: 1, entries, commit: 0 });
+    acceptor.flush();
+    const heartbeat = { kind: "heartbeat", commit: 3, round: 0, sent: 3, trimmedByAll: 0 } as const;
+    acceptor.receive("b", { ...heartbeat, term: 2 });
+    return acceptor.status.commit;
+  };
+  // The leader may have forgotten them: nobody else could tell.
+  expect(commitOf("a", "b")).toBe(2);
+  expect(commitOf("a", "b", "c")).toBe(0);
+  expect(commitOf("b")).toBe(0);
+  expect(commitOf()).toBe(0);
+});
