@@ -43,9 +43,9 @@ __mem0ctl_flags() {
     "shards locate") echo "--file -f --output -o" ;;
     "shards rebalance") echo "--file -f --output -o --dry-run --out --explain --by --threshold --max-moves --max-bytes --throttle --concurrency --no-wait --status --watch --cancel" ;;
     "shards move") echo "--file -f --output -o --from --to --slots --throttle --concurrency --no-wait" ;;
-    "shards split") echo "--file -f --output -o --at --dry-run --throttle --concurrency --no-wait" ;;
-    "shards merge") echo "--file -f --output -o --dry-run --throttle --concurrency --no-wait" ;;
-    "shards pin") echo "--file -f --output -o --unpin --dry-run --throttle --concurrency --no-wait" ;;
+    "shards split") echo "--file -f --output -o --at --dry-run --explain --throttle --concurrency --no-wait" ;;
+    "shards merge") echo "--file -f --output -o --dry-run --explain --throttle --concurrency --no-wait" ;;
+    "shards pin") echo "--file -f --output -o --unpin --dry-run --explain --throttle --concurrency --no-wait" ;;
     "replicas") echo "--file -f --output -o" ;;
     "replicas lag") echo "--file -f --output -o" ;;
     "replicas add") echo "--file -f --output -o --to --throttle --concurrency --no-wait" ;;
@@ -55,7 +55,7 @@ __mem0ctl_flags() {
     "leader") echo "--file -f --output -o" ;;
     "leader show") echo "--file -f --output -o" ;;
     "leader transfer") echo "--file -f --output -o --to" ;;
-    "leader balance") echo "--file -f --output -o --dry-run --throttle --concurrency --no-wait" ;;
+    "leader balance") echo "--file -f --output -o --dry-run --concurrency --no-wait" ;;
     "memories") echo "--file -f --output -o" ;;
     "memories add") echo "--file -f --output -o --user -u --agent --run --app --consistency --metadata" ;;
     "memories update") echo "--file -f --output -o --consistency --text --metadata --if-hash" ;;
@@ -223,7 +223,6 @@ __mem0ctl_value() {
     "leader transfer:--to") echo "nodes" ;;
     "leader balance:--file" | "leader balance:-f") echo "files" ;;
     "leader balance:--output" | "leader balance:-o") echo "words table wide json yaml" ;;
-    "leader balance:--throttle") echo "none" ;;
     "leader balance:--concurrency") echo "none" ;;
     "memories:--file" | "memories:-f") echo "files" ;;
     "memories:--output" | "memories:-o") echo "words table wide json yaml" ;;

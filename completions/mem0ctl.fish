@@ -212,6 +212,7 @@ complete -c mem0ctl -n '__mem0ctl_at \'shards split\'' -s f -l file -d 'the mani
 complete -c mem0ctl -n '__mem0ctl_at \'shards split\'' -s o -l output -d 'how results are printed' -x -a 'table wide json yaml'
 complete -c mem0ctl -n '__mem0ctl_at \'shards split\'' -l at -d 'first key of the new shard, or its first slot (default: the median of its keys; half of its slots)' -x
 complete -c mem0ctl -n '__mem0ctl_at \'shards split\'' -l dry-run -d 'only show what it would do'
+complete -c mem0ctl -n '__mem0ctl_at \'shards split\'' -l explain -d 'only say why there, and what clients see of it'
 complete -c mem0ctl -n '__mem0ctl_at \'shards split\'' -l throttle -d 'most that each node sends in a second, as in 20MiB or 20MiB/s' -x
 complete -c mem0ctl -n '__mem0ctl_at \'shards split\'' -l concurrency -d 'steps at a time' -x
 complete -c mem0ctl -n '__mem0ctl_at \'shards split\'' -l no-wait -d 'do not wait for the end; the cluster goes on by itself'
@@ -219,6 +220,7 @@ complete -c mem0ctl -n '__mem0ctl_argument \'shards split\' 0 0' -k -a '(__mem0c
 complete -c mem0ctl -n '__mem0ctl_at \'shards merge\'' -s f -l file -d 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)' -r -F
 complete -c mem0ctl -n '__mem0ctl_at \'shards merge\'' -s o -l output -d 'how results are printed' -x -a 'table wide json yaml'
 complete -c mem0ctl -n '__mem0ctl_at \'shards merge\'' -l dry-run -d 'only show what it would do'
+complete -c mem0ctl -n '__mem0ctl_at \'shards merge\'' -l explain -d 'only say why there, and what clients see of it'
 complete -c mem0ctl -n '__mem0ctl_at \'shards merge\'' -l throttle -d 'most that each node sends in a second, as in 20MiB or 20MiB/s' -x
 complete -c mem0ctl -n '__mem0ctl_at \'shards merge\'' -l concurrency -d 'steps at a time' -x
 complete -c mem0ctl -n '__mem0ctl_at \'shards merge\'' -l no-wait -d 'do not wait for the end; the cluster goes on by itself'
@@ -227,6 +229,7 @@ complete -c mem0ctl -n '__mem0ctl_at \'shards pin\'' -s f -l file -d 'the manife
 complete -c mem0ctl -n '__mem0ctl_at \'shards pin\'' -s o -l output -d 'how results are printed' -x -a 'table wide json yaml'
 complete -c mem0ctl -n '__mem0ctl_at \'shards pin\'' -l unpin -d 'let it go by its hash again'
 complete -c mem0ctl -n '__mem0ctl_at \'shards pin\'' -l dry-run -d 'only show what it would do'
+complete -c mem0ctl -n '__mem0ctl_at \'shards pin\'' -l explain -d 'only say why there, and what clients see of it'
 complete -c mem0ctl -n '__mem0ctl_at \'shards pin\'' -l throttle -d 'most that each node sends in a second, as in 20MiB or 20MiB/s' -x
 complete -c mem0ctl -n '__mem0ctl_at \'shards pin\'' -l concurrency -d 'steps at a time' -x
 complete -c mem0ctl -n '__mem0ctl_at \'shards pin\'' -l no-wait -d 'do not wait for the end; the cluster goes on by itself'
@@ -275,7 +278,6 @@ complete -c mem0ctl -n '__mem0ctl_argument \'leader transfer\' 0 0' -k -a '(__me
 complete -c mem0ctl -n '__mem0ctl_at \'leader balance\'' -s f -l file -d 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)' -r -F
 complete -c mem0ctl -n '__mem0ctl_at \'leader balance\'' -s o -l output -d 'how results are printed' -x -a 'table wide json yaml'
 complete -c mem0ctl -n '__mem0ctl_at \'leader balance\'' -l dry-run -d 'only show what would change'
-complete -c mem0ctl -n '__mem0ctl_at \'leader balance\'' -l throttle -d 'most that each node sends in a second, as in 20MiB or 20MiB/s' -x
 complete -c mem0ctl -n '__mem0ctl_at \'leader balance\'' -l concurrency -d 'steps at a time' -x
 complete -c mem0ctl -n '__mem0ctl_at \'leader balance\'' -l no-wait -d 'do not wait for the end; the cluster goes on by itself'
 complete -c mem0ctl -n '__mem0ctl_at \'memories\'' -a add -d 'Store a text as a memory, as it is given'

@@ -22,11 +22,16 @@ export interface MannerOptions {
 }
 
 export function mannerFlags(): Option[] {
+  const throttle = new Option(
+    "--throttle <size>",
+    "most that each node sends in a second, as in 20MiB or 20MiB/s",
+  ).argParser(throttleOption);
+  return [throttle, ...mannerFlagsWithoutCopies()];
+}
+
+/** Of what copies nothing, so that there is nothing to hold back. */
+export function mannerFlagsWithoutCopies(): Option[] {
   return [
-    new Option(
-      "--throttle <size>",
-      "most that each node sends in a second, as in 20MiB or 20MiB/s",
-    ).argParser(throttleOption),
     new Option("--concurrency <count>", "steps at a time")
       .argParser(integerOption(1, CONCURRENCY_MAX))
       .default(CONCURRENCY),

@@ -8,6 +8,7 @@ import type { OperationReport } from "../model/operation.ts";
 import { stepWords } from "../model/operation.ts";
 import type { HandoverPlan, HandoverStep, ShardChange, ShardSizes, Step } from "../model/plan.ts";
 import type { ShardMap } from "../model/shard-map.ts";
+import { formatBytes } from "../model/units.ts";
 import { isHandedOver, mapAfterHandover, middleSlot, nextShardId } from "../topology/handovers.ts";
 import { shardById, shardOfKey, sliceLabel } from "../topology/shard-map.ts";
 import { currentOperation, followOperation, isRunning, runOperation, type Manner } from "./operation.ts";
@@ -41,6 +42,59 @@ export async function planHandover(
     moved,
     shards: changesOf(map, after, view, step, moved),
   };
+}
+
+export interface HandoverExplanation {
+  /** Sentences: why there and so much, and what clients see of it. */
+  readonly reasons: readonly string[];
+}
+
+/** Why a plan cuts where it does, or copies what it does: from the plan and what was asked for alone. */
+export function explainHandover(
+  { step, moved, shards }: HandoverPlan,
+  request: HandoverRequest,
+): HandoverExplanation {
+  const copied = `${moved.memories} ${moved.memories === 1 ? "memory" : "memories"}, ${formatBytes(moved.bytes)}`;
+  const before = (id: ShardId): ShardSizes => shards.find(({ shard }) => shard === id)?.before ?? NOTHING;
+  const clients =
+    "its shard answers for what is copied until all of it is there; only then do requests wait, for a moment";
+  switch (step.kind) {
+    case "split": {
+      const { memories } = before(step.shard);
+      const isAsked = request.kind === "split" && request.at !== undefined;
+      const isKey = shards.some(({ keysAfter }) => keysAfter?.startsWith("keys") === true);
+      const middle = isKey ? "the key that comes nearest to the middle of its memories" : "half of its slots";
+      return {
+        reasons: [
+          `is cut at ${step.at}: ${isAsked ? "that was asked for" : middle}`,
+          `${copied} of ${memories} go to shard ${step.into}, a new one on the same nodes; the others stay where they are`,
+          clients,
+        ],
+      };
+    }
+    case "merge":
+      return {
+        reasons: [
+          `becomes part of shard ${step.into}: all that it has is copied there, ${copied}`,
+          `what shard ${step.into} has stays where it is; the number ${step.shard} is not given to another shard`,
+          clients,
+        ],
+      };
+    case "pin":
+    case "unpin": {
+      const [from, to] = [shards[0]?.shard ?? "", shards.at(-1)?.shard ?? ""];
+      const why = step.kind === "pin" ? "from now on the directory says so" : "the shard of its hash";
+      if (from === to)
+        return { reasons: [`${step.key} is in shard ${to} already: only the directory changes`] };
+      return {
+        reasons: [
+          `${step.key} goes from shard ${from} to shard ${to}: ${why}`,
+          `its memories are copied, ${copied}; no other key moves`,
+          clients,
+        ],
+      };
+    }
+  }
 }
 
 /** Carries the plan out, and follows it to its end unless the manner says otherwise. */

@@ -235,9 +235,9 @@ function percent(part: number): string {
 
 /** Why a shard moves or stays: one sentence for each of its copies. */
 export function renderExplanation(
-  { shard, reasons }: { readonly shard: string; readonly reasons: readonly string[] },
+  { subject, reasons }: { readonly subject: string; readonly reasons: readonly string[] },
   theme: Theme,
 ): string {
   const lines = reasons.map((reason) => hang("  ", safeText(reason), theme.proseWidth));
-  return `${[theme.bold(`shard ${safeText(shard)}`), ...lines].join("\n")}\n`;
+  return `${[theme.bold(safeText(subject)), ...lines].join("\n")}\n`;
 }

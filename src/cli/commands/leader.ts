@@ -8,7 +8,7 @@ import type { Action } from "../command.ts";
 import type { Context } from "../context.ts";
 import { EXIT } from "../exit.ts";
 import type { ExitCode } from "../exit.ts";
-import { mannerFlags, mannerOf } from "../operation.ts";
+import { mannerFlagsWithoutCopies, mannerOf } from "../operation.ts";
 import type { MannerOptions } from "../operation.ts";
 
 const TRANSFER_TIMEOUT_MS = 15_000;
@@ -45,7 +45,7 @@ export function leaderCommand(action: Action): Command {
   const balance = newCommand("balance", "Share leadership out by weight; no copy moves").addOption(
     new Option("--dry-run", "only show what would change"),
   );
-  for (const flag of mannerFlags()) balance.addOption(flag);
+  for (const flag of mannerFlagsWithoutCopies()) balance.addOption(flag);
   balance
     .addHelpText(
       "after",

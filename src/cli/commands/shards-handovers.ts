@@ -4,6 +4,7 @@ import { Option } from "commander";
 import type { Command } from "commander";
 import type { HandoverRequest } from "../../operations/handovers.ts";
 import { Mem0ctlError } from "../../model/errors.ts";
+import { stepWords } from "../../model/operation.ts";
 import { LOOK_TIMEOUT_MS, withCluster } from "../cluster.ts";
 import { examples, newCommand, notes } from "../command.ts";
 import type { Action } from "../command.ts";
@@ -15,6 +16,7 @@ import type { MannerOptions } from "../operation.ts";
 
 interface HandoverOptions extends MannerOptions {
   readonly dryRun?: true;
+  readonly explain?: true;
 }
 
 interface SplitOptions extends HandoverOptions {
@@ -42,6 +44,7 @@ export function splitCommand(action: Action): Command {
       "after",
       examples(
         ["mem0ctl shards split 3 --dry-run", "where it would be cut, and what that copies"],
+        ["mem0ctl shards split 3 --explain", "why there, and what clients see of it"],
         ["mem0ctl shards split 3", "at the median of its keys, or half of its slots"],
         ["mem0ctl shards split 3 --at m", "keys from m on go to a new shard"],
       ) + notes(`The new shard gets the next free number and begins on the same nodes. ${NOTE}`),
@@ -98,6 +101,7 @@ export function pinCommand(action: Action): Command {
 
 function withFlags(command: Command): Command {
   command.addOption(new Option("--dry-run", "only show what it would do"));
+  command.addOption(new Option("--explain", "only say why there, and what clients see of it"));
   for (const flag of mannerFlags()) command.addOption(flag);
   return command;
 }
@@ -117,8 +121,24 @@ async function handOver(
   request: HandoverRequest,
 ): Promise<ExitCode> {
   return withCluster(context, async ({ engine }) => {
-    const { planHandover, resumeHandover, runHandover } = await import("../../operations/handovers.ts");
+    const { explainHandover, planHandover, resumeHandover, runHandover } =
+      await import("../../operations/handovers.ts");
     const look = { timeoutMs: context.timeoutMs(LOOK_TIMEOUT_MS), signal: context.io.signal };
+    if (options.explain === true) {
+      const plan = await planHandover(engine, request, look);
+      const explanation = explainHandover(plan, request);
+      const document = {
+        apiVersion: "mem0ctl/v1",
+        kind: "HandoverExplanation",
+        step: plan.step,
+        ...explanation,
+      };
+      await context.print(document, async (_document, theme) => {
+        const { renderExplanation } = await import("../../render/plan.ts");
+        return renderExplanation({ ...explanation, subject: stepWords(plan.step) }, theme);
+      });
+      return EXIT.done;
+    }
     if (options.dryRun === true) {
       const plan = await planHandover(engine, request, look);
       await context.print(plan, async (_document, theme) => {

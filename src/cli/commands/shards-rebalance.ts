@@ -178,7 +178,7 @@ async function explain(context: Context, plan: Plan, shard: string): Promise<Exi
   const document = { apiVersion: "mem0ctl/v1", kind: "ShardExplanation", ...explanation };
   await context.print(document, async (_document, theme) => {
     const { renderExplanation } = await import("../../render/plan.ts");
-    return renderExplanation(explanation, theme);
+    return renderExplanation({ ...explanation, subject: `shard ${shard}` }, theme);
   });
   return EXIT.done;
 }

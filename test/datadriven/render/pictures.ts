@@ -190,7 +190,7 @@ export const pictures: Readonly<Record<string, (request: Request) => string>> = 
   "plan-by-bytes": ({ view, theme, wide }) => renderPlan(planShown(view, "bytes"), theme, wide),
   "plan-explained": ({ view, theme }) => {
     const { plan } = planShown(view, "shards");
-    return renderExplanation({ shard: "0", reasons: explained(plan, "0") }, theme);
+    return renderExplanation({ subject: "shard 0", reasons: explained(plan, "0") }, theme);
   },
   "handover-plan": ({ theme }) =>
     renderHandoverPlan(

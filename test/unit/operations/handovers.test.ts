@@ -3,7 +3,7 @@
 import { describe, expect, it } from "vitest";
 import type { Engine, OperationControl } from "../../../src/engines/engine.ts";
 import type { ShardCut } from "../../../src/model/node-api.ts";
-import { planHandover, type HandoverRequest } from "../../../src/operations/handovers.ts";
+import { explainHandover, planHandover, type HandoverRequest } from "../../../src/operations/handovers.ts";
 import { errorOf, scriptedEngine } from "./support.ts";
 
 const call = { timeoutMs: 1000 };
@@ -27,6 +27,21 @@ describe("a plan of a handover", () => {
       ["1", "slots 5461-10921", "slots 5461-8191"],
       ["3", null, "slots 8192-10921"],
     ]);
+  });
+
+  it("is explained: why there, how much, and what clients see of it", async () => {
+    const merge: HandoverRequest = { kind: "merge", shard: "2", into: "0" };
+    const { reasons } = explainHandover(await planHandover(engineWith(), merge, call), merge);
+    expect(reasons[0]).toMatch(/^becomes part of shard 0: all that it has is copied there, \d+ memor/);
+    const cut = engineWith({ at: "5461", goes: { memories: 3, bytes: 300 } });
+    const split: HandoverRequest = { kind: "split", shard: "1" };
+    const halves = explainHandover(await planHandover(cut, split, call), split);
+    expect(halves.reasons[0]).toMatch(/^is cut at \d+: half of its slots$/);
+    expect(halves.reasons[1]).toMatch(/^3 memories, 300 B of \d+ go to shard 3, a new one/);
+    const at: HandoverRequest = { kind: "split", shard: "1", at: "6000" };
+    expect(explainHandover(await planHandover(cut, at, call), at).reasons[0]).toBe(
+      "is cut at 6000: that was asked for",
+    );
   });
 
   it("shows a shard that is merged as gone", async () => {
