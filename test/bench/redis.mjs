@@ -15,6 +15,8 @@ const KEYS = 100_000;
 const KEYS_QUICK = 20_000;
 const VALUE = "v".repeat(1024);
 const SLOTS = 16_384;
+/** The cluster bus is at the port + 10,000, and belongs below the ports of outgoing connections, too. */
+const PORTS_BELOW = 22_700;
 
 export async function measure({ quick, skip }) {
   if (spawnSync("redis-server", ["--version"]).status !== 0) {
@@ -134,7 +136,7 @@ async function status(folder, quick) {
 
 async function makeCluster(folder, { nodes, spare = 0 }) {
   mkdirSync(folder);
-  const port = await freePorts(nodes + spare);
+  const port = await freePorts(nodes + spare, PORTS_BELOW);
   const file = join(folder, "cluster.yaml");
   const cluster = {
     port,

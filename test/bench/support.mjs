@@ -100,13 +100,13 @@ function isAlive(pid) {
 }
 
 /** The first of `count` free loopback ports in a row, below the range that outgoing connections use. */
-export async function freePorts(count) {
+export async function freePorts(count, below = 32_000) {
   for (let attempt = 0; attempt < 200; attempt++) {
-    const first = 20_000 + Math.floor(Math.random() * (12_000 - count));
+    const first = 20_000 + Math.floor(Math.random() * (below - 20_000 - count));
     const free = await Promise.all(Array.from({ length: count }, (_, offset) => portIsFree(first + offset)));
     if (free.every(Boolean)) return first;
   }
-  throw new Error(`no ${count} free ports in a row between 20000 and 32000`);
+  throw new Error(`no ${count} free ports in a row between 20000 and ${below}`);
 }
 
 function portIsFree(port) {
