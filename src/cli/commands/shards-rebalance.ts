@@ -17,6 +17,9 @@ import { mannerFlags, mannerOf, printOperation, watched } from "../operation.ts"
 import type { MannerOptions } from "../operation.ts";
 import { printPlan, runPlan, savePlan } from "../plan.ts";
 
+/** What each of 16,384 slots holds takes as many questions; no node may take longer for one than it otherwise may. */
+const SIZES_TIMEOUT_MS = 30_000;
+
 interface RebalanceOptions extends MannerOptions {
   readonly by: Measure;
   readonly threshold?: number;
@@ -168,7 +171,10 @@ async function planned_(
       ...(maxBytes === undefined ? {} : { bytesMax: maxBytes }),
       ...(throttle === undefined ? {} : { bytesPerSecond: throttle }),
     },
-    { timeoutMs: context.timeoutMs(LOOK_TIMEOUT_MS), signal: context.io.signal },
+    {
+      timeoutMs: context.timeoutMs(by === "shards" ? LOOK_TIMEOUT_MS : SIZES_TIMEOUT_MS),
+      signal: context.io.signal,
+    },
   );
 }
 
