@@ -2,7 +2,9 @@
 // which every answer is right? The search is Wing & Gong's with Lowe's memory of configurations that led
 // nowhere ("Testing for linearizability", 2017), key by key because linearizability is local (Herlihy &
 // Wing, 1990). What makes it quick here: a read that fits the present state may be placed at once, since it
-// changes nothing; and an unknown update that nobody saw is left out, since nothing can depend on it.
+// changes nothing; an unknown update that nobody saw is left out, since nothing can depend on it; and of the unknown
+// adds that nobody saw, as of the unknown deletions, one is as good as the other: the first that may come is tried, and
+// only where nothing is there, or something.
 //
 // A stale read asks less: its value must have been current at some moment since `staleness` before it was
 // asked for. That is the same question with an earlier invocation.
@@ -35,11 +37,19 @@ export function checkLinearizability(
   return violations;
 }
 
+interface Candidate extends Operation {
+  /** Of unknown outcome, and nobody can tell it from others that may have done the same. */
+  readonly alike: "adds" | "removes" | undefined;
+}
+
 /** What the search is about: without what certainly did nothing, stale reads widened, in order of invocation. */
-function prepare(operations: readonly Operation[]): readonly Operation[] {
+function prepare(operations: readonly Operation[]): readonly Candidate[] {
   const seen = new Set<string | null>();
-  for (const { kind, value } of operations) if (kind === "read") seen.add(value);
-  return operations
+  for (const { kind, value, expected } of operations) {
+    if (kind === "read") seen.add(value);
+    if (expected !== undefined) seen.add(expected);
+  }
+  const named = operations
     .filter(({ kind, outcome, value }) => {
       if (outcome === "failed") return false;
       if (outcome === "ok") return true;
@@ -52,6 +62,11 @@ function prepare(operations: readonly Operation[]): readonly Operation[] {
       return { ...operation, invoked: operation.invoked - (operation.staleness ?? 0) };
     })
     .toSorted((left, right) => left.invoked - right.invoked);
+  return named.map((operation) => {
+    const { outcome, kind, value } = operation;
+    const isAlike = outcome === "unknown" && (value === null || (kind === "add" && !seen.has(value)));
+    return { ...operation, alike: isAlike ? (value === null ? "removes" : "adds") : undefined };
+  });
 }
 
 /** State after `operation`; undefined where its answer cannot be right in this state. */
@@ -80,7 +95,7 @@ interface Placed {
 }
 
 class Search {
-  private readonly operations: readonly Operation[];
+  private readonly operations: readonly Candidate[];
   private readonly placed: boolean[];
   private readonly stack: Placed[] = [];
   private readonly known = new Set<string>();
@@ -92,7 +107,7 @@ class Search {
   private longest = -1;
   private explanation = "";
 
-  constructor(operations: readonly Operation[]) {
+  constructor(operations: readonly Candidate[]) {
     this.operations = operations;
     this.placed = operations.map(() => false);
     this.waiting = operations.filter(({ returned }) => returned !== Infinity).length;
@@ -132,6 +147,8 @@ class Search {
   private choose(from: number): number | undefined {
     let deadline = Infinity;
     let first: number | undefined;
+    const useful = this.state === null ? "adds" : "removes";
+    let isTried = false;
     for (let index = this.low; index < this.operations.length; index += 1) {
       const operation = this.operations[index];
       if (operation === undefined || operation.invoked > deadline) break;
@@ -139,6 +156,10 @@ class Search {
       deadline = Math.min(deadline, operation.returned);
       if (operation.kind === "read") {
         if (from === 0 && operation.value === this.state) return index;
+      } else if (operation.alike !== undefined) {
+        if (operation.alike !== useful || isTried) continue;
+        isTried = true;
+        if (first === undefined && index >= from) first = index;
       } else if (first === undefined && index >= from && apply(this.state, operation) !== undefined) {
         first = index;
       }
