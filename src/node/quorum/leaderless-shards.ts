@@ -206,7 +206,20 @@ export class LeaderlessShards {
         this.successions.isNeeded(name) || this.copies.get(name.shard)?.copy.version === name.version;
       for (const name of forgottenCopies(store, map, self, isNeeded)) this.clear(name);
     }
+    // What serves is opened first, so that copies which are made meanwhile are told of its writes; what takes over by
+    // this map is then followed as any other.
+    this.openCurrent(map);
     this.successions.follow();
+    this.openCurrent(map);
+    if (map.epoch === 0) return;
+    for (const { copy } of this.copies.values()) {
+      const isThere = map.shards.some(({ id }) => id === copy.shard);
+      if (!isThere && !this.successions.isNeeded(copy)) this.giveUp(copy.shard);
+    }
+  }
+
+  private openCurrent(map: ShardMap): void {
+    const { self } = this.options;
     for (const shard of map.shards) {
       const name = { shard: shard.id, version: shard.version ?? 0 };
       if (shard.founding === true) continue;
@@ -215,18 +228,13 @@ export class LeaderlessShards {
       if (!belongs || this.clearing.has(wordsOf(name))) continue;
       if (this.isCurrent(name)) this.fillWhenNew(this.open(shard, "filling"), shard);
     }
-    if (map.epoch === 0) return;
-    for (const { copy } of this.copies.values()) {
-      const isThere = map.shards.some(({ id }) => id === copy.shard);
-      if (!isThere && !this.successions.isNeeded(copy)) this.giveUp(copy.shard);
-    }
   }
 
   /** Whether it is the copy that is to serve: nothing newer is here, by an older map, and it is not being made still. */
   private isCurrent(name: CopyName): boolean {
     const open = this.copies.get(name.shard)?.copy;
     if (open?.version === name.version) return true;
-    if (this.successions.isBecoming(name.shard)) return false;
+    if (this.successions.isBecoming(name)) return false;
     if (open === undefined) return !hasLater(this.options.store, name);
     this.giveUp(name.shard);
     return true;

@@ -109,8 +109,8 @@ export class Successions {
   }
 
   /** Whether the copy is not there yet, and will be made from others here: nothing else may be put in its place. */
-  isBecoming(shard: ShardId): boolean {
-    return this.missing().some((target) => target.shard === shard);
+  isBecoming({ shard, version }: CopyName): boolean {
+    return this.missing().some((target) => target.shard === shard && target.version === version);
   }
 
   /** Whether what is made here needs the copy. */

@@ -29,6 +29,7 @@ import { systemClock } from "../../../src/node/system-clock.ts";
 import { pack, unpack } from "../../../src/node/transport/frames.ts";
 import type { Network } from "../../../src/node/transport/network.ts";
 import { initialShardMap } from "../../../src/topology/shard-map.ts";
+import { slotOf } from "../../../src/topology/slots.ts";
 import { manifestOf } from "../topology/manifest.ts";
 
 const QUORUM: Consistency = { read: "quorum", write: "quorum" };
@@ -201,6 +202,24 @@ async function cleared(id: NodeId): Promise<void> {
   );
 }
 
+function shardsOn(self: NodeId, store: Store): LeaderlessShards {
+  const fail = (error: unknown): void => expect.unreachable(String(error));
+  return new LeaderlessShards({
+    self,
+    store,
+    network: networkOf(self),
+    clock: systemClock,
+    vectors: new VectorCache({ bytesMax: 1 << 20, setsMax: 8 }),
+    map: () => nodeOf(self).map,
+    pace: new Pace(systemClock, () => null),
+    consistency: QUORUM,
+    limits,
+    scrubBytesPerSecond: 1 << 20,
+    onDamage: (shard, what) => fail(`${self}: shard ${shard} is damaged: ${what}`),
+    onFailure: fail,
+  });
+}
+
 beforeEach(async () => {
   folder = mkdtempSync(join(tmpdir(), "mem0ctl-quorum-"));
   nodes = new Map();
@@ -214,21 +233,7 @@ beforeEach(async () => {
         throw new Error(reason);
       },
     });
-    const fail = (error: unknown): void => expect.unreachable(String(error));
-    const shards = new LeaderlessShards({
-      self,
-      store,
-      network: networkOf(self),
-      clock: systemClock,
-      vectors: new VectorCache({ bytesMax: 1 << 20, setsMax: 8 }),
-      map: () => nodeOf(self).map,
-      pace: new Pace(systemClock, () => null),
-      consistency: QUORUM,
-      limits,
-      scrubBytesPerSecond: 1 << 20,
-      onDamage: (shard, what) => fail(`${self}: shard ${shard} is damaged: ${what}`),
-      onFailure: fail,
-    });
+    const shards = shardsOn(self, store);
     nodes.set(self, { store, shards, map: first });
     await shards.found(first);
   }
@@ -354,4 +359,58 @@ it("a read that no copy answers is late, and nothing is unknown of it", async ()
     kind: "unavailable",
     code: "read-timed-out",
   });
+});
+
+it("a node that starts again while keys are copied serves them, and is told of writes to the copies it makes", async () => {
+  await put("node-1", "k", "tea");
+  const [shard] = first.shards;
+  if (shard === undefined) throw new Error("a map without shards");
+  const half = [{ from: 8192, to: 16_383 }];
+  const handover = {
+    id: first.epoch + 1,
+    name: "split shard 0 at 8192 into 0 and 1",
+    from: "0",
+    to: "1",
+    slice: { kind: "slots", slots: half, except: [], also: [] },
+    isWhole: false,
+    phase: "copying",
+    versions: { from: 0, to: null },
+  } as const;
+  const made = { ...shard, id: "1", slots: [] };
+  const copying: ShardMap = {
+    ...first,
+    epoch: first.epoch + 1,
+    shards: [shard, { ...made, founding: true }],
+    handover,
+  };
+  const node = nodeOf("node-2");
+  node.shards.stop();
+  nodes.set("node-2", { ...node, shards: shardsOn("node-2", node.store), map: copying });
+  learn(copying, "node-1", "node-2", "node-3");
+  expect(here("node-2").copy).toMatchObject({ version: 0, state: "serving" });
+  await update("node-2", "k", "green tea");
+  expect(textAt("node-2", "k")).toBe("green tea");
+
+  const everybody = ["node-1", "node-2", "node-3"];
+  const are = (state: string) =>
+    vi.waitFor(() => {
+      const states = everybody.map((id) => nodeOf(id).shards.succession(handover.id).state);
+      expect(states).toEqual([state, state, state]);
+    });
+  await are("ready");
+  await update("node-1", "k", "white tea");
+  const dropping: ShardMap = {
+    ...copying,
+    epoch: copying.epoch + 1,
+    shards: [
+      { ...shard, slots: [{ from: 0, to: 8191 }], version: 1 },
+      { ...made, slots: half, version: 1 },
+    ],
+    handover: { ...handover, phase: "dropping" },
+  };
+  learn(dropping, ...everybody);
+  await are("over");
+  const owner = slotOf("ada") < 8192 ? "0" : "1";
+  const texts = everybody.map((id) => nodeOf(id).shards.here(owner)?.copy.machine.record("ada", "k")?.memory);
+  expect(texts).toEqual(["white tea", "white tea", "white tea"]);
 });
