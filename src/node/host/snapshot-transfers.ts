@@ -56,8 +56,8 @@ export class SnapshotTransfers {
   private readonly outgoing = new Set<string>();
   /** Groups whose staged state is whole and about to become the state: nothing may touch it. */
   private readonly installing = new Set<GroupId>();
-  /** Id of the snapshot that each group stages. */
-  private readonly staging = new Map<GroupId, string>();
+  /** The snapshot that each replica stages. One that was taken away and called back is another: its place was cleared. */
+  private readonly staging = new WeakMap<ReplicaGroup, string>();
   private readonly pace: Pace;
   /** `group/peer` to what the last snapshot, whole or not, has brought there. */
   private readonly sent = new Map<string, number>();
@@ -142,17 +142,17 @@ export class SnapshotTransfers {
       // A leader's snapshot helps as well; a second state that was asked for does not.
       group.forgetRebuilt();
       // From here on nothing of another one is taken: none can become the state while the place is being cleared.
-      this.staging.set(call.group, call.id);
+      this.staging.set(group, call.id);
       // What a crash left in the very place where this one is staged may still be going.
       await this.host.cleaned();
       // Overtaken it must not go on: it would delete what the next one stages, or what has become the state.
-      const isOvertaken = (): boolean => this.staging.get(call.group) !== call.id;
+      const isOvertaken = (): boolean => !this.isStaging(group, call.id);
       const place = group.durable.stagingPrefix();
       await removeRange(this.stores.state, place, prefixEnd(place), isOvertaken, this.cleanRecordsMax);
       if (isOvertaken()) throw snapshotError("another snapshot took its place");
       return true;
     }
-    if (this.staging.get(call.group) !== call.id) throw snapshotError("another snapshot took its place");
+    if (!this.isStaging(group, call.id)) throw snapshotError("another snapshot took its place");
     const prefix = group.durable.stagingPrefix();
     if (call.step === "chunk") {
       void this.stores.state.transact((writer) => {
@@ -161,7 +161,7 @@ export class SnapshotTransfers {
       await this.stores.state.flush();
       return true;
     }
-    this.staging.delete(call.group);
+    this.staging.delete(group);
     this.installing.add(call.group);
     try {
       // All of it is on disk before the log store makes it the state.
@@ -169,6 +169,8 @@ export class SnapshotTransfers {
         writer.put(extendKey(prefix, APPLIED), pack(call.meta.index)),
       );
       await this.stores.state.flush();
+      if (this.host.groups.get(call.group) !== group)
+        throw snapshotError("the replica was taken away meanwhile");
       if (call.term !== undefined) {
         group.step({ kind: "install", snapshot: call.meta, from, term: call.term });
       } else if (group.damage !== undefined && call.meta.index >= group.durable.logBase) {
@@ -178,6 +180,10 @@ export class SnapshotTransfers {
       this.installing.delete(call.group);
     }
     return true;
+  }
+
+  private isStaging(group: ReplicaGroup, id: string): boolean {
+    return this.staging.get(group) === id && this.host.groups.get(group.id) === group;
   }
 
   private async stream(group: ReplicaGroup, to: NodeId, what: Wanted): Promise<number> {

@@ -13,8 +13,8 @@ export const RAFT_SNAPSHOT_BUGS: readonly Bug[] = [
     lines: [24],
     what: "the log says that a received snapshot is the state before that is on disk",
     file: TRANSFERS,
-    find: "      await this.stores.state.flush();\n      if (call.term",
-    replace: "      if (call.term",
+    find: "      await this.stores.state.flush();\n      if (this.host",
+    replace: "      if (this.host",
     and: [
       {
         file: TRANSFERS,
@@ -57,7 +57,7 @@ export const RAFT_SNAPSHOT_BUGS: readonly Bug[] = [
     lines: [27],
     what: "the begin of a snapshot, overtaken by that of another, goes on clearing the place of both",
     file: TRANSFERS,
-    find: "const isOvertaken = (): boolean => this.staging.get(call.group) !== call.id;",
+    find: "const isOvertaken = (): boolean => !this.isStaging(group, call.id);",
     replace: "const isOvertaken = (): boolean => false;",
     and: [
       {

@@ -135,3 +135,42 @@ test("what clears the place of a snapshot that was overtaken deletes nothing of 
   expect(left).toHaveLength(2);
   expect(state.get(extendKey(staged, "new"))).toEqual(Buffer.of(2));
 });
+
+test("a replica that was taken away and called back takes nothing of a snapshot that was begun before", async () => {
+  const inputs: Input[] = [];
+  const staged = encodeKey("state", "0", 2);
+  const replica = (): ReplicaGroup =>
+    ({
+      id: "0",
+      damage: undefined,
+      durable: { stagingPrefix: () => staged },
+      isSwitching: () => false,
+      forgetRebuilt: () => undefined,
+      step: (input: Input) => void inputs.push(input),
+    }) as unknown as ReplicaGroup;
+  const groups = new Map([["0", replica()]]);
+  const transfers = new SnapshotTransfers({
+    host: { groups, cleaned: async () => undefined },
+    stores: { state },
+    cleanRecordsMax: 100,
+  } as unknown as ConstructorParameters<typeof SnapshotTransfers>[0]);
+  const call = (body: object): Promise<boolean> => transfers.receive("b", { group: "0", id: "1", ...body });
+  const suffix = extendKey(staged, "one").subarray(staged.length);
+  const chunk = { step: "chunk", items: [[suffix, Buffer.of(1)]] };
+  const end = {
+    step: "end",
+    meta: { index: 7, term: 1, membership: membershipOf({ voters: ["a"] }) },
+    term: 1,
+  };
+  await call({ step: "begin" });
+  await call(chunk);
+  groups.set("0", replica());
+  await expect(call(chunk)).rejects.toMatchObject({ code: "snapshot-refused" });
+  await expect(call(end)).rejects.toMatchObject({ code: "snapshot-refused" });
+
+  await call({ step: "begin" });
+  const ended = call(end);
+  groups.set("0", replica());
+  await expect(ended).rejects.toMatchObject({ code: "snapshot-refused" });
+  expect(inputs).toEqual([]);
+});
