@@ -34,6 +34,18 @@ export function newestMap(machines: Iterable<Machine>): ShardMap | undefined {
   return [...machines].flatMap(({ core }) => core?.map() ?? []).toSorted((a, b) => b.epoch - a.epoch)[0];
 }
 
+/**
+ * Members of the cluster that may come back with a damaged log, and do not have everything again yet. One that was let
+ * go meanwhile is refused by all others: it never has.
+ */
+export function recoveringMembers(machines: Iterable<Machine>): Machine[] {
+  const all = [...machines];
+  const members = newestMap(all)?.nodes.map(({ id }) => id) ?? [];
+  return all.filter(
+    (machine) => members.includes(machine.id) && machine.isUp && machine.canReturn && machine.isRecovering,
+  );
+}
+
 /** Small, so that a run of some seconds reaches every limit. */
 export interface NodeHabits {
   readonly limits: Partial<CoreLimits>;

@@ -7,9 +7,8 @@ import type { ClusterStep } from "../../src/model/operation.ts";
 import { hasEnded } from "../../src/model/operation.ts";
 import type { ShardMap } from "../../src/model/shard-map.ts";
 import { initialShardMap, shardOfKey } from "../../src/topology/shard-map.ts";
-import { DIMENSIONS, calmLayout } from "./layout.ts";
-import { Machine, Process } from "./machine.ts";
-import { SimulatedNetwork } from "./network.ts";
+import { calmCluster } from "./calm.ts";
+import { Process, type Machine } from "./machine.ts";
 import { World } from "./world.ts";
 
 const SHARDS = 4;
@@ -30,44 +29,7 @@ async function stepsUnderWrites(
   stepsOf: (map: ShardMap) => readonly (readonly ClusterStep[])[],
 ): Promise<Measured> {
   const world = new World(seed, false);
-  const { manifest, nodeHabits } = calmLayout(protocol, NODES, SHARDS);
-  const machines = new Map<string, Machine>();
-  const network = new SimulatedNetwork(world, world.chance.fork("network"), {
-    onSend: () => undefined,
-    onLinked: () => undefined,
-    onCall: () => undefined,
-    onAsked: () => undefined,
-  });
-  for (const spec of manifest.nodes) {
-    const chance = world.chance.fork(spec.id);
-    machines.set(
-      spec.id,
-      new Machine({
-        world,
-        network,
-        manifest,
-        spec,
-        clockHabits: { rate: 1, wallOffsetMs: 0 },
-        diskHabits: { writeMsMin: 0.5, writeMsMax: 4, stateFlushMs: 200 },
-        nodeHabits,
-        embedder: {
-          embed: (texts) => Promise.resolve(texts.map(() => new Float32Array(DIMENSIONS).fill(1))),
-          close: () => Promise.resolve(),
-        },
-        chance,
-        diskWatch: {
-          name: spec.id,
-          onRecord: () => undefined,
-          onEntry: () => undefined,
-          onState: () => undefined,
-        },
-        reach: (_asker, other) => machines.get(other),
-        onMade: () => undefined,
-        onStarted: () => undefined,
-        onEnded: () => undefined,
-      }),
-    );
-  }
+  const { manifest, machines } = calmCluster(world, protocol, NODES, SHARDS);
   const all = [...machines.values()];
   const users = Array.from({ length: SHARDS }, (_, shard) => userOf(initialShardMap(manifest), shard));
   const failures: string[] = [];

@@ -19,7 +19,7 @@ import { Faults } from "./faults.ts";
 import { Invariants } from "./invariants.ts";
 import { clockHabitsOf, diskHabitsOf, DIMENSIONS, habitsOfNode, layoutOf, type Layout } from "./layout.ts";
 import { LeaderlessWatch } from "./leaderless.ts";
-import { Machine, newestMap, Process, ProcessEnded } from "./machine.ts";
+import { Machine, newestMap, Process, ProcessEnded, recoveringMembers } from "./machine.ts";
 import { SimulatedNetwork } from "./network.ts";
 import { OddChanges } from "./odd-changes.ts";
 import { OperationWatch, type OperationCounts } from "./operation-watch.ts";
@@ -458,9 +458,7 @@ class Run {
     const missing: string[] = this.#leaderlessWatch?.apart(this.#serving(), this.#map()) ?? [];
     const operations = this.#serving().map(({ core }) => JSON.stringify(core?.operation() ?? null));
     if (new Set(operations).size > 1) missing.push("not all know the same of the last operation");
-    for (const machine of this.#machines.values()) {
-      if (machine.isUp && machine.canReturn && machine.isRecovering) missing.push(`${machine.id} recovers`);
-    }
+    for (const { id } of recoveringMembers(this.#machines.values())) missing.push(`${id} recovers`);
     for (const machine of this.#serving()) {
       const groups = machine.core?.host.groups;
       if (groups === undefined) missing.push(`${machine.id} does not run`);
