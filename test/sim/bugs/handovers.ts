@@ -4,7 +4,6 @@ import type { Bug } from "./bug.ts";
 
 const LEADERLESS = { checklist: "moves", protocols: ["quorum"] } as const;
 const COPY = "src/node/quorum/shard-copy.ts";
-const PARTS_OF_COPIES = "src/consensus/quorum/parts.ts";
 const CALLS = "src/node/quorum/calls.ts";
 const HANDOVERS = { checklist: "moves", protocols: ["raft", "paxos"] } as const;
 const CUSTODY = "src/node/memories/custody.ts";
@@ -81,14 +80,5 @@ export const HANDOVER_BUGS: readonly Bug[] = [
     file: COPY,
     find: "this.heirs?.wrote(this, { id, item }, writer);",
     replace: "",
-  },
-  {
-    ...LEADERLESS,
-    name: "context-left-behind",
-    lines: [5],
-    what: "a copy that gives keys away tells its heir of values, and not of what it had seen go",
-    file: PARTS_OF_COPIES,
-    find: "if (kept.length === 0 && item.context.every((dot) => covers(floor, dot))) return absent();",
-    replace: "if (kept.every(({ value }) => value === null)) return absent();",
   },
 ];
