@@ -18,6 +18,7 @@ export interface PlanShown {
 
 /** On a terminal more steps than this are cut; `wide` has all. */
 const STEPS_SHOWN_MAX = 16;
+const RANGES_SHOWN_MAX = 4;
 const BAR_CELLS = 18;
 
 export function renderPlan({ plan, maps }: PlanShown, theme: Theme, wide: boolean): string {
@@ -199,7 +200,7 @@ function steps({ waves }: ClusterPlan, theme: Theme, wide: boolean): string {
   const columns: Column<StepRow>[] = [
     { title: "WAVE", text: ({ wave }) => String(wave), align: "right" },
     { title: "STEP", text: ({ step }) => WORDS[step.kind] },
-    { title: "SHARD", text: ({ step }) => whatOf(step), align: "right", widthMin: 8 },
+    { title: "SHARD", text: ({ step }) => whatOf(step, wide, theme), align: "right", widthMin: 8 },
     { title: "FROM", text: ({ step }) => ("from" in step ? step.from : ""), widthMin: 12 },
     { title: "TO", text: ({ step }) => ("to" in step ? (step.to ?? "") : ""), widthMin: 12 },
     {
@@ -217,10 +218,16 @@ function steps({ waves }: ClusterPlan, theme: Theme, wide: boolean): string {
   return renderTable(theme, columns, shown) + more;
 }
 
-function whatOf(step: RebalanceStep): string {
+/** Slots that are chosen by what is in them lie scattered: hundreds of ranges would be a line without end. */
+function whatOf(step: RebalanceStep, wide: boolean, theme: Theme): string {
   if (step.kind === "transfer-leader") return step.group;
   if (step.kind !== "move-slots") return step.shard;
-  return step.slots.map(({ from, to }) => (from === to ? `${from}` : `${from}-${to}`)).join(", ");
+  const { slots } = step;
+  const shown = wide ? slots : slots.slice(0, RANGES_SHOWN_MAX);
+  const ranges = shown.map(({ from, to }) => (from === to ? `${from}` : `${from}-${to}`)).join(", ");
+  if (shown.length === slots.length) return ranges;
+  const count = slots.reduce((sum, { from, to }) => sum + to - from + 1, 0);
+  return `${ranges}, ${theme.symbols.ellipsis} (${count} slots)`;
 }
 
 // --- numbers -------------------------------------------------------------------------------------
