@@ -3,6 +3,7 @@
 
 import type { NodeId } from "./ids.ts";
 import type { HandoverStep, Step } from "./plan.ts";
+import { slotCount } from "./shard-map.ts";
 
 /** Steps that the nodes of a cluster can carry out by themselves. */
 export type ClusterStep = Extract<
@@ -144,7 +145,7 @@ export function stepWords(step: Step): string {
     case "add-node":
       return `let ${step.node.id} join`;
     case "move-slots": {
-      const count = step.slots.reduce((sum, { from, to }) => sum + to - from + 1, 0);
+      const count = slotCount(step.slots);
       return `move ${count} ${count === 1 ? "slot" : "slots"} from ${step.from} to ${step.to}`;
     }
     case "split":

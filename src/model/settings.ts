@@ -10,7 +10,8 @@ export function settingsOf(
   manifest: Pick<Manifest, "consensus" | "embedding" | "limits" | "security">,
 ): Settings {
   const { consensus, embedding, limits, security } = manifest;
-  const { read, write } = consensus.consistency;
+  const { read, write, maxStalenessMs } = consensus.consistency;
+  const bound = maxStalenessMs === undefined ? "" : `, at most ${exact(MS, maxStalenessMs)} old`;
   return {
     "limits.maxLag": exact(MS, limits.maxLagMs),
     "limits.body": exact(BYTES, limits.bodyBytesMax),
@@ -18,7 +19,7 @@ export function settingsOf(
     "limits.connections": String(limits.connectionsMax),
     "consensus.heartbeatInterval": exact(MS, consensus.heartbeatIntervalMs),
     "consensus.electionTimeout": exact(MS, consensus.electionTimeoutMs),
-    "consensus.consistency": `read ${read}, write ${write}`,
+    "consensus.consistency": `read ${read}${bound}, write ${write}`,
     embedding: [embedding.provider, embedding.model ?? "", `${embedding.dimensions} dimensions`]
       .filter((word) => word !== "")
       .join(", "),

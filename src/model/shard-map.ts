@@ -17,6 +17,15 @@ export interface SlotRange {
   readonly to: number;
 }
 
+export function slotCount(ranges: readonly SlotRange[]): number {
+  return ranges.reduce((sum, { from, to }) => sum + to - from + 1, 0);
+}
+
+/** `0-5460, 10923`; "" for none. */
+export function slotsText(ranges: readonly SlotRange[]): string {
+  return ranges.map(({ from, to }) => (from === to ? String(from) : `${from}-${to}`)).join(", ");
+}
+
 /**
  * One shard's slice of the key space. hash and directory: slots. range: keys `start <= key < end` by
  * UTF-8 bytes, `start` "" for the first and `end` null for the last.

@@ -5,10 +5,11 @@ import { Mem0ctlError } from "../model/errors.ts";
 import type { NodeId, ShardId } from "../model/ids.ts";
 import type { OperationReport } from "../model/operation.ts";
 import type { Step } from "../model/plan.ts";
+import { slotCount } from "../model/shard-map.ts";
 import type { SlotRange } from "../model/shard-map.ts";
 import type { SlotChoice } from "../model/slot-choice.ts";
 import type { ShardView } from "../model/view.ts";
-import { countOf, lastSlots, slotsOutside } from "../topology/slot-ranges.ts";
+import { lastSlots, slotsOutside } from "../topology/slot-ranges.ts";
 import { unknownShard } from "./leader.ts";
 import type { Manner } from "./operation.ts";
 import { unknownNode } from "./up.ts";
@@ -61,7 +62,9 @@ function slotWaves(
     owners.find((owner) => owner.id === node)?.slots ?? [];
   const chosen = chosenSlots(shard, leader, slotsOf(leader), slotsOf(to), slots);
   if (leader === to || chosen.length === 0) return [];
-  const bytes = Math.round(((shard.bytes ?? 0) * countOf(chosen)) / Math.max(1, countOf(slotsOf(leader))));
+  const bytes = Math.round(
+    ((shard.bytes ?? 0) * slotCount(chosen)) / Math.max(1, slotCount(slotsOf(leader))),
+  );
   return [[{ kind: "move-slots", slots: chosen, from: leader, to, bytes }]];
 }
 
@@ -73,9 +76,9 @@ function chosenSlots(
   choice: SlotChoice,
 ): readonly SlotRange[] {
   if ("count" in choice) {
-    if (choice.count <= countOf(owned)) return lastSlots(owned, choice.count);
+    if (choice.count <= slotCount(owned)) return lastSlots(owned, choice.count);
     throw new Mem0ctlError("conflict", "too-few-slots", `shard ${id} has no ${choice.count} slots to give`, {
-      why: `${leader} owns ${countOf(owned)}`,
+      why: `${leader} owns ${slotCount(owned)}`,
       hint: "see them with `mem0ctl shards list`",
     });
   }

@@ -3,6 +3,7 @@
 
 import type { ClusterPlan, PlannedChange, RebalanceStep } from "../model/plan.ts";
 import { measureWords } from "../model/plan.ts";
+import { slotCount, slotsText } from "../model/shard-map.ts";
 import { formatBytes, formatDuration } from "../model/units.ts";
 import { safeText } from "./safe.ts";
 import { type ShardMapView, type ShardMoves, drawnShardMap } from "./shard-map.ts";
@@ -224,10 +225,9 @@ function whatOf(step: RebalanceStep, wide: boolean, theme: Theme): string {
   if (step.kind !== "move-slots") return step.shard;
   const { slots } = step;
   const shown = wide ? slots : slots.slice(0, RANGES_SHOWN_MAX);
-  const ranges = shown.map(({ from, to }) => (from === to ? `${from}` : `${from}-${to}`)).join(", ");
+  const ranges = slotsText(shown);
   if (shown.length === slots.length) return ranges;
-  const count = slots.reduce((sum, { from, to }) => sum + to - from + 1, 0);
-  return `${ranges}, ${theme.symbols.ellipsis} (${count} slots)`;
+  return `${ranges}, ${theme.symbols.ellipsis} (${slotCount(slots)} slots)`;
 }
 
 // --- numbers -------------------------------------------------------------------------------------

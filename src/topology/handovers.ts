@@ -6,6 +6,7 @@ import { Mem0ctlError } from "../model/errors.ts";
 import type { ShardId } from "../model/ids.ts";
 import { stepWords } from "../model/operation.ts";
 import type { HandoverStep, Step } from "../model/plan.ts";
+import { slotCount } from "../model/shard-map.ts";
 import type { Handover, KeySlice, ShardMap, ShardSlice, SlotRange } from "../model/shard-map.ts";
 import { keyCompare, shardById, sliceLabel } from "./shard-map.ts";
 import { SLOTS, slotOf } from "./slots.ts";
@@ -224,7 +225,7 @@ function splitOf(map: ShardMap, step: SplitStep): Pick<Handover, "slice" | "from
     return { from, to, slice: { kind: "range", start: at, end: shard.end } };
   }
   const slice = slotsCutOff(map, from, Number(at));
-  if (slice.slots.length === 0 || countSlots(slice.slots) === countSlots(shard.slots)) {
+  if (slice.slots.length === 0 || slotCount(slice.slots) === slotCount(shard.slots)) {
     throw outdated(
       step,
       `${at} is no slot that leaves both shards some: it has ${sliceLabel(shard, map.strategy)}`,
@@ -301,7 +302,7 @@ function pinnedTo({ directory }: ShardMap, shard: ShardId): string[] {
 
 /** The slot at which a shard's slots are halved; undefined where it has only one. */
 export function middleSlot(slots: readonly SlotRange[]): number | undefined {
-  const count = countSlots(slots);
+  const count = slotCount(slots);
   if (count < 2) return undefined;
   let before = Math.ceil(count / 2);
   for (const { from, to } of slots.toSorted((a, b) => a.from - b.from)) {
@@ -310,10 +311,6 @@ export function middleSlot(slots: readonly SlotRange[]): number | undefined {
     before -= here;
   }
   return undefined;
-}
-
-function countSlots(slots: readonly SlotRange[]): number {
-  return slots.reduce((sum, { from, to }) => sum + to - from + 1, 0);
 }
 
 function slotsFrom(slots: readonly SlotRange[], first: number): SlotRange[] {

@@ -4,6 +4,7 @@
 import { Mem0ctlError } from "../model/errors.ts";
 import type { ShardId, ShardingStrategy } from "../model/ids.ts";
 import type { Manifest } from "../model/manifest.ts";
+import { slotsText } from "../model/shard-map.ts";
 import type { ShardMap, ShardSlice, SlotRange } from "../model/shard-map.ts";
 import { placeMetaVoters, placeReplicas } from "./placement.ts";
 import { SLOTS, slotOf } from "./slots.ts";
@@ -139,7 +140,7 @@ export function sliceLabel(slice: ShardSlice, strategy: ShardingStrategy): strin
     return slice.start === "" ? `keys before ${slice.end}` : `keys [${slice.start}, ${slice.end})`;
   }
   if (slice.slots.length === 0) return "no slots";
-  const ranges = slice.slots.map(({ from, to }) => (from === to ? `${from}` : `${from}-${to}`)).join(", ");
+  const ranges = slotsText(slice.slots);
   return `${/^\d+$/.test(ranges) ? "slot" : "slots"} ${ranges}`;
 }
 

@@ -45,7 +45,3 @@ export function slotsOutside(wanted: readonly SlotRange[], owned: readonly SlotR
   }
   return [...left];
 }
-
-export function countOf(ranges: readonly SlotRange[]): number {
-  return ranges.reduce((sum, { from, to }) => sum + to - from + 1, 0);
-}

@@ -4,6 +4,7 @@
 
 import type { NodeId, Role } from "../../model/ids.ts";
 import type { Manifest } from "../../model/manifest.ts";
+import { slotCount } from "../../model/shard-map.ts";
 import type { SlotRange } from "../../model/shard-map.ts";
 import { placeOwnShards } from "../../topology/own-shard-placement.ts";
 import { SLOTS } from "../../topology/slots.ts";
@@ -234,7 +235,7 @@ function groupsOf(manifest: Manifest, members: readonly Member[], runs: readonly
       primary,
       replicas: [...replicas, ...replaced],
       slots,
-      slotCount: slots.reduce((sum, { from, to }) => sum + to - from + 1, 0),
+      slotCount: slotCount(slots),
       epoch: primary.line?.epoch ?? 0,
     };
   });
@@ -273,9 +274,4 @@ function openSlotsOf(members: readonly Member[]): OpenSlotFound[] {
     }
   }
   return [...found.values()].toSorted((one, other) => one.slot - other.slot);
-}
-
-/** `0-5460, 10923`; "" for none. */
-export function slotsText(ranges: readonly SlotRange[]): string {
-  return ranges.map(({ from, to }) => (from === to ? String(from) : `${from}-${to}`)).join(", ");
 }

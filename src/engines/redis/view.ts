@@ -2,6 +2,7 @@
 // leaders, a shard's config epoch is its term, and lag is in bytes of the replication stream.
 
 import type { Manifest } from "../../model/manifest.ts";
+import { slotsText } from "../../model/shard-map.ts";
 import type {
   Disagreement,
   NodeState,
@@ -16,7 +17,7 @@ import { infoNumber, parseFields } from "./gossip.ts";
 import { uptimeMsOf } from "./nodes.ts";
 import type { RedisReport } from "./nodes.ts";
 import { isIn } from "../../topology/slot-ranges.ts";
-import { slotsText } from "./topology.ts";
+
 import type { Group, Member, RedisTopology } from "./topology.ts";
 
 const REFUSED = "connection refused";

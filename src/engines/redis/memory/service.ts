@@ -31,6 +31,7 @@ import { Mem0ctlError } from "../../../model/errors.ts";
 import type { ShardId, ShardKeyField } from "../../../model/ids.ts";
 import type { MemoryEvent, MemoryRecord } from "../../../model/node-api.ts";
 import type { SlotRange } from "../../../model/shard-map.ts";
+import { numbersOf } from "../../../topology/slot-ranges.ts";
 import { slotOf } from "../../../topology/slots.ts";
 import { partlyDone } from "../slot-commands.ts";
 import type { MemoryChange } from "./changes-script.ts";
@@ -289,7 +290,7 @@ export function createRedisMemoryService(options: RedisMemoryOptions): MemorySer
         });
       }
       const after = cursor === null ? undefined : decodeCursor(cursor);
-      const slots = slotsIn(ranges).filter((slot) => after === undefined || slot >= after.slot);
+      const slots = numbersOf(ranges).filter((slot) => after === undefined || slot >= after.slot);
       // One more than asked for says whether there is a further page.
       const page = await store.page(slots, after, limit + 1, reading(context));
       const held = await store.read(page.slice(0, limit), "with-vectors", reading(context));
@@ -313,7 +314,7 @@ export function createRedisMemoryService(options: RedisMemoryOptions): MemorySer
         memories: sum(counts, "memories"),
         bytes: sum(counts, "bytes"),
         shards: shards.map(({ id, slots }) => {
-          const own = slotsIn(slots).flatMap((slot) => counts[slot] ?? []);
+          const own = numbersOf(slots).flatMap((slot) => counts[slot] ?? []);
           return { id, memories: sum(own, "memories"), bytes: sum(own, "bytes") };
         }),
         entities: countNames(entities),
@@ -386,11 +387,6 @@ function entitiesOf({ entities }: SlotCounts): EntityCount[] {
     created_at: createdAt,
     updated_at: updatedAt,
   }));
-}
-
-function slotsIn(ranges: readonly SlotRange[]): number[] {
-  const slots = ranges.flatMap(({ from, to }) => Array.from({ length: to - from + 1 }, (_, at) => from + at));
-  return slots.toSorted((a, b) => a - b);
 }
 
 function sum(counts: readonly SlotCounts[], what: "memories" | "bytes"): number {
