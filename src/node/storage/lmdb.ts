@@ -265,8 +265,17 @@ class LmdbStore implements Store {
     const isDue = this.options.flushDelayMs === 0 || this.activeBytes > UNFLUSHED_BYTES_MAX;
     // While there is no room, it is tried again from time to time.
     if (isDue && !this.isFull) this.startFlush();
-    else this.timer ??= setTimeout(() => this.startFlush(), this.options.flushDelayMs);
+    else if (this.timer === undefined) this.flushIn(this.options.flushDelayMs);
     return durable;
+  }
+
+  private flushIn(delayMs: number): void {
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => {
+      // Gone even if a flush still runs: what it finds at its end to be written is then put off anew.
+      this.timer = undefined;
+      this.startFlush();
+    }, delayMs);
   }
 
   private startFlush(): void {
@@ -302,7 +311,7 @@ class LmdbStore implements Store {
         this.activeBytes += this.flushingBytes;
         this.flushingBytes = 0;
         this.waiting = [...waiting, ...this.waiting];
-        this.timer = setTimeout(() => this.startFlush(), FULL_RETRY_MS);
+        this.flushIn(FULL_RETRY_MS);
         this.flushEnded();
       },
     );
@@ -318,7 +327,7 @@ class LmdbStore implements Store {
     }
     if (this.timer !== undefined || this.waiting.length === 0) return;
     if (this.options.flushDelayMs === 0 || this.activeBytes > UNFLUSHED_BYTES_MAX) this.startFlush();
-    else this.timer = setTimeout(() => this.startFlush(), this.options.flushDelayMs);
+    else this.flushIn(this.options.flushDelayMs);
   }
 
   private async write(batch: Unflushed): Promise<void> {

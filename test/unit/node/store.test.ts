@@ -2,7 +2,7 @@ import { mkdtempSync, openSync, readFileSync, rmSync, writeSync, closeSync } fro
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { DurableGroup, forgottenStates, generationAfter } from "../../../src/node/host/durable-group.ts";
 import { decodeKey, encodeKey, extendKey, prefixEnd } from "../../../src/node/storage/key.ts";
 import { openLogFolder } from "../../../src/node/storage/log-folder.ts";
@@ -98,6 +98,32 @@ describe("the LMDB store", () => {
     await store.close();
     store = open();
     expect(store.get(encodeKey("a"))?.toString()).toBe("1");
+  });
+
+  it("flushes what was written during a flush that took longer than the next was put off", async () => {
+    const slow = mkdtempSync(join(tmpdir(), "mem0ctl-store-"));
+    let release = (): void => {};
+    let flushes = 0;
+    const held = openLmdbStore({
+      folder: slow,
+      flushDelayMs: 20,
+      beforeFlush: async () => {
+        if ((flushes += 1) === 1) await new Promise<void>((resolve) => (release = resolve));
+      },
+      onDiskFailure: (reason) => {
+        throw new Error(reason);
+      },
+    });
+    const first = held.transact((writer) => writer.put(encodeKey("a"), Buffer.from("1")));
+    await vi.waitFor(() => expect(flushes).toBe(1));
+    const second = held.transact((writer) => writer.put(encodeKey("b"), Buffer.from("2")));
+    await new Promise((resolve) => setTimeout(resolve, 60));
+    release();
+    await first;
+    await second;
+    expect(held.unwrittenBytes).toBe(0);
+    await held.close();
+    rmSync(slow, { recursive: true, force: true });
   });
 
   it("writes all of a transaction or nothing", async () => {
