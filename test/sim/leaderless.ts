@@ -2,6 +2,7 @@
 // every event of a process, and all copies together at the end. A run's copies live in the state store alone,
 // so that nothing here follows from a log.
 
+import { DigestTree, digestOf } from "../../src/consensus/quorum/digest-tree.ts";
 import { covers, includes, join } from "../../src/consensus/quorum/vectors.ts";
 import { resolve } from "../../src/consensus/quorum/resolve.ts";
 import type { Dot, VersionVector } from "../../src/consensus/quorum/vectors.ts";
@@ -253,6 +254,27 @@ export class LeaderlessWatch {
       }
     }
     return states;
+  }
+
+  /** Copies are compared by what they hold: what no digest tells of is brought to nobody, and counts as compared (11). */
+  judgeDigests(serving: readonly Machine[]): void {
+    for (const machine of serving) {
+      for (const { copy } of machine.core?.leaderless?.shards.all() ?? []) {
+        if (!copy.isReadable) continue;
+        const tree = new DigestTree();
+        try {
+          for (const [id, outline] of outlines(copy)) tree.change(id, "", digestOf(id, outline));
+        } catch (error) {
+          if (error instanceof StoreCorruptError) continue;
+          throw error;
+        }
+        this.#world.must(
+          tree.root === copy.tree.root,
+          "digests-tell-all",
+          () => `${machine.id}, shard ${copy.shard}: its digests are not of what it holds`,
+        );
+      }
+    }
   }
 
   /** No version claims a time that has not come, unless most clocks did (Quorum 5). */

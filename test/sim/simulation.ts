@@ -549,6 +549,7 @@ class Run {
         this.#world.violate(`history-${violation.code}`, `key ${violation.key}: ${violation.message}`);
       }
     }
+    watch.judgeDigests(this.#serving());
     const ahead = [...this.#machines.values()].filter(({ wasAhead }) => wasAhead).length;
     watch.judgeTimes(this.#serving(), ahead <= 1 && reads(copies) >= 2 && copies >= 3);
   }

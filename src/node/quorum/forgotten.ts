@@ -36,6 +36,12 @@ export function hasRecord(store: Store, name: CopyName): boolean {
   }
 }
 
+/** Whether anything is there of a copy, whole or not. */
+export function liesOnDisk(store: Store, name: CopyName): boolean {
+  const [key]: Iterable<Buffer> = store.keys(rangeOfCopy(name));
+  return key !== undefined;
+}
+
 /** Whether there is a copy of a later version here: then the map is from before, and nothing older serves any more. */
 export function hasLater(store: Store, { shard, version }: CopyName): boolean {
   for (const name of copiesOnDisk(store, encodeKey("state", shard))) {

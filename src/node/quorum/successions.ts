@@ -18,7 +18,7 @@ import { giveWay, pause, type Clock } from "../clock.ts";
 import type { Pace } from "../moves/pace.ts";
 import type { Key } from "../storage/key.ts";
 import { StoreCorruptError, type Store, type StoreWriter } from "../storage/store.ts";
-import { hasRecord, type CopyName } from "./forgotten.ts";
+import { hasRecord, liesOnDisk, type CopyName } from "./forgotten.ts";
 import type { CopyState, MemoryValue } from "./records.ts";
 import { sizeOf, type Change, type ShardCopy } from "./shard-copy.ts";
 
@@ -158,6 +158,12 @@ export class Successions {
   private begin(target: Target): void {
     const { opened, make, isClearing, store } = this.options;
     if (isClearing(target) || store.full) return;
+    // A crash left it of one that was being made. Here it would be in no digest: no comparison would bring it to a copy
+    // that lacks it, and to one that takes over this copy's floor it would count as deleted.
+    if (liesOnDisk(store, target)) {
+      this.options.clear(target);
+      return;
+    }
     const sources = target.sources.map(({ rule, ...name }): Source => {
       const open = opened(name) ?? this.sourceOf(name);
       if (open !== undefined) return { copy: open, rule };

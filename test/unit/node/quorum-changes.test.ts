@@ -148,7 +148,7 @@ function compareWith(copy: CopyHere["copy"], at: NodeId, peer: NodeId): Promise<
     copy,
     client: shards.client,
     clock: systemClock,
-    standing: standingOf(map, "0"),
+    standing: standingOf(map, copy.shard),
     limits,
     reading: false,
     deadlineMs: soon(),
@@ -361,8 +361,8 @@ it("a read that no copy answers is late, and nothing is unknown of it", async ()
   });
 });
 
-it("a node that starts again while keys are copied serves them, and is told of writes to the copies it makes", async () => {
-  await put("node-1", "k", "tea");
+/** The half of the slots that a split gives to shard 1, by whether it is copied still or has gone. */
+function split(phase: "copying" | "dropping"): ShardMap {
   const [shard] = first.shards;
   if (shard === undefined) throw new Error("a map without shards");
   const half = [{ from: 8192, to: 16_383 }];
@@ -373,44 +373,81 @@ it("a node that starts again while keys are copied serves them, and is told of w
     to: "1",
     slice: { kind: "slots", slots: half, except: [], also: [] },
     isWhole: false,
-    phase: "copying",
+    phase,
     versions: { from: 0, to: null },
   } as const;
-  const made = { ...shard, id: "1", slots: [] };
-  const copying: ShardMap = {
-    ...first,
-    epoch: first.epoch + 1,
-    shards: [shard, { ...made, founding: true }],
-    handover,
-  };
-  const node = nodeOf("node-2");
+  const made = { ...shard, id: "1" };
+  return phase === "copying"
+    ? {
+        ...first,
+        epoch: handover.id,
+        shards: [shard, { ...made, slots: [], founding: true }],
+        handover,
+      }
+    : {
+        ...first,
+        epoch: handover.id + 1,
+        shards: [
+          { ...shard, slots: [{ from: 0, to: 8191 }], version: 1 },
+          { ...made, slots: half, version: 1 },
+        ],
+        handover,
+      };
+}
+
+/** A node is killed, and starts with what is on its disk. */
+function startAgain(id: NodeId, map: ShardMap): void {
+  const node = nodeOf(id);
   node.shards.stop();
-  nodes.set("node-2", { ...node, shards: shardsOn("node-2", node.store), map: copying });
-  learn(copying, "node-1", "node-2", "node-3");
+  nodes.set(id, { ...node, shards: shardsOn(id, node.store), map });
+}
+
+/** Until the split is that far on all nodes. */
+function splitIs(state: "ready" | "over"): Promise<void> {
+  return vi.waitFor(() => {
+    const states = [...nodes.values()].map(({ shards, map }) => {
+      shards.follow();
+      return shards.succession(map.handover?.id ?? 0).state;
+    });
+    expect(states).toEqual([state, state, state]);
+  });
+}
+
+/** Of the shard that has ada's memories after the split. */
+function copyAfterSplit(id: NodeId): CopyHere["copy"] {
+  const copy = nodeOf(id).shards.here(slotOf("ada") < 8192 ? "0" : "1")?.copy;
+  if (copy === undefined) throw new Error(`${id} holds no copy`);
+  return copy;
+}
+
+it("a node that starts again while keys are copied serves them, and is told of writes to the copies it makes", async () => {
+  await put("node-1", "k", "tea");
+  startAgain("node-2", split("copying"));
+  learn(split("copying"), "node-1", "node-2", "node-3");
   expect(here("node-2").copy).toMatchObject({ version: 0, state: "serving" });
   await update("node-2", "k", "green tea");
   expect(textAt("node-2", "k")).toBe("green tea");
 
-  const everybody = ["node-1", "node-2", "node-3"];
-  const are = (state: string) =>
-    vi.waitFor(() => {
-      const states = everybody.map((id) => nodeOf(id).shards.succession(handover.id).state);
-      expect(states).toEqual([state, state, state]);
-    });
-  await are("ready");
+  await splitIs("ready");
   await update("node-1", "k", "white tea");
-  const dropping: ShardMap = {
-    ...copying,
-    epoch: copying.epoch + 1,
-    shards: [
-      { ...shard, slots: [{ from: 0, to: 8191 }], version: 1 },
-      { ...made, slots: half, version: 1 },
-    ],
-    handover: { ...handover, phase: "dropping" },
-  };
-  learn(dropping, ...everybody);
-  await are("over");
-  const owner = slotOf("ada") < 8192 ? "0" : "1";
-  const texts = everybody.map((id) => nodeOf(id).shards.here(owner)?.copy.machine.record("ada", "k")?.memory);
+  learn(split("dropping"), "node-1", "node-2", "node-3");
+  await splitIs("over");
+  const texts = [...nodes.keys()].map((id) => copyAfterSplit(id).machine.record("ada", "k")?.memory);
   expect(texts).toEqual(["white tea", "white tea", "white tea"]);
+});
+
+it("a node that starts again while keys go brings the others every memory that it holds", async () => {
+  away.add("node-3");
+  await put("node-1", "k", "tea");
+  learn(split("copying"), "node-1", "node-2", "node-3");
+  await splitIs("ready");
+  // What it has made is on its disk, and not that it took over.
+  startAgain("node-2", split("dropping"));
+  learn(split("dropping"), "node-1", "node-2", "node-3");
+  await splitIs("over");
+  away = new Set(["node-1"]);
+  const copy = copyAfterSplit("node-3");
+  await compareWith(copy, "node-3", "node-2");
+  expect(copy.machine.record("ada", "k")?.memory).toBe("tea");
+  expect(copy.tree.root).toBe(copyAfterSplit("node-2").tree.root);
 });
