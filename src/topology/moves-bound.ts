@@ -26,6 +26,8 @@ export function bytesLowerBound(problem: SizedProblem, violation: number): numbe
   };
   const best = Math.max(0, ...[...shards.keys()].map(perByte));
   const rigid = rigidZones(problem);
+  // Who is over its bound by a rounding error sends nothing for it.
+  const slack = ROUNDING * nodes.length * Math.max(1, ...nodes.map(({ most }) => finite(most)));
   const groups = new Map<number, { over: number; under: number }>();
   /** Of the open node that has most of it below its bound; in a rigid zone only that zone's can take anything. */
   const roomIn = (group: number): number =>
@@ -42,11 +44,11 @@ export function bytesLowerBound(problem: SizedProblem, violation: number): numbe
       const spec = shards[shard];
       return spec !== undefined && spec.holders.length > spec.copies ? sum + spec.value : sum;
     }, 0);
-    const over = Math.max(0, (loads[index] ?? 0) - node.most - free);
+    const over = Math.max(0, (loads[index] ?? 0) - node.most - free - slack);
     const inParts = cheapestBytes(held[index] ?? [], shards, over, perByte);
     // Where nothing may be left over, whole shards have to go.
     sums.over +=
-      violation > 0 || free > 0
+      violation > slack || free > 0
         ? inParts
         : Math.max(
             inParts,
@@ -60,6 +62,12 @@ export function bytesLowerBound(problem: SizedProblem, violation: number): numbe
   const balance = [...groups.values()].reduce((sum, { over, under }) => sum + Math.max(over, under), 0);
   const forced = shards.reduce((sum, shard) => sum + shard.bytes * forcedMoves(problem, shard), 0);
   return Math.max(0, balance - allowed, forced);
+}
+
+const ROUNDING = 1e-9;
+
+function finite(bound: number): number {
+  return Number.isFinite(bound) ? bound : 0;
 }
 
 /** Fewest bytes that carry `value` off a node, where the last shard may be cut. */
@@ -101,7 +109,7 @@ function weights(held: readonly number[], shards: readonly SizedShard[]): readon
 function wholeBytes(held: readonly number[], shards: readonly SizedShard[], value: number): number {
   const sizes = weights(held, shards);
   if (value <= 0 || sizes === undefined) return 0;
-  const needed = value * (1 - 1e-9);
+  const needed = value * (1 - ROUNDING);
   let least = sizes.find((size) => size >= needed) ?? Infinity;
   let large = sizes.length - 1;
   for (const [small, size] of sizes.entries()) {
@@ -115,8 +123,8 @@ function wholeBytes(held: readonly number[], shards: readonly SizedShard[], valu
 
 /**
  * Fewest bytes that move for `value` to leave a node, where no node has more than `room` below its bound:
- * who takes a larger shard gives away the difference at least, who takes two gives away no less. The last may be cut; the
- * smallest cost least for a byte. Told only where a shard counts what it weighs.
+ * who takes a larger shard gives away the difference at least, who takes two gives away no less. Told only where a
+ * shard counts what it weighs. The larger of two bounds: with the last shard cut, and with large ones whole.
  */
 function bytesWithRoom(
   held: readonly number[],
@@ -128,13 +136,37 @@ function bytesWithRoom(
   if (value <= 0 || sizes === undefined) return 0;
   let left = value;
   let bytes = 0;
+  // The smallest cost least for a byte.
   for (const size of sizes) {
     const part = size === 0 ? 0 : Math.min(1, left / size);
     bytes += part * (size + Math.max(0, size - room));
     left -= part * size;
     if (left <= 0) break;
   }
-  return bytes;
+  return Math.max(bytes, bytesWithWhole(sizes, value, room));
+}
+
+/** Large shards of one node of which every set is looked at, at most. */
+const LARGE_MAX = 12;
+
+/**
+ * The same over every set of shards larger than `room` that may leave, those within it cut as one likes. The node may
+ * itself take a large one, and then sends as much more; of that, all but `room` is what its taker was to give away.
+ */
+function bytesWithWhole(sizes: readonly number[], value: number, room: number): number {
+  const large = sizes.filter((size) => size > room);
+  if (large.length > LARGE_MAX) return 0;
+  const small = sizes.reduce((sum, size) => (size > room ? sum : sum + size), 0);
+  const needed = value * (1 - ROUNDING);
+  let least = Infinity;
+  const look = (start: number, sum: number, givenAway: number): void => {
+    if (sum + small >= needed)
+      least = Math.min(least, givenAway + Math.max(value, Math.min(sum, value + room)));
+    for (const [offset, size] of large.slice(start).entries())
+      look(start + offset + 1, sum + size, givenAway + size - room);
+  };
+  look(0, 0, 0);
+  return least === Infinity ? 0 : least;
 }
 
 /** Zones of which every shard has a fixed number of copies, and has it now: nothing comes to them or leaves them. */
@@ -183,7 +215,7 @@ export function leastBytesMoved(
     return undefined;
   const choices = shards.map((shard) => choicesOf(problem, shard));
   const order = [...shards.keys()].sort((a, b) => (shards[b]?.value ?? 0) - (shards[a]?.value ?? 0) || a - b);
-  const tolerance = 1e-9 * Math.max(1, ...nodes.map(({ most }) => (Number.isFinite(most) ? most : 0)));
+  const tolerance = ROUNDING * Math.max(1, ...nodes.map(({ most }) => finite(most)));
   let best = known.map((holders) => [...holders]);
   let bestViolation = violationOf(nodes, loadsOf(problem, best));
   let bestBytes = bytesMoved(problem, best);
