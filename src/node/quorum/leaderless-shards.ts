@@ -449,7 +449,7 @@ export class LeaderlessShards {
   }
 
   private makeCopy({ shard, version }: CopyName, initial: CopyState): ShardCopy {
-    const { store, vectors, clock, map, onDamage } = this.options;
+    const { store, vectors, clock, onDamage } = this.options;
     const copy: ShardCopy = new ShardCopy({
       shard,
       version,
@@ -457,7 +457,7 @@ export class LeaderlessShards {
       vectors,
       clock,
       initial,
-      isAlone: () => everyone(standingOf(map(), shard)).length < 2,
+      isAlone: () => this.isAlone(shard),
       onDamage: (id, what) => {
         const here = this.copies.get(id);
         if (here?.copy === copy) here.sources.clear();
@@ -466,6 +466,13 @@ export class LeaderlessShards {
       },
     });
     return copy;
+  }
+
+  /** No other node has what it has; the keys of a shard that has gone are the one's that they went to. */
+  private isAlone(shard: ShardId): boolean {
+    const map = this.options.map();
+    const owner = shardById(map, shard) === undefined ? (map.handover?.to ?? shard) : shard;
+    return everyone(standingOf(map, owner)).length < 2;
   }
 
   /** From here on it is what this node answers with for its shard. */
@@ -494,8 +501,7 @@ export class LeaderlessShards {
     this.copies.set(copy.shard, here);
     // Away for longer than tombstones are kept: the others may have forgotten what this copy still holds.
     const wasAway = clock.wallMs() - copy.syncedMs > limits.awayMsMax;
-    const isAlone = everyone(standingOf(map(), copy.shard)).length < 2;
-    if (copy.state === "serving" && wasAway && !isAlone) void this.rebuild(here);
+    if (copy.state === "serving" && wasAway && !this.isAlone(copy.shard)) void this.rebuild(here);
     return here;
   }
 

@@ -1,7 +1,7 @@
 // Copies of a leaderless shard while the shard map changes under what they are doing, or one of them does not answer:
 // real copies on real stores, joined by calls that a test can hold up.
 
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
@@ -202,7 +202,22 @@ async function cleared(id: NodeId): Promise<void> {
   );
 }
 
-function shardsOn(self: NodeId, store: Store): LeaderlessShards {
+function storeOf(id: NodeId): Store {
+  return openLmdbStore({
+    folder: join(folder, id),
+    flushDelayMs: 0,
+    onDiskFailure: (reason) => {
+      throw new Error(reason);
+    },
+  });
+}
+
+function shardsOn(
+  self: NodeId,
+  store: Store,
+  onDamage = (shard: string, what: string): void =>
+    expect.unreachable(`${self}: shard ${shard} is damaged: ${what}`),
+): LeaderlessShards {
   const fail = (error: unknown): void => expect.unreachable(String(error));
   return new LeaderlessShards({
     self,
@@ -215,7 +230,7 @@ function shardsOn(self: NodeId, store: Store): LeaderlessShards {
     consistency: QUORUM,
     limits,
     scrubBytesPerSecond: 1 << 20,
-    onDamage: (shard, what) => fail(`${self}: shard ${shard} is damaged: ${what}`),
+    onDamage,
     onFailure: fail,
   });
 }
@@ -226,13 +241,7 @@ beforeEach(async () => {
   away = new Set();
   gates = new Map();
   for (const self of ["node-1", "node-2", "node-3"]) {
-    const store = openLmdbStore({
-      folder: join(folder, self),
-      flushDelayMs: 0,
-      onDiskFailure: (reason) => {
-        throw new Error(reason);
-      },
-    });
+    const store = storeOf(self);
     const shards = shardsOn(self, store);
     nodes.set(self, { store, shards, map: first });
     await shards.found(first);
@@ -402,8 +411,8 @@ function startAgain(id: NodeId, map: ShardMap): void {
   nodes.set(id, { ...node, shards: shardsOn(id, node.store), map });
 }
 
-/** Until the split is that far on all nodes. */
-function splitIs(state: "ready" | "over"): Promise<void> {
+/** Until the handover is that far on all nodes. */
+function handoverIs(state: "ready" | "over"): Promise<void> {
   return vi.waitFor(() => {
     const states = [...nodes.values()].map(({ shards, map }) => {
       shards.follow();
@@ -428,10 +437,10 @@ it("a node that starts again while keys are copied serves them, and is told of w
   await update("node-2", "k", "green tea");
   expect(textAt("node-2", "k")).toBe("green tea");
 
-  await splitIs("ready");
+  await handoverIs("ready");
   await update("node-1", "k", "white tea");
   learn(split("dropping"), "node-1", "node-2", "node-3");
-  await splitIs("over");
+  await handoverIs("over");
   const texts = [...nodes.keys()].map((id) => copyAfterSplit(id).machine.record("ada", "k")?.memory);
   expect(texts).toEqual(["white tea", "white tea", "white tea"]);
 });
@@ -440,14 +449,64 @@ it("a node that starts again while keys go brings the others every memory that i
   away.add("node-3");
   await put("node-1", "k", "tea");
   learn(split("copying"), "node-1", "node-2", "node-3");
-  await splitIs("ready");
+  await handoverIs("ready");
   // What it has made is on its disk, and not that it took over.
   startAgain("node-2", split("dropping"));
   learn(split("dropping"), "node-1", "node-2", "node-3");
-  await splitIs("over");
+  await handoverIs("over");
   away = new Set(["node-1"]);
   const copy = copyAfterSplit("node-3");
   await compareWith(copy, "node-3", "node-2");
   expect(copy.machine.record("ada", "k")?.memory).toBe("tea");
   expect(copy.tree.root).toBe(copyAfterSplit("node-2").tree.root);
+});
+
+/** Shard 0 is all shard 1's, and is in the map no more. */
+function merged(): ShardMap {
+  const [shard] = first.shards;
+  if (shard === undefined) throw new Error("a map without shards");
+  const handover = {
+    id: first.epoch + 1,
+    name: "merge shard 0 into 1",
+    from: "0",
+    to: "1",
+    slice: { kind: "slots", slots: shard.slots, except: [], also: [] },
+    isWhole: true,
+    phase: "dropping",
+    versions: { from: 0, to: null },
+  } as const;
+  return { ...first, epoch: handover.id + 1, shards: [{ ...shard, id: "1", version: 1 }], handover };
+}
+
+/** One letter of a text is another one everywhere on the disk of a node, which starts again with that. */
+async function startWithRot(id: NodeId, text: string, map: ShardMap): Promise<void> {
+  const { shards, store } = nodeOf(id);
+  shards.stop();
+  await store.close();
+  const file = join(folder, id, "data.mdb");
+  const bytes = readFileSync(file);
+  for (let at = bytes.indexOf(text); at >= 0; at = bytes.indexOf(text, at + 1)) bytes.write("?", at);
+  writeFileSync(file, bytes);
+  const opened = storeOf(id);
+  nodes.set(id, { store: opened, shards: shardsOn(id, opened, () => undefined), map });
+}
+
+it("a node that cannot read a memory of a shard that has gone makes the copy without it, and is told of it", async () => {
+  await put("node-1", "k", "tea with rot");
+  await put("node-1", "l", "coffee");
+  await startWithRot("node-2", "tea with rot", merged());
+  learn(merged(), "node-1", "node-2", "node-3");
+  await handoverIs("over");
+  const copyAt = (id: NodeId): CopyHere["copy"] => {
+    const copy = nodeOf(id).shards.here("1")?.copy;
+    if (copy === undefined) throw new Error(`${id} holds no copy`);
+    return copy;
+  };
+  const copy = copyAt("node-2");
+  expect(copy).toMatchObject({ version: 1, state: "rebuilding" });
+  const texts = (): unknown => ["k", "l"].map((id) => copy.machine.record("ada", id)?.memory);
+  expect(texts()).toEqual([undefined, "coffee"]);
+  await compareWith(copy, "node-2", "node-1");
+  expect(texts()).toEqual(["tea with rot", "coffee"]);
+  expect(copyAt("node-1").machine.record("ada", "k")?.memory).toBe("tea with rot");
 });
