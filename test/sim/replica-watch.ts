@@ -7,6 +7,7 @@ import { isPaxosMessage } from "../../src/consensus/paxos/messages.ts";
 import { BallotWatch } from "./ballot-watch.ts";
 import { FlowWatch, type FlowLimits, type Must } from "./flow-watch.ts";
 import { hasQuorum } from "./quorums.ts";
+import { RecoveryWatch } from "./recovery-watch.ts";
 import { isRaftMessage, type RaftMessage } from "../../src/consensus/raft/messages.ts";
 import type {
   Effects,
@@ -73,10 +74,7 @@ export interface NodeKnowledge {
 interface Group {
   readonly replicas: Map<NodeId, Watched>;
   commitMax: number;
-  /** What was committed, or chosen, when a member began to recover from damage of its log, until it has. */
-  readonly lost: Map<NodeId, number>;
-  /** Replicas as they were when their processes ended last. */
-  readonly before: Map<NodeId, Replica>;
+  readonly recovery: RecoveryWatch;
   /** Committed memberships by index, in rising order. */
   readonly memberships: { readonly index: number; readonly membership: Membership }[];
   /** Whom a voter's delivered vote of a term was for. */
@@ -122,39 +120,6 @@ interface Watched {
   timerTick: number;
   /** The tick before which it handed nothing over as it does now. */
   transferTick: number;
-  /** What was committed when it began to recover from damage of its log. */
-  readonly lostUpTo: number;
-}
-
-/** A start in the middle of a recovery loses nothing more: until that is over, the node counts for nothing. */
-function lostUpTo(
-  group: Group,
-  node: NodeId,
-  isRecovering: boolean,
-  isHeldBy: (node: NodeId, index: number, term: number) => boolean,
-): number {
-  const { lost, before } = group;
-  if (!isRecovering) lost.delete(node);
-  else if (!lost.has(node))
-    lost.set(node, Math.max(group.commitMax, chosenTo(before.get(node), node, isHeldBy)));
-  return lost.get(node) ?? 0;
-}
-
-/** The last entry that a quorum holds, the node with what it had on disk before among it: chosen, known or not. */
-function chosenTo(
-  replica: Replica | undefined,
-  node: NodeId,
-  isHeldBy: (node: NodeId, index: number, term: number) => boolean,
-): number {
-  const status = replica?.status();
-  if (replica === undefined || status?.ballot === undefined) return 0;
-  for (let index = status.durable; index > status.commit; index -= 1) {
-    const entry = replica.entry(index);
-    if (entry === undefined || entry.kind === "hole") continue;
-    const holds = (voter: NodeId): boolean => voter === node || isHeldBy(voter, index, entry.term);
-    if (hasQuorum(status.membership, holds)) return index;
-  }
-  return 0;
 }
 
 /** It does nothing, whatever comes: there is nothing to judge. */
@@ -257,9 +222,9 @@ export class ReplicaWatch {
 
   /** Its process is gone. */
   gone(node: NodeId): void {
-    for (const { replicas, before } of this.#groups.values()) {
+    for (const { replicas, recovery } of this.#groups.values()) {
       const watched = replicas.get(node);
-      if (watched !== undefined) before.set(node, watched.replica);
+      if (watched !== undefined) recovery.ended(node, watched.replica);
       replicas.delete(node);
     }
   }
@@ -267,6 +232,7 @@ export class ReplicaWatch {
   watch(node: NodeId, { id, replica }: WatchedGroup, knowledge: NodeKnowledge): void {
     const group = this.#group(id);
     if (replica instanceof SilentReplica) {
+      group.recovery.damaged(node, group.commitMax);
       silentlyTicking(replica, () => knowledge.onTick?.());
       return;
     }
@@ -299,14 +265,13 @@ export class ReplicaWatch {
       heardIn: new Map(),
       timerTick: 0,
       transferTick: 0,
-      lostUpTo: lostUpTo(
-        group,
-        node,
-        status.recovering === true,
-        (other, index, term) => knowledge.isHeldBy?.(other, id, index, term) ?? false,
-      ),
     };
     group.replicas.set(node, watched);
+    group.recovery.begins(
+      node,
+      status,
+      (other, index, term) => knowledge.isHeldBy?.(other, id, index, term) ?? false,
+    );
     if (!watched.isPaxos) this.#judgeVote(watched);
     const base = replica.snapshotAt(status.first - 1);
     if (base !== undefined && base.membership.voters.length > 0 && group.memberships.length === 0) {
@@ -342,8 +307,7 @@ export class ReplicaWatch {
       group = {
         replicas: new Map(),
         commitMax: 0,
-        lost: new Map(),
-        before: new Map(),
+        recovery: new RecoveryWatch(),
         memberships: [],
         votes: new Map(),
         votesOfBefore: new Set(),
@@ -386,13 +350,7 @@ export class ReplicaWatch {
       watched.memberships.push({ step: watched.steps, membership: after.membership });
     }
     this.#judgePositions(watched, before, after);
-    this.#must(
-      before.recovering !== true || after.recovering === true || after.commit >= watched.lostUpTo,
-      "recovers-everything",
-      () =>
-        `${watched.name} counts again with ${after.commit} committed; ${watched.lostUpTo} was when it had lost its log`,
-    );
-    if (after.recovering !== true) watched.group.lost.delete(watched.node);
+    this.#judgeRecovery(watched, before);
     // A round of paxos may have several proposers, and what a ballot takes over keeps its term.
     if (!watched.isPaxos) {
       if (after.vote !== before.vote) this.#judgeVote(watched);
@@ -414,6 +372,20 @@ export class ReplicaWatch {
     if (watched.isPaxos && after.membership !== before.membership) this.#judgeInForce(watched);
     if (effects.snapshotWanted.length > 0) watched.onSnapshot();
     watched.group.commitMax = Math.max(watched.group.commitMax, after.commit);
+  }
+
+  /** Who counts again whose log was damaged has everything that may have been committed with its help. */
+  #judgeRecovery({ node, name, group, isPaxos, status }: Watched, before: ReplicaStatus): void {
+    const { recovery } = group;
+    const { term, commit, recovering } = status;
+    if (!isPaxos && commit !== before.commit) recovery.commits(term, commit);
+    if (before.recovering !== true || recovering === true) return;
+    const due = recovery.counts(node);
+    this.#must(
+      commit >= due,
+      "recovers-everything",
+      () => `${name} counts again with ${commit} committed; it may have helped with all up to ${due}`,
+    );
   }
 
   #judgePositions({ name, isPaxos }: Watched, before: ReplicaStatus, after: ReplicaStatus): void {
