@@ -160,10 +160,11 @@ export class NodeCore {
       },
     });
     const { network } = this;
+    const askMap = async (peer: NodeId): Promise<ShardMap> =>
+      (await network.call(peer, "map", null, clock.nowMs() + electionTimeoutMs)) as ShardMap;
     this.news = new MapNews({
       map,
-      ask: async (peer) =>
-        (await network.call(peer, "map", null, clock.nowMs() + electionTimeoutMs)) as ShardMap,
+      ask: askMap,
       onNews: () => this.follow(),
       nowMs: () => clock.nowMs(),
       patienceMs: electionTimeoutMs,
@@ -225,6 +226,7 @@ export class NodeCore {
       map,
       hasShardGroups: protocol !== "quorum",
       askMembers: (group) => this.askMembers(group),
+      askMap,
     });
     const operation = (): Operation | null => this.operation();
     const leaderless = protocol === "quorum";
@@ -566,8 +568,10 @@ export class NodeCore {
     if (committed === undefined) {
       throw new Mem0ctlError("unavailable", "starting", "the members of the group are not known yet");
     }
-    // A node that is on its way in again must not delete what it has acknowledged since: it is named already.
+    // A node that is on its way in again must not delete what it has acknowledged since: it is named already, and
+    // so is one that this node's map is about to call in.
     const named = [...committed.learners, ...status.progress.map(({ node }) => node)];
+    named.push(...(wantedMembership(this.map(), group)?.voters ?? []));
     const votes = (node: NodeId): boolean =>
       committed.voters.includes(node) || committed.outgoing.includes(node);
     return { ...committed, learners: [...new Set(named)].filter((node) => !votes(node)) };

@@ -4,7 +4,7 @@ import type { Manifest } from "../../src/model/manifest.ts";
 import type { NodeId, Protocol } from "../../src/model/ids.ts";
 import { calmLayout, DIMENSIONS } from "./layout.ts";
 import { Machine } from "./machine.ts";
-import { SimulatedNetwork } from "./network.ts";
+import { SimulatedNetwork, type NetworkWatch } from "./network.ts";
 import type { World } from "./world.ts";
 
 export interface CalmCluster {
@@ -15,7 +15,13 @@ export interface CalmCluster {
 }
 
 /** Shards have three copies each. */
-export function calmCluster(world: World, protocol: Protocol, nodes: number, shards: number): CalmCluster {
+export function calmCluster(
+  world: World,
+  protocol: Protocol,
+  nodes: number,
+  shards: number,
+  watch: Partial<NetworkWatch> = {},
+): CalmCluster {
   const { manifest, nodeHabits } = calmLayout(protocol, nodes, shards);
   const machines = new Map<NodeId, Machine>();
   const network = new SimulatedNetwork(world, world.chance.fork("network"), {
@@ -23,6 +29,7 @@ export function calmCluster(world: World, protocol: Protocol, nodes: number, sha
     onLinked: () => undefined,
     onCall: () => undefined,
     onAsked: () => undefined,
+    ...watch,
   });
   for (const spec of manifest.nodes) {
     const chance = world.chance.fork(spec.id);

@@ -2,7 +2,7 @@
 // longer should, and, where it leads a group, moves the group's membership and leadership towards the map.
 // It works from the map and the groups' own state alone, so it can be interrupted anywhere.
 
-import { EMPTY_MEMBERSHIP, sameMembership } from "../../consensus/membership.ts";
+import { EMPTY_MEMBERSHIP, isMember, sameMembership } from "../../consensus/membership.ts";
 import type { Membership } from "../../consensus/seam.ts";
 import { META_GROUP, type GroupId, type NodeId, type Role } from "../../model/ids.ts";
 import type { ShardMap } from "../../model/shard-map.ts";
@@ -35,6 +35,8 @@ export interface ReconcilerOptions {
   readonly hasShardGroups: boolean;
   /** Asks a group's leader who its members are; undefined when it cannot be reached. */
   readonly askMembers: (group: GroupId) => Promise<Membership | undefined>;
+  /** Asks another node for the map that it goes by. */
+  readonly askMap: (node: NodeId) => Promise<ShardMap>;
 }
 
 /** Everyone that the map wants in a group, sorted; the learners of the metadata group are all other nodes. */
@@ -69,6 +71,7 @@ export class Reconciler {
   private readonly options: ReconcilerOptions;
   private readonly handedOver = new Map<GroupId, { readonly atMs: number; readonly times: number }>();
   private readonly leaving = new Set<GroupId>();
+  private readonly calling = new Set<GroupId>();
 
   constructor(options: ReconcilerOptions) {
     this.options = options;
@@ -121,12 +124,11 @@ export class Reconciler {
       // A shard that is no more, or never came to be, has nobody who could let this replica go: nobody asks for it.
       void (isGone ? Promise.resolve(EMPTY_MEMBERSHIP) : askMembers(id))
         .then(async (members) => {
-          const named =
-            members === undefined ||
-            [...members.voters, ...members.outgoing, ...members.learners].includes(self);
-          // The map may have called it back while the leader was asked.
-          const wanted = wantedMembership(this.options.map(), id)?.voters.includes(self) === true;
-          if (!named && !wanted) await host.removeGroup(id);
+          const isNamed = members === undefined || isMember(members, self);
+          // The map may have called it back while the leader was asked, and perhaps let it go again: what the
+          // leader said then is of yesterday.
+          const isSameMap = this.options.map().epoch === map.epoch;
+          if (!isNamed && isSameMap) await host.removeGroup(id);
         })
         .catch(() => undefined)
         .finally(() => this.leaving.delete(id));
@@ -150,10 +152,40 @@ export class Reconciler {
   /** True when the group is, or should be, changing its members. */
   private changeMembers(group: ReplicaGroup, map: ShardMap): boolean {
     const wanted = wantedMembership(map, group.id);
-    const { membership } = group.replica.status();
+    const { membership, progress } = group.replica.status();
     if (wanted === undefined || sameMembership(wanted, membership)) return false;
-    if (membership.outgoing.length === 0) group.step({ kind: "reconfigure", target: wanted });
+    if (membership.outgoing.length > 0) return true;
+    const isKnown = (node: NodeId): boolean =>
+      isMember(membership, node) || progress.some((peer) => peer.node === node);
+    // No node ever gives up its replica of the metadata group.
+    const fresh = group.id === META_GROUP ? [] : wanted.voters.filter((node) => !isKnown(node));
+    if (fresh.length === 0) group.step({ kind: "reconfigure", target: wanted });
+    else this.callIn(group, fresh, map);
     return true;
+  }
+
+  /**
+   * Makes nodes members of a group once each has said that it goes by a map that wants it there. One that held a
+   * replica before may have been told a moment ago that it may give it up: what it acknowledges until it does would
+   * count, and be gone. From when it says so it does not, and all that a former replica of it said has arrived.
+   */
+  private callIn(group: ReplicaGroup, nodes: readonly NodeId[], map: ShardMap): void {
+    const { host, askMap } = this.options;
+    const { id } = group;
+    if (this.calling.has(id)) return;
+    this.calling.add(id);
+    const comes = async (node: NodeId): Promise<boolean> =>
+      wantedMembership(await askMap(node), id)?.voters.includes(node) === true;
+    void Promise.all(nodes.map(comes))
+      .then((answers) => {
+        const target = wantedMembership(map, id);
+        if (target === undefined || answers.includes(false)) return;
+        // Who was asked by an older map may be on its way out again.
+        if (this.options.map().epoch !== map.epoch || host.groups.get(id) !== group) return;
+        group.step({ kind: "reconfigure", target });
+      })
+      .catch(() => undefined)
+      .finally(() => this.calling.delete(id));
   }
 
   /**

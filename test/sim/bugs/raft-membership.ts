@@ -93,8 +93,13 @@ export const RAFT_MEMBERSHIP_BUGS: readonly Bug[] = [
     file: "src/node/core.ts",
     find: "    await this.host.group(group).readIndex(this.options.clock.nowMs() + ASK_MEMBERS_MS);\n",
     replace: "",
-    // Those on their way in are named for another reason, and hide it.
+    // Those on their way in, and those whom the map wants, are named for other reasons, and hide it.
     and: [
+      {
+        file: "src/node/core.ts",
+        find: "    named.push(...(wantedMembership(this.map(), group)?.voters ?? []));\n",
+        replace: "",
+      },
       {
         file: "src/node/core.ts",
         find: "[...committed.learners, ...status.progress.map(({ node }) => node)]",
