@@ -47,10 +47,13 @@ export function handlePromise(state: PaxosState, proposing: Proposing, message: 
   // It answers, page after page: that is no reason to try another ballot.
   if (state.leading === undefined) state.electionElapsed = 0;
   acceptor.tellsAll = message.partial !== true;
+  const last = message.first + message.entries.length - 1;
+  // Who was asked again while it slept answers every time: one of the answers is gone on from.
+  const isNews = last > acceptor.reportedTo;
   takeReport(state, proposing, message);
-  acceptor.reportedTo = Math.max(known, message.first + message.entries.length - 1);
+  acceptor.reportedTo = Math.max(known, last);
   if (acceptor.reportedTo < message.last) {
-    ask(state, proposing, acceptor);
+    if (isNews) ask(state, proposing, acceptor);
   } else {
     acceptor.promised = true;
     acceptor.hold(1, Math.min(message.commit, state.commit));

@@ -110,6 +110,23 @@ describe("phase 1", () => {
     expect(accepts(last, "b")).toEqual(["1/1 x", "2/1 y", "3/1 z"]);
   });
 
+  test("goes on once with a report that is told many times, because who tells it was asked while it slept", () => {
+    const leader = new PaxosDriver().lead("b");
+    const page = {
+      kind: "promise",
+      term: 1,
+      first: 2,
+      entries: [entry(2, 1, "x")],
+      last: 9,
+      commit: 1,
+    } as const;
+    const asked = Array.from({ length: 10 }, () => leader.receive("c", page)).flatMap(
+      ({ sendAfterPersist, send }) =>
+        [...send, ...sendAfterPersist].filter((message) => message.kind === "prepare"),
+    );
+    expect(asked).toMatchObject([{ to: "c", first: 3 }]);
+  });
+
   test("infers what is chosen from a value further ahead than anybody may work", () => {
     const proposer = new PaxosDriver().prepare("b");
     const report = Array.from({ length: WINDOW + 1 }, (_, position) =>
