@@ -37,8 +37,6 @@ class GroupHistory {
   readonly states = new Map<number, number>();
   committedTo = 0;
   membership: { readonly index: number; readonly value: Membership } | undefined;
-  /** A member has lost its data, or some of it, at some moment that an arbiter saw. */
-  hadLoss = false;
 }
 
 /** What a process's replica showed last. */
@@ -53,7 +51,7 @@ export interface InvariantLimits {
 
 /** Ticks come every 25 ms of a clock that is at most 5 % wrong. */
 const TICKS_APART_MS_MAX = 500;
-/** As every protocol bounds what an arbiter keeps for a member that lacks it. */
+/** As every protocol bounds what an arbiter keeps for a member that lacks it; what none lacks is looked at apart. */
 const ARBITER_LOG_BYTES_MAX = 64 << 20;
 
 export class Invariants {
@@ -388,18 +386,6 @@ export class Invariants {
     );
   }
 
-  /** An arbiter keeps what a member lacks, and one that has lost its data, or some, may be away for good. */
-  #logBytesMax(
-    name: NodeId,
-    { membership: { voters, arbiters } }: ReplicaStatus,
-    history: GroupHistory,
-  ): number {
-    const { logBytesMax } = this.#limits;
-    if (!arbiters.includes(name)) return logBytesMax;
-    history.hadLoss ||= voters.some((voter) => this.#machines.get(voter)?.loss !== undefined);
-    return history.hadLoss ? ARBITER_LOG_BYTES_MAX : logBytesMax;
-  }
-
   #lookAtReplica(
     process: Process,
     core: NodeCore,
@@ -412,6 +398,7 @@ export class Invariants {
     history.isPaxos ||= status.ballot !== undefined;
     const world = this.#world;
     const say = (): string => `${name}, group ${group}`;
+    const isArbiter = status.membership.arbiters.includes(name);
     if (before === undefined) {
       // One that was moved here anew, even after it was moved away, has promised nothing.
     } else if (
@@ -445,7 +432,7 @@ export class Invariants {
       () => `${say()}: applied ${status.applied}, commit ${status.commit}, last ${status.last}`,
     );
     world.must(
-      status.logBytes <= this.#logBytesMax(name, status, history),
+      status.logBytes <= (isArbiter ? ARBITER_LOG_BYTES_MAX : this.#limits.logBytesMax),
       "log-bounded",
       () => `${say()}: ${status.logBytes} bytes of entries in memory`,
     );

@@ -4,6 +4,7 @@
 
 import { isMember, isVoter, sameMembership } from "../../src/consensus/membership.ts";
 import { isPaxosMessage } from "../../src/consensus/paxos/messages.ts";
+import { ArbiterLog, type ArbiterLogLimits } from "./arbiter-log.ts";
 import { BallotWatch } from "./ballot-watch.ts";
 import { FlowWatch, type FlowLimits, type Must } from "./flow-watch.ts";
 import { hasQuorum } from "./quorums.ts";
@@ -29,6 +30,8 @@ export interface WatchLimits extends FlowLimits {
   readonly electionTicks: number;
   /** Slots between a configuration and the first that it decides, of paxos replicas; absent: not looked at. */
   readonly windowSlots?: number;
+  /** Absent: not looked at. */
+  readonly arbiterLog?: ArbiterLogLimits;
   /** Whether a group is no more, by the newest map: nobody has to let its replicas go. */
   readonly isOver?: (group: GroupId) => boolean;
 }
@@ -97,6 +100,7 @@ interface Watched {
   /** Of paxos alone. */
   readonly ballots: BallotWatch | undefined;
   readonly flow: FlowWatch;
+  readonly arbiterLog: ArbiterLog | undefined;
   readonly claim: () => LeaderClaim;
   readonly isOnDisk: (index: number, term: number) => boolean;
   readonly isHeldBy: (node: NodeId, index: number, term: number) => boolean;
@@ -239,6 +243,8 @@ export class ReplicaWatch {
     const status = replica.status();
     const name = `${node} in ${id}`;
     const must: Must = (holds, invariant, message) => this.#must(holds, invariant, message);
+    const isArbiter = knowledge.isArbiter(id);
+    const { arbiterLog } = this.#limits;
     const watched: Watched = {
       node,
       group,
@@ -247,7 +253,9 @@ export class ReplicaWatch {
       isPaxos: status.ballot !== undefined,
       ballots: status.ballot === undefined ? undefined : new BallotWatch({ node, name, replica, must }),
       flow: new FlowWatch(name, this.#limits, must),
-      isArbiter: knowledge.isArbiter(id),
+      arbiterLog:
+        isArbiter && arbiterLog !== undefined ? new ArbiterLog(name, replica, arbiterLog, must) : undefined,
+      isArbiter,
       claim: () => knowledge.claimOf(id),
       isOnDisk: (index, term) => knowledge.isOnDisk(id, index, term),
       isHeldBy: (other, index, term) => knowledge.isHeldBy?.(other, id, index, term) ?? true,
@@ -364,6 +372,7 @@ export class ReplicaWatch {
     if (watched.isPaxos) this.#judgeBallots(watched, before, input, effects);
     watched.ballots?.judge(before, after, input);
     watched.flow.judge(before, after, input, effects);
+    watched.arbiterLog?.judge(before, after, input);
     this.#judgeLog(watched, before, input, effects);
     for (const message of effects.send) {
       if (isRaftMessage(message)) this.#judgeSent(watched, before, message);

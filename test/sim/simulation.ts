@@ -129,6 +129,10 @@ class Run {
       inflightBytesMax: limits.inflightBytesMax ?? Infinity,
       inflightMessagesMax: limits.inflightMessagesMax ?? Infinity,
       windowSlots: WINDOW_SLOTS,
+      arbiterLog: {
+        logBytesMax: LOG_BYTES_MAX,
+        lookBytes: Math.max(limits.logBytes ?? 0, limits.groupLogBytesMin ?? 0),
+      },
       isOver: (group) => group !== META_GROUP && this.#map()?.shards.every(({ id }) => id !== group) === true,
     });
     this.#network = new SimulatedNetwork(world, world.chance.fork("network"), {
