@@ -131,6 +131,8 @@ export class NodeCore {
   private initialMap: ShardMap | undefined;
   private readonly timers: Timer[] = [];
   private stopping = false;
+  /** Epoch of a map of which a peer says that it does not have this node. */
+  private dismissedAt = 0;
 
   constructor(options: CoreOptions) {
     this.options = options;
@@ -157,6 +159,9 @@ export class NodeCore {
       onGone: (peer) => {
         liveness.gone(peer);
         this.host.peerGone(peer);
+      },
+      onDismissed: (epoch) => {
+        this.dismissedAt = epoch;
       },
     });
     const { network } = this;
@@ -216,6 +221,7 @@ export class NodeCore {
       replicasOf: (group) => shardById(this.map(), group)?.replicas ?? [],
       zoneOf: (id) => this.map().nodes.find((node) => node.id === id)?.zone,
       heirOf: (shard) => this.map().heirs?.[shard],
+      dismissal: () => this.dismissal(),
     });
     this.reconciler = new Reconciler({
       self,
@@ -332,6 +338,8 @@ export class NodeCore {
 
   /** A map to answer clients by: with none yet, no memory could be found, which is not that there is none. */
   private servingMap(): ShardMap {
+    const dismissal = this.dismissal();
+    if (dismissal !== undefined) throw dismissal;
     const map = this.map();
     if (map.shards.length === 0) {
       throw new Mem0ctlError("unavailable", "starting", "this node has not been told the shard map yet", {
@@ -339,6 +347,20 @@ export class NodeCore {
       });
     }
     return map;
+  }
+
+  /**
+   * What was taken out of the cluster reaches nobody any more: its clients are told at once. Not one that joins: it
+   * is in no map yet, its own included.
+   */
+  private dismissal(): Mem0ctlError | undefined {
+    const { nodes, epoch } = this.news.newest();
+    const self = this.options.spec.id;
+    if (this.dismissedAt <= epoch || !nodes.some(({ id }) => id === self)) return undefined;
+    return new Mem0ctlError("unavailable", "not-a-member", `${self} is not part of the cluster any more`, {
+      why: `the shard map of epoch ${this.dismissedAt} does not have it`,
+      hint: "ask another node; `mem0ctl nodes list` names them",
+    });
   }
 
   /** Opens every replica of this node. A founder makes those that are not there yet. */
@@ -541,7 +563,15 @@ export class NodeCore {
     const attemptMs = Math.max(500, 1.5 * manifest.consensus.electionTimeoutMs);
     return {
       shards,
-      path: new LeaderlessPath({ self, shards, network, clock, map, attemptMs }),
+      path: new LeaderlessPath({
+        self,
+        shards,
+        network,
+        clock,
+        map,
+        attemptMs,
+        dismissal: () => this.dismissal(),
+      }),
       changeover: new Changeover({ host, router, clock, shards, map }),
     };
   }

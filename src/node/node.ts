@@ -266,7 +266,7 @@ class EmbeddedNode {
           onRefused: (peer, reason) => this.noteRefusal(peer, reason),
           handlers,
         })),
-      onMap: (map) => peers?.setPeers(addressesIn(map, spec.id)),
+      onMap: (map) => peers?.setPeers(addressesIn(map, spec.id), map.epoch),
       onStopAsked: () => void setImmediate(() => void this.stop()),
       onDamage: (group, why) => parts.logger.error({ group, why }, "replica damaged"),
       onRepaired: (group, from) => parts.logger.info({ group, from }, "replica repaired"),

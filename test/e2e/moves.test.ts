@@ -7,7 +7,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import type { OperationAnswer, ShardVerification } from "../../src/model/node-api.ts";
 import type { OperationReport } from "../../src/model/operation.ts";
 import type { ShardMap } from "../../src/model/shard-map.ts";
-import { call, importRecords, record } from "./support/api.ts";
+import { call, codeOf, importRecords, record } from "./support/api.ts";
 import { bringUpCluster, until, type TestCluster } from "./support/cluster.ts";
 
 const COUNT = 600;
@@ -16,6 +16,8 @@ const PROGRAM = join(import.meta.dirname, "../../bin/mem0ctl.js");
 
 let cluster: TestCluster;
 const acknowledged = new Set<string>();
+/** What writers were told since they began, of writes that were not acknowledged. */
+const refusals = new Set<string>();
 let isOver = false;
 let writers: Promise<void>[] = [];
 
@@ -31,6 +33,7 @@ afterAll(async () => cluster?.end());
 
 function startWriting(): void {
   isOver = false;
+  refusals.clear();
   writers = [0, 1].map(async (writer) => {
     for (let at = 0; !isOver; at += 1) {
       const id = `w-${writer}-${Date.now()}-${at}`;
@@ -38,6 +41,7 @@ function startWriting(): void {
       const answer = await importRecords(host, [record(id, `user-${at % USERS}`)]).catch(() => undefined);
       // What is not acknowledged may be there or not.
       if (answer?.status === 200) acknowledged.add(id);
+      else if (answer !== undefined) refusals.add(codeOf(answer) ?? String(answer.status));
     }
   });
 }
@@ -190,6 +194,9 @@ test("a node joins, another is drained and removed, and the manifest says so wit
   const removed = await cluster.mem0ctl("nodes", "remove", "node-2", "--yes");
   await stopWriting();
   expect(removed).toMatchObject({ code: 0 });
+  // Clients of the node that leaves are told so, and do not wait for leaders that would not answer it.
+  const whenItStops = ["peer-did-not-answer", "0"];
+  expect([...refusals].filter((code) => !whenItStops.includes(code))).toEqual(["not-a-member"]);
   expect((await map()).nodes.map(({ id }) => id).toSorted()).toEqual(["node-1", "node-3", "node-4"]);
   const text = readFileSync(cluster.file, "utf8");
   expect(text).not.toContain("node-2");

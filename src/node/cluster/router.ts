@@ -82,6 +82,8 @@ export interface RouterOptions {
   readonly zoneOf: (node: NodeId) => string | undefined;
   /** What a shard that was merged away is part of. */
   readonly heirOf: (shard: ShardId) => ShardId | undefined;
+  /** Where this node is not part of the cluster any more, and no leader would answer it. */
+  readonly dismissal: () => Mem0ctlError | undefined;
 }
 
 export class Router implements ShardPath {
@@ -271,6 +273,8 @@ export class Router implements ShardPath {
     const { clock } = this.options;
     const current = (): GroupId => (typeof target === "string" ? target : target());
     while (clock.nowMs() < deadlineMs) {
+      const dismissal = this.options.dismissal();
+      if (dismissal !== undefined) throw unknown ?? dismissal;
       const leader = hint ?? this.leaderOf(current()).leader;
       hint = undefined;
       if (leader !== null && leader !== "") {

@@ -64,6 +64,8 @@ export interface LeaderlessPathOptions {
   readonly map: () => ShardMap;
   /** Longest that one coordinator is waited for before another is asked. */
   readonly attemptMs: number;
+  /** Where this node is not part of the cluster any more, and no copy would answer it. */
+  readonly dismissal: () => Mem0ctlError | undefined;
 }
 
 export class LeaderlessPath implements ShardPath {
@@ -174,6 +176,8 @@ export class LeaderlessPath implements ShardPath {
     let unknown: Mem0ctlError | undefined;
     let last: Mem0ctlError | undefined;
     while (clock.nowMs() < deadlineMs) {
+      const dismissal = this.options.dismissal();
+      if (dismissal !== undefined) throw unknown ?? dismissal;
       // What was done of it goes with its keys: whoever sends it again sends it under the same name.
       if (this.isOutdated(shard, version)) throw staleEpoch();
       const members = everyone(standingOf(map(), shard));

@@ -13,6 +13,10 @@ export interface Hello {
   readonly uid: string;
 }
 
+export function notPart(node: NodeId): string {
+  return `${node} is not part of the cluster`;
+}
+
 interface Receiver {
   readonly self: NodeId;
   readonly clusterId: string;
@@ -32,7 +36,7 @@ export function refusalOf(
   if (expected !== undefined && hello.from !== expected) {
     return `${expected} was expected at its address and ${hello.from} answered`;
   }
-  if (!isMember) return `${hello.from} is not part of the cluster`;
+  if (!isMember) return notPart(hello.from);
   const known = knownUid(hello.from);
   if (known !== undefined && known !== hello.uid) {
     return `${hello.from} came back without its data; a node that lost its data joins under a new id`;

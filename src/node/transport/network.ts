@@ -22,6 +22,8 @@ export interface NetworkHandlers {
   onCall(from: NodeId, method: string, body: unknown): Promise<unknown>;
   /** The peer's process is known to be gone (its port refuses connections). */
   onGone(peer: NodeId): void;
+  /** This node is not in a peer's shard map, which is of that epoch. */
+  onDismissed(epoch: number): void;
 }
 
 export interface Network {

@@ -12,7 +12,7 @@ import { errorBody, errorFromBody, Mem0ctlError, type ErrorBody } from "../../mo
 import type { GroupId, NodeId } from "../../model/ids.ts";
 import type { Message } from "../../consensus/seam.ts";
 import { encodeFrame, FRAME_BYTES_MAX, FrameReader } from "./frames.ts";
-import { refusalOf, type Hello } from "./hello.ts";
+import { notPart, refusalOf, type Hello } from "./hello.ts";
 import { PEER_PROTOCOL, type Network, type NetworkHandlers, type NodeBeat } from "./network.ts";
 
 /** Above this many unsent bytes a peer is too slow: its messages are dropped (the protocol repeats them). */
@@ -20,6 +20,7 @@ const UNSENT_BYTES_MAX = 64 << 20;
 const CALLS_MAX = 20_000;
 const PROBES_MAX = 5;
 const PROBE_MS = 30;
+const FAREWELL_MS = 1000;
 const RETRY_MS_MIN = 50;
 const RETRY_MS_MAX = 1000;
 
@@ -45,7 +46,14 @@ export interface PeersOptions {
   readonly onRefused: (peer: NodeId, reason: string) => void;
 }
 
-type Frame = Hello | { readonly k: "refused"; readonly reason: string } | Batch;
+interface Refused {
+  readonly k: "refused";
+  readonly reason: string;
+  /** Of the sender's shard map, where the reason is that it does not have the other side; an older version does not say. */
+  readonly epoch?: number;
+}
+
+type Frame = Hello | Refused | Batch;
 
 type Call = readonly [id: number, method: string, body: unknown];
 type Answer = readonly [id: number, body: unknown];
@@ -100,6 +108,8 @@ export class Peers implements Network {
   private readonly links = new Map<NodeId, Link>();
   private readonly options: PeersOptions;
   private readonly pendingSockets = new Set<Duplex>();
+  /** Of the map that says who the peers are. */
+  private epoch = 0;
   private nextCall = 1;
   private closed = false;
   private flushing = false;
@@ -108,15 +118,23 @@ export class Peers implements Network {
     this.options = options;
   }
 
-  /** Sets who the peers are; connections to those that are gone are closed, new ones are dialled. */
-  setPeers(addresses: readonly PeerAddress[]): void {
+  /**
+   * Sets who the peers are, by the map of that epoch; those that it does not have any more are told so and their
+   * connections are closed, new ones are dialled.
+   */
+  setPeers(addresses: readonly PeerAddress[], epoch: number): void {
+    this.epoch = epoch;
     const wanted = new Map(addresses.map((address) => [address.id, address]));
     for (const [id, link] of this.links) {
       const address = wanted.get(id);
       if (address !== undefined && address.host === link.address.host && address.port === link.address.port)
         continue;
       this.links.delete(id);
-      this.drop(link, "it is no longer part of the cluster");
+      this.drop(
+        link,
+        "it is no longer part of the cluster",
+        address === undefined ? { k: "refused", reason: notPart(id), epoch } : undefined,
+      );
       clearTimeout(link.retryTimer);
     }
     for (const address of addresses) {
@@ -312,11 +330,13 @@ export class Peers implements Network {
         const peer = link ?? dialled;
         if (peer !== undefined) peer.error = `refused: ${frame.reason}`;
         this.options.onRefused(peer?.address.id ?? "", frame.reason);
+        if (frame.epoch !== undefined) this.options.handlers.onDismissed(frame.epoch);
         socket.destroy();
         return;
       }
       if (link !== undefined) {
-        this.receive(link, frame);
+        // Of one that was told to go, nothing more.
+        if (link.socket === socket) this.receive(link, frame);
         return;
       }
       if (frame.k !== "hello") {
@@ -329,7 +349,9 @@ export class Peers implements Network {
         const known = this.links.get(frame.from);
         if (known !== undefined) known.error = `refused: ${refusal}`;
         this.options.onRefused(frame.from, refusal);
-        socket.end(encodeFrame({ k: "refused", reason: refusal } satisfies Frame));
+        const { epoch } = this;
+        const about = refusal === notPart(frame.from) ? { epoch } : {};
+        socket.end(encodeFrame({ k: "refused", reason: refusal, ...about } satisfies Frame));
         return;
       }
       clearTimeout(timer);
@@ -395,12 +417,13 @@ export class Peers implements Network {
     });
   }
 
-  private drop(link: Link, error: string): void {
-    const socket = link.socket;
+  private drop(link: Link, error: string, farewell?: Refused): void {
+    const { socket } = link;
     link.socket = undefined;
     link.outbox = emptyOutbox();
     link.error = error;
-    socket?.destroy();
+    if (farewell === undefined) socket?.destroy();
+    else part(socket, farewell);
     const calls = link.calls;
     link.calls = new Map();
     for (const call of calls.values()) {
@@ -441,6 +464,12 @@ export class Peers implements Network {
     clearTimeout(call?.timer);
     return call;
   }
+}
+
+/** The last word to a peer, which closes the connection when it has read it, or has it closed. */
+function part(socket: Duplex | undefined, farewell: Refused): void {
+  socket?.end(encodeFrame(farewell satisfies Frame));
+  setTimeout(() => socket?.destroy(), FAREWELL_MS).unref();
 }
 
 /** One frame, or, where that would be more than a peer takes, one for each thing in it. */

@@ -12,6 +12,7 @@ interface Side {
   readonly known: Map<string, string>;
   readonly refused: string[];
   readonly gone: string[];
+  readonly dismissed: number[];
 }
 
 const sides: Side[] = [];
@@ -33,6 +34,7 @@ async function side(
   const known = new Map<string, string>();
   const refused: string[] = [];
   const gone: string[] = [];
+  const dismissed: number[] = [];
   const peers = new Peers({
     self: id,
     clusterId: options.clusterId ?? "one",
@@ -48,10 +50,11 @@ async function side(
       onBeat: () => undefined,
       onCall: options.onCall ?? (async (_from, _method, body) => body),
       onGone: (peer) => gone.push(peer),
+      onDismissed: (epoch) => dismissed.push(epoch),
     },
   });
   server.on("upgrade", (request, socket, head) => peers.accept(request, socket, head));
-  const made = { peers, address: { id, host: "127.0.0.1", port }, server, known, refused, gone };
+  const made = { peers, address: { id, host: "127.0.0.1", port }, server, known, refused, gone, dismissed };
   sides.push(made);
   return made;
 }
@@ -65,7 +68,11 @@ async function until(what: () => boolean): Promise<void> {
 }
 
 function introduce(...all: readonly Side[]): void {
-  for (const { peers } of all) peers.setPeers(all.map(({ address }) => address));
+  for (const { peers } of all)
+    peers.setPeers(
+      all.map(({ address }) => address),
+      1,
+    );
 }
 
 const later = (): number => performance.now() + 10_000;
@@ -114,6 +121,20 @@ it("a call whose peer goes away has an unknown outcome, and the peer is noticed 
   a.server.closeAllConnections();
   expect(await outcome).toMatchObject({ kind: "unknown-outcome" });
   await until(() => b.gone.includes("a"));
+});
+
+it("tells a peer that the map does not have any more, connected or calling, by which map", async () => {
+  const [a, b] = [await side("a"), await side("b")];
+  introduce(a, b);
+  await until(() => a.peers.connected("b") && b.peers.connected("a"));
+  a.peers.setPeers([], 7);
+  await until(() => b.dismissed.includes(7));
+  expect(a.peers.connected("b")).toBe(false);
+  // Who calls, and is no peer, is told by today's map.
+  b.peers.setPeers([], 7);
+  a.peers.setPeers([b.address], 8);
+  await until(() => a.dismissed.includes(7));
+  expect(a.peers.connected("b")).toBe(false);
 });
 
 it("refuses a node of another cluster, and one that came back without its data", async () => {
@@ -174,8 +195,8 @@ it("a connection that was forgotten on its way is given up after so many beats w
     }
   }, 10);
   try {
-    a.peers.setPeers([{ ...b.address, port: relay.port }]);
-    b.peers.setPeers([a.address]);
+    a.peers.setPeers([{ ...b.address, port: relay.port }], 1);
+    b.peers.setPeers([a.address], 1);
     await until(() => a.peers.connected("b") && b.peers.connected("a"));
     // A peer that says something now and then is not given up.
     await new Promise((resolve) => setTimeout(resolve, 400));

@@ -165,6 +165,7 @@ function pathAt(self: NodeId, network: Network): LeaderlessPath {
     clock: systemClock,
     map: () => nodeOf(self).map,
     attemptMs: 1000,
+    dismissal: () => undefined,
   });
 }
 
