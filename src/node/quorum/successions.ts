@@ -10,6 +10,7 @@
 
 import { partOf, renamed, together, type PartRule } from "../../consensus/quorum/parts.ts";
 import { join, type VersionVector } from "../../consensus/quorum/vectors.ts";
+import type { Item } from "../../consensus/quorum/versions.ts";
 import type { NodeId, ShardId } from "../../model/ids.ts";
 import type { ShardMap } from "../../model/shard-map.ts";
 import { isInSlice } from "../../topology/handovers.ts";
@@ -76,6 +77,8 @@ export class Successions {
   private readonly options: SuccessionsOptions;
   private handover: number | undefined;
   private readonly makings = new Map<ShardId, Making>();
+  /** Copies that serve no more, opened here. Each is opened once: of one that is repaired the disk tells too little. */
+  private readonly sources: ShardCopy[] = [];
   /** Took over, and not yet so on disk. */
   private settling = 0;
   private stopped = false;
@@ -87,6 +90,7 @@ export class Successions {
   stop(): void {
     this.stopped = true;
     for (const making of this.makings.values()) this.detach(making);
+    this.closeSources();
   }
 
   /** Makes what the map wants made, and lets it take over when the map says so. */
@@ -95,6 +99,7 @@ export class Successions {
     const { handover } = this.options.map();
     if (this.handover !== handover?.id) {
       for (const making of this.makings.values()) this.giveUp(making);
+      this.closeSources();
       this.handover = handover?.id;
     }
     if (handover === undefined) return;
@@ -165,11 +170,7 @@ export class Successions {
       return;
     }
     const sources = target.sources.map(({ rule, ...name }): Source => {
-      const open = opened(name) ?? this.sourceOf(name);
-      if (open !== undefined) return { copy: open, rule };
-      const copy = make(name);
-      copy.open();
-      return { copy, rule };
+      return { copy: opened(name) ?? this.source(name), rule };
     });
     const copy = make(target);
     const making: Making = { target, copy, sources, isWhole: false, isGivenUp: false, bytes: 0 };
@@ -182,10 +183,18 @@ export class Successions {
     });
   }
 
-  private sourceOf({ shard, version }: CopyName): ShardCopy | undefined {
-    return [...this.makings.values()]
-      .flatMap(({ sources }) => sources.map(({ copy }) => copy))
-      .find((copy) => copy.shard === shard && copy.version === version);
+  private source(name: CopyName): ShardCopy {
+    const { shard, version } = name;
+    const known = this.sources.find((copy) => copy.shard === shard && copy.version === version);
+    if (known !== undefined) return known;
+    const copy = this.options.make(name);
+    this.sources.push(copy);
+    copy.open();
+    return copy;
+  }
+
+  private closeSources(): void {
+    for (const copy of this.sources.splice(0)) copy.close();
   }
 
   private async copyAll(making: Making): Promise<void> {
@@ -197,7 +206,7 @@ export class Successions {
         const { ids, to } = copy.guarded(() => copy.idsAfter(after, KEYS_PER_TURN));
         if (ids.length === 0) break;
         after = to;
-        const bytes = copy.guarded(() => this.copyKeys(making, ids));
+        const bytes = this.copyKeys(making, ids);
         making.bytes += bytes;
         await pace.sent(bytes);
         await giveWay(clock);
@@ -218,7 +227,7 @@ export class Successions {
       partBytes = 0;
     };
     for (const id of ids) {
-      const change = heldBy(making, id);
+      const change = made(making, id, (source) => source.guarded(() => source.held(id).item));
       part.push(change);
       partBytes += sizeOf(change);
       bytes += sizeOf(change);
@@ -244,12 +253,14 @@ export class Successions {
   }
 
   private tell(source: ShardCopy, change: Change, writer: StoreWriter): void {
+    const { id, item } = change;
     for (const making of this.madeOf(source)) {
       try {
-        making.copy.put(heldBy(making, change.id, { copy: source, change }), writer);
+        const itemOf = (copy: ShardCopy): Item<MemoryValue> => (copy === source ? item : copy.held(id).item);
+        making.copy.put(made(making, id, itemOf), writer);
       } catch (error) {
         if (!(error instanceof StoreCorruptError)) throw error;
-        // The write itself is not concerned.
+        // The write itself is not concerned; what cannot be read is met again when keys are copied, and repaired.
         making.isGivenUp = true;
         this.options.clock.soon(() => this.giveUp(making));
       }
@@ -265,6 +276,7 @@ export class Successions {
       source.heirs = undefined;
       end(source);
     }
+    this.sources.length = 0;
     for (const { target, copy } of makings) {
       this.makings.delete(target.shard);
       serve(copy);
@@ -308,17 +320,9 @@ export class Successions {
   }
 }
 
-/** The key as the copy that is made has to know it; `now`: what one of its sources comes to know. */
-function heldBy(
-  { sources }: Making,
-  id: string,
-  now?: { readonly copy: ShardCopy; readonly change: Change },
-): Change {
-  const parts = sources.map(({ copy, rule }) => {
-    const item = now?.copy === copy ? now.change.item : copy.held(id).item;
-    return partOf(item, copy.floor, rule);
-  });
-  return { id, item: together(parts) };
+/** The key as the copy that is made has to know it. */
+function made({ sources }: Making, id: string, itemOf: (source: ShardCopy) => Item<MemoryValue>): Change {
+  return { id, item: together(sources.map(({ copy, rule }) => partOf(itemOf(copy), copy.floor, rule))) };
 }
 
 /** All that those it was made of had seen, and no more: what they lacked it lacks. */

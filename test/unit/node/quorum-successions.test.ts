@@ -1,0 +1,193 @@
+// Copies of leaderless shards on one node that are made of those that it holds, where the disk has lost something of them:
+// a real store, and turns that a test gives.
+
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, expect, it, vi } from "vitest";
+import { leafOf } from "../../../src/consensus/quorum/digest-tree.ts";
+import { VectorCache } from "../../../src/memory/vector-cache.ts";
+import type { ShardId } from "../../../src/model/ids.ts";
+import type { ShardMap } from "../../../src/model/shard-map.ts";
+import type { Clock } from "../../../src/node/clock.ts";
+import { putItem } from "../../../src/node/memories/commands.ts";
+import { Pace } from "../../../src/node/moves/pace.ts";
+import { rangeOfCopy, type CopyName } from "../../../src/node/quorum/forgotten.ts";
+import { ShardCopy } from "../../../src/node/quorum/shard-copy.ts";
+import { Successions } from "../../../src/node/quorum/successions.ts";
+import { openLmdbStore } from "../../../src/node/storage/lmdb.ts";
+import { removeRange, type Store } from "../../../src/node/storage/store.ts";
+import { systemClock } from "../../../src/node/system-clock.ts";
+import { initialShardMap } from "../../../src/topology/shard-map.ts";
+import { manifestOf } from "../topology/manifest.ts";
+
+const AT = "2026-01-01T00:00:00.000Z";
+
+let folder: string;
+let store: Store;
+/** What waits for its turn, when turns are given. */
+let turns: (() => void)[] | undefined;
+let damaged: ShardId[];
+let served: ShardCopy[];
+let clearing: Set<ShardId>;
+let successions: Successions;
+
+const clock: Clock = {
+  ...systemClock,
+  soon: (work) => {
+    if (turns === undefined) systemClock.soon(work);
+    else turns.push(work);
+  },
+};
+
+/** Of two shards on three nodes the first is the second's, and is in the map no more. */
+function merged(): ShardMap {
+  const map = initialShardMap(manifestOf({ nodes: 3, shards: 2, copies: 3 }));
+  const [left, right] = map.shards;
+  if (left === undefined || right === undefined) throw new Error("a map without shards");
+  const handover = {
+    id: map.epoch + 1,
+    name: "merge shard 0 into 1",
+    from: "0",
+    to: "1",
+    slice: { kind: "slots", slots: left.slots, except: [], also: [] },
+    isWhole: true,
+    phase: "dropping",
+    versions: { from: 0, to: 0 },
+  } as const;
+  return { ...map, epoch: handover.id + 1, shards: [{ ...right, version: 1 }], handover };
+}
+
+function copyOf({ shard, version }: CopyName): ShardCopy {
+  const copy: ShardCopy = new ShardCopy({
+    shard,
+    version,
+    store,
+    vectors: new VectorCache({ bytesMax: 1 << 20, setsMax: 8 }),
+    clock,
+    initial: "serving",
+    isAlone: () => false,
+    onDamage: (id) => {
+      damaged.push(id);
+      successions.damaged(copy);
+    },
+  });
+  return copy;
+}
+
+async function put(shard: ShardId, texts: Readonly<Record<string, string>>): Promise<void> {
+  const copy = copyOf({ shard, version: 0 });
+  copy.open();
+  const { flushed } = copy.coordinate(Object.keys(texts), (dot, id) => {
+    const memory = texts[id] ?? "";
+    const record = { memory, user_id: "ada", created_at: AT, updated_at: AT, hash: memory };
+    const { id: _, ...value } = putItem({ id, key: "ada", record, vector: Float32Array.of(1, 0) });
+    const version = { dot, atMs: 1, writes: [id], value };
+    return { change: { id, item: { context: [dot], versions: [version] } }, made: null };
+  });
+  await flushed;
+  copy.close();
+}
+
+function open(): Store {
+  return openLmdbStore({
+    folder,
+    flushDelayMs: 0,
+    onDiskFailure: (reason) => {
+      throw new Error(reason);
+    },
+  });
+}
+
+/** One letter of a text is another one everywhere on the disk. */
+async function rot(text: string): Promise<void> {
+  await store.close();
+  const file = join(folder, "data.mdb");
+  const bytes = readFileSync(file);
+  for (let at = bytes.indexOf(text); at >= 0; at = bytes.indexOf(text, at + 1)) bytes.write("?", at);
+  writeFileSync(file, bytes);
+  store = open();
+}
+
+function start(): void {
+  const map = merged();
+  successions = new Successions({
+    self: "node-1",
+    store,
+    clock,
+    pace: new Pace(clock, () => null),
+    map: () => map,
+    opened: () => undefined,
+    make: copyOf,
+    isClearing: ({ shard }) => clearing.has(shard),
+    end: (copy) => copy.close(),
+    serve: (copy) => void served.push(copy),
+    clear: (name) => {
+      const { start: from, end } = rangeOfCopy(name);
+      clearing.add(name.shard);
+      void removeRange(store, from, end).finally(() => clearing.delete(name.shard));
+    },
+    onFailure: (error) => expect.unreachable(String(error)),
+  });
+}
+
+/** Follows the map until a copy has taken over; gives turns meanwhile. */
+function made(): Promise<ShardCopy> {
+  return vi.waitFor(() => {
+    for (const work of turns?.splice(0) ?? []) work();
+    successions.follow();
+    const [copy] = served;
+    if (copy === undefined) throw new Error("nothing has taken over");
+    return copy;
+  });
+}
+
+const textAt = (copy: ShardCopy, id: string): string | undefined => copy.machine.record("ada", id)?.memory;
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "mem0ctl-successions-"));
+  store = open();
+  turns = undefined;
+  damaged = [];
+  served = [];
+  clearing = new Set();
+});
+afterEach(async () => {
+  successions.stop();
+  await store.close();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+it("of two copies that become one only that is damaged which holds what cannot be read", async () => {
+  await put("0", { k: "tea" });
+  await put("1", { k: "milk with rot", l: "coffee" });
+  await rot("milk with rot");
+  start();
+  const copy = await made();
+  expect(new Set(damaged)).toEqual(new Set(["1"]));
+  expect(copy.state).toBe("rebuilding");
+  expect(textAt(copy, "k")).toBe("tea");
+  expect(textAt(copy, "l")).toBe("coffee");
+});
+
+it("what is made of a copy that is being repaired does not seem whole", async () => {
+  // More than are looked at in one turn.
+  const ids = Array.from({ length: 1500 }, (_, at) => `k${at}`);
+  const last = ids.toSorted((a, b) => leafOf(a) - leafOf(b)).at(-1) ?? "";
+  await put("0", { ...Object.fromEntries(ids.map((id) => [id, `text of ${id}`])), [last]: "tea with rot" });
+  await put("1", {});
+  await rot("tea with rot");
+  start();
+  turns = [];
+  successions.follow();
+  await vi.waitFor(() => {
+    turns?.shift()?.();
+    expect(damaged).toEqual(["0"]);
+  });
+  // It is begun again before the repair goes on.
+  await vi.waitFor(() => expect(clearing.size).toBe(0));
+  successions.follow();
+  const copy = await made();
+  expect(textAt(copy, last)).toBeUndefined();
+  expect(copy.state).toBe("rebuilding");
+});
