@@ -8,8 +8,11 @@ import { checkShardMap } from "../../topology/shard-map.ts";
 import type { MapCommand, MapResult } from "../meta/meta-machine.ts";
 
 const ATTEMPTS_MAX = 10;
-/** No map was ever made from it: such a proposal is refused, with the map that holds. */
-const EPOCH_OF_NONE = -1;
+/**
+ * Only asks: no map was ever made from that epoch, and it is refused with the map that holds. It brings none along: it is
+ * asked again and again while something is waited for, each time through the log.
+ */
+const QUESTION: MapCommand = { from: -1, map: null };
 
 /**
  * Makes `change` of the newest map, and resolves with the map that holds then. `change` gives back the very
@@ -29,8 +32,7 @@ export async function changeOfMap(
     const wanted = map.epoch === 0 ? map : change(map);
     if (wanted === map && isNewest) return map;
     if (wanted !== map) refuseUnsound(wanted);
-    const from = wanted === map ? EPOCH_OF_NONE : map.epoch;
-    const result = await propose({ from, map: wanted });
+    const result = await propose(wanted === map ? QUESTION : { from: map.epoch, map: wanted });
     // Refused at a second try after a lost answer, it may be the very map that is wanted.
     const isWanted = wanted !== map && JSON.stringify(result.map) === JSON.stringify(wanted);
     if (result.accepted || isWanted) return result.map;

@@ -19,7 +19,8 @@ import { pack, unpack } from "../transport/frames.ts";
 export interface MapCommand {
   /** The epoch that the change was made from. */
   readonly from: number;
-  readonly map: ShardMap;
+  /** null: nothing is to change. */
+  readonly map: ShardMap | null;
 }
 
 export type MapResult = { readonly accepted: boolean; readonly map: ShardMap };
@@ -127,7 +128,7 @@ export class MetaMachine implements StateMachine {
   }
 
   private changeMap({ from, map }: MapCommand, writer: StoreWriter): MapResult {
-    if (from !== this.current.epoch) return { accepted: false, map: this.current };
+    if (map === null || from !== this.current.epoch) return { accepted: false, map: this.current };
     writer.put(extendKey(this.prefix, "map"), pack(map));
     const before = new Set(this.current.nodes.map(({ id }) => id));
     const newcomers = map.nodes.filter(({ id }) => !before.has(id) && this.joined[id] === undefined);

@@ -27,7 +27,7 @@ function group(initial: ShardMap): { map: ShardMap; propose: (command: MapComman
   const state = {
     map: initial,
     propose: async ({ from, map }: MapCommand): Promise<MapResult> => {
-      if (from !== state.map.epoch) return { accepted: false, map: state.map };
+      if (map === null || from !== state.map.epoch) return { accepted: false, map: state.map };
       state.map = map;
       return { accepted: true, map };
     },
@@ -45,6 +45,17 @@ it("a node that has not heard of another takes it out all the same", async () =>
 it("nothing to do is said of the newest map, and only while the group answers", async () => {
   const meta = group(old);
   expect(await changeOfMap(old, (seen) => withoutNode(seen, "node-4"), meta.propose)).toBe(old);
+  const questions: MapCommand[] = [];
+  await changeOfMap(
+    old,
+    (seen) => seen,
+    async (command) => {
+      questions.push(command);
+      return meta.propose(command);
+    },
+  );
+  // A map may be large, and whoever waits for something asks many times.
+  expect(questions).toEqual([{ from: -1, map: null }]);
   const silent = async (): Promise<MapResult> => {
     throw new Error("no quorum");
   };
