@@ -77,6 +77,12 @@ export class SimulatedNetwork {
   weather: Weather = { ...CALM };
   /** Whether the connection breaks that carries the answer to such a call. */
   losesAnswer: (method: string, asked: NodeId) => boolean = () => false;
+  /**
+   * Longest that a write is under way to the copy that is to coordinate it; then the connection that carries it breaks. A
+   * connection that carries nothing is given up after seconds, and a deletion is remembered for hours: only the latter
+   * are shortened here, and a write that is sent again would outlive what it would be known by.
+   */
+  writeMsMax = Infinity;
   readonly world: World;
   readonly chance: Chance;
   readonly watch: NetworkWatch;
@@ -215,12 +221,13 @@ export class SimulatedNetwork {
   sendStream(from: Port, to: NodeId, frame: Buffer): void {
     const path = this.path(from.id, to);
     const link = from.linkOf(to);
+    const sentMs = this.world.nowMs;
     const send = (): void => {
       path.streamAtMs = Math.max(path.streamAtMs, this.world.nowMs + path.clogMs + this.#delayMs());
       this.#deliver(to, path.streamAtMs - this.world.nowMs, frame, (port) => {
         // What a broken connection carried is gone.
         if (link !== undefined && port.linkOf(from.id)?.number === link.number) {
-          port.receive(from.id, unpack(frame) as Stream);
+          port.receive(from.id, unpack(frame) as Stream, this.world.nowMs - sentMs);
         }
       });
     };
@@ -396,10 +403,14 @@ export class Port implements Network {
     return this.#errors.get(to);
   }
 
-  receive(from: NodeId, stream: Stream): void {
+  receive(from: NodeId, stream: Stream, underWayMs: number): void {
     const link = this.#links.get(from);
     if (link === undefined) return;
     for (const one of stream) {
+      if (one.k === "call" && one.method === "quorum-write" && underWayMs > this.#network.writeMsMax) {
+        this.#network.breakLink(this.id, from);
+        return;
+      }
       if (one.k === "call") {
         const { id } = one;
         const judge = this.#network.watch.onAsked(this.owner.name, one.method, one.body);

@@ -167,6 +167,7 @@ class Run {
     if (protocol === "quorum" && leaderless !== undefined) {
       const watch = new LeaderlessWatch(world, this.#machines, leaderless);
       this.#leaderlessWatch = watch;
+      this.#network.writeMsMax = leaderless.graceMs;
       const { read } = manifest.consensus.consistency;
       this.#workload.onRead = (asked, key, value) => watch.judgeRead(asked, key, value, read);
     }
