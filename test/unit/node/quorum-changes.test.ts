@@ -4,7 +4,7 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, expect, it, vi } from "vitest";
+import { afterEach, beforeEach, expect, it } from "vitest";
 import { scopeFilter } from "../../../src/memory/filter.ts";
 import { VectorCache } from "../../../src/memory/vector-cache.ts";
 import type { Consistency } from "../../../src/model/consistency.ts";
@@ -31,6 +31,7 @@ import type { Network } from "../../../src/node/transport/network.ts";
 import { initialShardMap } from "../../../src/topology/shard-map.ts";
 import { slotOf } from "../../../src/topology/slots.ts";
 import { manifestOf } from "../topology/manifest.ts";
+import { eventually } from "./eventually.ts";
 
 const QUORUM: Consistency = { read: "quorum", write: "quorum" };
 const AT = "2026-01-01T00:00:00.000Z";
@@ -198,7 +199,7 @@ function learn(map: ShardMap, ...who: readonly NodeId[]): void {
 /** Until nothing of its copy is left on a node's disk. */
 async function cleared(id: NodeId): Promise<void> {
   const start = encodeKey("state", "0");
-  await vi.waitFor(() =>
+  await eventually(() =>
     expect([...nodeOf(id).store.keys({ start, end: prefixEnd(start) })]).toHaveLength(0),
   );
 }
@@ -414,7 +415,7 @@ function startAgain(id: NodeId, map: ShardMap): void {
 
 /** Until the handover is that far on all nodes. */
 function handoverIs(state: "ready" | "over"): Promise<void> {
-  return vi.waitFor(() => {
+  return eventually(() => {
     const states = [...nodes.values()].map(({ shards, map }) => {
       shards.follow();
       return shards.succession(map.handover?.id ?? 0).state;

@@ -4,7 +4,7 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, expect, it, vi } from "vitest";
+import { afterEach, beforeEach, expect, it } from "vitest";
 import { leafOf } from "../../../src/consensus/quorum/digest-tree.ts";
 import { VectorCache } from "../../../src/memory/vector-cache.ts";
 import type { ShardId } from "../../../src/model/ids.ts";
@@ -20,6 +20,7 @@ import { removeRange, type Store } from "../../../src/node/storage/store.ts";
 import { systemClock } from "../../../src/node/system-clock.ts";
 import { initialShardMap } from "../../../src/topology/shard-map.ts";
 import { manifestOf } from "../topology/manifest.ts";
+import { eventually } from "./eventually.ts";
 
 const AT = "2026-01-01T00:00:00.000Z";
 
@@ -133,7 +134,7 @@ function start(): void {
 
 /** Follows the map until a copy has taken over; gives turns meanwhile. */
 function made(): Promise<ShardCopy> {
-  return vi.waitFor(() => {
+  return eventually(() => {
     for (const work of turns?.splice(0) ?? []) work();
     successions.follow();
     const [copy] = served;
@@ -180,12 +181,12 @@ it("what is made of a copy that is being repaired does not seem whole", async ()
   start();
   turns = [];
   successions.follow();
-  await vi.waitFor(() => {
+  await eventually(() => {
     turns?.shift()?.();
     expect(damaged).toEqual(["0"]);
   });
   // It is begun again before the repair goes on.
-  await vi.waitFor(() => expect(clearing.size).toBe(0));
+  await eventually(() => expect(clearing.size).toBe(0));
   successions.follow();
   const copy = await made();
   expect(textAt(copy, last)).toBeUndefined();

@@ -25,6 +25,7 @@ function routerOf(leader: string): Router {
     zoneOf: () => undefined,
     replicasOf: () => ["b"],
     heirOf: () => undefined,
+    dismissal: () => undefined,
   } as unknown as RouterOptions);
 }
 

@@ -2,7 +2,7 @@ import { mkdtempSync, openSync, readFileSync, rmSync, writeSync, closeSync } fro
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { DurableGroup, forgottenStates, generationAfter } from "../../../src/node/host/durable-group.ts";
 import { decodeKey, encodeKey, extendKey, prefixEnd } from "../../../src/node/storage/key.ts";
 import { openLogFolder } from "../../../src/node/storage/log-folder.ts";
@@ -11,6 +11,7 @@ import { openLmdbStore } from "../../../src/node/storage/lmdb.ts";
 import { removeRange, StoreCorruptError, type Store } from "../../../src/node/storage/store.ts";
 import { systemClock } from "../../../src/node/system-clock.ts";
 import { EMPTY_MEMBERSHIP } from "../../../src/consensus/membership.ts";
+import { eventually } from "./eventually.ts";
 
 let folder: string;
 let store: Store;
@@ -115,7 +116,7 @@ describe("the LMDB store", () => {
       },
     });
     const first = held.transact((writer) => writer.put(encodeKey("a"), Buffer.from("1")));
-    await vi.waitFor(() => expect(flushes).toBe(1));
+    await eventually(() => expect(flushes).toBe(1));
     const second = held.transact((writer) => writer.put(encodeKey("b"), Buffer.from("2")));
     await new Promise((resolve) => setTimeout(resolve, 60));
     release();
