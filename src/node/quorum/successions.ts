@@ -108,7 +108,8 @@ export class Successions {
     const makings = missing.flatMap(({ shard }) => this.makings.get(shard) ?? []);
     if (handover.phase !== "dropping" || makings.length === 0 || makings.length < missing.length) return;
     const areReady = makings.every(
-      ({ isWhole, sources }) => isWhole && sources.every(({ copy }) => copy.isReadable),
+      ({ isWhole, isGivenUp, sources }) =>
+        isWhole && !isGivenUp && sources.every(({ copy }) => copy.isReadable),
     );
     if (areReady && !this.options.store.full) this.takeOver(makings, handover.id);
   }

@@ -1,11 +1,12 @@
 // Copies of leaderless shards on one node that are made of those that it holds, where the disk has lost something of them:
 // a real store, and turns that a test gives.
 
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { leafOf } from "../../../src/consensus/quorum/digest-tree.ts";
+import { written } from "../../../src/consensus/quorum/versions.ts";
 import { VectorCache } from "../../../src/memory/vector-cache.ts";
 import type { ShardId } from "../../../src/model/ids.ts";
 import type { ShardMap } from "../../../src/model/shard-map.ts";
@@ -31,6 +32,9 @@ let turns: (() => void)[] | undefined;
 let damaged: ShardId[];
 let served: ShardCopy[];
 let clearing: Set<ShardId>;
+let map: ShardMap;
+/** Every copy that was made or opened, the newest last. */
+let copies: ShardCopy[];
 let successions: Successions;
 
 const clock: Clock = {
@@ -41,8 +45,8 @@ const clock: Clock = {
   },
 };
 
-/** Of two shards on three nodes the first is the second's, and is in the map no more. */
-function merged(): ShardMap {
+/** Of two shards on three nodes the first goes to the second; when it has gone it is in the map no more. */
+function merging(phase: "copying" | "dropping"): ShardMap {
   const map = initialShardMap(manifestOf({ nodes: 3, shards: 2, copies: 3 }));
   const [left, right] = map.shards;
   if (left === undefined || right === undefined) throw new Error("a map without shards");
@@ -53,10 +57,12 @@ function merged(): ShardMap {
     to: "1",
     slice: { kind: "slots", slots: left.slots, except: [], also: [] },
     isWhole: true,
-    phase: "dropping",
+    phase,
     versions: { from: 0, to: 0 },
   } as const;
-  return { ...map, epoch: handover.id + 1, shards: [{ ...right, version: 1 }], handover };
+  return phase === "copying"
+    ? { ...map, epoch: handover.id, handover }
+    : { ...map, epoch: handover.id + 1, shards: [{ ...right, version: 1 }], handover };
 }
 
 function copyOf({ shard, version }: CopyName): ShardCopy {
@@ -73,21 +79,26 @@ function copyOf({ shard, version }: CopyName): ShardCopy {
       successions.damaged(copy);
     },
   });
+  copies.push(copy);
   return copy;
 }
 
 async function put(shard: ShardId, texts: Readonly<Record<string, string>>): Promise<void> {
   const copy = copyOf({ shard, version: 0 });
   copy.open();
-  const { flushed } = copy.coordinate(Object.keys(texts), (dot, id) => {
+  await write(copy, texts);
+  copy.close();
+}
+
+function write(copy: ShardCopy, texts: Readonly<Record<string, string>>): Promise<void> {
+  const { flushed } = copy.coordinate(Object.keys(texts), (dot, id, local) => {
     const memory = texts[id] ?? "";
     const record = { memory, user_id: "ada", created_at: AT, updated_at: AT, hash: memory };
     const { id: _, ...value } = putItem({ id, key: "ada", record, vector: Float32Array.of(1, 0) });
-    const version = { dot, atMs: 1, writes: [id], value };
-    return { change: { id, item: { context: [dot], versions: [version] } }, made: null };
+    const version = { dot, atMs: dot[1], write: memory, value };
+    return { change: { id, item: written(local, local, version) }, made: null };
   });
-  await flushed;
-  copy.close();
+  return flushed;
 }
 
 function open(): Store {
@@ -100,18 +111,18 @@ function open(): Store {
   });
 }
 
-/** One letter of a text is another one everywhere on the disk. */
-async function rot(text: string): Promise<void> {
-  await store.close();
+/** One letter of a text is another one everywhere on the disk, from which it is read again. */
+function rot(text: string): void {
   const file = join(folder, "data.mdb");
   const bytes = readFileSync(file);
-  for (let at = bytes.indexOf(text); at >= 0; at = bytes.indexOf(text, at + 1)) bytes.write("?", at);
-  writeFileSync(file, bytes);
-  store = open();
+  const descriptor = openSync(file, "r+");
+  for (let at = bytes.indexOf(text); at >= 0; at = bytes.indexOf(text, at + 1)) {
+    writeSync(descriptor, "?", at);
+  }
+  closeSync(descriptor);
 }
 
 function start(): void {
-  const map = merged();
   successions = new Successions({
     self: "node-1",
     store,
@@ -152,6 +163,8 @@ beforeEach(() => {
   damaged = [];
   served = [];
   clearing = new Set();
+  copies = [];
+  map = merging("dropping");
 });
 afterEach(async () => {
   successions.stop();
@@ -162,7 +175,7 @@ afterEach(async () => {
 it("of two copies that become one only that is damaged which holds what cannot be read", async () => {
   await put("0", { k: "tea" });
   await put("1", { k: "milk with rot", l: "coffee" });
-  await rot("milk with rot");
+  rot("milk with rot");
   start();
   const copy = await made();
   expect(new Set(damaged)).toEqual(new Set(["1"]));
@@ -177,7 +190,7 @@ it("what is made of a copy that is being repaired does not seem whole", async ()
   const last = ids.toSorted((a, b) => leafOf(a) - leafOf(b)).at(-1) ?? "";
   await put("0", { ...Object.fromEntries(ids.map((id) => [id, `text of ${id}`])), [last]: "tea with rot" });
   await put("1", {});
-  await rot("tea with rot");
+  rot("tea with rot");
   start();
   turns = [];
   successions.follow();
@@ -191,4 +204,25 @@ it("what is made of a copy that is being repaired does not seem whole", async ()
   const copy = await made();
   expect(textAt(copy, last)).toBeUndefined();
   expect(copy.state).toBe("rebuilding");
+});
+
+it("a copy that could not be told of a write does not take over", async () => {
+  await put("0", { k: "tea" });
+  await put("1", { k: "milk with rot" });
+  map = merging("copying");
+  start();
+  await eventually(() => {
+    successions.follow();
+    expect(successions.report(map.handover?.id ?? 0).state).toBe("ready");
+  });
+  rot("milk with rot");
+  turns = [];
+  const source = copies.findLast(({ shard, version }) => shard === "0" && version === 0);
+  if (source === undefined) throw new Error("no source");
+  await write(source, { k: "white tea" });
+  map = merging("dropping");
+  successions.follow();
+  expect(served).toHaveLength(0);
+  const copy = await made();
+  expect(textAt(copy, "k")).toBe("white tea");
 });
