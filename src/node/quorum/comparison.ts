@@ -86,6 +86,7 @@ export async function compare(comparison: Comparison): Promise<Compared> {
     await copy.raiseFloor(open.opening.floor);
     const done = { floor: own.floor, generation: open.generation };
     await client.call(peer, "quorum-done", copy.shard, done, soon(comparison), standing);
+    refuseWhenChanged(copy.generation, generation);
   }
   return { standing: open.standing, floorOfPeer: open.opening.floor, wallMs: open.wallMs };
 }

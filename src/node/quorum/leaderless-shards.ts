@@ -389,6 +389,8 @@ export class LeaderlessShards {
         const { ask } = body as CallBody<"quorum-done">;
         if (ask.generation !== copy.generation) return null;
         await copy.raiseFloor(ask.floor);
+        // What was lost meanwhile it has not been told again.
+        if (ask.generation !== copy.generation) return null;
         await this.compared(here, from, ask.floor, body.standing);
         return null;
       }

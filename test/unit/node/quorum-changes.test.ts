@@ -24,7 +24,7 @@ import {
 import { LeaderlessPath, type ForwardedRead } from "../../../src/node/quorum/path.ts";
 import { encodeKey, prefixEnd } from "../../../src/node/storage/key.ts";
 import { openLmdbStore } from "../../../src/node/storage/lmdb.ts";
-import type { Store } from "../../../src/node/storage/store.ts";
+import { StoreCorruptError, type Store } from "../../../src/node/storage/store.ts";
 import { systemClock } from "../../../src/node/system-clock.ts";
 import { pack, unpack } from "../../../src/node/transport/frames.ts";
 import type { Network } from "../../../src/node/transport/network.ts";
@@ -237,6 +237,13 @@ function shardsOn(
   });
 }
 
+/** A node is killed, and starts with what is on its disk. */
+function startAgain(id: NodeId, map: ShardMap, onDamage?: () => void): void {
+  const node = nodeOf(id);
+  node.shards.stop();
+  nodes.set(id, { ...node, shards: shardsOn(id, node.store, onDamage), map });
+}
+
 beforeEach(async () => {
   folder = mkdtempSync(join(tmpdir(), "mem0ctl-quorum-"));
   nodes = new Map();
@@ -372,6 +379,37 @@ it("a read that no copy answers is late, and nothing is unknown of it", async ()
   });
 });
 
+/** A record of node-3's copy turns out to be unreadable; returns what has to be filled again. */
+function damage(): CopyHere {
+  const damaged = here("node-3");
+  damaged.copy.noteDamage(new StoreCorruptError(damaged.copy.prefix));
+  expect(damaged.copy.state).toBe("rebuilding");
+  return damaged;
+}
+
+it("a comparison during whose end the copy loses something has not filled it", async () => {
+  startAgain("node-3", first, () => undefined);
+  learn(first, "node-3");
+  const done = hold("node-3 is answered quorum-done");
+  const comparison = compareWith(here("node-3").copy, "node-3", "node-1");
+  await done.reached;
+  damage();
+  done.release();
+  await expect(comparison).rejects.toMatchObject({ code: "copy-changed" });
+});
+
+it("a comparison of another copy during whose end this one loses something has not filled it", async () => {
+  startAgain("node-3", first, () => undefined);
+  learn(first, "node-3");
+  const { generation } = here("node-3").copy;
+  const ask = { floor: [["another", 7]] as const, generation };
+  const body = { shard: "0", standing: standingOf(first, "0"), ask };
+  const told = nodeOf("node-3").shards.answer("node-1", "quorum-done", body);
+  const { sources } = damage();
+  await told;
+  expect(sources).toEqual(new Set());
+});
+
 /** The half of the slots that a split gives to shard 1, by whether it is copied still or has gone. */
 function split(phase: "copying" | "dropping"): ShardMap {
   const [shard] = first.shards;
@@ -404,13 +442,6 @@ function split(phase: "copying" | "dropping"): ShardMap {
         ],
         handover,
       };
-}
-
-/** A node is killed, and starts with what is on its disk. */
-function startAgain(id: NodeId, map: ShardMap): void {
-  const node = nodeOf(id);
-  node.shards.stop();
-  nodes.set(id, { ...node, shards: shardsOn(id, node.store), map });
 }
 
 /** Until the handover is that far on all nodes. */
