@@ -1,9 +1,10 @@
-// The checklist of moves, splits and transactions: lines 3 and 5, of keys that go from one shard to another.
+// The checklist of moves, splits and transactions: lines 3 to 5, of keys that go from one shard to another.
 
 import type { Bug } from "./bug.ts";
 
 const LEADERLESS = { checklist: "moves", protocols: ["quorum"] } as const;
 const COPY = "src/node/quorum/shard-copy.ts";
+const SUCCESSIONS = "src/node/quorum/successions.ts";
 const CALLS = "src/node/quorum/calls.ts";
 const HANDOVERS = { checklist: "moves", protocols: ["raft", "paxos"] } as const;
 const CUSTODY = "src/node/memories/custody.ts";
@@ -71,6 +72,15 @@ export const HANDOVER_BUGS: readonly Bug[] = [
     file: CALLS,
     find: "if (version === copy.version) return;",
     replace: "if (version >= 0) return;",
+  },
+  {
+    ...LEADERLESS,
+    name: "remains-built-on",
+    lines: [4],
+    what: "what a crash left of a copy that was being made is taken into the one that is made anew",
+    file: SUCCESSIONS,
+    find: "if (liesOnDisk(store, target)) {",
+    replace: "if (store.full) {",
   },
   {
     ...LEADERLESS,
