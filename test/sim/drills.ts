@@ -17,6 +17,7 @@ import type { World } from "./world.ts";
  * - arbiter: an arbiter has to lead, because it alone has the newest entries, and is asked to read.
  * - members: a leader dies as soon as other members are committed, which nobody else knows by then; beside all other faults.
  * - damaged: all lose power while nobody has heard of what was just accepted, and the log of one of them is damaged.
+ * - overtaken: a state is on its way to a copy that has accepted beyond it what is chosen by then, by its voice.
  * - recalled: a copy of a shard moves away and is called back while what it held is still being deleted.
  * - forgotten: a copy is away while what it holds is deleted, until nobody remembers that any more.
  */
@@ -27,12 +28,13 @@ export type Drill =
   | "arbiter"
   | "members"
   | "damaged"
+  | "overtaken"
   | "recalled"
   | "forgotten";
 
 const DRILLS: Readonly<Record<Protocol, readonly Drill[]>> = {
   raft: ["burst", "answers", "arbiter", "members", "recalled"],
-  paxos: ["burst", "answers", "damaged"],
+  paxos: ["burst", "answers", "damaged", "overtaken"],
   quorum: ["forgotten"],
 };
 const NONE_PART = 0.7;
@@ -43,8 +45,8 @@ export function drillOf(apart: Chance, protocol: Protocol): Drill {
 }
 
 const LOOK_MS = 10;
-/** An arbiter that leads hands over at once. */
-const ARBITER_LOOK_MS = 2;
+/** What is over at once: an arbiter that leads hands over, a copy is sent what it lacks. */
+const SHORT_LOOK_MS = 2;
 const PATIENCE_MS = 3000;
 const BURST_MAX = 12;
 /** More slots than a multi-paxos leader works ahead. */
@@ -81,6 +83,7 @@ export class Drills {
     if (drill === "forgotten") this.#forget();
     if (drill === "arbiter") this.#leadByArbiter();
     if (drill === "damaged") this.#damage();
+    if (drill === "overtaken") this.#overtake();
     if (drill === "recalled") this.#recall();
     if (drill === "answers") network.losesAnswer = (method, asked) => this.#losesAnswer(method, asked);
   }
@@ -289,6 +292,92 @@ export class Drills {
     });
   }
 
+  /**
+   * A copy misses one value, and what it says takes long to arrive. Until its leader hears what it lacks, that is
+   * forgotten there: a state has to be sent. The next value is accepted by that copy and its leader alone.
+   */
+  #overtake(): void {
+    const { machines, network, workload, electionTimeoutMs } = this.#parts;
+    const chance = this.#chance;
+    this.#after(chance.between(0, electionTimeoutMs), () => {
+      const led = this.#ledKey();
+      const others = [...machines.values()].filter(
+        ({ id, core }) =>
+          id !== led?.machine.id && led !== undefined && core?.host.groups.has(led.group) === true,
+      );
+      const behind = others.length === 2 ? chance.pick(others) : undefined;
+      const away = others.find((one) => one !== behind);
+      if (led === undefined || behind === undefined || away === undefined) {
+        this.#overtake();
+        return;
+      }
+      const { machine, group, key } = led;
+      const statusOf = ({ core }: Machine) => core?.host.groups.get(group)?.replica.status();
+      const answers = network.path(behind.id, machine.id);
+      const giveUp = (): void => {
+        answers.clogMs = 0;
+        this.#overtake();
+      };
+      const write = (then: () => void): void =>
+        this.#write(
+          machine,
+          () => workload.put([key]),
+          (isDone) => (isDone ? then() : giveUp()),
+        );
+      const isForgotten = (): boolean =>
+        (statusOf(machine)?.first ?? 0) > (statusOf(behind)?.commit ?? Infinity) + 1;
+      const fill = (left: number): void => {
+        if (isForgotten()) this.#chooseAhead(machine, behind, away, group, key);
+        else if (left === 0) giveUp();
+        else write(() => fill(left - 1));
+      };
+      // Not so long that the leader takes itself for cut off.
+      answers.clogMs = 0.6 * electionTimeoutMs;
+      network.block(machine.id, behind.id);
+      write(() => {
+        network.unblock(machine.id, behind.id);
+        fill(BURST_MAX);
+      });
+    });
+  }
+
+  #chooseAhead(machine: Machine, behind: Machine, away: Machine, group: GroupId, key: Key): void {
+    const { network, workload, world, electionTimeoutMs } = this.#parts;
+    const statusOf = ({ core }: Machine) => core?.host.groups.get(group)?.replica.status();
+    const commitOf = (one: Machine): number => statusOf(one)?.commit ?? 0;
+    const answers = network.path(behind.id, machine.id);
+    const before = statusOf(machine)?.last ?? 0;
+    const lacked = commitOf(behind);
+    world.say("drill", `${behind.id} lacks what ${machine.id} has forgotten, ${away.id} is away`);
+    network.block(machine.id, away.id);
+    network.block(away.id, machine.id);
+    workload.ask("drill", machine, workload.put([key]), WRITE_TIMEOUT_MS, () => undefined);
+    const isSent = (): boolean =>
+      statusOf(machine)?.progress.find(({ node }) => node === behind.id)?.state === "snapshot";
+    const isLed = (): boolean =>
+      this.#leaders().some(
+        (one) => one.group === group && one.machine !== machine && commitOf(one.machine) > before,
+      );
+    const lead = (): void => {
+      this.#isolate(machine.id, true);
+      answers.clogMs = 0;
+      this.#once(isLed, () => {
+        this.#isolate(machine.id, false);
+        this.#overtake();
+      });
+    };
+    this.#once(
+      () => isSent() && commitOf(machine) > before,
+      () => {
+        // Long enough to see that the state has arrived before its sender knows.
+        answers.clogMs = 2 * SHORT_LOOK_MS;
+        this.#once(() => commitOf(behind) > lacked, lead, SHORT_LOOK_MS);
+      },
+      SHORT_LOOK_MS,
+      world.nowMs + 3 * electionTimeoutMs,
+    );
+  }
+
   /** Of two copies one is away while values are written; then it is back, and the other is not: the arbiter has to lead. */
   #leadByArbiter(): void {
     const { workload, machines, electionTimeoutMs } = this.#parts;
@@ -325,7 +414,7 @@ export class Drills {
               this.#leadByArbiter();
             });
           },
-          ARBITER_LOOK_MS,
+          SHORT_LOOK_MS,
         );
       });
     });

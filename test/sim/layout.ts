@@ -100,6 +100,7 @@ const SHAPE_OF_DRILL: Readonly<Partial<Record<Drill, number>>> = {
   forgotten: 0,
   arbiter: 2,
   damaged: 0,
+  overtaken: 0,
   recalled: 3,
 };
 /** So that a deletion is forgotten, and who was away is not waited for, within a run. */
@@ -143,8 +144,11 @@ export function layoutOf(chance: Chance, protocol: Protocol, apart: Chance): Lay
   const nodeCount = nodes.length + spares.length;
   const limits: Partial<CoreLimits> = {
     // What moves finds logs cut, and is sent states.
-    logBytes: mood === "snapshots" || mood === "members" ? 256 : 4096,
-    groupLogBytesMin: chance.pick(mood === "members" ? [150, 400, 2048] : [1024, 2048, 6000]),
+    logBytes: mood === "snapshots" || mood === "members" || drill === "overtaken" ? 256 : 4096,
+    groupLogBytesMin: Math.min(
+      chance.pick(mood === "members" ? [150, 400, 2048] : [1024, 2048, 6000]),
+      drill === "overtaken" ? 400 : Infinity,
+    ),
     snapshotChunkBytes: chance.pick([300, 1000, 4000]),
     // Where copies move and move back, what is deleted takes its time.
     cleanRecordsMax: Math.min(
@@ -152,8 +156,9 @@ export function layoutOf(chance: Chance, protocol: Protocol, apart: Chance): Lay
       mood === "members" || drill === "recalled" ? 1 : Infinity,
     ),
     appendBytesMax: chance.pick([500, 2000]),
-    inflightBytesMax: chance.pick([1500, 8000]),
-    inflightMessagesMax: chance.pick([2, 8]),
+    // Where answers take long, more has to be on its way meanwhile.
+    inflightBytesMax: Math.max(chance.pick([1500, 8000]), drill === "overtaken" ? 100_000 : 0),
+    inflightMessagesMax: Math.max(chance.pick([2, 8]), drill === "overtaken" ? 64 : 0),
     uncommittedBytesMax: Math.max(chance.pick([300, 4000, 16_000]), drill === "burst" ? 100_000 : 0),
     // Fewer than the nodes that use them make room for each other all the time. With one for each, those that
     // restarted nodes leave behind push out one that rests, or waits for an answer.
@@ -189,7 +194,7 @@ export function layoutOf(chance: Chance, protocol: Protocol, apart: Chance): Lay
       aheadBytes: chance.pick([1024, 8192]),
       reserveBytes: chance.pick([2048, 8192]),
     },
-    logBytesOfNode: mood === "snapshots" ? [150, 400, 2048] : [],
+    logBytesOfNode: mood === "snapshots" && drill !== "overtaken" ? [150, 400, 2048] : [],
     canRot: shape.copies >= (arbiters > 0 ? 3 : 2) && consistency.write !== "one",
     canMove: protocol !== "quorum",
     canLoseOne:
