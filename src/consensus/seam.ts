@@ -150,7 +150,9 @@ export type Input =
   /** Start a membership change towards `target` (its `outgoing` is empty). */
   | { readonly kind: "reconfigure"; readonly target: Membership }
   /** Campaign now if allowed (first start of a preferred leader). */
-  | { readonly kind: "campaign" };
+  | { readonly kind: "campaign" }
+  /** What was applied cannot be read, or can again: until then nobody is streamed it. */
+  | { readonly kind: "damaged"; readonly is: boolean };
 
 export interface Proposal {
   readonly data: Uint8Array;

@@ -52,7 +52,7 @@ import {
   type PaxosState,
   type Proposing,
 } from "./state.ts";
-import { advanceTransfer, beginTransfer, resign } from "./transfer.ts";
+import { advanceTransfer, beginTransfer, isInTheWay, resign, standBack } from "./transfer.ts";
 
 const NO_ENTRIES: readonly Entry[] = Object.freeze([]);
 
@@ -208,6 +208,8 @@ function restore(options: ReplicaOptions, durable: DurableState, window: number)
     applied,
     trimmedByAll: 0,
     recovery: options.recovery === undefined ? undefined : { complete: undefined },
+    damaged: false,
+    standsBackUntil: 0,
     helpedTick: new Map(),
   };
   restartElectionTimer(state);
@@ -291,6 +293,9 @@ function handle(state: PaxosState, input: Input): void {
         if (isPromotable(state)) beginCanvass(state);
       }
       return;
+    case "damaged":
+      state.damaged = input.is;
+      return;
   }
 }
 
@@ -313,6 +318,10 @@ function tickLeader(state: PaxosState, proposing: Proposing, leading: Leading): 
 function dutiesOfLeader(state: PaxosState, proposing: Proposing, leading: Leading): void {
   if (!isVoter(membershipNow(state), state.id)) {
     resign(state, proposing);
+    return;
+  }
+  if (isInTheWay(state, proposing)) {
+    standBack(state);
     return;
   }
   advanceReads(state, proposing, leading);

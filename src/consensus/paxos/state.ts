@@ -117,6 +117,10 @@ export interface PaxosState extends ElectionTimer {
    * to be chosen, as the first leader said that was elected since.
    */
   recovery: { readonly complete: number | undefined } | undefined;
+  /** Its state is damaged: it streams it to nobody. */
+  damaged: boolean;
+  /** It does not campaign before this tick. */
+  standsBackUntil: number;
   /** When this replica last streamed its state to a peer that could not do without. */
   readonly helpedTick: Map<NodeId, number>;
 }
@@ -131,7 +135,7 @@ export function membershipNow(state: PaxosState): Membership {
  * configuration to come may, for those who decide now may know that it is in force, and themselves let go, before it does.
  */
 export function isPromotable(state: PaxosState): boolean {
-  if (state.recovery !== undefined) return false;
+  if (state.recovery !== undefined || state.tick < state.standsBackUntil) return false;
   return !state.options.arbiter && state.configurations.isVoter(state.commit + 1, state.id);
 }
 

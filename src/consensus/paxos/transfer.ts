@@ -1,5 +1,5 @@
-// Handing the ballot over, on request and when this leader is no member any more. Priorities do not cause
-// transfers here: the host asks for them.
+// Handing the ballot over, on request and when this leader is no member any more; and letting others have it, when
+// this leader can bring nobody along. Priorities do not cause transfers here: the host asks for them.
 
 import { isVoter } from "../membership.ts";
 import type { AcceptorView } from "./acceptor-view.ts";
@@ -42,6 +42,29 @@ export function resign(state: PaxosState, proposing: Proposing): void {
   if (best !== undefined) {
     state.effects.send(handOverTo(state, best.node));
   }
+  becomeFollower(state, state.term, state.vote, "");
+}
+
+/** Election timeouts that a leader which is in the way of the others leaves to them. */
+const STAND_BACK_TIMEOUTS = 10;
+
+/**
+ * Whether every data voter that is alive needs slots which this leader has compacted, and its state, which it would
+ * stream instead, is damaged: nothing can be chosen then. Whoever accepted those slots can propose them again (13).
+ */
+export function isInTheWay(state: PaxosState, { acceptors }: Proposing): boolean {
+  if (!state.damaged) return false;
+  const { voters, outgoing, arbiters } = membershipNow(state);
+  const alive = [...voters, ...outgoing].flatMap((node) => {
+    const acceptor = arbiters.includes(node) ? undefined : acceptors.get(node);
+    return acceptor !== undefined && isActive(state, acceptor) ? [acceptor] : [];
+  });
+  return alive.length > 0 && alive.every(({ promised, match }) => promised && match < state.log.baseIndex);
+}
+
+/** Not for good: where nobody else comes to it, what this replica has is better than nothing. */
+export function standBack(state: PaxosState): void {
+  state.standsBackUntil = state.tick + STAND_BACK_TIMEOUTS * state.options.electionTicks;
   becomeFollower(state, state.term, state.vote, "");
 }
 

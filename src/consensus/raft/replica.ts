@@ -273,6 +273,9 @@ function handle(state: RaftState, input: Input): void {
     case "campaign":
       if (state.leader === "" && state.campaign === undefined && isPromotable(state)) beginPreVote(state);
       return;
+    case "damaged":
+      // Its log may be the only one that can win; of the others a quorum has what it compacted in theirs.
+      return;
   }
 }
 

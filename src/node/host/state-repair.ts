@@ -62,6 +62,7 @@ export class StateRepair {
     const isDue = (): boolean =>
       !this.stopped && group.damage !== undefined && this.host.groups.get(group.id) === group;
     let from: NodeId = "";
+    group.step({ kind: "damaged", is: true });
     for (let attempt = 0; isDue(); attempt += 1) {
       handOver(group);
       const sources = group.isRebuilt ? [] : this.sources(group);
@@ -70,6 +71,7 @@ export class StateRepair {
       await pause(this.clock, RETRY_MS);
     }
     this.repairing.delete(group);
+    if (group.damage === undefined) group.step({ kind: "damaged", is: false });
     if (from !== "" && group.damage === undefined) this.onRepaired(group.id, from);
   }
 

@@ -314,6 +314,46 @@ describe("a trimmed acceptor", () => {
   });
 });
 
+describe("a leader whose state is damaged", () => {
+  const damaged = (): PaxosDriver => {
+    const leader = new PaxosDriver({
+      durable: {
+        hardState: { term: 2, vote: "c", commit: 9 },
+        snapshot: { index: 9, term: 2, membership: ABC },
+        applied: 9,
+      },
+    });
+    leader.step({ kind: "damaged", is: true });
+    return leader.prepare("b");
+  };
+
+  test("lets those go first to whom it could only stream that state, and stands back for a while (13)", () => {
+    const leader = damaged();
+    leader.promise("b", [], 3);
+    expect(leader.status.role).toBe("leader");
+    leader.promise("c", [], 4);
+    expect(leader.status.role).toBe("follower");
+    leader.tick(20);
+    expect(leader.status.role).toBe("follower");
+    expect(leader.tick(200).flatMap(({ send }) => kinds({ send } as Effects))).toContain("canvass");
+  });
+
+  test("goes on while one of the others follows its log", () => {
+    const leader = damaged();
+    leader.promise("b", [], 9);
+    leader.promise("c", [], 3);
+    expect(leader.status.role).toBe("leader");
+  });
+
+  test("that has been repaired streams it", () => {
+    const leader = damaged();
+    leader.step({ kind: "damaged", is: false });
+    const { snapshotWanted } = leader.promise("b", [], 3);
+    expect(snapshotWanted).toHaveLength(1);
+    expect(leader.status.role).toBe("leader");
+  });
+});
+
 describe("reads", () => {
   const answer = (leader: PaxosDriver, from: string, round: number): Effects =>
     leader.receive(from, {
