@@ -25,7 +25,8 @@ import { hasChosenInBallot, heldBy, type Leading, type PaxosState, type Proposin
  */
 export function beginChange(state: PaxosState, target: Membership): void {
   const { leading, configurations } = state;
-  if (leading === undefined || leading.transfer !== undefined || !isSettled(state, leading)) return;
+  if (leading === undefined || leading.transfer !== undefined) return;
+  if (leading.plan === undefined && !isSettled(state, leading)) return;
   if (configurations.latest.outgoing.length > 0 || !canReplace(configurations.latest, target)) return;
   leading.plan = { target: membershipOf(target), roundIndex: state.log.lastIndex, roundTick: state.tick };
 }

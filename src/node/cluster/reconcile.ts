@@ -153,7 +153,9 @@ export class Reconciler {
   private changeMembers(group: ReplicaGroup, map: ShardMap): boolean {
     const wanted = wantedMembership(map, group.id);
     const { membership, progress } = group.replica.status();
-    if (wanted === undefined || sameMembership(wanted, membership)) return false;
+    // Others may be on their way in, by a change that is not in force yet and is not wanted any more.
+    const isAlone = progress.every(({ node }) => wanted !== undefined && isMember(wanted, node));
+    if (wanted === undefined || (isAlone && sameMembership(wanted, membership))) return false;
     if (membership.outgoing.length > 0) return true;
     const isKnown = (node: NodeId): boolean =>
       isMember(membership, node) || progress.some((peer) => peer.node === node);

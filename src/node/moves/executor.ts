@@ -222,9 +222,11 @@ export class Executor {
     // It came to count before it could be given up: taking it away again would be a second move.
     const isLate =
       isUndoing && step.kind !== "remove-replica" && (await members.counts(step.shard, step.to, deadlineMs));
+    // It counts, and the map wants it no more: who should be in its place may never come.
+    const isFinal = isLate && step.kind === "move-replica" && !this.options.isUp(step.from);
     const change = (map: ShardMap): ShardMap => {
-      if (isUndoing) return isLate ? map : mapUndoingStep(map, step, leaderless);
-      return mapAfterStep(map, step, leaderless);
+      if (!isUndoing || isFinal) return mapAfterStep(map, step, leaderless);
+      return isLate ? map : mapUndoingStep(map, step, leaderless);
     };
     const known = this.options.map();
     const wanted = change(known);

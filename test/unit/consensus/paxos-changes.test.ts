@@ -102,6 +102,22 @@ describe("reconfiguration", () => {
     expect(written(third)).toHaveLength(1);
   });
 
+  test("one whose new voters are to learn first is given up for another before they may (12)", () => {
+    const leader = new PaxosDriver().lead("b");
+    leader.promise("c");
+    const steps: unknown[] = [];
+    const note = (effects: Effects): void => void steps.push(...written(effects));
+    note(leader.step({ kind: "reconfigure", target: membershipOf({ voters: ["a", "b", "d"] }) }));
+    note(leader.step({ kind: "reconfigure", target: ABC }));
+    for (let turn = 0; turn < 20; turn += 1) {
+      note(leader.flush());
+      note(leader.promise("d", [], leader.status.commit));
+      for (const from of ["b", "c", "d"]) note(leader.accept(from, 1, leader.status.last));
+    }
+    expect(steps).toEqual([membershipOf({ ...ABC, learners: ["d"] }), ABC]);
+    expect(leader.status.membership).toEqual(ABC);
+  });
+
   test("a change that is not chosen is rolled back by the no-op in its slot (12)", () => {
     const follower = new PaxosDriver();
     const accept = { kind: "accept", commit: 0 } as const;
