@@ -47,6 +47,8 @@ interface Sight {
 
 export interface InvariantLimits {
   readonly logBytesMax: number;
+  /** Whether a group is no more, by the newest map. */
+  readonly isOver: (group: GroupId) => boolean;
 }
 
 /** Ticks come every 25 ms of a clock that is at most 5 % wrong. */
@@ -545,6 +547,7 @@ export class Invariants {
       const machine = this.#machines.get(node);
       // What a lost disk had promised counted while it was there.
       if (machine === undefined || machine.loss !== undefined) return true;
+      if (this.#hasGivenUp(machine, group)) return true;
       return machine.disk.mirror?.holds(group, entry.index, entry.term) === true;
     };
     // The step that committed may have changed the membership as well.
@@ -553,6 +556,11 @@ export class Invariants {
       "committed-at-quorum",
       () => `${process.name}: ${group} ${entry.index} is committed and on disk at no quorum`,
     );
+  }
+
+  /** Its replica of a group that is no more: others, who do not know that yet, count what it had acknowledged. */
+  #hasGivenUp(machine: Machine, group: GroupId): boolean {
+    return this.#limits.isOver(group) && machine.disk.mirror?.groups.has(group) !== true;
   }
 
   /** Chosen for the first time: a quorum accepted it in the leader's own ballot, or in one after it (Paxos 9). */
@@ -567,6 +575,7 @@ export class Invariants {
     if (role !== "leader" || before?.role !== "leader" || before.term !== term) return;
     const accepted = (node: NodeId): boolean => {
       const machine = this.#machines.get(node);
+      if (machine !== undefined && this.#hasGivenUp(machine, group)) return true;
       return machine?.loss !== undefined || (machine?.disk.mirror?.acceptedIn(group, slot) ?? 0) >= term;
     };
     this.#world.must(

@@ -120,7 +120,9 @@ class Run {
     this.#layout = layoutOf(world.chance.fork("layout"), protocol, world.chanceApart("sharding"));
     const { manifest, spares, name } = this.#layout;
     world.say("cluster", `${protocol}: ${name}, election timeout ${manifest.consensus.electionTimeoutMs} ms`);
-    this.#invariants = new Invariants(world, this.#machines, { logBytesMax: LOG_BYTES_MAX });
+    const isOver = (group: GroupId): boolean =>
+      group !== META_GROUP && this.#map()?.shards.every(({ id }) => id !== group) === true;
+    this.#invariants = new Invariants(world, this.#machines, { logBytesMax: LOG_BYTES_MAX, isOver });
     const { heartbeatIntervalMs, electionTimeoutMs } = manifest.consensus;
     const { limits } = this.#layout.nodeHabits;
     this.#watch = new ReplicaWatch((invariant, message) => world.violate(invariant, message), {
@@ -133,7 +135,7 @@ class Run {
         logBytesMax: LOG_BYTES_MAX,
         lookBytes: Math.max(limits.logBytes ?? 0, limits.groupLogBytesMin ?? 0),
       },
-      isOver: (group) => group !== META_GROUP && this.#map()?.shards.every(({ id }) => id !== group) === true,
+      isOver,
     });
     this.#network = new SimulatedNetwork(world, world.chance.fork("network"), {
       onSend: (from, to, group, message) => this.#invariants.onSend(from, to, group, message),
