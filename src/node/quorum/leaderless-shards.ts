@@ -332,6 +332,7 @@ export class LeaderlessShards {
       const answer = await this.answerCopy(from, here, method, body);
       // Nothing that a crash could take back is told to anyone.
       await copy.settled();
+      if (answer !== null && "standing" in answer) await this.onDisk(answer.standing);
       return answer;
     } catch (error) {
       throw copy.noteDamage(error);
@@ -397,6 +398,14 @@ export class LeaderlessShards {
       case "quorum-filled":
         return this.isFilled(copy.shard, (body as CallBody<"quorum-filled">).ask.since);
     }
+  }
+
+  /**
+   * Resolves when this node goes by a change of copies that it knows of also after a crash. Whoever is filled counts those
+   * that do, and the change ends: one that forgot it would acknowledge what the copies after the change never meet (12).
+   */
+  private async onDisk({ outgoing }: Standing): Promise<void> {
+    if (outgoing.length > 0) await this.options.store.flush();
   }
 
   private isFilled(shard: ShardId, since: number): FilledAnswer {
@@ -673,14 +682,17 @@ export class LeaderlessShards {
   private async compareWith(here: CopyHere, peer: NodeId): Promise<void> {
     const { clock, limits, map } = this.options;
     const beganMs = clock.wallMs();
+    const own = standingOf(map(), here.copy.shard);
     here.comparing.add(peer);
     try {
+      await this.onDisk(own);
+      if (!here.copy.isReadable) return;
       const { standing, floorOfPeer, wallMs } = await compare({
         peer,
         copy: here.copy,
         client: this.client,
         clock,
-        standing: standingOf(map(), here.copy.shard),
+        standing: own,
         limits,
         reading: false,
         pace: here.copy.state === "filling" ? this.options.pace : undefined,

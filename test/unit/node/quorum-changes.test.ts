@@ -35,7 +35,7 @@ import { eventually } from "./eventually.ts";
 
 const QUORUM: Consistency = { read: "quorum", write: "quorum" };
 const AT = "2026-01-01T00:00:00.000Z";
-const limits = { ...LEADERLESS_LIMITS, restMs: 0 };
+const limits = { ...LEADERLESS_LIMITS, restMs: 0, compareEveryMs: 50 };
 
 interface Node {
   readonly store: Store;
@@ -204,10 +204,10 @@ async function cleared(id: NodeId): Promise<void> {
   );
 }
 
-function storeOf(id: NodeId): Store {
+function storeOf(id: NodeId, flushDelayMs = 0): Store {
   return openLmdbStore({
     folder: join(folder, id),
-    flushDelayMs: 0,
+    flushDelayMs,
     onDiskFailure: (reason) => {
       throw new Error(reason);
     },
@@ -408,6 +408,35 @@ it("a comparison of another copy during whose end this one loses something has n
   const { sources } = damage();
   await told;
   expect(sources).toEqual(new Set());
+});
+
+/** Of a write to the store of node-2: whether it is on disk. */
+function written(): { isFlushed: boolean } {
+  const seen = { isFlushed: false };
+  const write = nodeOf("node-2").store.transact((writer) => writer.put(encodeKey("map"), Buffer.from("new")));
+  void write.then(() => (seen.isFlushed = true));
+  return seen;
+}
+
+it("a copy says only of a change that is on its disk that it goes by it", async () => {
+  const changing = mapWith(1, ["node-1", "node-2"], ["node-1", "node-2", "node-3"]);
+  nodeOf("node-2").shards.stop();
+  await nodeOf("node-2").store.close();
+  const store = storeOf("node-2", 2000);
+  nodes.set("node-2", { store, shards: shardsOn("node-2", store), map: first });
+  learn(changing, "node-1", "node-2", "node-3");
+  const asked = written();
+  const ask = { opening: here("node-3").copy.opening(), reading: false, wallMs: 0 };
+  const body = { shard: "0", standing: standingOf(changing, "0"), ask };
+  await nodeOf("node-2").shards.answer("node-3", "quorum-open", body);
+  expect(asked.isFlushed).toBe(true);
+
+  const asking = written();
+  const wasFlushed = new Promise<boolean>((resolve) => {
+    gates.set("node-2 asks quorum-open", () => Promise.resolve(resolve(asking.isFlushed)));
+  });
+  nodeOf("node-2").shards.start();
+  expect(await wasFlushed).toBe(true);
 });
 
 /** The half of the slots that a split gives to shard 1, by whether it is copied still or has gone. */
