@@ -13,6 +13,7 @@ import { extendKey, prefixEnd, decodeKey } from "../../src/node/storage/key.ts";
 import { shardOfKey } from "../../src/topology/shard-map.ts";
 import { StoreCorruptError } from "../../src/node/storage/store.ts";
 import { outlineFrom, type Outline } from "../../src/node/quorum/records.ts";
+import { sameSets, standingOf } from "../../src/node/quorum/calls.ts";
 import type { CopyHere, LeaderlessLimits } from "../../src/node/quorum/leaderless-shards.ts";
 import type { ShardCopy } from "../../src/node/quorum/shard-copy.ts";
 import { newestMap, WALL_START_MS, type Machine, type Process } from "./machine.ts";
@@ -40,6 +41,8 @@ export class LeaderlessWatch {
   readonly #world: World;
   readonly #machines: ReadonlyMap<NodeId, Machine>;
   readonly #limits: LeaderlessLimits;
+  /** That any node has gone by, also one that is down now. */
+  #newest: ShardMap | undefined;
   readonly #sights = new WeakMap<Process, Map<ShardId, Sight>>();
 
   constructor(world: World, machines: ReadonlyMap<NodeId, Machine>, limits: LeaderlessLimits) {
@@ -50,6 +53,8 @@ export class LeaderlessWatch {
 
   /** Looks at a process after one of its events. */
   look(process: Process): void {
+    const map = process.running?.map();
+    if (map !== undefined && map.epoch > (this.#newest?.epoch ?? -1)) this.#newest = map;
     const shards = process.running?.leaderless?.shards;
     if (shards === undefined) return;
     let sights = this.#sights.get(process);
@@ -190,6 +195,17 @@ export class LeaderlessWatch {
       () =>
         `${asked} answers that ${id} is ${value}, which ${may} of ${slice.replicas.length} copies know of`,
     );
+  }
+
+  /**
+   * For a read of one, a node that has not heard of a change asks nobody but a copy that may be none any more, and no other
+   * tells it so. A change that waited for all who could would never end while one of them is gone.
+   */
+  goesByOldCopies({ core }: Machine): boolean {
+    const newest = this.#newest;
+    const map = core?.map();
+    if (newest === undefined || map === undefined || map.epoch >= newest.epoch) return false;
+    return newest.shards.some(({ id }) => !sameSets(standingOf(map, id), standingOf(newest, id)));
   }
 
   /** Copies that do not serve yet, and changes that are under way. */

@@ -171,6 +171,7 @@ class Run {
       this.#leaderlessWatch = watch;
       this.#network.writeMsMax = leaderless.graceMs;
       const { read } = manifest.consensus.consistency;
+      if (read === "one") this.#workload.isOutdated = (asked) => watch.goesByOldCopies(asked);
       this.#workload.onRead = (asked, key, value) => watch.judgeRead(asked, key, value, read);
     }
     this.#faults = new Faults({

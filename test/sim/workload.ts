@@ -57,6 +57,8 @@ export interface Request {
 export class Workload {
   /** Told at the moment in which a node answers an ordinary read of one key with a value. */
   onRead: ((asked: NodeId, key: Key, value: string) => void) | undefined;
+  /** What it answers may be older than what was acknowledged before, and is judged as a read that says so. */
+  isOutdated: (asked: Machine) => boolean = () => false;
   readonly history: Operation[] = [];
   readonly #keys: Key[];
   readonly #quietKeys: Key[] = [];
@@ -395,6 +397,7 @@ export class Workload {
   ): void {
     const world = this.#world;
     const invoked = world.nowMs;
+    const judged = this.isOutdated(machine) ? { ...request, staleness: Infinity } : request;
     const { process } = machine;
     let isOpen = true;
     this.#open += 1;
@@ -404,7 +407,7 @@ export class Workload {
       isOpen = false;
       this.#open -= 1;
       process?.onEnd.delete(onEnded);
-      this.#record(client, request, invoked, outcome, answer, error);
+      this.#record(client, judged, invoked, outcome, answer, error);
       onEnd(outcome, error);
     };
     const delayMs = (): number => this.#chance.between(0.05, 0.5);
