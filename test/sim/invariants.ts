@@ -81,7 +81,7 @@ export class Invariants {
   diskWatch(name: NodeId): DiskWatch {
     return {
       name,
-      onRecord: (group, record) => this.#onRecord(name, group, record),
+      onRecord: (group, record, isNew) => this.#onRecord(name, group, record, isNew),
       onEntry: (group, entry, prevTerm) => this.#onEntry(name, group, entry, prevTerm),
       onState: (group, generation, applied, digest) => {
         // A snapshot that is being staged is the state of nothing yet.
@@ -244,11 +244,15 @@ export class Invariants {
     return history;
   }
 
-  /** One vote per term, across restarts (Raft 2). */
-  #onRecord(name: NodeId, group: GroupId, { hardState }: GroupRecord): void {
+  /**
+   * One vote per term, across restarts (Raft 2). What the group had let go begins anew: whether it had is asked when its
+   * replica is given up, and the leader of its old term, who let it go, may be the one who calls it back.
+   */
+  #onRecord(name: NodeId, group: GroupId, { hardState }: GroupRecord, isNew: boolean): void {
     const { term, vote } = hardState;
-    if (vote === "" || this.#machines.get(name)?.loss === "wiped") return;
     const { votes } = this.#historyOf(group);
+    if (isNew) for (const key of [...votes.keys()]) if (key.startsWith(`${name} `)) votes.delete(key);
+    if (vote === "" || this.#machines.get(name)?.loss === "wiped") return;
     const known = votes.get(`${name} ${term}`);
     this.#world.must(
       known === undefined || known === vote,

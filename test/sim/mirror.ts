@@ -35,7 +35,8 @@ interface HeldGroup {
 }
 
 export interface MirrorWatch {
-  onRecord(group: GroupId, record: GroupRecord): void;
+  /** `isNew` where the disk had none of the group, or no more. */
+  onRecord(group: GroupId, record: GroupRecord, isNew: boolean): void;
   /** `prevTerm` is undefined where the entry before it is not known. */
   onEntry(group: GroupId, entry: Entry, prevTerm: number | undefined): void;
 }
@@ -64,8 +65,8 @@ export class Mirror {
           this.groups.delete(one.group);
           break;
         case "group": {
-          watch.onRecord(one.group, one.record);
           const held = this.groups.get(one.group);
+          watch.onRecord(one.group, one.record, held === undefined);
           if (held === undefined) {
             this.groups.set(one.group, { record: one.record, entries: [] });
             break;
@@ -83,7 +84,7 @@ export class Mirror {
           if (held === undefined) break;
           const hardState = laterOf(held.record.hardState, one.hardState);
           held.record = { ...held.record, hardState };
-          watch.onRecord(one.group, held.record);
+          watch.onRecord(one.group, held.record, false);
           break;
         }
         case "truncate": {
