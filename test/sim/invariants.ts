@@ -251,7 +251,7 @@ export class Invariants {
   #onRecord(name: NodeId, group: GroupId, { hardState }: GroupRecord, isNew: boolean): void {
     const { term, vote } = hardState;
     const { votes } = this.#historyOf(group);
-    if (isNew) for (const key of [...votes.keys()]) if (key.startsWith(`${name} `)) votes.delete(key);
+    if (isNew) for (const key of votes.keys()) if (key.startsWith(`${name} `)) votes.delete(key);
     if (vote === "" || this.#machines.get(name)?.loss === "wiped") return;
     const known = votes.get(`${name} ${term}`);
     this.#world.must(

@@ -699,10 +699,16 @@ export class ReplicaWatch {
     }
   }
 
-  /** An arbiter has no state to give: what a data voter lacks it keeps, for it may be the only one left that has it. */
-  #judgeForgotten({ name, status, isHeldBy }: Watched, { index, term }: SnapshotMeta): void {
+  /**
+   * An arbiter has no state to give: what a data voter lacks it keeps, for it may be the only one left that has it. One
+   * that lags may not know yet who has been let go, and has given up what it held.
+   */
+  #judgeForgotten({ name, status, group, isHeldBy }: Watched, { index, term }: SnapshotMeta): void {
     const { voters, arbiters } = status.membership;
-    const lacking = voters.find((voter) => !arbiters.includes(voter) && !isHeldBy(voter, index, term));
+    const newest = group.memberships.at(-1)?.membership ?? status.membership;
+    const lacking = voters.find(
+      (voter) => !arbiters.includes(voter) && isMember(newest, voter) && !isHeldBy(voter, index, term),
+    );
     this.#must(
       lacking === undefined,
       "arbiter-keeps-what-others-lack",
