@@ -77,6 +77,7 @@ export class SimulatedDisk {
   state = new Records();
   /** Batch of the state store on its way to the disk: all of it or nothing survives. */
   stateInFlight: (() => void) | undefined;
+  readonly #hanging = new Set<() => void>();
   #names = new Map<string, Content>();
   #durableNames = new Map<string, Content>();
 
@@ -96,9 +97,34 @@ export class SimulatedDisk {
     return this.#durableNames.get(LOG)?.mirror;
   }
 
-  writeMs(): number {
+  /** Runs `done` when a write of the process that begins now has reached the disk, or has failed. */
+  writing(done: () => void, owner: Owner): void {
     const stallMs = Math.max(0, this.stalledUntilMs - this.world.nowMs);
-    return stallMs + this.slowMs + this.chance.between(this.habits.writeMsMin, this.habits.writeMsMax);
+    const { timeline } = this.world;
+    const timer = timeline.plan(
+      stallMs + this.slowMs + this.#writeMs(),
+      () => {
+        this.#hanging.delete(onEnd);
+        done();
+      },
+      owner,
+    );
+    const onEnd = (): void => {
+      timer.close();
+      timeline.plan(this.#writeMs(), done, owner);
+    };
+    if (stallMs > 0) this.#hanging.add(onEnd);
+  }
+
+  /** It answers again, also to those that wait for it. */
+  endStall(): void {
+    this.stalledUntilMs = 0;
+    for (const onEnd of this.#hanging) onEnd();
+    this.#hanging.clear();
+  }
+
+  #writeMs(): number {
+    return this.chance.between(this.habits.writeMsMin, this.habits.writeMsMax);
   }
 
   folder(owner: Owner): LogFolder {
@@ -195,26 +221,21 @@ class SimulatedFile implements LogFile {
 
   write(bytes: Buffer, position: number): Promise<void> {
     const disk = this.#disk;
-    const { timeline } = disk.world;
     // What a writer does with its buffer afterwards must not change what is written.
     const one: InFlight = { file: this, bytes: Buffer.from(bytes), position };
     return new Promise((resolve, reject) => {
       if (!this.#owner.isAlive) return;
       disk.inFlight.add(one);
-      timeline.plan(
-        disk.writeMs(),
-        () => {
-          disk.inFlight.delete(one);
-          const error = this.#refusal(one.bytes, position);
-          if (error !== undefined) {
-            reject(error);
-            return;
-          }
-          this.settle(one.bytes, position);
-          resolve();
-        },
-        this.#owner,
-      );
+      disk.writing(() => {
+        disk.inFlight.delete(one);
+        const error = this.#refusal(one.bytes, position);
+        if (error !== undefined) {
+          reject(error);
+          return;
+        }
+        this.settle(one.bytes, position);
+        resolve();
+      }, this.#owner);
     });
   }
 
@@ -492,26 +513,22 @@ export class SimulatedStore implements Store {
     void logged.then((isLogged) => {
       if (!this.#owner.isAlive || !isLogged) return;
       disk.stateInFlight = settle;
-      disk.world.timeline.plan(
-        disk.writeMs(),
-        () => {
-          disk.stateInFlight = undefined;
-          if (disk.isFailing) {
-            this.#onDiskFailure("EIO: simulated");
-            return;
-          }
-          this.#isFull = disk.isFull && batch.size > 0;
-          if (this.#isFull) {
-            this.#unflushed = new Map([...batch, ...this.#unflushed]);
-            this.#waiting = [...waiting, ...this.#waiting];
-          } else {
-            settle();
-            for (const resolve of waiting) resolve();
-          }
-          again();
-        },
-        this.#owner,
-      );
+      disk.writing(() => {
+        disk.stateInFlight = undefined;
+        if (disk.isFailing) {
+          this.#onDiskFailure("EIO: simulated");
+          return;
+        }
+        this.#isFull = disk.isFull && batch.size > 0;
+        if (this.#isFull) {
+          this.#unflushed = new Map([...batch, ...this.#unflushed]);
+          this.#waiting = [...waiting, ...this.#waiting];
+        } else {
+          settle();
+          for (const resolve of waiting) resolve();
+        }
+        again();
+      }, this.#owner);
     });
   }
 }

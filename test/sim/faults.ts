@@ -142,7 +142,7 @@ export class Faults {
     for (const machine of this.#machines.values()) {
       machine.disk.isFull = false;
       machine.disk.isFailing = false;
-      machine.disk.stalledUntilMs = 0;
+      machine.disk.endStall();
       machine.disk.slowMs = 0;
       machine.disk.misdirects = false;
       machine.resume();
