@@ -100,7 +100,16 @@ export class Operator {
     const { core } = machine;
     const running = core?.admin.report().operation;
     if (core === undefined || running === undefined) return;
+    // Put back into the sets of leaderless shards, what is gone for good would be waited for until it is taken out again.
+    const steps = core.leaderless === undefined ? [] : stepsOf(core.operation()?.plan ?? { waves: [] });
+    if (steps.some((step) => step.kind === "remove-node" && this.#isHurt(step.node))) return;
     follow(machine, `cancel ${running.name}`, core.admin.cancelOperation(contextOf(machine)));
+  }
+
+  /** Something on the machine is gone for good, and it is to leave. */
+  #isHurt(id: NodeId): boolean {
+    const machine = this.#parts.machines.get(id);
+    return machine?.loss !== undefined && !machine.hasLeft;
   }
 
   #next(): void {
@@ -124,10 +133,9 @@ export class Operator {
       this.#cancel(machine);
       return;
     }
-    const isHurt = [...machines.values()].some(({ loss, hasLeft }) => loss !== undefined && !hasLeft);
     const { nodes } = core.map();
     // With one machine gone for good, whoever takes another replica away may take a quorum along.
-    if (isHurt || nodes.length === 0) return;
+    if ([...machines.keys()].some((id) => this.#isHurt(id)) || nodes.length === 0) return;
     const draining = nodes.filter(({ draining: is }) => is);
     if (draining.length > 0 && chance.hits(0.4)) {
       const { id } = chance.pick(draining);
