@@ -2,6 +2,7 @@
 // this leader can bring nobody along. Priorities do not cause transfers here: the host asks for them.
 
 import { isVoter } from "../membership.ts";
+import { hasQuorum } from "../quorum-math.ts";
 import type { AcceptorView } from "./acceptor-view.ts";
 import type { HandOver } from "./messages.ts";
 import { becomeFollower } from "./roles.ts";
@@ -50,16 +51,22 @@ const STAND_BACK_TIMEOUTS = 10;
 
 /**
  * Whether every data voter that is alive needs slots which this leader has compacted, and its state, which it would
- * stream instead, is damaged: nothing can be chosen then. Whoever accepted those slots can propose them again (13).
+ * stream instead, is damaged: nothing can be chosen then. Where the others have a quorum without it, one of them accepted
+ * those slots, and can propose them again (13); where they have none, who needs them is in every quorum, and has them.
  */
 export function isInTheWay(state: PaxosState, { acceptors }: Proposing): boolean {
   if (!state.damaged) return false;
-  const { voters, outgoing, arbiters } = membershipNow(state);
-  const alive = [...voters, ...outgoing].flatMap((node) => {
-    const acceptor = arbiters.includes(node) ? undefined : acceptors.get(node);
-    return acceptor !== undefined && isActive(state, acceptor) ? [acceptor] : [];
-  });
-  return alive.length > 0 && alive.every(({ promised, match }) => promised && match < state.log.baseIndex);
+  const membership = membershipNow(state);
+  const { voters, outgoing, arbiters } = membership;
+  const alive = new Map(
+    [...voters, ...outgoing].flatMap((node) => {
+      const acceptor = acceptors.get(node);
+      return acceptor !== undefined && isActive(state, acceptor) ? [[node, acceptor] as const] : [];
+    }),
+  );
+  if (!hasQuorum(membership, (voter) => alive.has(voter))) return false;
+  const copies = [...alive.values()].filter(({ node }) => !arbiters.includes(node));
+  return copies.length > 0 && copies.every(({ promised, match }) => promised && match < state.log.baseIndex);
 }
 
 /** Not for good: where nobody else comes to it, what this replica has is better than nothing. */

@@ -331,11 +331,11 @@ describe("a trimmed acceptor", () => {
 });
 
 describe("a leader whose state is damaged", () => {
-  const damaged = (): PaxosDriver => {
+  const damaged = (membership = ABC): PaxosDriver => {
     const leader = new PaxosDriver({
       durable: {
         hardState: { term: 2, vote: "c", commit: 9 },
-        snapshot: { index: 9, term: 2, membership: ABC },
+        snapshot: { index: 9, term: 2, membership },
         applied: 9,
       },
     });
@@ -352,6 +352,13 @@ describe("a leader whose state is damaged", () => {
     leader.tick(20);
     expect(leader.status.role).toBe("follower");
     expect(leader.tick(200).flatMap(({ send }) => kinds({ send } as Effects))).toContain("canvass");
+  });
+
+  test("goes on where the others can choose nothing without it: they have what was chosen", () => {
+    const leader = damaged(membershipOf({ voters: ["a", "b"] }));
+    leader.promise("b", [], 3);
+    leader.tick(2);
+    expect(leader.status.role).toBe("leader");
   });
 
   test("goes on while one of the others follows its log", () => {
