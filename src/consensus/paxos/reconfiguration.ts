@@ -58,6 +58,8 @@ export function advanceChange(state: PaxosState, proposing: Proposing, leading: 
     return;
   }
   if (!hasCaughtUp(state, proposing, plan, fresh)) return;
+  // One that has never been fed promises nothing: were it needed and this leader gone, nobody could lead any more.
+  if (!hasQuorum(target, (voter) => heldBy(state, proposing, voter) >= plan.roundIndex)) return;
   if (proposeMembership(state, proposing, jointOf(current, target))) leading.plan = undefined;
 }
 

@@ -13,6 +13,7 @@ import {
   sameMembership,
   sameNodes,
 } from "../membership.ts";
+import { hasQuorum } from "../quorum-math.ts";
 import type { Membership } from "../seam.ts";
 import { appendOwn } from "./replication.ts";
 import { hasCommittedInTerm, type Leading, type RaftState } from "./state.ts";
@@ -58,7 +59,7 @@ export function advanceChange(state: RaftState, leading: Leading): void {
     plan.roundIndex = state.log.lastIndex;
     return;
   }
-  if (!hasCaughtUp(state, leading, plan, fresh)) return;
+  if (!hasCaughtUp(state, leading, plan, fresh) || !canDecide(state, leading, plan)) return;
   leading.plan = undefined;
   appendMembership(state, leading, jointOf(current, target));
 }
@@ -85,6 +86,20 @@ function hasCaughtUp(
   plan.roundIndex = state.log.lastIndex;
   plan.roundTick = state.tick;
   return false;
+}
+
+/**
+ * A quorum of those who are to decide have what the log held when the round began. One that has never been fed, of a group
+ * that was just made, gives no vote: were it needed and this leader gone, nobody could lead any more.
+ */
+function canDecide(
+  state: RaftState,
+  leading: Leading,
+  { target, roundIndex }: NonNullable<Leading["plan"]>,
+): boolean {
+  const holds = (voter: string): boolean =>
+    voter === state.id || (leading.progress.get(voter)?.match ?? 0) >= roundIndex;
+  return hasQuorum(target, holds);
 }
 
 function appendMembership(state: RaftState, leading: Leading, membership: Membership): void {

@@ -41,6 +41,16 @@ describe("reconfiguration", () => {
     expect(leader.status.membership.learners).toEqual(["d"]);
   });
 
+  test("waits until those who are to decide have the log: who was never fed promises nothing", () => {
+    const leader = new PaxosDriver().lead("b");
+    const target = membershipOf({ voters: ["a", "c"] });
+    const steps = [...written(leader.step({ kind: "reconfigure", target }))];
+    settle(leader, "b");
+    expect(steps).toEqual([]);
+    steps.push(...written(leader.promise("c")));
+    expect(steps).toEqual([membershipOf({ ...target, outgoing: ABC.voters })]);
+  });
+
   test("new voters learn first, then both memberships decide, then the new one (12)", () => {
     const leader = new PaxosDriver().lead("b");
     leader.promise("c");

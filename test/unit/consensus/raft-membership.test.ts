@@ -92,6 +92,15 @@ describe("membership changes", () => {
     expect(changesOf(leader)).toHaveLength(1);
   });
 
+  test("wait until those who are to decide have the log: who was never fed gives no vote", () => {
+    const leader = new Driver().lead("b");
+    reconfigure(leader, { voters: ["a", "c"] });
+    settle(leader, "b");
+    expect(changesOf(leader)).toEqual([]);
+    settle(leader, "b", "c");
+    expect(leader.status.membership).toEqual(membershipOf({ voters: ["a", "c"] }));
+  });
+
   test("happen one at a time (33)", () => {
     const leader = new Driver().lead("b", "c");
     reconfigure(leader, { voters: ["a", "b"] });
