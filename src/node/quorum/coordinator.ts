@@ -141,7 +141,7 @@ export class Coordinator {
     return this.whole(level, deadlineMs, () => runShardQuery(copy.machine, map().key, query));
   }
 
-  /** Reads of the whole shard here, when this copy holds what enough copies do. */
+  /** Reads of the whole shard here, when this copy holds what enough copies do; told once they hold what was read. */
   private async whole<Answer>(
     level: Level,
     deadlineMs: number,
@@ -149,11 +149,14 @@ export class Coordinator {
   ): Promise<Answer> {
     const { copy } = this.options;
     const { generation } = copy;
+    const { root } = copy.tree;
     await this.catchUp(level, deadlineMs);
     this.refuseUnlessServing();
     try {
       const answer = await read();
       await copy.settled();
+      // What came here after the others were compared was read as well, and a later read may ask them alone (2).
+      if (copy.tree.root !== root) await this.catchUp(level, deadlineMs);
       // Given up or found damaged meanwhile, it may have lacked what it was asked for.
       this.refuseUnlessServing();
       refuseWhenChanged(copy.generation, generation);

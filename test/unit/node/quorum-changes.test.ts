@@ -317,6 +317,38 @@ it("a list that began by the sets before a change is not answered by copies that
   await expect(listed).rejects.toMatchObject({ kind: "unavailable", code: "too-few-copies" });
 });
 
+/** A list at node-1 that finds all copies equal; before it reads, a write is stored there that reaches no other one. */
+async function listBesideLostWrite(): Promise<{
+  readonly listed: Promise<unknown>;
+  readonly goOn: () => void;
+}> {
+  const opened = hold("node-1 is answered quorum-open");
+  const listed = list("node-1");
+  await opened.reached;
+  gates.set("node-1 asks quorum-store", () =>
+    Promise.reject(new Mem0ctlError("unavailable", "peer-unreachable", "node-1")),
+  );
+  await expect(put("node-1", "k", "tea")).rejects.toMatchObject({ kind: "unknown-outcome" });
+  gates.delete("node-1 asks quorum-store");
+  return { listed, goOn: opened.release };
+}
+
+it("what came to this copy after the others were compared is listed once enough copies have it", async () => {
+  const { listed, goOn } = await listBesideLostWrite();
+  goOn();
+  const seen = await listed;
+  expect(seen).toMatchObject({ newest: [{ id: "k" }] });
+  away.add("node-1");
+  expect(await list("node-2")).toEqual(seen);
+});
+
+it("what came to this copy after the others were compared is not listed while it alone has it", async () => {
+  const { listed, goOn } = await listBesideLostWrite();
+  for (const id of ["node-2", "node-3"]) away.add(id);
+  goOn();
+  await expect(listed).rejects.toMatchObject({ kind: "unavailable", code: "too-few-copies" });
+});
+
 it("every question of a comparison goes by the sets that it began with", async () => {
   away.add("node-3");
   await put("node-1", "k", "tea");
