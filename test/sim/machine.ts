@@ -337,14 +337,14 @@ export class Machine {
     this.loss = "damaged";
   }
 
-  /** A node that must not start says why, one without room starts once there is some. Any other reason is a defect. */
+  /** A node that must not start says why, one without room, or a disk, starts once there is. Any other reason is a defect. */
   #startFailed(process: Process, error: unknown): void {
     const { world } = this.#options;
     if (!process.isAlive || error instanceof ProcessEnded) return;
     this.crash("it could not start");
-    // What is left of a damaged log needs room; a whole one does not.
+    // What is left of a damaged log is written anew; a whole one is only read.
     const isDamaged = this.loss === "damaged" || this.disk.isMisdirected;
-    if (isDamaged && this.disk.isFull && isNoRoom(error)) {
+    if (isDamaged && ((this.disk.isFull && isNoRoom(error)) || (this.disk.isFailing && isEio(error)))) {
       world.timeline.plan(START_AGAIN_MS, () => {
         if (this.canReturn) this.start();
       });
@@ -385,4 +385,8 @@ export class Machine {
       randomBytes: (count) => chance.bytes(count),
     };
   }
+}
+
+function isEio(error: unknown): boolean {
+  return error instanceof Error && "code" in error && error.code === "EIO";
 }
