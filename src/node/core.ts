@@ -589,7 +589,8 @@ export class NodeCore {
   private async membersHere(group: GroupId): Promise<Membership> {
     // A new leader may have applied less than what is committed: as a read it waits until it has, and is refused
     // where nobody leads. A replica that was wiped for members of yesterday takes acknowledged writes along.
-    await this.host.group(group).readIndex(this.options.clock.nowMs() + ASK_MEMBERS_MS);
+    const deadlineMs = this.options.clock.nowMs() + ASK_MEMBERS_MS;
+    await this.host.group(group).readIndex(deadlineMs);
     const status = this.host.group(group).replica.status();
     if (status.role !== "leader")
       throw new Mem0ctlError("unavailable", "not-leader", "this node does not lead the group");
@@ -604,6 +605,10 @@ export class NodeCore {
     named.push(...(wantedMembership(this.map(), group)?.voters ?? []));
     const votes = (node: NodeId): boolean =>
       committed.voters.includes(node) || committed.outgoing.includes(node);
+    // Whoever goes can never be asked again. Of paxos the members of before decide the slots up to the change, and this
+    // node, started again, would need them if it did not know any more that those are chosen.
+    await this.host.group(group).reached(status.commit, deadlineMs);
+    await this.host.flushState();
     return { ...committed, learners: [...new Set(named)].filter((node) => !votes(node)) };
   }
 

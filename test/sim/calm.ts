@@ -21,6 +21,7 @@ export function calmCluster(
   nodes: number,
   shards: number,
   watch: Partial<NetworkWatch> = {},
+  stateFlushMs = 200,
 ): CalmCluster {
   const { manifest, nodeHabits } = calmLayout(protocol, nodes, shards);
   const machines = new Map<NodeId, Machine>();
@@ -41,7 +42,7 @@ export function calmCluster(
         manifest,
         spec,
         clockHabits: { rate: 1, wallOffsetMs: 0 },
-        diskHabits: { writeMsMin: 0.5, writeMsMax: 4, stateFlushMs: 200 },
+        diskHabits: { writeMsMin: 0.5, writeMsMax: 4, stateFlushMs },
         nodeHabits,
         embedder: {
           embed: (texts) => Promise.resolve(texts.map(() => new Float32Array(DIMENSIONS).fill(1))),

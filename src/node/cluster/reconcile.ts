@@ -124,11 +124,14 @@ export class Reconciler {
       // A shard that is no more, or never came to be, has nobody who could let this replica go: nobody asks for it.
       void (isGone ? Promise.resolve(EMPTY_MEMBERSHIP) : askMembers(id))
         .then(async (members) => {
-          const isNamed = members === undefined || isMember(members, self);
+          if (members === undefined || isMember(members, self)) return;
+          // A node that starts again by an older map, in which the shard is only being made, would begin it anew, and
+          // has forgotten what it promised: the map that takes the replica away is on disk first.
+          await host.flushState();
           // The map may have called it back while the leader was asked, and perhaps let it go again: what the
           // leader said then is of yesterday.
           const isSameMap = this.options.map().epoch === map.epoch;
-          if (!isNamed && isSameMap) await host.removeGroup(id);
+          if (isSameMap) await host.removeGroup(id);
         })
         .catch(() => undefined)
         .finally(() => this.leaving.delete(id));

@@ -354,6 +354,11 @@ export class Host {
     return { durable: group, state: durable, machine: makeMachine(start.id, group.emptyPrefix()), damage };
   }
 
+  /** Resolves when all that was applied so far is on disk, the shard map among it. */
+  flushState(): Promise<void> {
+    return this.options.stores.state.flush();
+  }
+
   /** Forgets a replica that the cluster has taken away from this node. */
   async removeGroup(id: GroupId): Promise<void> {
     const group = this.groups.get(id);

@@ -91,7 +91,7 @@ export const RAFT_MEMBERSHIP_BUGS: readonly Bug[] = [
     lines: [36],
     what: "a new leader says who is a member before it has applied what is committed, and a member is wiped",
     file: "src/node/core.ts",
-    find: "    await this.host.group(group).readIndex(this.options.clock.nowMs() + ASK_MEMBERS_MS);\n",
+    find: "    await this.host.group(group).readIndex(deadlineMs);\n",
     replace: "",
     // Those on their way in, and those whom the map wants, are named for other reasons, and hide it.
     and: [
