@@ -578,10 +578,21 @@ export class Faults {
     const machine = this.#machines.get(this.#rotting);
     if (machine === undefined || machine.loss !== undefined || !this.#layout.canRot) return;
     // A lost copy and a rotten one may be all there are.
-    if (this.#hasLost) return;
+    if (this.#hasLost || this.#hasOnlyCopy(machine.id)) return;
     this.#hasLost = true;
     this.#crashAndRestart(machine, "bits of its state flip");
     machine.disk.rot();
+  }
+
+  /** Whether some group, by any replica of it, keeps its data on that machine alone: copies may have been taken away. */
+  #hasOnlyCopy(id: NodeId): boolean {
+    return [...this.#machines.values()].some((machine) =>
+      [...(machine.core?.host.groups.values() ?? [])].some(({ replica }) => {
+        const { voters, arbiters } = replica.status().membership;
+        const copies = voters.filter((voter) => !arbiters.includes(voter));
+        return copies.length > 0 && copies.every((voter) => voter === id);
+      }),
+    );
   }
 
   /** Whether every group, as any replica of it sees itself, keeps a quorum and its data without the machine. */

@@ -823,7 +823,8 @@ export class ReplicaWatch {
     );
     if (message.kind !== "timeout-now" || before.role !== "leader") return;
     const successor = group.replicas.get(message.to);
-    if (successor === undefined) return;
+    // What it has lost it had, and the leader cannot know; who recovers does not campaign.
+    if (successor === undefined || successor.status.recovering === true) return;
     const { last } = successor.status;
     this.#must(
       last >= before.last || status.role !== "leader",
