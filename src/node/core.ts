@@ -161,7 +161,7 @@ export class NodeCore {
         this.host.peerGone(peer);
       },
       onDismissed: (epoch) => {
-        this.dismissedAt = epoch;
+        this.dismissedAt = Math.max(this.dismissedAt, epoch);
       },
     });
     const { network } = this;

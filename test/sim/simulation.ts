@@ -61,7 +61,7 @@ const OPERATION_MS = 30_000;
 const LOOK_MS = 50;
 /** Time in which every pair of copies is compared more than once. */
 const QUIET_MS = 2500;
-const QUIET_TIMES_MAX = 3;
+const SEARCH_ENDS_MS = 500;
 /** A run that comes to no end by itself. */
 const END_MS = 120_000;
 
@@ -108,6 +108,8 @@ class Run {
   readonly #workload: Workload;
   /** Only where shards have no leaders. */
   readonly #leaderlessWatch: LeaderlessWatch | undefined;
+  /** What the copies hold, while it is counted what they still ask each other. */
+  #equal: string | undefined;
   #callsWithItems = 0;
   readonly #faults: Faults;
   readonly #drills: Drills;
@@ -146,7 +148,8 @@ class Run {
         if (method === "quorum-filled") this.#faults.operator.onProgress(by, 0.15);
         // Asked again and again while keys are handed over.
         if (method === "succession") this.#faults.operator.onProgress(by, 0.01);
-        if (method === "quorum-items" || method === "quorum-keys") this.#callsWithItems += 1;
+        const isOfItems = method === "quorum-items" || method === "quorum-keys";
+        if (isOfItems && this.#digests() === this.#equal) this.#callsWithItems += 1;
       },
       onAsked: (asked, method, body) =>
         method === "members"
@@ -344,11 +347,8 @@ class Run {
     );
   }
 
-  /**
-   * Copies that are equal compare their digests and before long send each other nothing more (Quorum 11): a search that its
-   * client has given up may still compare, and a record that is found rotten comes from another copy.
-   */
-  #restQuietly(timesLeft = QUIET_TIMES_MAX): void {
+  /** Copies that are equal compare their digests and send each other nothing more (Quorum 11). */
+  #restQuietly(): void {
     const copies = this.#serving().flatMap((machine) => [...(machine.core?.leaderless?.shards.all() ?? [])]);
     if (copies.length === 0 || copies.some(({ copy }) => copy.remaining > 0)) {
       this.#isOver = true;
@@ -362,21 +362,21 @@ class Run {
       "comparisons-end",
       QUIET_MS,
       () => began.filter(({ peer, comparing }) => comparing.has(peer)).map(({ name }) => name),
-      () => this.#countCallsWithItems(timesLeft),
+      // A search that its client has given up compares as well, and ends.
+      () => this.#world.timeline.plan(SEARCH_ENDS_MS, () => this.#countCallsWithItems()),
     );
   }
 
-  #countCallsWithItems(timesLeft: number): void {
+  #countCallsWithItems(): void {
     const before = this.#callsWithItems;
     const held = this.#digests();
+    // One whose record is found rotten meanwhile is not equal until it has it from another.
+    this.#equal = held;
     this.#world.timeline.plan(QUIET_MS, () => {
       // A write whose client has given up may still have waited for a disk: its copies were not equal meanwhile.
       if (this.#digests() !== held) {
-        this.#restQuietly(timesLeft);
-        return;
-      }
-      if (this.#callsWithItems !== before && timesLeft > 1) {
-        this.#restQuietly(timesLeft - 1);
+        this.#equal = undefined;
+        this.#restQuietly();
         return;
       }
       this.#world.must(
