@@ -5,7 +5,7 @@
 import { DigestTree, digestOf } from "../../src/consensus/quorum/digest-tree.ts";
 import { covers, includes, join } from "../../src/consensus/quorum/vectors.ts";
 import { resolve } from "../../src/consensus/quorum/resolve.ts";
-import type { Dot, VersionVector } from "../../src/consensus/quorum/vectors.ts";
+import type { VersionVector } from "../../src/consensus/quorum/vectors.ts";
 import { copiesOfLevel, type ReadConsistency } from "../../src/model/consistency.ts";
 import type { NodeId, ShardId } from "../../src/model/ids.ts";
 import type { ShardMap } from "../../src/model/shard-map.ts";
@@ -180,13 +180,15 @@ export class LeaderlessWatch {
       return serves ? sightOf(copy, id) : undefined;
     });
     // More than one where a write was sent again and two coordinators did it: either is what was answered.
-    const dots = sights.flatMap((sight) =>
-      sight?.shown === value && sight.dot !== undefined ? [sight.dot] : [],
-    );
+    const shown = sights.flatMap((sight) => (sight?.shown === value ? (sight.seen ?? []) : []));
     // Nobody shows it any more: it was written over meanwhile.
-    if (dots.length === 0) return;
-    const knowing = dots.map(
-      (dot) => sights.filter((sight) => sight === undefined || covers(sight.known, dot)).length,
+    if (shown.length === 0) return;
+    // What was written over the one may name the other only as the same write.
+    const knowing = shown.map(
+      ({ dot, writes }) =>
+        sights.filter(
+          (sight) => sight === undefined || covers(sight.known, dot) || sight.names.has(writes[0] ?? ""),
+        ).length,
     );
     const may = Math.max(...knowing);
     this.#world.must(
@@ -313,20 +315,19 @@ export class LeaderlessWatch {
   }
 }
 
-/** What readers of a copy see of a memory, and all that the copy has seen of it; undefined when it is rotten. */
-function sightOf(
-  copy: ShardCopy,
-  id: string,
-):
-  | { readonly shown: string | undefined; readonly dot: Dot | undefined; readonly known: VersionVector }
-  | undefined {
+/**
+ * What readers of a copy see of a memory, as which version, all that the copy has seen of it, and the writes that its
+ * versions name; undefined when it is rotten.
+ */
+function sightOf(copy: ShardCopy, id: string) {
   try {
     const outline = copy.outline(id);
     const key = copy.machine.placeOf(id);
     return {
       shown: key === undefined ? undefined : copy.machine.record(key, id)?.memory,
-      dot: resolve(outline)?.dot,
+      seen: resolve(outline),
       known: join(outline.context, copy.floor),
+      names: new Set(outline.versions.flatMap(({ writes }) => writes)),
     };
   } catch (error) {
     if (!(error instanceof StoreCorruptError)) throw error;
