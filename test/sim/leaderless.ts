@@ -6,9 +6,9 @@ import { DigestTree, digestOf } from "../../src/consensus/quorum/digest-tree.ts"
 import { covers, includes, join } from "../../src/consensus/quorum/vectors.ts";
 import { resolve } from "../../src/consensus/quorum/resolve.ts";
 import type { VersionVector } from "../../src/consensus/quorum/vectors.ts";
-import { copiesOfLevel, type ReadConsistency } from "../../src/model/consistency.ts";
+import { copiesOfLevel, type ReadConsistency, type WriteConsistency } from "../../src/model/consistency.ts";
 import type { NodeId, ShardId } from "../../src/model/ids.ts";
-import type { ShardMap } from "../../src/model/shard-map.ts";
+import type { ShardMap, ShardSlice } from "../../src/model/shard-map.ts";
 import { extendKey, prefixEnd, decodeKey } from "../../src/node/storage/key.ts";
 import { shardOfKey } from "../../src/topology/shard-map.ts";
 import { StoreCorruptError } from "../../src/node/storage/store.ts";
@@ -16,7 +16,7 @@ import { outlineFrom, type Outline } from "../../src/node/quorum/records.ts";
 import { sameSets, standingOf } from "../../src/node/quorum/calls.ts";
 import type { CopyHere, LeaderlessLimits } from "../../src/node/quorum/leaderless-shards.ts";
 import type { ShardCopy } from "../../src/node/quorum/shard-copy.ts";
-import { newestMap, WALL_START_MS, type Machine, type Process } from "./machine.ts";
+import { WALL_START_MS, type Machine, type Process } from "./machine.ts";
 import type { Key } from "./workload.ts";
 import type { World } from "./world.ts";
 
@@ -43,6 +43,8 @@ export class LeaderlessWatch {
   readonly #limits: LeaderlessLimits;
   /** That any node has gone by, also one that is down now. */
   #newest: ShardMap | undefined;
+  /** Of each shard, by the last map in which its copies were not changing: an undone change goes back to these. */
+  readonly #settled = new Map<ShardId, ShardSlice>();
   readonly #sights = new WeakMap<Process, Map<ShardId, Sight>>();
 
   constructor(world: World, machines: ReadonlyMap<NodeId, Machine>, limits: LeaderlessLimits) {
@@ -54,12 +56,17 @@ export class LeaderlessWatch {
   /** Looks at a process after one of its events. */
   look(process: Process): void {
     const map = process.running?.map();
-    if (map !== undefined && map.epoch > (this.#newest?.epoch ?? -1)) this.#newest = map;
+    if (map !== undefined && map.epoch > (this.#newest?.epoch ?? -1)) this.#follow(map);
     const shards = process.running?.leaderless?.shards;
     if (shards === undefined) return;
     let sights = this.#sights.get(process);
     if (sights === undefined) this.#sights.set(process, (sights = new Map()));
     for (const here of shards.all()) this.#lookAt(process, here, sights);
+  }
+
+  #follow(map: ShardMap): void {
+    this.#newest = map;
+    for (const slice of map.shards) if (slice.outgoing === undefined) this.#settled.set(slice.id, slice);
   }
 
   #lookAt(process: Process, here: CopyHere, sights: Map<ShardId, Sight>): void {
@@ -158,45 +165,64 @@ export class LeaderlessWatch {
   }
 
   /**
-   * A read is being answered with a value: enough copies know of it by now, or of something newer, or may (2). One
-   * that is down or being rebuilt may have flushed it before.
+   * A write is being acknowledged: as many copies as its level means know of it by now, or of something newer, or may (6, 7).
+   * While copies change, these are of the set before: whoever has not heard of the change asks no others (12).
    */
-  judgeRead(asked: NodeId, { id, user }: Key, value: string, level: ReadConsistency): void {
-    // Whoever was asked may know an older map than the copy that answered, and copies that are none any more.
-    const map = newestMap(this.#machines.values());
-    const slice = map === undefined ? undefined : shardOfKey(map, user);
-    if (slice === undefined || slice.outgoing !== undefined) return;
-    const enough = copiesOfLevel(level, slice.replicas.length) ?? 0;
-    // Below a majority two reads need not meet.
-    if (2 * enough <= slice.replicas.length) return;
-    const sights = slice.replicas.map((node) => {
-      const machine = this.#machines.get(node);
-      const copy = machine?.core?.leaderless?.shards.here(slice.id)?.copy;
-      const serves =
-        copy?.isReadable === true &&
-        copy.version === (slice.version ?? 0) &&
-        copy.state === "serving" &&
-        machine?.loss === undefined;
-      return serves ? sightOf(copy, id) : undefined;
-    });
-    // More than one where a write was sent again and two coordinators did it: either is what was answered.
-    const shown = sights.flatMap((sight) => (sight?.shown === value ? (sight.seen ?? []) : []));
-    // Nobody shows it any more: it was written over meanwhile.
-    if (shown.length === 0) return;
-    // What was written over the one may name the other only as the same write.
-    const knowing = shown.map(
-      ({ dot, writes }) =>
-        sights.filter(
-          (sight) => sight === undefined || covers(sight.known, dot) || sight.names.has(writes[0] ?? ""),
-        ).length,
-    );
-    const may = Math.max(...knowing);
+  judgeWrite(asked: NodeId, key: Key, value: string, level: WriteConsistency): void {
+    const knowing = this.#knowing(key, value);
+    if (knowing === undefined) return;
+    const { copies, may } = knowing;
     this.#world.must(
-      may >= enough,
-      "read-writes-back",
-      () =>
-        `${asked} answers that ${id} is ${value}, which ${may} of ${slice.replicas.length} copies know of`,
+      may >= (copiesOfLevel(level, copies) ?? 0),
+      "write-reaches-its-level",
+      () => `${asked} has acknowledged that ${key.id} is ${value}, which ${may} of ${copies} copies know of`,
     );
+  }
+
+  /** A read is being answered with a value: enough copies know of it by now, or of something newer, or may (2, 12). */
+  judgeRead(asked: NodeId, key: Key, value: string, level: ReadConsistency): void {
+    const knowing = this.#knowing(key, value);
+    if (knowing === undefined) return;
+    const { copies, may } = knowing;
+    const enough = copiesOfLevel(level, copies) ?? 0;
+    this.#world.must(
+      // Below a majority two reads need not meet.
+      2 * enough <= copies || may >= enough,
+      "read-writes-back",
+      () => `${asked} answers that ${key.id} is ${value}, which ${may} of ${copies} copies know of`,
+    );
+  }
+
+  /**
+   * How many copies there are, those before where they change, and how many of them know of a value or of something newer,
+   * or may: one that is down or being rebuilt may have flushed it before. Undefined where nobody shows it any more: it was
+   * written over meanwhile.
+   */
+  #knowing({ id, user }: Key, value: string): { readonly copies: number; readonly may: number } | undefined {
+    // Whoever was asked may know an older map than the copy that answered, and copies that are none any more.
+    const slice = this.#newest === undefined ? undefined : shardOfKey(this.#newest, user);
+    const settled = slice === undefined ? undefined : this.#settled.get(slice.id);
+    if (slice === undefined || settled === undefined || settled.version !== slice.version) return undefined;
+    const members = [...slice.replicas, ...(slice.outgoing?.replicas ?? [])];
+    const sights = new Map(members.map((node) => [node, this.#sightAt(node, slice, id)]));
+    // More than one where a write was sent again and two coordinators did it: either is what was answered.
+    const shown = [...sights.values()].flatMap((sight) => (sight?.shown === value ? (sight.seen ?? []) : []));
+    if (shown.length === 0) return undefined;
+    const knowing = shown.map(({ dot, writes }) => {
+      const knows = (sight: ReturnType<typeof sightOf>): boolean =>
+        // What was written over the one may name the other only as the same write.
+        sight === undefined || covers(sight.known, dot) || sight.names.has(writes[0] ?? "");
+      return settled.replicas.filter((node) => knows(sights.get(node))).length;
+    });
+    return { copies: settled.replicas.length, may: Math.max(...knowing) };
+  }
+
+  /** What a node's copy of a shard has of a memory; undefined where none serves. */
+  #sightAt(node: NodeId, { id: shard, version = 0 }: ShardSlice, id: string): ReturnType<typeof sightOf> {
+    const machine = this.#machines.get(node);
+    const copy = machine?.core?.leaderless?.shards.here(shard)?.copy;
+    const serves = copy?.isReadable === true && copy.version === version && copy.state === "serving";
+    return serves && machine?.loss === undefined ? sightOf(copy, id) : undefined;
   }
 
   /**

@@ -174,9 +174,10 @@ class Run {
       const watch = new LeaderlessWatch(world, this.#machines, leaderless);
       this.#leaderlessWatch = watch;
       this.#network.writeMsMax = leaderless.graceMs;
-      const { read } = manifest.consensus.consistency;
+      const { read, write } = manifest.consensus.consistency;
       if (read === "one") this.#workload.isOutdated = (asked) => watch.goesByOldCopies(asked);
       this.#workload.onRead = (asked, key, value) => watch.judgeRead(asked, key, value, read);
+      this.#workload.onWrite = (asked, key, value) => watch.judgeWrite(asked, key, value, write);
     }
     this.#faults = new Faults({
       world,

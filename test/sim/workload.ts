@@ -57,6 +57,8 @@ export interface Request {
 export class Workload {
   /** Told at the moment in which a node answers an ordinary read of one key with a value. */
   onRead: ((asked: NodeId, key: Key, value: string) => void) | undefined;
+  /** Told at the moment in which a node acknowledges that an ordinary write has given one key a value. */
+  onWrite: ((asked: NodeId, key: Key, value: string) => void) | undefined;
   /** What it answers may be older than what was acknowledged before, and is judged as a read that says so. */
   isOutdated: (asked: Machine) => boolean = () => false;
   readonly history: Operation[] = [];
@@ -436,9 +438,7 @@ export class Workload {
         request.run(core, context).then(
           (answer) => {
             this.#mustBeRefused(request, machine, undefined);
-            if (request.reads !== undefined && request.consistency === undefined && process.isAlive) {
-              this.onRead?.(machine.id, request.reads, textOf(answer));
-            }
+            if (request.consistency === undefined && process.isAlive) this.#tell(machine.id, request, answer);
             answerLater("ok", answer);
           },
           (error: unknown) => {
@@ -466,6 +466,14 @@ export class Workload {
       );
       end("unknown", undefined);
     });
+  }
+
+  #tell(asked: NodeId, { reads, about }: Request, answer: unknown): void {
+    if (reads !== undefined) this.onRead?.(asked, reads, textOf(answer));
+    for (const { key: id, kind, value } of about) {
+      const key = kind === "read" ? undefined : this.keys.find((one) => one.id === id);
+      if (key !== undefined && value !== null) this.onWrite?.(asked, key, value);
+    }
   }
 
   #mustBeRefused({ refusedAs, words }: Request, machine: Machine, error: unknown): void {
