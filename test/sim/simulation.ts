@@ -7,6 +7,7 @@ import type { NodeSpec } from "../../src/model/manifest.ts";
 import type { MemoryEvent } from "../../src/model/node-api.ts";
 import type { OperationSummary } from "../../src/model/operation.ts";
 import { copiesOfLevel } from "../../src/model/consistency.ts";
+import type { Handover } from "../../src/model/shard-map.ts";
 import { hasHandedOver } from "../../src/topology/handovers.ts";
 import { shardOfKey } from "../../src/topology/shard-map.ts";
 import { checkConvergence } from "../histories/convergence.ts";
@@ -281,7 +282,8 @@ class Run {
       // Whoever has just joined may have still to be told the map.
       if (operation === undefined) {
         const { handover } = this.#map() ?? {};
-        return handover === undefined ? this.#leaderless() : [`still to be ended: ${handover.name}`];
+        if (handover === undefined || this.#waitsForLost(handover)) return this.#leaderless();
+        return [`still to be ended: ${handover.name}`];
       }
       return [`${operation.name}: ${operation.state} ${operation.running.join(", ")}`];
     };
@@ -299,6 +301,20 @@ class Run {
         .catch(() => undefined);
       this.#await("operation-ends", OPERATION_MS, running, then);
     });
+  }
+
+  /** The keys are the other shard's, and a copy that is gone for good will not follow: the operator would replace its node. */
+  #waitsForLost({ phase, from, to }: Handover): boolean {
+    const concerned = this.#map()?.shards.filter(({ id }) => id === from || id === to) ?? [];
+    const members = concerned.flatMap(({ replicas, outgoing }) => [
+      ...replicas,
+      ...(outgoing?.replicas ?? []),
+    ]);
+    const isLost = (id: NodeId): boolean => {
+      const machine = this.#machines.get(id);
+      return machine?.loss !== undefined && !machine.isUp;
+    };
+    return this.#leaderlessWatch !== undefined && phase === "dropping" && members.some(isLost);
   }
 
   #newestOperation(): OperationSummary | undefined {
