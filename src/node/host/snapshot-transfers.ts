@@ -6,7 +6,7 @@
 import { isVoter } from "../../consensus/membership.ts";
 import type { SnapshotMeta } from "../../consensus/seam.ts";
 import { Mem0ctlError } from "../../model/errors.ts";
-import type { GroupId, NodeId } from "../../model/ids.ts";
+import { META_GROUP, type GroupId, type NodeId } from "../../model/ids.ts";
 import type { Clock } from "../clock.ts";
 import type { Pace } from "../moves/pace.ts";
 import { extendKey, prefixEnd } from "../storage/key.ts";
@@ -211,7 +211,8 @@ export class SnapshotTransfers {
       const call = (body: SnapshotCall): Promise<unknown> =>
         this.network.call(to, "snapshot", body, this.clock.nowMs() + CHUNK_DEADLINE_MS);
       await call({ step: "begin", group: group.id, id });
-      const isNew = !isVoter(group.replica.status().membership, to);
+      // Most nodes follow the metadata group as learners for good, and without its map they can do nothing.
+      const isNew = group.id !== META_GROUP && !isVoter(group.replica.status().membership, to);
       this.sent.set(`${group.id}/${to}`, 0);
       // An arbiter keeps no state, only where its log begins.
       if (!meta.membership.arbiters.includes(to)) {

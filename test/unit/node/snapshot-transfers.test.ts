@@ -6,6 +6,8 @@ import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { membershipOf } from "../../../src/consensus/membership.ts";
 import type { Input } from "../../../src/consensus/seam.ts";
+import { META_GROUP } from "../../../src/model/ids.ts";
+import type { Clock } from "../../../src/node/clock.ts";
 import type { Stores } from "../../../src/node/host/durable-group.ts";
 import type { ReplicaGroup } from "../../../src/node/host/replica-group.ts";
 import { SnapshotTransfers } from "../../../src/node/host/snapshot-transfers.ts";
@@ -14,6 +16,7 @@ import { openLmdbStore } from "../../../src/node/storage/lmdb.ts";
 import type { Store } from "../../../src/node/storage/store.ts";
 import { systemClock } from "../../../src/node/system-clock.ts";
 import { Pace } from "../../../src/node/moves/pace.ts";
+import { pack } from "../../../src/node/transport/frames.ts";
 import type { Network } from "../../../src/node/transport/network.ts";
 
 let folder: string;
@@ -67,6 +70,55 @@ test("a snapshot that is wanted while the peer is sent a state for repair is sai
   transfers.send(group, "b", 1);
   await new Promise((resolve) => setImmediate(resolve));
   expect(inputs).toEqual([{ kind: "snapshot-sent", to: "b", ok: false, index: 0 }]);
+});
+
+test.each([
+  ["of a shard waits for the bound of the operation that runs", "0", true],
+  ["of the metadata group does not: it stays one, and its node knows no map meanwhile", META_GROUP, false],
+])("a snapshot for a learner %s", async (_, id, isHeldBack) => {
+  const prefix = encodeKey("state", id, 1);
+  await state.transact((writer) => {
+    writer.put(extendKey(prefix, "applied"), pack(5));
+    writer.put(extendKey(prefix, "map"), Buffer.alloc(100));
+  });
+  const membership = membershipOf({ voters: ["a"], learners: ["b"] });
+  let nowMs = 0;
+  // Its time passes only while somebody waits.
+  const clock = {
+    ...systemClock,
+    nowMs: () => nowMs,
+    later: (ms: number, work: () => void) => {
+      nowMs += ms;
+      queueMicrotask(work);
+      return { close: () => undefined };
+    },
+  } as Clock;
+  const pace = new Pace(clock, () => 1000);
+  // Something else that this node copies for the same operation.
+  pace.count(5000);
+  const transfers = new SnapshotTransfers({
+    stores: { state } as unknown as Stores,
+    network: { call: async () => true } as unknown as Network,
+    clock,
+    pace,
+    chunkBytes: 1000,
+  } as unknown as ConstructorParameters<typeof SnapshotTransfers>[0]);
+  const ended = new Promise<Input>((resolve) => {
+    const group = {
+      id,
+      applied: 5,
+      damage: undefined,
+      durable: { prefix: () => prefix },
+      replica: {
+        snapshotAt: (index: number) => ({ index, term: 1, membership }),
+        status: () => ({ membership }),
+      },
+      step: resolve,
+    } as unknown as ReplicaGroup;
+    transfers.send(group, "b", 1);
+  });
+  expect(await ended).toEqual({ kind: "snapshot-sent", to: "b", ok: true, index: 5 });
+  expect(nowMs >= 5000).toBe(isHeldBack);
 });
 
 test("two senders of the same state, or one that was restarted, never give their transfers the same name", async () => {
