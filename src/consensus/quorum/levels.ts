@@ -3,7 +3,7 @@
 // concurrent writes have no order. While the copies of a shard change there are two sets, and the level is
 // needed in both, so that what either set acknowledged is met by whoever asks the other (12).
 
-import { copiesOfLevel, type ReadConsistency } from "../../model/consistency.ts";
+import { copiesOfLevel, type Consistency, type ReadConsistency } from "../../model/consistency.ts";
 import { Mem0ctlError } from "../../model/errors.ts";
 import type { NodeId } from "../../model/ids.ts";
 
@@ -60,11 +60,18 @@ export function firstEnough(
 }
 
 /**
- * Of the other copies, how many must have been read in full before a copy that lost something, or a new one,
- * holds every write that `level` of `copies` acknowledged: with one fewer, a write could have met the rest.
+ * Of the other copies, how many must have been read in full before a copy that lost something, or a new one, holds every
+ * write of `copies` that was acknowledged, and every one that a read of a majority has told (2): with one fewer, a write
+ * could have met the rest.
  */
-export function sourcesNeeded(level: Level, copies: number, others: number): number {
-  return Math.min(others, copies - copiesOf(level, copies) + 1);
+export function sourcesNeeded(
+  { read, write }: Pick<Consistency, "read" | "write">,
+  copies: number,
+  others: number,
+): number {
+  const told = copiesOf(read, copies);
+  const fewest = Math.min(copiesOf(write, copies), 2 * told > copies ? told : copies);
+  return Math.min(others, copies - fewest + 1);
 }
 
 function setsOf({ replicas, outgoing }: CopySets): readonly (readonly NodeId[])[] {

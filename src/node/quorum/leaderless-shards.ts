@@ -537,7 +537,7 @@ export class LeaderlessShards {
     await here.copy.become("rebuilding");
   }
 
-  /** Enough others were read in full since it has to be filled: it holds whatever any of them acknowledged. */
+  /** Enough others were read in full since it has to be filled: it holds whatever any of them acknowledged or told. */
   private serveWhenFilled(here: CopyHere, shard: ShardSlice): void {
     const { copy, sources } = here;
     if (copy.state === "serving" || !copy.isReadable) return;
@@ -547,7 +547,7 @@ export class LeaderlessShards {
     const others = set.filter((node) => node !== self);
     // One that was away lost nothing that it had acknowledged: any other copy tells it what was forgotten.
     const needed = copy.lacks
-      ? sourcesNeeded(consistency.write, set.length, others.length)
+      ? sourcesNeeded(consistency, set.length, others.length)
       : Math.min(1, others.length);
     if (others.filter((node) => sources.has(node)).length < needed) return;
     sources.clear();

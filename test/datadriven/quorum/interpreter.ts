@@ -337,7 +337,7 @@ export function quorumInterpreter(): Interpreter {
       case "move":
         for (const name of args) if (!copies.has(name)) copies.set(name, new Copy(name));
         sets = { replicas: args, outgoing: sets.replicas };
-        return `reads and writes need their level in ${sets.outgoing.join(" ")} and in ${args.join(" ")}; a new copy reads ${sourcesNeeded("quorum", sets.outgoing.length, sets.outgoing.length)} of those before in full`;
+        return `reads and writes need their level in ${sets.outgoing.join(" ")} and in ${args.join(" ")}; a new copy reads ${sourcesNeeded({ read: "quorum", write: "quorum" }, sets.outgoing.length, sets.outgoing.length)} of those before in full`;
       case "moved":
         sets = { replicas: sets.replicas, outgoing: [] };
         return "";

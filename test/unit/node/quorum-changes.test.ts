@@ -54,6 +54,8 @@ let nodes: Map<NodeId, Node>;
 let away: Set<NodeId>;
 /** What a call or its answer waits for, by caller and method. */
 let gates: Map<string, () => Promise<void>>;
+/** The manifest's levels. */
+let levels: Consistency;
 
 const first = initialShardMap(manifestOf({ nodes: 3, shards: 1, copies: 3 }));
 
@@ -229,7 +231,7 @@ function shardsOn(
     vectors: new VectorCache({ bytesMax: 1 << 20, setsMax: 8 }),
     map: () => nodeOf(self).map,
     pace: new Pace(systemClock, () => null),
-    consistency: QUORUM,
+    consistency: levels,
     limits,
     scrubBytesPerSecond: 1 << 20,
     onDamage,
@@ -249,6 +251,7 @@ beforeEach(async () => {
   nodes = new Map();
   away = new Set();
   gates = new Map();
+  levels = QUORUM;
   for (const self of ["node-1", "node-2", "node-3"]) {
     const store = storeOf(self);
     const shards = shardsOn(self, store);
@@ -440,6 +443,24 @@ it("a comparison of another copy during whose end this one loses something has n
   const { sources } = damage();
   await told;
   expect(sources).toEqual(new Set());
+});
+
+it("a copy that lost what reads of a majority have told is filled from enough others to meet it, whatever writes ask", async () => {
+  // A write that one copy did not acknowledge is on two, and a read has told so: one of the two is node-3.
+  levels = { read: "quorum", write: "all" };
+  startAgain("node-3", first, () => undefined);
+  learn(first, "node-3");
+  const { copy } = damage();
+  await eventually(() => expect(copy.isReadable).toBe(true));
+  const { shards } = nodeOf("node-3");
+  const filledBy = (node: NodeId): Promise<unknown> => {
+    const ask = { floor: here(node).copy.floor, generation: copy.generation };
+    return shards.answer(node, "quorum-done", { shard: "0", standing: standingOf(first, "0"), ask });
+  };
+  await filledBy("node-1");
+  expect(copy.state).toBe("rebuilding");
+  await filledBy("node-2");
+  await eventually(() => expect(copy.state).toBe("serving"));
 });
 
 /** Of a write to the store of node-2: whether it is on disk. */

@@ -48,11 +48,20 @@ describe("levels", () => {
   });
 
   it("fills a copy from enough others to meet every acknowledged write", () => {
-    expect(sourcesNeeded("quorum", 3, 2)).toBe(2);
-    expect(sourcesNeeded("quorum", 5, 4)).toBe(3);
-    expect(sourcesNeeded("all", 3, 2)).toBe(1);
-    expect(sourcesNeeded("one", 3, 2)).toBe(2);
-    expect(sourcesNeeded("quorum", 1, 0)).toBe(0);
+    const quorum = { read: "quorum", write: "quorum" } as const;
+    expect(sourcesNeeded(quorum, 3, 2)).toBe(2);
+    expect(sourcesNeeded(quorum, 5, 4)).toBe(3);
+    expect(sourcesNeeded({ read: "one", write: "all" }, 3, 2)).toBe(1);
+    expect(sourcesNeeded({ read: "all", write: "one" }, 3, 2)).toBe(2);
+    expect(sourcesNeeded(quorum, 1, 0)).toBe(0);
+  });
+
+  it("fills a copy from enough others to meet what a read of a majority has told", () => {
+    expect(sourcesNeeded({ read: "quorum", write: "all" }, 3, 2)).toBe(2);
+    expect(sourcesNeeded({ read: 4, write: 5 }, 5, 4)).toBe(2);
+    // Two reads of fewer need not meet.
+    expect(sourcesNeeded({ read: 2, write: 5 }, 5, 4)).toBe(1);
+    expect(sourcesNeeded({ read: "all", write: "all" }, 3, 2)).toBe(1);
   });
 });
 
