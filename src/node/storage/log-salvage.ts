@@ -19,27 +19,28 @@ export interface Salvage {
   readonly bytesLost: number;
 }
 
-/** Every frame that can be read, in order; `gap` when something before it could not be. */
-function* framesOf(bytes: Buffer): Generator<{ payload: Buffer; at: number; end: number; gap: boolean }> {
-  let offset = 0;
-  let sequence = 0;
-  let gap = false;
-  while (offset < bytes.length) {
-    const frame = readAnyFrame(bytes, offset);
-    if (frame !== undefined && frame.sequence > sequence) {
-      gap ||= frame.sequence !== sequence + 1;
-      sequence = frame.sequence;
-      yield { payload: frame.payload, at: offset, end: frame.end, gap };
-      offset = frame.end;
-      continue;
-    }
-    gap = true;
-    offset += 1;
-    // A frame begins with these bytes; anything else is passed over at once.
-    const next = nextFrameAt(bytes, offset);
-    if (next === undefined) return;
-    offset = next;
+interface Frame {
+  readonly payload: Buffer;
+  readonly sequence: number;
+  readonly at: number;
+  readonly end: number;
+}
+
+/**
+ * Every frame that can be read, in the order in which they were written, not that of their places: a disk may have
+ * put one in the place of another, and those between are whole (misdirected writes; Bairavasundaram et al., "An
+ * Analysis of Data Corruption in the Storage Stack", FAST 2008).
+ */
+function framesOf(bytes: Buffer): readonly Frame[] {
+  const frames: Frame[] = [];
+  let at: number | undefined = 0;
+  while (at !== undefined) {
+    const frame = readAnyFrame(bytes, at);
+    if (frame !== undefined) frames.push({ ...frame, at });
+    // A frame begins with certain bytes; anything else is passed over at once.
+    at = frame?.end ?? nextFrameAt(bytes, at + 1);
   }
+  return frames.toSorted((one, other) => one.sequence - other.sequence);
 }
 
 function nextFrameAt(bytes: Buffer, from: number): number | undefined {
@@ -55,10 +56,12 @@ export function salvageLog(bytes: Buffer): Salvage {
   let damagedAt: number | undefined;
   let frames = 0;
   let read = 0;
+  let sequence = 0;
   let end = 0;
   for (const frame of framesOf(bytes)) {
-    if (frame.gap) damagedAt ??= end;
-    end = frame.end;
+    if (frame.sequence !== sequence + 1 || frame.at !== end) damagedAt ??= end;
+    sequence = frame.sequence;
+    end = Math.max(end, frame.end);
     frames += 1;
     read += frame.end - frame.at;
     for (const one of readRecords(frame.payload)) {

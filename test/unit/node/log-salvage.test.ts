@@ -165,6 +165,30 @@ describe("a damaged log", () => {
     await store.close();
   });
 
+  it("keeps all that is whole where the disk put a write in another place", async () => {
+    const starts = await logOf([...history, history[0]]);
+    const written = readFileSync(file());
+    const frames = starts.map((start, at) => ({ start, end: starts[at + 1] ?? written.length }));
+    for (const { start, end } of frames) {
+      for (const to of [...starts, written.length].filter((place) => place !== start)) {
+        const bytes = Buffer.concat([written, Buffer.alloc(end - start)]);
+        bytes.fill(0, start, end);
+        written.copy(bytes, to, start, end);
+        writeFileSync(file(), bytes);
+        const left = frames.filter(
+          (one) => one.start !== start && (one.end <= to || one.start >= to + end - start),
+        );
+        const store = open(() => true);
+        expect(store.salvaged, `the frame at ${start} lies at ${to}`).toMatchObject({
+          frames: left.length + 1,
+          damagedAt: Math.min(start, to),
+        });
+        expect(store.facts.get("identity")).toEqual({ uid: "u" });
+        await store.close();
+      }
+    }
+  });
+
   it("has its identity still, wherever one bit of a salvaged file flips", async () => {
     const starts = await logOf(history);
     flip((starts[3] ?? 0) + 40);
