@@ -5,8 +5,10 @@ import { establish, type Waiting } from "../../src/node/beginning.ts";
 import { pause, type Clock } from "../../src/node/clock.ts";
 import { NodeCore, type CoreLimits } from "../../src/node/core.ts";
 import { canRecover, isEnough, markShort } from "../../src/node/damaged-log.ts";
-import { peerUid, writePeerUid } from "../../src/node/identity.ts";
+import { peerUid, readIdentity, writePeerUid } from "../../src/node/identity.ts";
 import type { Embedder } from "../../src/memory/embedder.ts";
+import { readAnyFrame } from "../../src/node/storage/log-frames.ts";
+import { readRecords } from "../../src/node/storage/log-records.ts";
 import { LogStore } from "../../src/node/storage/log-store.ts";
 import { StoreCorruptError } from "../../src/node/storage/store.ts";
 import { waitingReport } from "../../src/node/waiting.ts";
@@ -341,6 +343,7 @@ export class Machine {
   #startFailed(process: Process, error: unknown): void {
     const { world } = this.#options;
     if (!process.isAlive || error instanceof ProcessEnded) return;
+    const isLost = error instanceof StoreCorruptError && !this.#isKnown(process);
     this.crash("it could not start");
     // What is left of a damaged log is written anew; a whole one is only read.
     const isDamaged = this.loss === "damaged" || this.disk.isMisdirected;
@@ -353,11 +356,24 @@ export class Machine {
     // A rewrite of the log may have taken the damage away meanwhile.
     if (this.disk.isMisdirected && error instanceof StoreCorruptError) this.loss = "damaged";
     const expected =
-      (this.loss === "damaged" && error instanceof StoreCorruptError) ||
+      (this.loss === "damaged" && isLost) ||
       (this.loss === "wiped" && error instanceof Mem0ctlError && error.code === "data-lost");
     const why = error instanceof Error ? error.message : String(error);
     if (expected) world.say(this.id, `refuses to start: ${why}`);
     else world.violate("node-starts", `${this.id} does not start: ${why}`);
+  }
+
+  /** Others have what its log lost, and some frame that is whole, wherever it lies, says who it is. */
+  #isKnown(process: Process): boolean {
+    if (!canRecover(this.#options.manifest)) return false;
+    const bytes = this.disk.folder(process).read("log") ?? Buffer.alloc(0);
+    for (let at = 0; at < bytes.length; at += 1) {
+      for (const one of readRecords(readAnyFrame(bytes, at)?.payload ?? Buffer.alloc(0))) {
+        const facts = new Map(one.kind === "fact" ? [[one.name, one.value]] : []);
+        if (readIdentity({ facts })?.founded === true) return true;
+      }
+    }
+    return false;
   }
 
   /** The product gives up the process: right on a failing disk, a defect anywhere else. */
