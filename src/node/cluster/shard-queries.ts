@@ -106,6 +106,7 @@ export async function runShardQuery(
   query: Query,
 ): Promise<unknown> {
   const { custody } = machine;
+  const { turns } = custody;
   const { version } = custody.state;
   if (query.version !== undefined) {
     if (query.version > version) throw isBehind();
@@ -113,7 +114,7 @@ export async function runShardQuery(
   }
   const answer = await answerTo(machine, keyField, query);
   // Read over several turns, in one of which its keys came or went: it may be of neither state.
-  if (query.version !== undefined && custody.state.version !== version) throw staleEpoch();
+  if (query.version !== undefined && custody.turns !== turns) throw staleEpoch();
   return answer;
 }
 

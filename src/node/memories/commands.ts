@@ -89,7 +89,8 @@ export type ShardCommand =
 export type HandoverCommand =
   | { readonly do: "leave"; readonly id: number; readonly slice: KeySlice }
   | { readonly do: "fence"; readonly id: number }
-  | { readonly do: "stay"; readonly id: number }
+  /** `refused`: the taker's log says that it never takes the slice, so that it may be given up though it is fenced. */
+  | { readonly do: "stay"; readonly id: number; readonly refused?: true }
   | { readonly do: "drop"; readonly id: number }
   | { readonly do: "discard"; readonly id: number }
   | {

@@ -32,8 +32,18 @@ export interface Arriving {
   readonly cursor: SliceCursor | null;
   /** Given up: what has come is being forgotten, and nothing more is taken. */
   readonly ended: boolean;
-  /** Some ids that came, and that a memory of the shard's own has under another key: those were not taken. */
+  /** Some ids of it that a memory of the shard's own has under another key: of each only that one is here. */
   readonly clashes?: readonly string[];
+}
+
+/** Ids that are named, of those that cannot be taken. */
+export const CLASHES_NAMED_MAX = 10;
+
+/** The handover of which nothing is taken any more, whatever comes of it and whoever sends it. */
+export interface Refused {
+  readonly id: number;
+  /** Some of those for which it was refused. */
+  readonly clashes: readonly string[];
 }
 
 export interface CustodyState {
@@ -43,6 +53,8 @@ export interface CustodyState {
   readonly last: number;
   readonly leaving: Leaving | null;
   readonly arriving: Arriving | null;
+  /** The newest one. Absent in states of before, which tell a slice that was taken from one that was discarded by the map alone. */
+  readonly refused?: Refused;
 }
 
 const NOTHING: CustodyState = { version: 0, last: 0, leaving: null, arriving: null };
@@ -54,6 +66,7 @@ export class Custody {
   /** Of the last key that was asked for: keys come in order. */
   private known: { readonly key: string; readonly isHidden: boolean } | undefined;
   private noted: { index: number; number: number } = { index: 0, number: 0 };
+  private turned = 0;
 
   constructor(store: Store, prefix: Key) {
     this.store = store;
@@ -64,20 +77,29 @@ export class Custody {
   reload(prefix: Key): void {
     this.prefix = prefix;
     const bytes = this.store.get(extendKey(prefix, "custody"));
-    this.current = bytes === undefined ? NOTHING : (unpack(bytes) as CustodyState);
-    this.known = undefined;
+    this.become(bytes === undefined ? NOTHING : (unpack(bytes) as CustodyState));
   }
 
   get state(): CustodyState {
     return this.current;
   }
 
+  /** How often keys came or went since this replica was opened. A version can be the one of before again. */
+  get turns(): number {
+    return this.turned;
+  }
+
   change(changed: Partial<CustodyState>, writer: StoreWriter): CustodyState {
     const next = { ...this.current, ...changed };
-    this.current = next;
-    this.known = undefined;
+    this.become(next);
     writer.put(extendKey(this.prefix, "custody"), () => pack(next));
     return next;
+  }
+
+  private become(next: CustodyState): void {
+    if (next.version !== this.current.version) this.turned += 1;
+    this.current = next;
+    this.known = undefined;
   }
 
   /** What lies here, but is another shard's: no longer this one's, or not yet. */
@@ -111,6 +133,14 @@ export class Custody {
     const number = this.noted.index === index ? this.noted.number + 1 : 0;
     this.noted = { index, number };
     writer.put(extendKey(this.prefix, "changed", index, number), () => Buffer.from(id));
+  }
+
+  /** The shard has, or is given, a memory of its own under an id that comes with the slice. */
+  clashing(id: string, writer: StoreWriter): void {
+    const { arriving } = this.current;
+    const clashes = arriving?.clashes ?? [];
+    if (arriving === null || clashes.length === CLASHES_NAMED_MAX || clashes.includes(id)) return;
+    this.change({ arriving: { ...arriving, clashes: [...clashes, id] } }, writer);
   }
 
   /** Ids that changed after the cursor, oldest first. */

@@ -1,6 +1,10 @@
 // The two ends of a handover in their logs. The giver's: leave, then fence, then drop, or stay where it is given up.
 // The taker's: arrive, part by part, the last of which makes the slice its own; or discard. Each answers with the
 // custody that holds after it, from which whoever carries the handover out sees what is done.
+//
+// Whose a fenced slice becomes is decided by one entry of the taker's log, the first that has the last part: it takes
+// the slice, or, where ids clash, refuses it. Both are final, for later parts of that handover change nothing. So the
+// giver may stay when it is told of a refusal, however late or often, and nobody tells it so of a slice that was taken.
 
 import type { KeySlice } from "../../model/shard-map.ts";
 import { isInSlice } from "../../topology/handovers.ts";
@@ -13,9 +17,6 @@ import type { MemoryMachine } from "./memory-machine.ts";
 /** Of one log entry: what is removed, and what is looked at for it. */
 const REMOVED_MAX = 200;
 const LOOKED_MAX = 2000;
-/** Ids that are named, of those that cannot be taken. */
-export const CLASHES_NAMED_MAX = 10;
-
 export function applyHandover(
   machine: MemoryMachine,
   command: HandoverCommand,
@@ -52,11 +53,24 @@ function fence({ custody }: MemoryMachine, { id }: Of<"fence">, writer: StoreWri
   return custody.change({ version: version + 1, leaving: { ...leaving, state: "fenced" } }, writer);
 }
 
-/** Gives it up, unless it is too late for that; done when nothing leaves any more. */
-function stay({ custody }: MemoryMachine, { id }: Of<"stay">, writer: StoreWriter): CustodyState {
-  const { leaving, last } = custody.state;
+/**
+ * Gives it up, unless it is too late for that; done when nothing leaves any more. A slice that was fenced is served as
+ * before then, under the version of before: that is the one which the map has.
+ */
+function stay(machine: MemoryMachine, { id, refused }: Of<"stay">, writer: StoreWriter): CustodyState {
+  const { custody } = machine;
+  const { leaving, last, version } = custody.state;
   if (leaving === null) return last < id ? custody.change({ last: id }, writer) : custody.state;
-  if (leaving.id !== id || leaving.state === "fenced") return custody.state;
+  if (leaving.id !== id) return custody.state;
+  if (leaving.state === "fenced") {
+    if (refused !== true) return custody.state;
+    const { slice, dropped: after } = leaving;
+    // An id that was put under another key meanwhile is that memory's: the one of before was left for the taker.
+    const isReplaced = (key: string, memory: string): boolean => machine.placeOf(memory) !== key;
+    const dropped = forget(machine, { slice, after, which: isReplaced }, writer);
+    if (dropped !== undefined) return custody.change({ leaving: { ...leaving, dropped } }, writer);
+    return custody.change({ version: version - 1, leaving: { ...leaving, state: "ended" } }, writer);
+  }
   const isOver = custody.forgetChanged(LOOKED_MAX, writer);
   return custody.change({ leaving: isOver ? null : { ...leaving, state: "ended" } }, writer);
 }
@@ -66,7 +80,7 @@ function drop(machine: MemoryMachine, { id }: Of<"drop">, writer: StoreWriter): 
   const { custody } = machine;
   const { leaving } = custody.state;
   if (leaving?.id !== id || leaving.state !== "fenced") return custody.state;
-  const dropped = forget(machine, leaving.slice, leaving.dropped, writer);
+  const dropped = forget(machine, { slice: leaving.slice, after: leaving.dropped }, writer);
   if (dropped !== undefined) return custody.change({ leaving: { ...leaving, dropped } }, writer);
   const isOver = custody.forgetChanged(LOOKED_MAX, writer);
   return isOver ? custody.change({ leaving: null }, writer) : custody.state;
@@ -86,20 +100,24 @@ function arrive(
   // It was taken already, or is of a handover that is over.
   if (!isFirst && !isNext) return custody.state;
   if (isFirst) custody.change({ last: id, arriving: { id, slice, cursor: null, ended: false } }, writer);
-  const clashes = [...(known?.clashes ?? [])];
   for (const item of part.items) {
     const place = machine.placeOf(item.id);
-    // A memory of this shard's own under the same id is not replaced: the handover may yet be given up, and is for it.
+    // A memory of this shard's own under the same id is not replaced: the handover is given up for it.
     if (place === undefined || isInSlice(slice, place)) machine.putMemory(item, writer);
-    else if (clashes.length < CLASHES_NAMED_MAX) clashes.push(item.id);
+    else custody.clashing(item.id, writer);
   }
   for (const gone of part.removed) {
     const place = machine.placeOf(gone);
     if (place !== undefined && isInSlice(slice, place)) machine.removeMemory(gone, writer);
   }
+  const { clashes } = custody.state.arriving ?? {};
+  const named = clashes === undefined ? {} : { clashes };
   if (part.last === undefined) {
-    const named = clashes.length === 0 ? {} : { clashes };
     return custody.change({ arriving: { id, slice, cursor: part.to, ended: false, ...named } }, writer);
+  }
+  if (clashes !== undefined) {
+    const arriving = { id, slice, cursor: null, ended: true, clashes };
+    return custody.change({ arriving, refused: { id, clashes } }, writer);
   }
   machine.sessions.take(part.last.sessions, index);
   return custody.change({ version: custody.state.version + 1, arriving: null }, writer);
@@ -109,12 +127,16 @@ function arrive(
 function discard(machine: MemoryMachine, { id }: Of<"discard">, writer: StoreWriter): CustodyState {
   const { custody } = machine;
   const { arriving, last } = custody.state;
-  if (arriving === null) return last < id ? custody.change({ last: id }, writer) : custody.state;
+  if (arriving === null) {
+    return last < id ? custody.change({ last: id, refused: { id, clashes: [] } }, writer) : custody.state;
+  }
   if (arriving.id !== id) return custody.state;
-  const from = arriving.ended ? scannedUpTo(arriving.cursor) : null;
-  const dropped = forget(machine, arriving.slice, from, writer);
-  if (dropped === undefined) return custody.change({ arriving: null }, writer);
-  return custody.change({ arriving: { ...arriving, ended: true, cursor: { scanned: dropped } } }, writer);
+  const refused = { id, clashes: arriving.clashes ?? [] };
+  const after = arriving.ended ? scannedUpTo(arriving.cursor) : null;
+  const dropped = forget(machine, { slice: arriving.slice, after }, writer);
+  if (dropped === undefined) return custody.change({ arriving: null, refused }, writer);
+  const cursor = { scanned: dropped };
+  return custody.change({ arriving: { ...arriving, ended: true, cursor }, refused }, writer);
 }
 
 function scannedUpTo(cursor: SliceCursor | null): readonly [string, string] | null {
@@ -124,8 +146,15 @@ function scannedUpTo(cursor: SliceCursor | null): readonly [string, string] | nu
 /** Removes memories of the slice after the given one; where it stopped, undefined when there are no more. */
 function forget(
   machine: MemoryMachine,
-  slice: KeySlice,
-  after: readonly [string, string] | null,
+  {
+    slice,
+    after,
+    which = () => true,
+  }: {
+    readonly slice: KeySlice;
+    readonly after: readonly [string, string] | null;
+    readonly which?: (key: string, id: string) => boolean;
+  },
   writer: StoreWriter,
 ): readonly [string, string] | undefined {
   const found: [string, string][] = [];
@@ -135,7 +164,7 @@ function forget(
     if (looked === LOOKED_MAX || found.length === REMOVED_MAX) break;
     looked += 1;
     last = [key, id];
-    if (isInSlice(slice, key)) found.push([key, id]);
+    if (isInSlice(slice, key) && which(key, id)) found.push([key, id]);
   }
   for (const [key, id] of found) machine.forgetMemory(key, id, writer);
   return last;

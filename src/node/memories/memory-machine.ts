@@ -198,7 +198,7 @@ export class MemoryMachine implements StateMachine {
         for (const item of command.items) {
           // Who made the id just now knows that nothing is there; a retry of it is found by its session.
           if (command.fresh === true) this.addMemory(item, writer);
-          else this.putMemory(item, writer);
+          else this.putOwn(item, writer);
         }
         return { ok: true, value: command.items.length };
       case "update":
@@ -224,6 +224,14 @@ export class MemoryMachine implements StateMachine {
       case "handover":
         return { ok: true, value: null };
     }
+  }
+
+  /** As `putMemory`, of a memory of this shard's own: one that has only arrived under its id is not replaced unsaid. */
+  private putOwn(item: PutItem, writer: StoreWriter): void {
+    const { custody } = this;
+    const arrived = custody.state.arriving === null ? undefined : this.placeOf(item.id);
+    if (arrived !== undefined && custody.isHidden(arrived)) custody.clashing(item.id, writer);
+    this.putMemory(item, writer);
   }
 
   /** Writes a memory, in place of one with the same id. */
@@ -270,9 +278,11 @@ export class MemoryMachine implements StateMachine {
   /** Removes a memory where there is one. */
   removeMemory(id: string, writer: StoreWriter): void {
     const key = this.placeOf(id);
-    // What is another shard's from now on is that one's to replace.
-    if (key !== undefined && this.custody.state.leaving?.state === "fenced" && this.custody.isHidden(key))
+    // What is another shard's from now on is that one's to replace; its events are not those of what takes the id here.
+    if (key !== undefined && this.custody.state.leaving?.state === "fenced" && this.custody.isHidden(key)) {
+      writer.remove(extendKey(this.statePrefix, "history", id));
       return;
+    }
     if (key !== undefined) this.remove(key, id, writer);
   }
 

@@ -3,6 +3,11 @@
 // serves the slice no more; what is left is copied, with the last part of which the slice is the taker's; the map says
 // so; the giver forgets it. How far it is, is in the map and in both logs alone, and every command may come twice
 // or late, so whoever leads next goes on.
+//
+// Where both shards have a memory of one id under different keys it is given up instead: before the fence by the giver's
+// log, after it by the taker's, which refuses the last part for good (handover-commands.ts). Then the giver stays, the
+// taker discards, the map forgets the handover, in this order: until the map does, whoever leads next sees that it was
+// given up, and does the rest.
 
 import type { ShardId } from "../../model/ids.ts";
 import type { StepState } from "../../model/operation.ts";
@@ -53,7 +58,9 @@ export class Handovers {
     if (map.handover === undefined) return isHandedOver(map, step) ? "done" : "dropped";
     const after = await this.further(map, map.handover, isUndoing, note);
     if (after.handover !== undefined) return state;
-    return isHandedOver(after, step) ? "done" : "dropped";
+    if (isHandedOver(after, step)) return "done";
+    // Another one gave it up at the same time, and may not have come to say so: begun anew, it says why.
+    return isUndoing ? "dropped" : state;
   }
 
   /** Ends what a step has left that nobody carries out any more. */
@@ -69,23 +76,29 @@ export class Handovers {
   ): Promise<ShardMap> {
     if (handover.phase === "dropping") return this.drop(map, handover);
     const { from, to, id, slice } = handover;
-    if (isUndoing && (await this.giveUp(handover))) return this.options.changeMap(mapWithoutHandover);
+    if (isUndoing && (await this.giveUp(handover))) return this.withoutIt(handover);
     const { members, hasQuorum } = this.options;
     // A shard that is being made has to have its members, and somebody who leads.
     if (!isUndoing && !(await members.areSettled(map, to, this.soon()))) return map;
     const left = await this.tell(from, { do: "leave", id, slice });
-    // It was handed over, or given up, before: the map tells which.
-    if (left.leaving?.id !== id) return this.options.changeMap((known) => known);
+    // Its end was begun before: it has been handed over, and the map says so, or it is given up.
+    if (left.leaving?.id !== id || left.leaving.state === "ended") {
+      const now = await this.options.changeMap((known) => known);
+      const isGivenUp = now.handover?.id === id && now.handover.phase === "copying" && left.last >= id;
+      return isGivenUp ? this.abandon(handover, isUndoing) : now;
+    }
     const isFenced = left.leaving.state === "fenced";
     if (!isFenced) {
       const isCopied = await this.copy(handover, false, note);
-      await this.refuseClashes(handover);
+      if ((await this.clashesOf(handover)).length > 0) return this.abandon(handover, isUndoing);
       if (!isCopied) return map;
     }
     if (!hasQuorum(map, to)) return map;
     if (!isFenced && (await this.tell(from, { do: "fence", id })).leaving?.state !== "fenced") return map;
     await this.copy(handover, true, note);
     const taken = await this.custodyOf(to);
+    // Ids came to be in both shards so late that the last part told of them.
+    if (taken.refused?.id === id) return this.abandon(handover, isUndoing);
     // The last part came with everything; its sender may have been another one.
     if (taken.last !== id || taken.arriving !== null) return map;
     const after = await this.options.changeMap((known) =>
@@ -94,12 +107,28 @@ export class Handovers {
     return after.handover === undefined ? after : this.drop(after, after.handover);
   }
 
-  /** Ids that came about in both shards since it began: it is given up rather than one of each. */
-  private async refuseClashes(handover: Handover): Promise<void> {
-    const { clashes } = (await this.custodyOf(handover.to)).arriving ?? {};
-    if (clashes === undefined || !(await this.giveUp(handover))) return;
-    await this.options.changeMap(mapWithoutHandover);
+  /** Gives it up rather than one memory of each id that both shards have. Throws what it was given up for. */
+  private async abandon(handover: Handover, isUndoing: boolean): Promise<ShardMap> {
+    // What is undone is given up anyway, and its taker may have nobody who leads.
+    const clashes = isUndoing ? [] : await this.clashesOf(handover);
+    // It became too late for that.
+    if (!(await this.giveUp(handover))) return this.options.changeMap((known) => known);
+    const map = await this.withoutIt(handover);
+    if (clashes.length === 0) return map;
     throw idsClash("step-outdated", handover.name, handover, clashes);
+  }
+
+  /** Ids that came about in both shards since it began, kept by the taker's log until the next handover. */
+  private async clashesOf({ to, id }: Handover): Promise<readonly string[]> {
+    const { arriving, refused } = await this.custodyOf(to);
+    if (refused?.id === id) return refused.clashes;
+    return arriving?.id === id ? (arriving.clashes ?? []) : [];
+  }
+
+  private withoutIt({ id }: Handover): Promise<ShardMap> {
+    return this.options.changeMap((known) =>
+      known.handover?.id === id ? mapWithoutHandover(known) : known,
+    );
   }
 
   /** Copies part after part; true when nothing was left to copy for a moment. */
@@ -107,40 +136,47 @@ export class Handovers {
     const { from, to, id, slice, isWhole } = handover;
     const { clock, router, pace } = this.options;
     const untilMs = clock.nowMs() + LOOK_MS;
-    let { arriving, last } = await this.custodyOf(to);
+    let { arriving, last, refused } = await this.custodyOf(to);
     // What is fenced is missed by clients: it is not held up.
     while (clock.nowMs() < untilMs && (isFenced || (await pace.isFree(untilMs)))) {
-      // All of it has come already.
-      if (arriving === null && last === id) return true;
+      // All of it has come already, or none of it is taken any more.
+      if ((arriving === null && last === id) || refused?.id === id) return true;
       const after = arriving?.id === id ? arriving.cursor : null;
       const query = queries.slicePart(id, after);
       const part = (await router.readState(from, query, this.soon())) as SlicePart;
       pace.count(part.bytes);
       const { bytes, isEnd, ...taken } = isWhole ? part : withoutSessions(part);
-      ({ arriving, last } = await this.tell(to, { do: "arrive", id, slice, after, ...taken }));
+      ({ arriving, last, refused } = await this.tell(to, { do: "arrive", id, slice, after, ...taken }));
       note(handover, bytes);
       if (isEnd) return true;
     }
     return false;
   }
 
-  private async drop(map: ShardMap, { from, id }: Handover): Promise<ShardMap> {
-    const { clock, changeMap } = this.options;
+  private async drop(map: ShardMap, handover: Handover): Promise<ShardMap> {
+    const { from, id } = handover;
+    const { clock } = this.options;
     const untilMs = clock.nowMs() + LOOK_MS;
     while (shardById(map, from) !== undefined) {
       const { leaving } = await this.tell(from, { do: "drop", id });
       if (leaving?.id !== id) break;
       if (clock.nowMs() >= untilMs) return map;
     }
-    return changeMap((known) => (known.handover?.id === id ? mapWithoutHandover(known) : known));
+    return this.withoutIt(handover);
   }
 
-  /** False where it is too late: the slice is no longer its giver's, and must become the taker's. */
+  /**
+   * False where it is too late: the slice is no longer its giver's, and must become the taker's, unless the taker's log
+   * has refused it.
+   */
   private async giveUp({ from, to, id }: Handover): Promise<boolean> {
+    let refused: { readonly refused?: true } = {};
     for (;;) {
-      const { leaving } = await this.tell(from, { do: "stay", id });
+      const { leaving } = await this.tell(from, { do: "stay", id, ...refused });
       if (leaving?.id !== id) break;
-      if (leaving.state === "fenced") return false;
+      if (leaving.state !== "fenced" || refused.refused === true) continue;
+      if ((await this.custodyOf(to)).refused?.id !== id) return false;
+      refused = { refused: true };
     }
     // A shard that was made for it goes as a whole.
     const taker = shardById(await this.options.changeMap((known) => known), to);

@@ -10,7 +10,7 @@ import { mapHandingOver } from "../../topology/handovers.ts";
 import { shardById } from "../../topology/shard-map.ts";
 import type { Query } from "../cluster/router.ts";
 import { queries } from "../cluster/shard-queries.ts";
-import { CLASHES_NAMED_MAX } from "../memories/handover-commands.ts";
+import { CLASHES_NAMED_MAX } from "../memories/custody.ts";
 import type { SliceIds } from "../memories/slice-parts.ts";
 
 /** A read of the newest state of a shard. */

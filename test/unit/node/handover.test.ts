@@ -1,128 +1,38 @@
 // Two shards' states and what their logs tell them of a slice that goes from one to the other: whoever carries it out
 // may be another one at every command, and old commands may come late.
 
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { scopeFilter } from "../../../src/memory/filter.ts";
-import { VectorCache } from "../../../src/memory/vector-cache.ts";
-import { Mem0ctlError } from "../../../src/model/errors.ts";
 import type { KeySlice } from "../../../src/model/shard-map.ts";
 import { queries, runShardQuery } from "../../../src/node/cluster/shard-queries.ts";
-import {
-  encodeCommand,
-  putItem,
-  type CommandResult,
-  type HandoverCommand,
-  type ShardCommand,
-} from "../../../src/node/memories/commands.ts";
+import type { CommandResult, HandoverCommand, ShardCommand } from "../../../src/node/memories/commands.ts";
 import type { CustodyState } from "../../../src/node/memories/custody.ts";
-import { MemoryMachine } from "../../../src/node/memories/memory-machine.ts";
+import type { MemoryMachine } from "../../../src/node/memories/memory-machine.ts";
 import type { SliceIds, SlicePart } from "../../../src/node/memories/slice-parts.ts";
 import { encodeKey } from "../../../src/node/storage/key.ts";
-import { openLmdbStore } from "../../../src/node/storage/lmdb.ts";
-import type { Store } from "../../../src/node/storage/store.ts";
 import { systemClock } from "../../../src/node/system-clock.ts";
+import { codeOf, listed, put, remove, ShardStates, update } from "./shard-states.ts";
 
-const AT = "2026-01-01T00:00:00.000Z";
 /** Keys from `n` on go. */
 const SLICE: KeySlice = { kind: "range", start: "n", end: null };
 /** All that the giver has. */
 const WHOLE: KeySlice = { kind: "slots", slots: [{ from: 0, to: 16_383 }], except: ["max"], also: [] };
 const ID = 7;
 
-let folder: string;
-let store: Store;
+let states: ShardStates;
 let giver: MemoryMachine;
 let taker: MemoryMachine;
-let index = 1;
-let sequence = 0;
-
-const make = (owner: string): MemoryMachine =>
-  new MemoryMachine({
-    owner,
-    store,
-    vectors: new VectorCache({ bytesMax: 1 << 20, setsMax: 8 }),
-    clock: systemClock,
-    prefix: encodeKey("state", owner, 1),
-    sessionsMax: 256,
-  });
 
 beforeEach(async () => {
-  folder = mkdtempSync(join(tmpdir(), "mem0ctl-handover-"));
-  store = openLmdbStore({
-    folder,
-    flushDelayMs: 0,
-    onDiskFailure: (reason) => {
-      throw new Error(reason);
-    },
-  });
-  [giver, taker] = [make("0"), make("1")];
-  index = 1;
-  sequence = 0;
-  for (const machine of [giver, taker]) {
-    await apply(
-      machine,
-      encodeCommand({ session: "s", sequence: 0, answered: 0, command: { t: "open-session" } }),
-    );
-  }
+  states = new ShardStates();
+  [giver, taker] = [await states.begin("0"), await states.begin("1")];
 });
-afterEach(async () => {
-  await store.close();
-  rmSync(folder, { recursive: true, force: true });
-});
-
-async function apply(machine: MemoryMachine, bytes: Uint8Array): Promise<CommandResult> {
-  index += 1;
-  const results: CommandResult[] = [];
-  await store.transact((writer) => {
-    results.push(machine.apply(bytes, index, writer));
-    machine.finish(writer);
-  });
-  const [result] = results;
-  if (result === undefined) throw new Error("nothing was applied");
-  return result;
-}
-
-function encoded(command: ShardCommand, version = 0, at = (sequence += 1)): Uint8Array {
-  return encodeCommand({ session: "s", sequence: at, answered: 1, command, version });
-}
+afterEach(() => states.close());
 
 const write = (machine: MemoryMachine, command: ShardCommand, version = 0): Promise<CommandResult> =>
-  apply(machine, encoded(command, version));
-
-async function tell(machine: MemoryMachine, part: HandoverCommand): Promise<CustodyState> {
-  const command: ShardCommand = { t: "handover", part };
-  const result = await apply(machine, encodeCommand({ session: "", sequence: 0, answered: 0, command }));
-  if (!result.ok) throw new Error(result.error.error.message);
-  return result.value as CustodyState;
-}
-
-const put = (id: string, key: string, text = id): ShardCommand => ({
-  t: "put",
-  items: [
-    putItem({
-      id,
-      key,
-      record: { memory: text, user_id: key, created_at: AT, updated_at: AT, hash: text },
-      vector: Float32Array.of(1, 0, 0),
-    }),
-  ],
-});
-const update = (id: string, text: string): ShardCommand => ({ t: "update", id, text, hash: text, at: AT });
-const remove = (id: string): ShardCommand => ({ t: "delete", id });
-
-/** What a client that goes by this version of the shard is answered; the code of what refuses it. */
-async function listed(machine: MemoryMachine, version: number): Promise<unknown> {
-  const query = { ...queries.list(scopeFilter({}), 100), version };
-  return runShardQuery(machine, "user", query).then(
-    (answer) => (answer as { newest: readonly { id: string }[] }).newest.map(({ id }) => id).toSorted(),
-    (error: unknown) => (error instanceof Mem0ctlError ? error.code : error),
-  );
-}
-
-const codeOf = (result: CommandResult): string => (result.ok ? "done" : result.error.error.code);
+  states.write(machine, command, version);
+const tell = (machine: MemoryMachine, part: HandoverCommand): Promise<CustodyState> =>
+  states.tell(machine, part);
 
 async function nextPart(): Promise<HandoverCommand & { readonly do: "arrive" }> {
   const { arriving } = taker.custody.state;
@@ -216,7 +126,7 @@ describe("a slice of keys that goes to another shard", () => {
       ["max", "nina", "nobody", "olga", "pia"],
     ]);
     expect([
-      ...store.keys({
+      ...states.store.keys({
         start: encodeKey("state", "0", 1, "changed"),
         end: encodeKey("state", "0", 1, "changes"),
       }),
@@ -271,12 +181,12 @@ describe("a slice of keys that goes to another shard", () => {
 
   it("a write that was refused is refused again when it comes late, and one that was done is answered", async () => {
     await fill();
-    const done = encoded(update("n", "done"), 0, 50);
-    const answer = await apply(giver, done);
+    const done = states.encoded(update("n", "done"), 0, 50);
+    const answer = await states.apply(giver, done);
     await tell(giver, { do: "leave", id: ID, slice: WHOLE });
     await tell(giver, { do: "fence", id: ID });
-    const refused = encoded(update("n", "refused"), 0, 51);
-    expect(codeOf(await apply(giver, refused))).toBe("stale-epoch");
+    const refused = states.encoded(update("n", "refused"), 0, 51);
+    expect(codeOf(await states.apply(giver, refused))).toBe("stale-epoch");
     const part = (await runShardQuery(giver, "user", queries.slicePart(ID, null))) as SlicePart;
     const whole = { do: "arrive", id: ID, slice: WHOLE, after: null } as const;
     await tell(taker, { ...whole, items: part.items, removed: [], to: part.to });
@@ -284,15 +194,15 @@ describe("a slice of keys that goes to another shard", () => {
     const rest = (await runShardQuery(giver, "user", queries.slicePart(ID, part.to))) as SlicePart;
     await tell(taker, { ...whole, after: part.to, ...rest });
     // The shard is no more: its heir has been told of its sessions.
-    expect(await apply(taker, done)).toEqual(answer);
-    expect(codeOf(await apply(taker, refused))).toBe("stale-epoch");
+    expect(await states.apply(taker, done)).toEqual(answer);
+    expect(codeOf(await states.apply(taker, refused))).toBe("stale-epoch");
     expect(taker.record("nina", "n")?.memory).toBe("done");
   });
 
   it("survives a restart of the replica at every step", async () => {
     await fill();
     const again = (): void => {
-      [giver, taker] = [make("0"), make("1")];
+      [giver, taker] = [states.open("0"), states.open("1")];
     };
     await tell(giver, { do: "leave", id: ID, slice: SLICE });
     again();
@@ -332,5 +242,65 @@ describe("a slice of keys that goes to another shard", () => {
     expect((await tell(giver, { do: "stay", id: ID })).leaving).toBeNull();
     while ((await tell(taker, { do: "discard", id: ID })).arriving !== null);
     expect([giver.record("olga", "o")?.memory, taker.record("max", "o")?.memory]).toEqual(["o", "mine"]);
+  });
+
+  it("is refused with the last part where an id came to be in both shards, for good, and its giver has it again", async () => {
+    await fill();
+    await tell(giver, { do: "leave", id: ID, slice: SLICE });
+    await tell(taker, await nextPart());
+    // The one comes to the taker and replaces what had arrived; of the other the giver's last part tells.
+    await write(taker, put("n", "max", "mine"));
+    await write(taker, put("q", "max", "mine too"));
+    await copyAll();
+    await write(giver, put("q", "quentin"));
+    await tell(giver, { do: "fence", id: ID });
+    // Under another key, which stays: it is the memory of that id from here on.
+    expect(codeOf(await write(giver, put("p", "ada", "moved")))).toBe("done");
+    const last = await nextPart();
+    expect(last.last).toBeDefined();
+    const refused = await tell(taker, last);
+    expect(refused).toMatchObject({
+      version: 0,
+      arriving: { ended: true },
+      refused: { id: ID, clashes: ["n", "q"] },
+    });
+    expect(await listed(giver, 0)).toBe("stale-epoch");
+    expect(await listed(taker, 0)).toEqual(["n", "q", "z"]);
+    for (const late of [last, { ...last, after: null }]) expect(await tell(taker, late)).toEqual(refused);
+
+    expect(await tell(giver, { do: "stay", id: ID })).toMatchObject({ leaving: { state: "fenced" } });
+    while ((await tell(giver, { do: "stay", id: ID, refused: true })).leaving !== null);
+    while ((await tell(taker, { do: "discard", id: ID })).arriving !== null);
+    expect(taker.custody.state.refused).toEqual({ id: ID, clashes: ["n", "q"] });
+    for (const late of [last, { ...last, after: null }]) await tell(taker, late);
+    for (const late of ["fence", "drop", "stay"] as const) await tell(giver, { do: late, id: ID });
+    expect(await listed(giver, 0)).toEqual(["a", "b", "n", "o", "p", "q"]);
+    expect(await listed(taker, 0)).toEqual(["n", "q", "z"]);
+    expect([giver.size().memories, taker.size().memories]).toEqual([6, 3]);
+    expect([giver.record("ada", "p")?.memory, giver.record("pia", "p")]).toEqual(["moved", undefined]);
+    expect([giver.record("nina", "n")?.memory, taker.record("max", "n")?.memory]).toEqual(["n", "mine"]);
+    expect(codeOf(await write(giver, update("n", "still here")))).toBe("done");
+  });
+
+  it("a read that began before a fence which is taken back has not seen all of it, and is done anew", async () => {
+    await fill();
+    const many = Array.from({ length: 3000 }, (_, at) => put(`m${at}`, "nobody"));
+    await write(giver, { t: "put", items: many.flatMap((one) => ("items" in one ? one.items : [])) });
+    await tell(giver, { do: "leave", id: ID, slice: SLICE });
+    const turns: (() => void)[] = [];
+    giver = states.open("0", { ...systemClock, soon: (work) => void turns.push(work) });
+    const cut = { ...queries.cutSizes({ at: "n" }), version: 0 };
+    const refused = expect(runShardQuery(giver, "user", cut)).rejects.toMatchObject({ code: "stale-epoch" });
+    expect(turns).toHaveLength(1);
+    await tell(giver, { do: "fence", id: ID });
+    while ((await tell(giver, { do: "stay", id: ID, refused: true })).leaving !== null);
+    expect(giver.custody.state.version).toBe(0);
+    for (const turn of turns) {
+      turn();
+      await Promise.resolve();
+    }
+    await refused;
+    giver = states.open("0");
+    expect(await runShardQuery(giver, "user", cut)).toMatchObject({ goes: { memories: 3003 } });
   });
 });
