@@ -24,7 +24,7 @@ import type {
   ShardVerification,
 } from "../model/node-api.ts";
 import type { OperationReport, OperationRequest } from "../model/operation.ts";
-import type { Step } from "../model/plan.ts";
+import type { HandoverStep, Step } from "../model/plan.ts";
 import type { ShardMap, SlotRange } from "../model/shard-map.ts";
 import type { ClusterView } from "../model/view.ts";
 
@@ -159,6 +159,8 @@ export interface Settled {
 export interface OperationControl {
   /** Throws `operation-running`, `map-changed`, `step-outdated` (all conflict); nothing is begun then. */
   begin(request: OperationRequest, options: CallOptions): Promise<OperationReport>;
+  /** Throws what beginning the step would, `ids-clash` (conflict) among it; nothing is begun. */
+  check(step: HandoverStep, options: CallOptions): Promise<void>;
   /** The one that runs, or ran last; null when none ever did. */
   current(options: CallOptions): Promise<OperationReport | null>;
   /** What has not begun never does. Throws `no-operation` (conflict). */

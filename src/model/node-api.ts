@@ -14,6 +14,7 @@
 //   POST /v1/cluster/operation/cancel    {} -> { operation: OperationReport }       (role admin)
 //   GET  /v1/cluster/verify?shard=ID     -> ShardVerification               (role read)
 //   GET  /v1/cluster/cut?shard=ID&at=K&key=K -> ShardCut                     (role read)
+//   GET  /v1/cluster/handover?kind=K&shard=ID&into=ID&at=K&key=K -> { possible: true }, or why not  (role read)
 //   POST /v1/cluster/repair              RepairRequest -> { repairing: true }       (role admin)
 //   POST /v1/memories/import             ImportRequest -> ImportResult       (role write)
 //   GET  /v1/memories/export?shard=ID&cursor=C&limit=N -> ExportPage         (role read)

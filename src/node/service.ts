@@ -13,6 +13,7 @@ import type {
   TransferResult,
 } from "../model/node-api.ts";
 import type { OperationReport, OperationRequest } from "../model/operation.ts";
+import type { HandoverStep } from "../model/plan.ts";
 import type { MapNode, ShardMap } from "../model/shard-map.ts";
 
 export interface AdminService {
@@ -28,6 +29,8 @@ export interface AdminService {
   operation(context: CallContext): Promise<OperationReport | null>;
   /** Throws `operation-running`, `map-changed`, `step-outdated` (all conflict); nothing is begun then. */
   beginOperation(request: OperationRequest, context: CallContext): Promise<OperationReport>;
+  /** Throws what beginning it would, and `ids-clash` as that does, but not for another one that runs. */
+  checkHandover(step: HandoverStep, context: CallContext): Promise<void>;
   /** Throws `no-operation` (conflict). */
   cancelOperation(context: CallContext): Promise<OperationReport>;
   /** Compares what the replicas of a shard hold. */

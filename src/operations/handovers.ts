@@ -11,7 +11,14 @@ import type { ShardMap } from "../model/shard-map.ts";
 import { formatBytes } from "../model/units.ts";
 import { isHandedOver, mapAfterHandover, middleSlot, nextShardId } from "../topology/handovers.ts";
 import { shardById, shardOfKey, sliceLabel } from "../topology/shard-map.ts";
-import { currentOperation, followOperation, isRunning, runOperation, type Manner } from "./operation.ts";
+import {
+  controlOf,
+  currentOperation,
+  followOperation,
+  isRunning,
+  runOperation,
+  type Manner,
+} from "./operation.ts";
 
 export type HandoverRequest =
   | { readonly kind: "split"; readonly shard: ShardId; readonly at?: string }
@@ -105,6 +112,14 @@ export function runHandover(
   options: CallOptions,
 ): Promise<OperationReport<Step> | null> {
   return runOperation(engine, { name: nameOf(step), waves: [[step]], epoch }, manner, options);
+}
+
+/**
+ * What only the nodes can tell of a plan: whether both shards have a memory of one id under different keys.
+ * @throws Mem0ctlError `ids-clash` (conflict), as carrying it out would; nothing is begun.
+ */
+export function checkHandover(engine: Engine, { step }: HandoverPlan, options: CallOptions): Promise<void> {
+  return controlOf(engine).check(step, options);
 }
 
 /** Follows the operation that does what is asked, where one runs already; undefined where none does. */

@@ -34,7 +34,7 @@ export interface Manner {
 }
 
 /** @throws Mem0ctlError `not-of-this-engine` (invalid) where each step has to be executed from here. */
-function controlOf(engine: Engine): OperationControl {
+export function controlOf(engine: Engine): OperationControl {
   if (engine.operations !== undefined) return engine.operations;
   throw new Mem0ctlError(
     "invalid",

@@ -300,18 +300,27 @@ test.each(["raft", "quorum"])(
       expect(await importRecords(hosts[0] ?? "", [one])).toMatchObject({ status: 200 });
     const before = await exported(running);
     expect(before).toHaveLength(4);
-    const refused = await mem0ctl("shards", "merge", "1", "0", "-o", "json");
-    expect(refused.code).toBe(6);
-    expect(JSON.parse(refused.stderr)).toMatchObject({
-      error: { code: "ids-clash", data: { ids: ["twin"] }, hint: expect.stringContaining("memories delete") },
-    });
-    expect(await exported(running)).toEqual(before);
-    expect((await mapOf(running)).epoch).toBe(1);
+    for (const flags of [["--dry-run"], []]) {
+      const refused = await mem0ctl("shards", "merge", "1", "0", ...flags, "-o", "json");
+      expect(refused.code).toBe(6);
+      expect(JSON.parse(refused.stderr)).toMatchObject({
+        error: {
+          code: "ids-clash",
+          data: { ids: ["twin"] },
+          hint: expect.stringContaining("memories delete"),
+        },
+      });
+      expect(await exported(running)).toEqual(before);
+      expect((await mapOf(running)).epoch).toBe(1);
+    }
 
     expect(await mem0ctl("memories", "delete", "twin", "--yes")).toMatchObject({ code: 0 });
     expect(await exported(running)).toHaveLength(2);
     const again = [record("twin", "a-user"), record("twin-2", "z-user")];
     expect(await importRecords(hosts[0] ?? "", again)).toMatchObject({ status: 200 });
+    const dry = await mem0ctl("shards", "merge", "1", "0", "--dry-run", "-o", "json");
+    expect(dry).toMatchObject({ code: 0 });
+    expect((await mapOf(running)).epoch).toBe(1);
     expect(await mem0ctl("shards", "merge", "1", "0", "-o", "json")).toMatchObject({ code: 0 });
     expect(await exported(running)).toHaveLength(4);
   },

@@ -121,7 +121,7 @@ async function handOver(
   request: HandoverRequest,
 ): Promise<ExitCode> {
   return withCluster(context, async ({ engine }) => {
-    const { explainHandover, planHandover, resumeHandover, runHandover } =
+    const { checkHandover, explainHandover, planHandover, resumeHandover, runHandover } =
       await import("../../operations/handovers.ts");
     const look = { timeoutMs: context.timeoutMs(LOOK_TIMEOUT_MS), signal: context.io.signal };
     if (options.explain === true) {
@@ -141,6 +141,7 @@ async function handOver(
     }
     if (options.dryRun === true) {
       const plan = await planHandover(engine, request, look);
+      await checkHandover(engine, plan, look);
       await context.print(plan, async (_document, theme) => {
         const { renderHandoverPlan } = await import("../../render/handover.ts");
         return renderHandoverPlan(plan, theme);

@@ -72,6 +72,8 @@ const operation = object<OperationReport>({
 const answer = object<OperationAnswer>({ operation: nullable(operation) });
 const begun = object<{ readonly operation: OperationReport }>({ operation });
 
+const possible = object<{ readonly possible: boolean }>({ possible: truth });
+
 const repairing = object<{ readonly repairing: boolean }>({ repairing: truth });
 
 const verification = object<ShardVerification>({
@@ -105,6 +107,11 @@ export function operationControl(nodes: ClusterNodes): OperationControl {
   return {
     async begin(request, options) {
       return (await nodes.request({ ...POST, path: PATH, body: request }, begun, options)).operation;
+    },
+    async check(handover, options) {
+      const query = new URLSearchParams({ ...handover });
+      const path = `/v1/cluster/handover?${query.toString()}`;
+      await nodes.request({ method: "GET", path, write: false }, possible, options);
     },
     async current(options) {
       return (await nodes.request({ method: "GET", path: PATH, write: false }, answer, options)).operation;

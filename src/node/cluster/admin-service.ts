@@ -14,6 +14,7 @@ import type {
   TransferResult,
 } from "../../model/node-api.ts";
 import { hasEnded, type OperationReport, type OperationRequest } from "../../model/operation.ts";
+import type { HandoverStep } from "../../model/plan.ts";
 import type { KeySlice, MapNode, ShardMap } from "../../model/shard-map.ts";
 import { slotsCutOff } from "../../topology/handovers.ts";
 import { mapWithNode, mapWithNodeChanged } from "../../topology/membership.ts";
@@ -220,6 +221,10 @@ export class Admin implements AdminService {
 
   beginOperation(request: OperationRequest, context: CallContext): Promise<OperationReport> {
     return this.options.operations.begin(request, context.deadlineMs);
+  }
+
+  async checkHandover(step: HandoverStep, context: CallContext): Promise<void> {
+    await this.options.operations.check([[step]], context.deadlineMs);
   }
 
   cancelOperation(context: CallContext): Promise<OperationReport> {

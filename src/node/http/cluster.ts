@@ -2,6 +2,7 @@
 // and leave, operations, a clean stop.
 
 import type { ClusterStep } from "../../model/operation.ts";
+import type { HandoverStep } from "../../model/plan.ts";
 import type { MapNode } from "../../model/shard-map.ts";
 import { NAME_PATTERN } from "../../model/ids.ts";
 import { SCOPE_CHARACTERS_MAX } from "../../memory/record.ts";
@@ -94,6 +95,25 @@ const STEP_SHAPES = {
   pin: object({ kind: choice(["pin"]), key: shardKey, shard: shardId }),
   unpin: object({ kind: choice(["unpin"]), key: shardKey }),
 } as const satisfies Record<ClusterStep["kind"], Shape<ClusterStep>>;
+
+const HANDOVERS = ["split", "merge", "pin", "unpin"] as const;
+
+/** Of a query, which is as flat as these steps are. */
+const handoverQuery: Shape<HandoverStep> = {
+  ...object({
+    kind: choice(HANDOVERS),
+    shard: optional(shardId),
+    into: optional(shardId),
+    at: optional(shardKey),
+    key: optional(shardKey),
+  }),
+  read: eitherOf<HandoverStep>("kind", {
+    split: STEP_SHAPES.split,
+    merge: STEP_SHAPES.merge,
+    pin: STEP_SHAPES.pin,
+    unpin: STEP_SHAPES.unpin,
+  }).read,
+};
 
 const clusterStep = eitherOf<ClusterStep>("kind", STEP_SHAPES);
 
@@ -257,6 +277,22 @@ const cutRoute = route({
     ),
 });
 
+const handoverRoute = route({
+  method: "GET",
+  path: "/v1/cluster/handover",
+  access: "read",
+  operation: "checkHandover",
+  tag: "cluster",
+  summary:
+    "Whether shards can be split or merged so, or a key pinned: refused as beginning it would be, and nothing is begun.",
+  query: handoverQuery,
+  answer: answer({ possible: { type: "boolean", enum: [true] } }),
+  run: async ({ query, services, context }) => {
+    await services.admin.checkHandover(query, context);
+    return { possible: true };
+  },
+});
+
 const repairRoute = route({
   method: "POST",
   path: "/v1/cluster/repair",
@@ -311,6 +347,7 @@ export const CLUSTER_ROUTES: readonly Route<NodeServices>[] = [
   cancelRoute,
   verifyRoute,
   cutRoute,
+  handoverRoute,
   repairRoute,
   stopRoute,
   documentRoute,

@@ -126,9 +126,7 @@ export class Handovers {
   }
 
   private withoutIt({ id }: Handover): Promise<ShardMap> {
-    return this.options.changeMap((known) =>
-      known.handover?.id === id ? mapWithoutHandover(known) : known,
-    );
+    return this.options.changeMap((known) => (known.handover?.id === id ? mapWithoutHandover(known) : known));
   }
 
   /** Copies part after part; true when nothing was left to copy for a moment. */

@@ -32,6 +32,8 @@ import { refuseClashes, type ReadShard } from "./id-clashes.ts";
 const CANCEL_ATTEMPTS_MAX = 20;
 const ID_BYTES = 6;
 
+type Waves = OperationRequest["waves"];
+
 export interface OperationsOptions {
   readonly self: NodeId;
   readonly clock: Clock;
@@ -59,20 +61,29 @@ export class Operations {
    *   `ids-clash` (all conflict), and nothing is begun.
    */
   async begin(request: OperationRequest, deadlineMs: number): Promise<OperationReport> {
-    const { clock, router, readShard } = this.options;
+    const { clock, router } = this.options;
     // Said first: while another one runs, what cannot be done now may be possible after it.
     const running = await this.running(deadlineMs);
     if (running !== null) throw refusedBecauseOf(running);
-    const map = await this.newestMap(deadlineMs);
-    const waves = this.possible(request, map);
-    for (const step of stepsOf(request).filter(isHandoverStep)) {
-      await refuseClashes(settled(map), step, readShard, deadlineMs);
-    }
+    const waves = await this.check(request.waves, deadlineMs);
     const id = Buffer.from(clock.randomBytes(ID_BYTES)).toString("hex");
     const plan = { ...request, waves, id, startedMs: clock.wallMs() };
     const result = await router.changeOperation({ begin: plan }, deadlineMs);
     if (!result.accepted || result.operation === null) throw refusal(result, request);
     return { ...result.operation, copying: [] };
+  }
+
+  /**
+   * The waves as they would be carried out now. Nothing is begun.
+   * @throws Mem0ctlError `step-outdated`, `too-few-copies`, `copies-differ`, `ids-clash` (all conflict).
+   */
+  async check(waves: Waves, deadlineMs: number): Promise<Waves> {
+    const map = await this.newestMap(deadlineMs);
+    const planned = this.possible(waves, map);
+    for (const step of waves.flat().filter(isHandoverStep)) {
+      await refuseClashes(settled(map), step, this.options.readShard, deadlineMs);
+    }
+    return planned;
   }
 
   /** As whoever carries it out knows it; the last one when none runs, null when none ever did. */
@@ -156,7 +167,7 @@ export class Operations {
   }
 
   /** The waves, in which every step can be done after those before it. Throws where one cannot. */
-  private possible({ waves }: OperationRequest, map: ShardMap): OperationRequest["waves"] {
+  private possible(waves: Waves, map: ShardMap): Waves {
     const { levels } = this.options;
     if (levels === undefined) {
       let planned = map;

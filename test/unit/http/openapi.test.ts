@@ -128,6 +128,7 @@ describe("what the server takes and answers fits the document", () => {
     ["cancelOperation", {}],
     ["verifyShard", undefined, "?shard=0"],
     ["cutShard", undefined, "?shard=0&at=m"],
+    ["checkHandover", undefined, "?kind=merge&shard=1&into=0"],
     ["repairReplica", { shard: "0", node: "node-1" }],
     ["stopNode", {}],
     ["getOpenApiDocument"],

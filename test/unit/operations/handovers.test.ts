@@ -3,7 +3,14 @@
 import { describe, expect, it } from "vitest";
 import type { Engine, OperationControl } from "../../../src/engines/engine.ts";
 import type { ShardCut } from "../../../src/model/node-api.ts";
-import { explainHandover, planHandover, type HandoverRequest } from "../../../src/operations/handovers.ts";
+import {
+  checkHandover,
+  explainHandover,
+  planHandover,
+  type HandoverRequest,
+} from "../../../src/operations/handovers.ts";
+import { Mem0ctlError } from "../../../src/model/errors.ts";
+import type { HandoverStep } from "../../../src/model/plan.ts";
 import { errorOf, scriptedEngine } from "./support.ts";
 
 const call = { timeoutMs: 1000 };
@@ -50,6 +57,18 @@ describe("a plan of a handover", () => {
       ["2", null],
       ["0", "slots 0-5460, 10922-16383"],
     ]);
+  });
+
+  it("is checked at the nodes, for what only they know", async () => {
+    const asked: HandoverStep[] = [];
+    const check = (step: HandoverStep): Promise<void> => {
+      asked.push(step);
+      return Promise.reject(new Mem0ctlError("conflict", "ids-clash", "cannot merge"));
+    };
+    const engine = { ...scriptedEngine(), operations: { check } as unknown as OperationControl };
+    const plan = await planHandover(engineWith(), { kind: "merge", shard: "2", into: "0" }, call);
+    expect(await errorOf(checkHandover(engine, plan, call))).toMatchObject({ code: "ids-clash" });
+    expect(asked).toEqual([{ kind: "merge", shard: "2", into: "0" }]);
   });
 
   it.each<[string, Engine, HandoverRequest, string, string]>([

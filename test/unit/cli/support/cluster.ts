@@ -95,6 +95,7 @@ function adminOf(report: () => NodeReport): AdminService {
     drain: refused,
     operation: refused,
     beginOperation: refused,
+    checkHandover: refused,
     cancelOperation: refused,
     verify: refused,
     cut: refused,

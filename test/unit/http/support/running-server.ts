@@ -5,7 +5,12 @@ import { request as httpRequest, type IncomingHttpHeaders } from "node:http";
 import type { ConsistencyTerms } from "../../../../src/model/consistency.ts";
 import { Mem0ctlError } from "../../../../src/model/errors.ts";
 import type { LimitsSpec, TokenRole } from "../../../../src/model/manifest.ts";
-import { stepsOf, type OperationReport, type OperationRequest } from "../../../../src/model/operation.ts";
+import {
+  stepsOf,
+  stepWords,
+  type OperationReport,
+  type OperationRequest,
+} from "../../../../src/model/operation.ts";
 import type { ShardMap } from "../../../../src/model/shard-map.ts";
 import { createHttpServer, type HttpServerOptions, type PeerUpgrade } from "../../../../src/http/server.ts";
 import type { MemoryService } from "../../../../src/memory/service.ts";
@@ -233,6 +238,7 @@ function adminOfOneNode(): AdminService & { readonly calls: readonly string[] } 
       return { ...MAP, epoch: 2 };
     },
     operation: async () => operation,
+    checkHandover: async (step) => void calls.push(`check ${stepWords(step)}`),
     beginOperation: async (request) => {
       calls.push(`begin ${request.name}`);
       operation = operationOf(request);
