@@ -52,6 +52,8 @@ const TICKS_PER_HEARTBEAT = 4;
 /** Slots between a membership and the first that it decides, of multi-paxos. */
 const WINDOW_SLOTS = 256;
 const LOG_BYTES_MAX = 64 << 10;
+/** Of these, what a replica keeps beside what a leader works ahead. */
+const KEPT_BYTES_MAX = 48 << 10;
 const STORM_MS_MIN = 5000;
 const STORM_MS_MAX = 10_000;
 /** No deadline is longer. */
@@ -126,9 +128,13 @@ class Run {
     world.say("cluster", `${protocol}: ${name}, election timeout ${manifest.consensus.electionTimeoutMs} ms`);
     const isOver = (group: GroupId): boolean =>
       group !== META_GROUP && this.#map()?.shards.every(({ id }) => id !== group) === true;
-    this.#invariants = new Invariants(world, this.#machines, { logBytesMax: LOG_BYTES_MAX, isOver });
     const { heartbeatIntervalMs, electionTimeoutMs } = manifest.consensus;
     const { limits } = this.#layout.nodeHabits;
+    this.#invariants = new Invariants(world, this.#machines, {
+      // In a burst a leader may work ahead by more than that.
+      logBytesMax: Math.max(LOG_BYTES_MAX, KEPT_BYTES_MAX + (limits.uncommittedBytesMax ?? 0)),
+      isOver,
+    });
     this.#watch = new ReplicaWatch((invariant, message) => world.violate(invariant, message), {
       electionTicks: Math.ceil((electionTimeoutMs * TICKS_PER_HEARTBEAT) / heartbeatIntervalMs),
       uncommittedBytesMax: limits.uncommittedBytesMax ?? Infinity,
