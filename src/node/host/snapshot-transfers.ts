@@ -22,7 +22,13 @@ const CHUNK_DEADLINE_MS = 30_000;
 const ID_BYTES = 16;
 
 type SnapshotCall =
-  | { readonly step: "begin"; readonly group: GroupId; readonly id: string }
+  | {
+      readonly step: "begin";
+      readonly group: GroupId;
+      readonly id: string;
+      /** The sender's as leader; absent when the receiver asked for the state alone. */
+      readonly term?: number;
+    }
   | {
       readonly step: "chunk";
       readonly group: GroupId;
@@ -34,9 +40,18 @@ type SnapshotCall =
       readonly group: GroupId;
       readonly id: string;
       readonly meta: SnapshotMeta;
-      /** The sender's as leader; absent when the receiver asked for the state alone. */
+      /** As at its beginning. */
       readonly term?: number;
     };
+
+/** A snapshot that a replica stages. */
+interface Staging {
+  readonly id: string;
+  readonly from: NodeId;
+  readonly isLeaders: boolean;
+  /** When the last of it came, on the monotonic clock. */
+  readonly heardMs: number;
+}
 
 interface Groups {
   readonly groups: ReadonlyMap<GroupId, ReplicaGroup>;
@@ -57,7 +72,7 @@ export class SnapshotTransfers {
   /** Groups whose staged state is whole and about to become the state: nothing may touch it. */
   private readonly installing = new Set<GroupId>();
   /** The snapshot that each replica stages. One that was taken away and called back is another: its place was cleared. */
-  private readonly staging = new WeakMap<ReplicaGroup, string>();
+  private readonly staging = new WeakMap<ReplicaGroup, Staging>();
   private readonly pace: Pace;
   /** `group/peer` to what the last snapshot, whole or not, has brought there. */
   private readonly sent = new Map<string, number>();
@@ -139,10 +154,13 @@ export class SnapshotTransfers {
       if (this.installing.has(call.group) || group.isSwitching()) {
         throw snapshotError("another snapshot is being installed");
       }
+      const isLeaders = call.term !== undefined;
+      // It brings all that a state would. Where a bound makes both slow, they would overtake each other for ever.
+      if (!isLeaders && this.isFed(group)) throw snapshotError("the leader's snapshot is on its way here");
       // A leader's snapshot helps as well; a second state that was asked for does not.
       group.forgetRebuilt();
       // From here on nothing of another one is taken: none can become the state while the place is being cleared.
-      this.staging.set(group, call.id);
+      this.staging.set(group, { id: call.id, from, isLeaders, heardMs: this.clock.nowMs() });
       // What a crash left in the very place where this one is staged may still be going.
       await this.host.cleaned();
       // Overtaken it must not go on: it would delete what the next one stages, or what has become the state.
@@ -152,9 +170,12 @@ export class SnapshotTransfers {
       if (isOvertaken()) throw snapshotError("another snapshot took its place");
       return true;
     }
-    if (!this.isStaging(group, call.id)) throw snapshotError("another snapshot took its place");
+    const staging = this.staging.get(group);
+    if (staging === undefined || !this.isStaging(group, call.id))
+      throw snapshotError("another snapshot took its place");
     const prefix = group.durable.stagingPrefix();
     if (call.step === "chunk") {
+      this.staging.set(group, { ...staging, heardMs: this.clock.nowMs() });
       void this.stores.state.transact((writer) => {
         for (const [suffix, value] of call.items) writer.put(Buffer.concat([prefix, suffix]), value);
       });
@@ -183,7 +204,17 @@ export class SnapshotTransfers {
   }
 
   private isStaging(group: ReplicaGroup, id: string): boolean {
-    return this.staging.get(group) === id && this.host.groups.get(group.id) === group;
+    return this.staging.get(group)?.id === id && this.host.groups.get(group.id) === group;
+  }
+
+  /** Whether the one that leads is sending a snapshot: nothing says so when it gives up. */
+  private isFed(group: ReplicaGroup): boolean {
+    const staging = this.staging.get(group);
+    return (
+      staging?.isLeaders === true &&
+      staging.from === group.replica.status().leader &&
+      this.clock.nowMs() - staging.heardMs < CHUNK_DEADLINE_MS
+    );
   }
 
   private async stream(group: ReplicaGroup, to: NodeId, what: Wanted): Promise<number> {
@@ -210,7 +241,8 @@ export class SnapshotTransfers {
       const id = Buffer.from(this.clock.randomBytes(ID_BYTES)).toString("hex");
       const call = (body: SnapshotCall): Promise<unknown> =>
         this.network.call(to, "snapshot", body, this.clock.nowMs() + CHUNK_DEADLINE_MS);
-      await call({ step: "begin", group: group.id, id });
+      const asLeader = term === undefined ? {} : { term };
+      await call({ step: "begin", group: group.id, id, ...asLeader });
       // Most nodes follow the metadata group as learners for good, and without its map they can do nothing.
       const isNew = group.id !== META_GROUP && !isVoter(group.replica.status().membership, to);
       this.sent.set(`${group.id}/${to}`, 0);
@@ -230,7 +262,7 @@ export class SnapshotTransfers {
         if (items.length > 0) await call({ step: "chunk", group: group.id, id, items });
         await this.hasSent(group.id, to, size, isNew);
       }
-      await call({ step: "end", group: group.id, id, meta, ...(term === undefined ? {} : { term }) });
+      await call({ step: "end", group: group.id, id, meta, ...asLeader });
       return index;
     } finally {
       snapshot.close();

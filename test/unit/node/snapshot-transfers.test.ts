@@ -169,6 +169,7 @@ test("what clears the place of a snapshot that was overtaken deletes nothing of 
   const transfers = new SnapshotTransfers({
     host: { groups: new Map([["0", group]]), cleaned: async () => undefined },
     stores: { state },
+    clock: systemClock,
     cleanRecordsMax: 1,
   } as unknown as ConstructorParameters<typeof SnapshotTransfers>[0]);
   const call = (body: object): Promise<boolean> => transfers.receive("b", { group: "0", ...body });
@@ -188,6 +189,54 @@ test("what clears the place of a snapshot that was overtaken deletes nothing of 
   expect(state.get(extendKey(staged, "new"))).toEqual(Buffer.of(2));
 });
 
+test("a state that was asked for does not overtake the leader's snapshot, unless that leader is no more or has fallen silent", async () => {
+  const staged = encodeKey("state", "0", 2);
+  let leader = "b";
+  let nowMs = 0;
+  const group = {
+    id: "0",
+    damage: "a record does not match its checksum",
+    durable: { stagingPrefix: () => staged },
+    replica: { status: () => ({ leader }) },
+    isSwitching: () => false,
+    forgetRebuilt: () => undefined,
+  } as unknown as ReplicaGroup;
+  const transfers = new SnapshotTransfers({
+    host: { groups: new Map([["0", group]]), cleaned: async () => undefined },
+    stores: { state },
+    clock: { ...systemClock, nowMs: () => nowMs },
+    cleanRecordsMax: 100,
+  } as unknown as ConstructorParameters<typeof SnapshotTransfers>[0]);
+  const begin = (from: string, id: string, term?: number): Promise<boolean> =>
+    transfers.receive(from, {
+      step: "begin",
+      group: "0",
+      id,
+      ...(term === undefined ? {} : { term }),
+    });
+  const chunk = (from: string, id: string): Promise<boolean> =>
+    transfers.receive(from, { step: "chunk", group: "0", id, items: [] });
+  const refused = { code: "snapshot-refused" };
+
+  await begin("c", "state 1");
+  await begin("b", "snapshot 1", 3);
+  await expect(chunk("c", "state 1")).rejects.toMatchObject(refused);
+  await expect(begin("c", "state 2")).rejects.toMatchObject(refused);
+  nowMs = 29_000;
+  await chunk("b", "snapshot 1");
+  nowMs = 58_000;
+  await expect(begin("c", "state 3")).rejects.toMatchObject(refused);
+  await chunk("b", "snapshot 1");
+  nowMs = 88_000;
+  await begin("c", "state 4");
+  await chunk("c", "state 4");
+
+  await begin("b", "snapshot 2", 3);
+  leader = "d";
+  await begin("c", "state 5");
+  await chunk("c", "state 5");
+});
+
 test("a replica that was taken away and called back takes nothing of a snapshot that was begun before", async () => {
   const inputs: Input[] = [];
   const staged = encodeKey("state", "0", 2);
@@ -204,6 +253,7 @@ test("a replica that was taken away and called back takes nothing of a snapshot 
   const transfers = new SnapshotTransfers({
     host: { groups, cleaned: async () => undefined },
     stores: { state },
+    clock: systemClock,
     cleanRecordsMax: 100,
   } as unknown as ConstructorParameters<typeof SnapshotTransfers>[0]);
   const call = (body: object): Promise<boolean> => transfers.receive("b", { group: "0", id: "1", ...body });
