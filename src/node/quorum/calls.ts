@@ -30,7 +30,7 @@ export interface CopyCalls {
   "quorum-open": { ask: { opening: Opening; reading: boolean; wallMs: number }; answer: OpenAnswer };
   "quorum-leaves": { ask: { ranges: readonly number[] }; answer: LeavesAnswer };
   "quorum-keys": { ask: { leaves: readonly number[] }; answer: KeysAnswer };
-  "quorum-done": { ask: { floor: VersionVector; generation: string }; answer: null };
+  "quorum-done": { ask: { floor: VersionVector; generation: string; lacks: boolean }; answer: null };
   "quorum-filled": { ask: { since: number }; answer: FilledAnswer };
 }
 
@@ -76,6 +76,8 @@ export interface OpenAnswer {
   /** null when the roots are equal. */
   readonly ranges: readonly Digest[] | null;
   readonly standing: Standing;
+  /** It does not hold everything that it acknowledged, or never did. */
+  readonly lacks: boolean;
   /** By the clock of who answers. */
   readonly wallMs: number;
 }

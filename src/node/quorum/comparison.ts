@@ -43,6 +43,8 @@ export interface Comparison {
 export interface Compared {
   /** Whose floor the other now has, and the other's sets when it began. */
   readonly standing: Standing;
+  /** The other did not hold everything that it acknowledged then. */
+  readonly lacks: boolean;
   readonly floorOfPeer: Comparison["copy"]["floor"];
   /** The peer's clock, as it was when the comparison began. */
   readonly wallMs: number;
@@ -53,6 +55,7 @@ export async function compare(comparison: Comparison): Promise<Compared> {
   const { copy, client, peer, clock, standing, limits, reading, deadlineMs } = comparison;
   const generation = copy.generation;
   const own = copy.opening();
+  const { lacks } = copy;
   await copy.settled();
   const open = await client.call(
     peer,
@@ -84,11 +87,16 @@ export async function compare(comparison: Comparison): Promise<Compared> {
   refuseWhenChanged(copy.generation, generation);
   if (!reading) {
     await copy.raiseFloor(open.opening.floor);
-    const done = { floor: own.floor, generation: open.generation };
+    const done = { floor: own.floor, generation: open.generation, lacks };
     await client.call(peer, "quorum-done", copy.shard, done, soon(comparison), standing);
     refuseWhenChanged(copy.generation, generation);
   }
-  return { standing: open.standing, floorOfPeer: open.opening.floor, wallMs: open.wallMs };
+  return {
+    standing: open.standing,
+    lacks: open.lacks,
+    floorOfPeer: open.opening.floor,
+    wallMs: open.wallMs,
+  };
 }
 
 async function ask(

@@ -110,8 +110,8 @@ export interface CopyHere {
   readonly handoff: Handoff;
   readonly coordinator: Coordinator;
   readonly peers: Map<NodeId, PeerKnowledge>;
-  /** Compared with in full since this copy has to be filled or rebuilt. */
-  readonly sources: Set<NodeId>;
+  /** Compared with in full since this copy has to be filled or rebuilt, and whether it lacked something then. */
+  readonly sources: Map<NodeId, { readonly lacks: boolean }>;
   readonly comparing: Set<NodeId>;
 }
 
@@ -375,7 +375,7 @@ export class LeaderlessShards {
         const ranges = tree.root === ask.opening.root ? null : tree.rangeDigests();
         const standing = standingOf(this.options.map(), copy.shard);
         const wallMs = this.options.clock.wallMs();
-        return { opening: copy.opening(), generation, ranges, standing, wallMs };
+        return { opening: copy.opening(), generation, ranges, standing, lacks: copy.lacks, wallMs };
       }
       case "quorum-leaves": {
         const { ask } = body as CallBody<"quorum-leaves">;
@@ -392,7 +392,7 @@ export class LeaderlessShards {
         await copy.raiseFloor(ask.floor);
         // What was lost meanwhile it has not been told again.
         if (ask.generation !== copy.generation) return null;
-        await this.compared(here, from, ask.floor, body.standing);
+        await this.compared(here, from, { ...ask, standing: body.standing });
         return null;
       }
       case "quorum-filled":
@@ -506,7 +506,7 @@ export class LeaderlessShards {
         clocks: this.clocks,
       }),
       peers: new Map(),
-      sources: new Set(),
+      sources: new Map(),
       comparing: new Set(),
     };
     this.copies.set(copy.shard, here);
@@ -537,7 +537,11 @@ export class LeaderlessShards {
     await here.copy.become("rebuilding");
   }
 
-  /** Enough others were read in full since it has to be filled: it holds whatever any of them acknowledged or told. */
+  /**
+   * Enough others were read in full since it has to be filled: it holds whatever any of them acknowledged or told. One that
+   * lacks something itself, or is new, does not count: two of them would take each other for whole. Only when there is
+   * nobody else to ask is what they have together all that there is.
+   */
   private serveWhenFilled(here: CopyHere, shard: ShardSlice): void {
     const { copy, sources } = here;
     if (copy.state === "serving" || !copy.isReadable) return;
@@ -549,7 +553,8 @@ export class LeaderlessShards {
     const needed = copy.lacks
       ? sourcesNeeded(consistency, set.length, others.length)
       : Math.min(1, others.length);
-    if (others.filter((node) => sources.has(node)).length < needed) return;
+    const whole = others.filter((node) => sources.get(node)?.lacks === false);
+    if (whole.length < needed && !this.peersOf(here).every((node) => sources.has(node))) return;
     sources.clear();
     copy
       .become("serving", joining ? (shard.outgoing?.since ?? 0) : copy.filledFor)
@@ -597,8 +602,11 @@ export class LeaderlessShards {
   private async compared(
     here: CopyHere,
     peer: NodeId,
-    floor: VersionVector,
-    standing: Standing,
+    {
+      floor,
+      lacks,
+      standing,
+    }: { readonly floor: VersionVector; readonly lacks: boolean; readonly standing: Standing },
   ): Promise<void> {
     const { clock, map, limits } = this.options;
     const known = this.knowledge(here, peer);
@@ -609,7 +617,7 @@ export class LeaderlessShards {
     known.divergentKeys = 0;
     const own = standingOf(map(), here.copy.shard);
     // Only one that went by the same sets refuses what older ones would still acknowledge (12).
-    if (sameSets(standing, own)) here.sources.add(peer);
+    if (sameSets(standing, own)) here.sources.set(peer, { lacks });
     const slice = map().shards.find(({ id }) => id === here.copy.shard);
     if (slice !== undefined) this.serveWhenFilled(here, slice);
     if (here.copy.state !== "serving") return;
@@ -687,7 +695,7 @@ export class LeaderlessShards {
     try {
       await this.onDisk(own);
       if (!here.copy.isReadable) return;
-      const { standing, floorOfPeer, wallMs } = await compare({
+      const { standing, lacks, floorOfPeer, wallMs } = await compare({
         peer,
         copy: here.copy,
         client: this.client,
@@ -703,7 +711,7 @@ export class LeaderlessShards {
       });
       this.clocks.hear(peer, wallMs);
       here.handoff.settle(peer, beganMs);
-      await this.compared(here, peer, floorOfPeer, standing);
+      await this.compared(here, peer, { floor: floorOfPeer, lacks, standing });
     } finally {
       here.comparing.delete(peer);
     }

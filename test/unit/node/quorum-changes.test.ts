@@ -414,9 +414,9 @@ it("a read that no copy answers is late, and nothing is unknown of it", async ()
   });
 });
 
-/** A record of node-3's copy turns out to be unreadable; returns what has to be filled again. */
-function damage(): CopyHere {
-  const damaged = here("node-3");
+/** A record of a node's copy turns out to be unreadable; returns what has to be filled again. */
+function damage(id: NodeId = "node-3"): CopyHere {
+  const damaged = here(id);
   damaged.copy.noteDamage(new StoreCorruptError(damaged.copy.prefix));
   expect(damaged.copy.state).toBe("rebuilding");
   return damaged;
@@ -437,12 +437,12 @@ it("a comparison of another copy during whose end this one loses something has n
   startAgain("node-3", first, () => undefined);
   learn(first, "node-3");
   const { generation } = here("node-3").copy;
-  const ask = { floor: [["another", 7]] as const, generation };
+  const ask = { floor: [["another", 7]] as const, generation, lacks: false };
   const body = { shard: "0", standing: standingOf(first, "0"), ask };
   const told = nodeOf("node-3").shards.answer("node-1", "quorum-done", body);
   const { sources } = damage();
   await told;
-  expect(sources).toEqual(new Set());
+  expect(sources).toEqual(new Map());
 });
 
 it("a copy that lost what reads of a majority have told is filled from enough others to meet it, whatever writes ask", async () => {
@@ -454,13 +454,34 @@ it("a copy that lost what reads of a majority have told is filled from enough ot
   await eventually(() => expect(copy.isReadable).toBe(true));
   const { shards } = nodeOf("node-3");
   const filledBy = (node: NodeId): Promise<unknown> => {
-    const ask = { floor: here(node).copy.floor, generation: copy.generation };
+    const ask = { floor: here(node).copy.floor, generation: copy.generation, lacks: false };
     return shards.answer(node, "quorum-done", { shard: "0", standing: standingOf(first, "0"), ask });
   };
   await filledBy("node-1");
   expect(copy.state).toBe("rebuilding");
   await filledBy("node-2");
   await eventually(() => expect(copy.state).toBe("serving"));
+});
+
+it("a copy that lost something and a new one do not take each other for whole while nobody has told them", async () => {
+  learn(mapWith(1, ["node-1", "node-2"]), "node-1", "node-2", "node-3");
+  await cleared("node-3");
+  await put("node-1", "k", "acknowledged");
+  startAgain("node-1", mapWith(1, ["node-1", "node-2"]), () => undefined);
+  learn(mapWith(2, ["node-1", "node-3"], ["node-1", "node-2"]), "node-1", "node-2", "node-3");
+  const lost = damage("node-1");
+  const added = here("node-3");
+  away.add("node-2");
+  for (const id of ["node-1", "node-3"]) nodeOf(id).shards.start();
+  await eventually(() => {
+    expect(lost.peers.get("node-3")?.comparedMs).toBeDefined();
+    expect(added.peers.get("node-1")?.comparedMs).toBeDefined();
+  });
+  await Promise.all([lost.copy.settled(), added.copy.settled()]);
+  expect([lost.copy.state, added.copy.state]).toEqual(["rebuilding", "filling"]);
+  away.clear();
+  await eventually(() => expect([lost.copy.state, added.copy.state]).toEqual(["serving", "serving"]));
+  expect([textAt("node-1", "k"), textAt("node-3", "k")]).toEqual(["acknowledged", "acknowledged"]);
 });
 
 /** Of a write to the store of node-2: whether it is on disk. */
