@@ -245,6 +245,9 @@ export class NodeCore {
       copyingHere: (group, to) => this.copyingHere(group, to),
       holdsShards: () => this.holdsShards(),
     });
+    const readShard: ReadShard = (shard, query, deadlineMs) =>
+      this.leaderless?.path.read(this.shardRef(shard), query, manifest.consensus.consistency, deadlineMs) ??
+      this.router.readState(shard, query, deadlineMs);
     this.executor = new Executor({
       self,
       clock,
@@ -263,6 +266,7 @@ export class NodeCore {
         worstLagHere: () => this.worstLagHere(),
       }),
       map,
+      readShard,
       operation,
       leads: () => this.host.groups.get(META_GROUP)?.replica.status().role === "leader",
       leaderless,
@@ -277,9 +281,6 @@ export class NodeCore {
           ? this.successionHere(handover)
           : ((await network.call(node, "succession", { handover }, deadlineMs)) as SuccessionReport),
     });
-    const readShard: ReadShard = (shard, query, deadlineMs) =>
-      this.leaderless?.path.read(this.shardRef(shard), query, manifest.consensus.consistency, deadlineMs) ??
-      this.router.readState(shard, query, deadlineMs);
     this.operations = new Operations({
       self,
       clock,

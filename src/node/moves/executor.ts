@@ -33,6 +33,7 @@ import type { Router } from "../cluster/router.ts";
 import type { CopyingReport, GroupMembers } from "./group-members.ts";
 import { Handovers } from "./handovers.ts";
 import type { HealthBound } from "./health-bound.ts";
+import type { ReadShard } from "./id-clashes.ts";
 import { LeaderlessHandovers } from "./leaderless-handovers.ts";
 import type { SuccessionReport } from "../quorum/successions.ts";
 import type { Pace } from "./pace.ts";
@@ -51,6 +52,7 @@ export interface ExecutorOptions {
   readonly health: HealthBound;
   readonly pace: Pace;
   readonly map: () => ShardMap;
+  readonly readShard: ReadShard;
   readonly operation: () => Operation | null;
   /** Whether this node leads the metadata group. */
   readonly leads: () => boolean;

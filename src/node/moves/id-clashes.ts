@@ -26,7 +26,16 @@ export async function refuseClashes(
   const handover = handoverNow(map, step);
   // A shard that is made for it has nothing yet.
   if (handover === undefined || shardById(map, handover.to) === undefined) return;
-  const { from, to, slice } = handover;
+  const clashes = await clashesOf(handover, read, deadlineMs);
+  if (clashes.length > 0) throw idsClash("ids-clash", stepWords(step), handover, clashes);
+}
+
+/** Some of the ids that the giver has in the slice, and the taker outside of it; empty where there are none. */
+export async function clashesOf(
+  { from, to, slice }: Pick<Handover, "from" | "to" | "slice">,
+  read: ReadShard,
+  deadlineMs: number,
+): Promise<readonly string[]> {
   const clashes: string[] = [];
   let after: SliceIds["to"] = null;
   do {
@@ -38,7 +47,7 @@ export async function refuseClashes(
     }
     after = page.to;
   } while (after !== null && clashes.length <= CLASHES_NAMED_MAX);
-  if (clashes.length > 0) throw idsClash("ids-clash", stepWords(step), handover, clashes);
+  return clashes;
 }
 
 /** undefined where the map does not allow it now: what comes before it may change that. */

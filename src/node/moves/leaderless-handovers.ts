@@ -1,6 +1,8 @@
 // Carries a handover of keys of leaderless shards out, on the node that leads the metadata group. The nodes do it, each
 // for its own copies (quorum/successions.ts); here is only said when: the map says that it begins, then, once those that
-// are up are ready, that the keys are the other shard's; and when every copy has followed, it is over.
+// are up are ready, that the keys are the other shard's; and when every copy has followed, it is over. Where a node has met an id
+// in both shards under different keys, the shards themselves are asked, for a copy that lags may know of what is gone; it
+// is given up where they have it, and waits for that copy where they do not.
 
 import type { NodeId } from "../../model/ids.ts";
 import { stepWords, type StepState } from "../../model/operation.ts";
@@ -10,6 +12,7 @@ import { isHandedOver, mapHandedOver, mapHandingOver, mapWithoutHandover } from 
 import { shardById } from "../../topology/shard-map.ts";
 import type { Clock } from "../clock.ts";
 import type { SuccessionReport } from "../quorum/successions.ts";
+import { clashesOf, idsClash, type ReadShard } from "./id-clashes.ts";
 
 const CALL_MS = 3000;
 
@@ -19,6 +22,7 @@ export interface LeaderlessHandoversOptions {
   readonly isUp: (node: NodeId) => boolean;
   /** How far a node is with it. */
   readonly successionAt: (node: NodeId, handover: number, deadlineMs: number) => Promise<SuccessionReport>;
+  readonly readShard: ReadShard;
   readonly changeMap: (change: (map: ShardMap) => ShardMap) => Promise<ShardMap>;
 }
 
@@ -55,11 +59,7 @@ export class LeaderlessHandovers {
   async settle(map: ShardMap): Promise<void> {
     const { handover } = map;
     if (handover?.phase === "copying") {
-      await this.options.changeMap((known) =>
-        known.handover?.id === handover.id && known.handover.phase === "copying"
-          ? mapWithoutHandover(known)
-          : known,
-      );
+      await this.giveUp(handover.id);
     } else if (handover !== undefined && (await this.followed(map)).haveAll) await this.end(map);
   }
 
@@ -79,8 +79,27 @@ export class LeaderlessHandovers {
       byNode.set(node, bytes);
       if (news > 0) note(handover, news);
     });
+    if (reports.some(({ hasClashes }) => hasClashes === true)) {
+      await this.refuseClashes(handover);
+      return map;
+    }
     if (2 * up.length <= nodes.length || reports.some(({ state }) => state !== "ready")) return map;
     return this.options.changeMap((known) => (known.handover?.id === id ? mapHandedOver(known) : known));
+  }
+
+  private async refuseClashes(handover: Handover): Promise<void> {
+    const { clock, readShard } = this.options;
+    const clashes = await clashesOf(handover, readShard, clock.nowMs() + CALL_MS);
+    if (clashes.length === 0) return;
+    await this.giveUp(handover.id);
+    throw idsClash("step-outdated", handover.name, handover, clashes);
+  }
+
+  /** Nothing is the taker's yet: every node forgets what it has made. */
+  private async giveUp(id: number): Promise<void> {
+    await this.options.changeMap((known) =>
+      known.handover?.id === id && known.handover.phase === "copying" ? mapWithoutHandover(known) : known,
+    );
   }
 
   private async followed({ handover, shards }: ShardMap): Promise<{

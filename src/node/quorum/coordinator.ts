@@ -20,6 +20,7 @@ import type { ShardMap } from "../../model/shard-map.ts";
 import type { Clock } from "../clock.ts";
 import type { Query } from "../cluster/router.ts";
 import { runShardQuery } from "../cluster/shard-queries.ts";
+import { staleEpoch } from "../memories/custody.ts";
 import { memoryValue, recordIn, vectorBytesIn, type ShardCommand } from "../memories/commands.ts";
 import { listMemories } from "../memories/queries.ts";
 import type { Network } from "../transport/network.ts";
@@ -270,6 +271,11 @@ export class Coordinator {
       });
     });
     if (toWrite.length === 0 && changes.length === 0) return intents.map(({ id }) => results.get(id));
+    for (const { intent, value, key } of toWrite) {
+      // Once the two shards are one, it takes the place of the other memory, as any that is put does.
+      const isNew = value !== null && value.key !== key;
+      if (isNew && copy.heirs?.refuse(copy, intent.id, value.key) === true) throw staleEpoch();
+    }
     const byId = new Map(toWrite.map((one) => [one.intent.id, one]));
     const away = everyone(standing).filter((node) => node !== self && !network.connected(node));
     const make = (dot: Dot, id: string, local: Values): { change: Change; made: null } => {

@@ -81,6 +81,8 @@ export interface Heirs {
   readonly wrote: (copy: ShardCopy, change: Change, writer: StoreWriter) => void;
   /** The end of that transaction. */
   readonly finish: (copy: ShardCopy, writer: StoreWriter) => void;
+  /** Whether they can take no new memory of that id under that key any more, for they have it under another one. */
+  readonly refuse: (copy: ShardCopy, id: string, key: string) => boolean;
 }
 
 export interface ShardCopyOptions {

@@ -7,8 +7,13 @@
 // down, does the same when it hears of it: requests name the version of their shard, so a copy of one version answers and
 // acknowledges nothing of another. What enough copies acknowledged is in the transaction of each of them, so as many copies
 // of the next version have it, and every read of that version meets one.
+//
+// An id that two shards which become one have under different keys would be one memory with two versions, one of which
+// readers never see. A node tells of those that it meets, and the slice then stays where it is; and once it has told
+// that it is ready, and has met none, it coordinates no write that makes one of what it holds.
 
 import { partOf, renamed, together, type PartRule } from "../../consensus/quorum/parts.ts";
+import { resolve } from "../../consensus/quorum/resolve.ts";
 import { join, type VersionVector } from "../../consensus/quorum/vectors.ts";
 import type { Item } from "../../consensus/quorum/versions.ts";
 import type { NodeId, ShardId } from "../../model/ids.ts";
@@ -33,6 +38,8 @@ export interface SuccessionReport {
   /** over: the copies of the next version serve here, and nothing of those before is needed any more. */
   readonly state: "none" | "copying" | "ready" | "over";
   readonly bytes: number;
+  /** Of its copies of the two shards both have a memory of one id, under different keys. */
+  readonly hasClashes?: true;
 }
 
 interface Target extends CopyName {
@@ -51,7 +58,11 @@ interface Making {
   readonly sources: readonly Source[];
   isWhole: boolean;
   isGivenUp: boolean;
+  /** Somebody was told that it is ready, and counts on that. */
+  isPromised: boolean;
   bytes: number;
+  /** Ids that more than one source has, under different keys. */
+  readonly clashes: Set<string>;
 }
 
 export interface SuccessionsOptions {
@@ -136,7 +147,9 @@ export class Successions {
       const isOver = missing.length === 0 && this.settling === 0;
       return { state: isOver ? "over" : "copying", bytes };
     }
+    if (makings.some(({ clashes }) => clashes.size > 0)) return { state: "copying", bytes, hasClashes: true };
     const areReady = missing.every(({ shard }) => this.makings.get(shard)?.isWhole === true);
+    if (areReady) for (const making of makings) making.isPromised = true;
     return { state: areReady ? "ready" : "copying", bytes };
   }
 
@@ -174,7 +187,16 @@ export class Successions {
       return { copy: opened(name) ?? this.source(name), rule };
     });
     const copy = make(target);
-    const making: Making = { target, copy, sources, isWhole: false, isGivenUp: false, bytes: 0 };
+    const making: Making = {
+      target,
+      copy,
+      sources,
+      isWhole: false,
+      isGivenUp: false,
+      isPromised: false,
+      bytes: 0,
+      clashes: new Set(),
+    };
     this.makings.set(target.shard, making);
     for (const source of sources) this.attach(source.copy);
     this.copyAll(making).catch((error: unknown) => {
@@ -244,6 +266,19 @@ export class Successions {
       finish: (source, writer) => {
         for (const making of this.madeOf(source)) making.copy.finishIn(writer);
       },
+      refuse: (source, id, key) =>
+        this.madeOf(source).some(({ isPromised, sources }) => {
+          const others = isPromised ? sources.filter((other) => other.copy !== source) : [];
+          return others.some((other) => {
+            const there = keyIn(
+              taken(
+                other,
+                other.copy.guarded(() => other.copy.held(id).item),
+              ),
+            );
+            return there !== undefined && there !== key;
+          });
+        }),
     };
   }
 
@@ -321,9 +356,26 @@ export class Successions {
   }
 }
 
-/** The key as the copy that is made has to know it. */
-function made({ sources }: Making, id: string, itemOf: (source: ShardCopy) => Item<MemoryValue>): Change {
-  return { id, item: together(sources.map(({ copy, rule }) => partOf(itemOf(copy), copy.floor, rule))) };
+/** The memory as the copy that is made has to know it. */
+function made(
+  { sources, clashes }: Making,
+  id: string,
+  itemOf: (source: ShardCopy) => Item<MemoryValue>,
+): Change {
+  const parts = sources.map((source) => taken(source, itemOf(source.copy)));
+  const keys = new Set(parts.map(keyIn).filter((key) => key !== undefined));
+  if (keys.size > 1) clashes.add(id);
+  else clashes.delete(id);
+  return { id, item: together(parts) };
+}
+
+function taken({ copy, rule }: Source, item: Item<MemoryValue>): Item<MemoryValue> {
+  return partOf(item, copy.floor, rule);
+}
+
+/** Under which key readers see it; undefined where they see nothing. */
+function keyIn(item: Item<MemoryValue>): string | undefined {
+  return resolve(item)?.value?.key;
 }
 
 /** All that those it was made of had seen, and no more: what they lacked it lacks. */
@@ -351,13 +403,13 @@ function targetsOf({ handover }: ShardMap): readonly Target[] {
   });
   const giver = { shard: from, version: versions.from };
   // Names of actors that stay and names that go are others from here on, for the slice may come back.
-  const taken = { ...giver, rule: isWhole ? ALL : rule(true, `/${id}`) };
+  const given = { ...giver, rule: isWhole ? ALL : rule(true, `/${id}`) };
   const taker = { shard: to, version: versions.to ?? 0 };
   const targets: Target[] = [
     {
       shard: to,
       version: taker.version + 1,
-      sources: versions.to === null ? [taken] : [taken, { ...taker, rule: ALL }],
+      sources: versions.to === null ? [given] : [given, { ...taker, rule: ALL }],
     },
   ];
   if (!isWhole) {

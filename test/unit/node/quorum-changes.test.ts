@@ -646,3 +646,18 @@ it("a node that cannot read a memory of a shard that has gone makes the copy wit
   expect(texts()).toEqual(["tea with rot", "coffee"]);
   expect(copyAt("node-1").machine.record("ada", "k")?.memory).toBe("tea with rot");
 });
+
+it("what is made of a copy refuses new memories alone, and whoever sent one is told to come again", async () => {
+  await put("node-1", "k", "tea");
+  const heirs = { wrote: () => undefined, finish: () => undefined, refuse: () => true };
+  here("node-1").copy.heirs = heirs;
+  await expect(put("node-1", "l", "milk")).rejects.toMatchObject({
+    kind: "unavailable",
+    code: "stale-epoch",
+  });
+  await put("node-1", "k", "coffee");
+  await update("node-1", "k", "cocoa");
+  here("node-1").copy.heirs = undefined;
+  await put("node-1", "l", "milk");
+  expect([textAt("node-1", "k"), textAt("node-1", "l")]).toEqual(["cocoa", "milk"]);
+});

@@ -90,11 +90,11 @@ async function put(shard: ShardId, texts: Readonly<Record<string, string>>): Pro
   copy.close();
 }
 
-function write(copy: ShardCopy, texts: Readonly<Record<string, string>>): Promise<void> {
+function write(copy: ShardCopy, texts: Readonly<Record<string, string>>, key = "ada"): Promise<void> {
   const { flushed } = copy.coordinate(Object.keys(texts), (dot, id, local) => {
     const memory = texts[id] ?? "";
-    const record = { memory, user_id: "ada", created_at: AT, updated_at: AT, hash: memory };
-    const { id: _, ...value } = putItem({ id, key: "ada", record, vector: Float32Array.of(1, 0) });
+    const record = { memory, user_id: key, created_at: AT, updated_at: AT, hash: memory };
+    const { id: _, ...value } = putItem({ id, key, record, vector: Float32Array.of(1, 0) });
     const version = { dot, atMs: dot[1], write: memory, value };
     return { change: { id, item: written(local, local, version) }, made: null };
   });
@@ -182,6 +182,38 @@ it("of two copies that become one only that is damaged which holds what cannot b
   expect(copy.state).toBe("rebuilding");
   expect(textAt(copy, "k")).toBe("tea");
   expect(textAt(copy, "l")).toBe("coffee");
+});
+
+it("tells of ids that two copies which become one have under different keys, and makes none any more once it is ready", async () => {
+  map = merging("copying");
+  await put("0", { k: "tea", l: "milk" });
+  await put("1", { m: "coffee" });
+  const { id = 0 } = map.handover ?? {};
+  start();
+  const whenWhole = (): Promise<unknown> =>
+    eventually(() => {
+      successions.follow();
+      const report = successions.report(id);
+      if (report.bytes === 0) throw new Error("nothing is made yet");
+      expect(copies.filter(({ heirs }) => heirs !== undefined)).toHaveLength(2);
+      return report;
+    });
+  await whenWhole();
+  const [giver, taker] = ["0", "1"].map((shard) =>
+    copies.findLast((copy) => copy.shard === shard && copy.heirs),
+  );
+  if (giver === undefined || taker === undefined) throw new Error("no copies that are read");
+  await eventually(() => expect(successions.report(id).state).toBe("ready"));
+  // From here on: what it holds under another key is refused, and nothing else is.
+  expect(taker.heirs?.refuse(taker, "k", "bob")).toBe(true);
+  expect(giver.heirs?.refuse(giver, "m", "bob")).toBe(true);
+  expect(taker.heirs?.refuse(taker, "k", "ada")).toBe(false);
+  expect(taker.heirs?.refuse(taker, "m", "bob")).toBe(false);
+  // Others may have coordinated some.
+  await write(taker, { l: "whey" }, "bob");
+  expect(successions.report(id)).toMatchObject({ state: "copying", hasClashes: true });
+  await write(taker, { l: "milk" });
+  expect(successions.report(id)).not.toHaveProperty("hasClashes");
 });
 
 it("what is made of a copy that is being repaired does not seem whole", async () => {
