@@ -9,7 +9,7 @@ import { peerUid, readIdentity, writePeerUid } from "../../src/node/identity.ts"
 import type { Embedder } from "../../src/memory/embedder.ts";
 import { readAnyFrame } from "../../src/node/storage/log-frames.ts";
 import { readRecords } from "../../src/node/storage/log-records.ts";
-import { LogStore } from "../../src/node/storage/log-store.ts";
+import { LOG_DAMAGED, LogStore } from "../../src/node/storage/log-store.ts";
 import { StoreCorruptError } from "../../src/node/storage/store.ts";
 import { waitingReport } from "../../src/node/waiting.ts";
 import { Mem0ctlError } from "../../src/model/errors.ts";
@@ -121,6 +121,8 @@ export class Machine {
   process: Process | undefined;
   /** Its data is gone, and it may never come back under its id; or its log is damaged, and it recovers from the others. */
   loss: "wiped" | "damaged" | undefined;
+  /** Its log was damaged once, and those of its replicas that it knew of have recovered. */
+  #hadDamage = false;
   /** Its wall clock was ahead of the true time at some moment. */
   wasAhead = false;
   /** It left the cluster. */
@@ -301,7 +303,10 @@ export class Machine {
       onFailure: onDiskFailure,
       onDamage: (group, why) => {
         world.say(this.id, `state of ${group} is damaged: ${why}`);
-        const isSound = this.loss === undefined && !this.disk.isRotten && !this.disk.isMisdirected;
+        // All replicas may have recovered, and a shard be heard of only now in which this node had a part before.
+        const recovers = this.#hadDamage && (log.facts.get(LOG_DAMAGED) ?? null) !== null;
+        const isSound =
+          this.loss === undefined && !recovers && !this.disk.isRotten && !this.disk.isMisdirected;
         world.must(
           !isSound,
           "damage-has-a-cause",
@@ -313,7 +318,9 @@ export class Machine {
           this.id,
           term === undefined ? `${group} is recovered` : `${group} recovers in term ${term}`,
         );
-        if (this.loss === "damaged" && !this.isRecovering) this.loss = undefined;
+        if (this.loss !== "damaged" || this.isRecovering) return;
+        this.loss = undefined;
+        this.#hadDamage = true;
       },
       onRepaired: (group, from) => world.say(this.id, `state of ${group} is repaired from ${from}`),
       pid: 1,
