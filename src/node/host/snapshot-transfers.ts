@@ -232,7 +232,12 @@ export class SnapshotTransfers {
     try {
       const prefix = group.durable.prefix();
       const bytes = snapshot.get(extendKey(prefix, APPLIED));
-      const index = bytes === undefined ? group.applied : Number(unpack(bytes));
+      const applied = bytes === undefined ? group.applied : Number(unpack(bytes));
+      const { membership, first } = group.replica.status();
+      // An arbiter keeps no state, only where its log begins. It gets all that is left of the log here: another copy may not
+      // know yet what of it is chosen, and have nobody else to ask.
+      const isArbiter = membership.arbiters.includes(to);
+      const index = isArbiter && term !== undefined ? Math.min(applied, first - 1) : applied;
       const meta = group.replica.snapshotAt(index);
       if (meta === undefined) throw snapshotError(`there is no snapshot at index ${index}`);
       if (index < indexMin) throw snapshotError(`this replica has applied no more than ${index}`);
@@ -244,10 +249,9 @@ export class SnapshotTransfers {
       const asLeader = term === undefined ? {} : { term };
       await call({ step: "begin", group: group.id, id, ...asLeader });
       // Most nodes follow the metadata group as learners for good, and without its map they can do nothing.
-      const isNew = group.id !== META_GROUP && !isVoter(group.replica.status().membership, to);
+      const isNew = group.id !== META_GROUP && !isVoter(membership, to);
       this.sent.set(`${group.id}/${to}`, 0);
-      // An arbiter keeps no state, only where its log begins.
-      if (!meta.membership.arbiters.includes(to)) {
+      if (!isArbiter) {
         let items: (readonly [Uint8Array, Uint8Array])[] = [];
         let size = 0;
         for (const { key, value } of snapshot.range({ start: prefix, end: prefixEnd(prefix) })) {

@@ -121,6 +121,49 @@ test.each([
   expect(nowMs >= 5000).toBe(isHeldBack);
 });
 
+test("an arbiter is sent no state, and gets all of the log that its leader still has", async () => {
+  const prefix = encodeKey("state", "0", 1);
+  await state.transact((writer) => {
+    writer.put(extendKey(prefix, "applied"), pack(9));
+    writer.put(extendKey(prefix, "map"), Buffer.alloc(100));
+  });
+  const membership = membershipOf({ voters: ["a", "b", "c"], arbiters: ["c"] });
+  const calls: unknown[] = [];
+  const transfers = new SnapshotTransfers({
+    stores: { state } as unknown as Stores,
+    network: {
+      call: async (to: string, _method: string, { step, meta }: { step: string; meta?: { index: number } }) =>
+        calls.push([to, step, meta?.index]),
+    } as unknown as Network,
+    clock: systemClock,
+    pace: new Pace(systemClock, () => null),
+    chunkBytes: 1000,
+  } as unknown as ConstructorParameters<typeof SnapshotTransfers>[0]);
+  for (const to of ["c", "b"]) {
+    const ended = new Promise<Input>((resolve) => {
+      const group = {
+        id: "0",
+        applied: 9,
+        durable: { prefix: () => prefix },
+        replica: {
+          snapshotAt: (index: number) => ({ index, term: 1, membership }),
+          status: () => ({ membership, first: 6 }),
+        },
+        step: resolve,
+      } as unknown as ReplicaGroup;
+      transfers.send(group, to, 1);
+    });
+    expect(await ended).toEqual({ kind: "snapshot-sent", to, ok: true, index: to === "c" ? 5 : 9 });
+  }
+  expect(calls).toEqual([
+    ["c", "begin", undefined],
+    ["c", "end", 5],
+    ["b", "begin", undefined],
+    ["b", "chunk", undefined],
+    ["b", "end", 9],
+  ]);
+});
+
 test("two senders of the same state, or one that was restarted, never give their transfers the same name", async () => {
   const names: unknown[] = [];
   const membership = membershipOf({ voters: ["a", "b", "c"] });
