@@ -91,6 +91,8 @@ export class LeaderlessWatch {
         () => `${say()}: it has seen less than before`,
       );
     }
+    // One that was given up and called back begins with nothing, and one that was damaged knows that it lost something.
+    if (sight.generation !== generation) sight.remains = new Map();
     sight.floor = floor;
     sight.generation = generation;
     this.#lookAtHints(process, here, sight, say);
