@@ -280,9 +280,16 @@ export const ANSWERS = {
   ShardVerification: answer({
     shard: string,
     replicas: list(
-      answer({ node: string, memories: nullable("integer"), digest: nullable("string"), error: string }, [
-        "error",
-      ]),
+      answer(
+        {
+          node: string,
+          memories: nullable("integer"),
+          digest: nullable("string"),
+          error: string,
+          code: string,
+        },
+        ["error", "code"],
+      ),
     ),
     differences: list(
       answer({

@@ -146,6 +146,8 @@ export interface ReplicaContent {
   /** SHA-256 over ids, texts, vectors and everything else, in the order of ids. */
   readonly digest: string | null;
   readonly error?: string;
+  /** Of the error, where it has one: `too-stale` may pass. */
+  readonly code?: string;
 }
 
 /** A memory that is not the same on all replicas, and is not being written. */

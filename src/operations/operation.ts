@@ -117,7 +117,7 @@ export async function followOperation(
 }
 
 /** A node that was asked may just be going down: the next look asks another. */
-function whenAway(error: unknown): undefined {
+export function whenAway(error: unknown): undefined {
   if (error instanceof Mem0ctlError && (error.kind === "unavailable" || error.kind === "unknown-outcome")) {
     return undefined;
   }

@@ -3,7 +3,7 @@
 import type { ShardVerification } from "../model/node-api.ts";
 import { safeText } from "./safe.ts";
 import { type Column, renderTable } from "./table.ts";
-import { runs } from "./text.ts";
+import { hang, runs } from "./text.ts";
 import type { Theme } from "./theme.ts";
 import { UNKNOWN } from "./words.ts";
 
@@ -43,6 +43,8 @@ export function renderVerification(shards: readonly ShardVerification[], theme: 
   }
   const others = shards.filter((shard) => !isSame(shard));
   if (others.length > 0) parts.push(renderTable(theme, columns, others));
+  const unread = others.filter(({ replicas }) => replicas.some(({ error }) => error !== undefined));
+  if (unread.length > 0) parts.push(theme.bad(hang("", notCompared(unread), theme.proseWidth)));
   const differences = others.flatMap(({ shard, differences: each }) =>
     each.map(({ id, parts: which, copies }): Difference => {
       const odd = copies.filter(({ isOdd }) => isOdd).map(({ node }) => node);
@@ -59,6 +61,19 @@ export function renderVerification(shards: readonly ShardVerification[], theme: 
     parts.push(renderTable(theme, found, differences.slice(0, DIFFERENCES_SHOWN_MAX)));
   }
   return `${parts.join("\n\n")}\n`;
+}
+
+/** Which, why, and what can be done. */
+function notCompared(shards: readonly ShardVerification[]): string {
+  const isStale = shards.some(({ replicas }) => replicas.some(({ code }) => code === "too-stale"));
+  const which = `${shards.length === 1 ? "shard" : "shards"} ${runs(shards.map(({ shard }) => shard))}`;
+  return [
+    `not all replicas of ${which} could be compared: nobody can say whether they hold the same.`,
+    ...(isStale
+      ? ["A replica learns from its leader how old its state can be, and no leader said so in time."]
+      : []),
+    "`mem0ctl status` says what is missing; repeat the command then, under load with a longer --timeout.",
+  ].join(" ");
 }
 
 function replicaWords({ node, memories, error }: ShardVerification["replicas"][number]): string {

@@ -111,6 +111,11 @@ describe.each(LOGS)("%s", (protocol) => {
       "says what to do",
     ]);
     expect((await get()).code).toBe(4);
+    const { code, stdout } = await cluster.mem0ctl("replicas", "verify", "0", "--timeout", "3s");
+    const said = stdout.replaceAll(/\s+/g, " ");
+    expect([code, said.includes("hold the same: ")]).toEqual([3, false]);
+    expect(said).toContain("node-3: no state of shard 0 on node-3 is known to be at most 500 ms behind");
+    expect(said).toContain("no leader said so in time. `mem0ctl status` says what is missing");
   });
 });
 

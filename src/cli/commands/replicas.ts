@@ -16,6 +16,9 @@ import type { CopyStep } from "../../operations/moves.ts";
 import type { Verification } from "../../operations/replicas.ts";
 import { exitCodeOfAnswers } from "./answers.ts";
 
+/** How long shards are compared again whose state nobody knows to be new: longer than any election takes. */
+const PATIENCE_MS = 60_000;
+
 interface AddOptions extends MannerOptions {
   readonly to: string;
 }
@@ -66,7 +69,10 @@ export function replicasCommand(action: Action): Command {
       examples(
         ["mem0ctl replicas verify", "every shard; reads all memories"],
         ["mem0ctl replicas verify 3 -o json", "digests, and what differs where"],
-      ) + notes("Clients may write meanwhile. Exit code 3 when something differs or could not be read."),
+      ) +
+        notes(
+          "Clients may write meanwhile. A shard whose replicas do not learn in time how old their state is, as under heavy load, is compared again, for a minute or as long as --timeout says. Exit code 3 when something differs or could not be read.",
+        ),
     )
     .action(action(verifyReplicas));
   const repair = newCommand("repair", "Make a replica anew from another one")
@@ -88,7 +94,10 @@ async function verifyReplicas(context: Context, _: object, words: readonly strin
     return printVerification(
       context,
       await watched(context, (call) =>
-        operations.verifyReplicas(engine, words.slice(0, 1).filter(Boolean), call),
+        operations.verifyReplicas(engine, words.slice(0, 1).filter(Boolean), {
+          ...call,
+          patienceMs: context.timeoutMs(PATIENCE_MS),
+        }),
       ),
     );
   });

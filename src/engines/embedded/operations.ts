@@ -81,7 +81,7 @@ const verification = object<ShardVerification>({
   replicas: list(
     object<ShardVerification["replicas"][number]>(
       { node: text, memories: nullable(number), digest: nullable(text) },
-      { error: text },
+      { error: text, code: text },
     ),
   ),
   differences: list(

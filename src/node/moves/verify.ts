@@ -17,6 +17,14 @@ const PAGE = 1000;
 const DIFFERENCES_MAX = 1000;
 /** How old a replica's answer may be. */
 export const VERIFIED_STALENESS_MS = 500;
+/**
+ * How often a replica is asked that does not know how old its state is, and the rest between: a busy leader is slow
+ * to say so. Only for a while; who asked for the comparison may ask again.
+ *
+ * @internal The tests count.
+ */
+export const ASKED_MAX = 4;
+const ASK_AGAIN_MS = 250;
 /** Looks at what differs, and the rest between them: longer than any answer is old. */
 const LOOKS_MAX = 6;
 const REST_MS = VERIFIED_STALENESS_MS + 200;
@@ -69,12 +77,10 @@ export class Verifier {
       if (isLast) break;
       after = until;
     }
-    const replicas = [...contents.values()].map((content) => content.result());
-    const able = replicas.flatMap(({ node, error }) => (error === undefined ? [node] : []));
-    const differences = await this.settle(shard, able, differing, deadlineMs);
+    const differences = await this.settle(shard, [...contents.values()], differing, deadlineMs);
     return {
       shard,
-      replicas,
+      replicas: [...contents.values()].map((content) => content.result()),
       differences: differences.slice(0, DIFFERENCES_MAX),
       differing: differences.length,
     };
@@ -86,19 +92,35 @@ export class Verifier {
     range: Parameters<typeof queries.digests>[0],
     deadlineMs: number,
   ): Promise<readonly MemoryDigest[] | undefined> {
-    try {
-      const asked = this.options.ask(content.node, shard, queries.digests(range), deadlineMs);
-      return (await asked) as readonly MemoryDigest[];
-    } catch (error) {
-      content.error = error instanceof Mem0ctlError ? `${error.message}` : String(error);
-      return undefined;
+    return this.digests(content, shard, queries.digests(range), deadlineMs);
+  }
+
+  /** undefined where the replica cannot be read; it is out of the comparison then, and its content has the error. */
+  private async digests(
+    content: Content,
+    shard: ShardId,
+    query: Query,
+    deadlineMs: number,
+  ): Promise<readonly MemoryDigest[] | undefined> {
+    const { ask, clock } = this.options;
+    for (let asked = 1; ; asked += 1) {
+      try {
+        return (await ask(content.node, shard, query, deadlineMs)) as readonly MemoryDigest[];
+      } catch (error) {
+        const isLast = asked === ASKED_MAX || clock.nowMs() + ASK_AGAIN_MS >= deadlineMs;
+        if (isLast || !(error instanceof Mem0ctlError && error.code === "too-stale")) {
+          content.fail(error);
+          return undefined;
+        }
+      }
+      await pause(clock, ASK_AGAIN_MS);
     }
   }
 
   /** What was only on its way is the same at a later look; what is written all the time is not judged. */
   private async settle(
     shard: ShardId,
-    nodes: readonly NodeId[],
+    contents: readonly Content[],
     ids: readonly string[],
     deadlineMs: number,
   ): Promise<readonly DifferingMemory[]> {
@@ -107,15 +129,19 @@ export class Verifier {
     for (let look = 0; look < LOOKS_MAX && left.size > 0; look += 1) {
       await pause(this.options.clock, REST_MS);
       const asked = [...left.keys()];
-      const answers = await Promise.all(
-        nodes.map(async (node) => {
-          const digests = await this.options.ask(node, shard, queries.digestsOf(asked), deadlineMs);
-          return new Map((digests as readonly MemoryDigest[]).map((digest) => [digest[0], digest]));
+      const answers = new Map<NodeId, ReadonlyMap<string, MemoryDigest>>();
+      await Promise.all(
+        contents.map(async (content) => {
+          if (content.error !== undefined) return;
+          const digests = await this.digests(content, shard, queries.digestsOf(asked), deadlineMs);
+          if (digests === undefined) return;
+          answers.set(content.node, new Map(digests.map((digest) => [digest[0], digest])));
         }),
       );
+      const nodes = contents.flatMap(({ node }) => (answers.has(node) ? [node] : []));
       const next = new Map<string, Sight | undefined>();
       for (const id of asked) {
-        const sight = answers.map((answer) => answer.get(id));
+        const sight = nodes.map((node) => answers.get(node)?.get(id));
         if (isOne(sight)) continue;
         const before = left.get(id);
         if (before !== undefined && sameSight(before, sight)) found.push(describe(id, nodes, sight));
@@ -130,7 +156,9 @@ export class Verifier {
 /** What one replica was seen to hold. */
 class Content {
   readonly node: NodeId;
+  /** Why it cannot be read. */
   error: string | undefined;
+  private code: string | undefined;
   private memories = 0;
   private readonly hash: Hash = createHash("sha256");
 
@@ -143,9 +171,16 @@ class Content {
     for (const digest of digests) this.hash.update(`${digest.join(" ")}\n`);
   }
 
+  fail(error: unknown): void {
+    this.error = error instanceof Error ? error.message : String(error);
+    this.code = error instanceof Mem0ctlError ? error.code : undefined;
+  }
+
   result(): ReplicaContent {
-    const { node, error, memories } = this;
-    if (error !== undefined) return { node, memories: null, digest: null, error };
+    const { node, error, code, memories } = this;
+    if (error !== undefined) {
+      return { node, memories: null, digest: null, error, ...(code === undefined ? {} : { code }) };
+    }
     return { node, memories, digest: this.hash.digest("hex") };
   }
 }
@@ -170,7 +205,8 @@ function isOne(sight: Sight): boolean {
 }
 
 function sameSight(a: Sight, b: Sight): boolean {
-  return a.every((digest, at) => digest?.join(" ") === b[at]?.join(" "));
+  // A replica that could not be read any more is missing in the later one.
+  return a.length === b.length && a.every((digest, at) => digest?.join(" ") === b[at]?.join(" "));
 }
 
 function describe(id: string, nodes: readonly NodeId[], sight: Sight): DifferingMemory {

@@ -1,9 +1,9 @@
 // Replicas are compared by what they hold: what is on its way is not a difference, what stays is, and is named.
 
 import { expect, it } from "vitest";
+import { ASKED_MAX, Verifier } from "../../../src/node/moves/verify.ts";
 import type { Query } from "../../../src/node/cluster/router.ts";
 import type { DigestRange, MemoryDigest } from "../../../src/node/memories/digests.ts";
-import { Verifier } from "../../../src/node/moves/verify.ts";
 import { Mem0ctlError } from "../../../src/model/errors.ts";
 import { systemClock } from "../../../src/node/system-clock.ts";
 import { initialShardMap } from "../../../src/topology/shard-map.ts";
@@ -22,13 +22,16 @@ function holding(count: number): Holding {
   );
 }
 
-/** Replicas that answer from what they hold; `onAsk` may change that meanwhile. */
-function verifier(replicas: ReadonlyMap<string, Holding>, onAsk: (query: Query) => void = () => undefined) {
+/** Replicas that answer from what they hold; `onAsk` may change that meanwhile, or refuse. */
+function verifier(
+  replicas: ReadonlyMap<string, Holding>,
+  onAsk: (query: Query, node: string) => void = () => undefined,
+) {
   return new Verifier({
     clock: systemClock,
     map: () => map,
     ask: async (node, _shard, query) => {
-      onAsk(query);
+      onAsk(query, node);
       const held = replicas.get(node);
       if (held === undefined) throw new Mem0ctlError("unavailable", "peer-unreachable", "no answer");
       if (query.kind === "digests-of") {
@@ -96,4 +99,62 @@ it("a replica that cannot be read is told of, and the others are compared all th
     error: "no answer",
   });
   expect(result.differences).toMatchObject([{ id: id(1), parts: ["metadata"] }]);
+});
+
+const tooStale = (): Mem0ctlError => new Mem0ctlError("unavailable", "too-stale", "nobody knows how old");
+
+it("a replica that does not know how old its state is, is asked again", async () => {
+  const replicas = new Map([first, second, third].map((node) => [node, holding(5)]));
+  replicas.get(third)?.set(id(1), [id(1), "t1", "v1", "other"]);
+  let refusals = 0;
+  const refused = new Set<string>();
+  const result = await verifier(replicas, ({ kind }, node) => {
+    // Once at every replica, for the pages and for what differs.
+    if (refused.has(`${kind} ${node}`)) return;
+    refused.add(`${kind} ${node}`);
+    refusals += 1;
+    throw tooStale();
+  }).verify("0", deadlineMs());
+  expect(refusals).toBe(6);
+  expect(result.replicas.map(({ error, memories }) => [error, memories])).toEqual([
+    [undefined, 5],
+    [undefined, 5],
+    [undefined, 5],
+  ]);
+  expect(result.differences).toMatchObject([{ id: id(1), parts: ["metadata"] }]);
+});
+
+it.each(["digests", "digests-of"])(
+  "a replica that goes on not knowing it at %s is told of with the code, and the others are compared",
+  async (unknownAt) => {
+    const replicas = new Map([first, second, third].map((node) => [node, holding(5)]));
+    replicas.get(third)?.set(id(1), [id(1), "t1", "v1", "other"]);
+    let asked = 0;
+    const result = await verifier(replicas, ({ kind }, node) => {
+      if (node !== first || kind !== unknownAt) return;
+      asked += 1;
+      throw tooStale();
+    }).verify("0", deadlineMs());
+    expect(asked).toBe(ASKED_MAX);
+    expect(result.replicas[0]).toEqual({
+      node: first,
+      memories: null,
+      digest: null,
+      error: "nobody knows how old",
+      code: "too-stale",
+    });
+    expect(result.differences).toMatchObject([{ id: id(1), parts: ["metadata"] }]);
+    expect(result.differences[0]?.copies.map(({ node }) => node)).toEqual([second, third]);
+  },
+);
+
+it("at the deadline nobody is asked again", async () => {
+  const replicas = new Map([first, second, third].map((node) => [node, holding(5)]));
+  let asked = 0;
+  const result = await verifier(replicas, () => {
+    asked += 1;
+    throw tooStale();
+  }).verify("0", systemClock.nowMs());
+  expect(asked).toBe(3);
+  expect(result.replicas.map(({ code }) => code)).toEqual(["too-stale", "too-stale", "too-stale"]);
 });
