@@ -39,7 +39,7 @@ export async function planHandover(
   refuseUnable(engine, live);
   const step = await stepOf(engine, map, request, options);
   const after = isHandedOver(map, step) ? map : mapAfterHandover(map, step);
-  const moved = await movedBy(engine, map, view, step, options);
+  const moved = await movedBy(engine, [map, after], view, step, options);
   return {
     apiVersion: "mem0ctl/v1",
     kind: "HandoverPlan",
@@ -204,7 +204,7 @@ async function middleOf(
 
 async function movedBy(
   engine: Engine,
-  map: ShardMap,
+  [map, after]: readonly [ShardMap, ShardMap],
   view: EngineView,
   step: HandoverStep,
   options: CallOptions,
@@ -216,8 +216,9 @@ async function movedBy(
       return sizeIn(view, step.shard);
     case "pin":
     case "unpin": {
-      if (isHandedOver(map, step)) return NOTHING;
-      return (await cutOf(engine, { shard: shardOfKey(map, step.key).id, key: step.key }, options)).goes;
+      const [from, to] = endsOf(map, after, step);
+      // It is there already, by its hash or by the directory.
+      return from === to ? NOTHING : (await cutOf(engine, { shard: from, key: step.key }, options)).goes;
     }
   }
 }

@@ -326,3 +326,63 @@ test.each(["raft", "quorum"])(
   },
   120_000,
 );
+
+test.each(["raft", "quorum"])(
+  "by %s a dry run of a pin shows the plan, or refuses ids that clash as the pin itself would; it changes nothing",
+  async (protocol) => {
+    const flags = `--shards 2 --sharding directory --consensus ${protocol}`.split(" ");
+    const running = await bringUpCluster({ flags });
+    cluster = running;
+    const { mem0ctl, hosts } = running;
+    const map = await mapOf(running);
+    const users = Array.from({ length: 64 }, (_, at) => `user-${at}`);
+    const [key = "", other = ""] = map.shards.map(({ id }) =>
+      users.find((user) => shardOfKey(map, user).id === id),
+    );
+    const [home = "", away = ""] = [key, other].map((user) => shardOfKey(map, user).id);
+    for (const one of [record("first", key), record("twin", key), record("twin", other)])
+      expect(await importRecords(hosts[0] ?? "", [one])).toMatchObject({ status: 200 });
+    const before = await exported(running);
+    expect(before).toHaveLength(3);
+    const nothingChanged = async (): Promise<void> => {
+      expect(await exported(running)).toEqual(before);
+      expect(await mapOf(running)).toEqual(map);
+      expect(await firstAnswer<OperationAnswer>(hosts, "/v1/cluster/operation")).toEqual({ operation: null });
+    };
+
+    for (const dry of [["--dry-run"], []]) {
+      const refused = await mem0ctl("shards", "pin", key, away, ...dry, "-o", "json");
+      expect(refused).toMatchObject({ code: 6, stdout: "" });
+      expect(JSON.parse(refused.stderr)).toMatchObject({
+        error: { code: "ids-clash", data: { ids: ["twin"] } },
+      });
+      await nothingChanged();
+    }
+
+    // It is there already: only the directory would change.
+    const stays = await mem0ctl("shards", "pin", key, home, "--dry-run", "-o", "json");
+    expect(JSON.parse(stays.stdout)).toMatchObject({ moved: { memories: 0 } });
+    await nothingChanged();
+
+    expect(await mem0ctl("memories", "delete", "twin", "--yes")).toMatchObject({ code: 0 });
+    const left = await exported(running);
+    const dry = await mem0ctl("shards", "pin", key, away, "--dry-run", "-o", "json");
+    expect(dry).toMatchObject({ code: 0 });
+    const plan: HandoverPlan = JSON.parse(dry.stdout);
+    expect(plan).toMatchObject({
+      kind: "HandoverPlan",
+      epoch: map.epoch,
+      step: { kind: "pin", key, shard: away },
+      moved: { memories: 1 },
+    });
+    expect(plan.shards.map(({ shard }) => shard)).toEqual([home, away]);
+    const table = await mem0ctl("shards", "pin", key, away, "--dry-run");
+    expect(table.stdout).toContain("1 memory is copied");
+    expect([await mapOf(running), await exported(running)]).toEqual([map, left]);
+
+    expect(await mem0ctl("shards", "pin", key, away)).toMatchObject({ code: 0 });
+    expect(shardOfKey(await mapOf(running), key).id).toBe(away);
+    expect(await exported(running)).toEqual(left);
+  },
+  120_000,
+);
