@@ -2,6 +2,8 @@
 // with the shard's number in the first bits of rand_b. The number is a hint of where to look first: the
 // shard may have been split or moved since, and an id may have come from anywhere.
 
+import { createHash } from "node:crypto";
+
 const SHARD_NUMBER_MAX = 0x3fff;
 const UNIX_TIME_MS_MAX = 2 ** 48 - 1;
 const VERSION_7 = /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-([89ab][0-9a-f]{3})-[0-9a-f]{12}$/i;
@@ -25,6 +27,22 @@ export function newMemoryId(nowMs: number, shardNumber: number, random: Uint8Arr
   bytes[6] = 0x70 | (bytes.readUInt8(6) & 0x0f);
   bytes.writeUInt16BE(0x8000 | shardNumber, 8);
   bytes.set(random.subarray(2, 8), 10);
+  return uuidOf(bytes);
+}
+
+/**
+ * An id made of what it stands for, the same for the same text everywhere: a UUID of version 8 (RFC 9562, section
+ * 5.8) of the first bits of the text's SHA-256.
+ */
+export function contentId(text: string): string {
+  const bytes = createHash("sha256").update(text).digest().subarray(0, 16);
+  bytes[6] = 0x80 | (bytes.readUInt8(6) & 0x0f);
+  bytes[8] = 0x80 | (bytes.readUInt8(8) & 0x3f);
+  return uuidOf(bytes);
+}
+
+/** Of 16 bytes. */
+function uuidOf(bytes: Buffer): string {
   const hex = bytes.toString("hex");
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
 }

@@ -1,9 +1,11 @@
 // The interchange format: JSON Lines, one memory per line with all that belongs to it, its vector and its
-// history included, so that export and import lose nothing. Text in, record out, and back; no streams.
+// history included, so that export and import lose nothing. A line that nobody exported may say no more than what is
+// remembered of whom. Text in, record out, and back; no streams.
 
 import { Mem0ctlError } from "../model/errors.ts";
 import type { MemoryEvent, MemoryRecord } from "../model/node-api.ts";
-import { checkRecord, FieldError } from "./record.ts";
+import { contentId } from "./id.ts";
+import { checkRecord, FieldError, isPlainObject } from "./record.ts";
 import type { FieldProblem } from "./record.ts";
 
 /** Longest line, in UTF-8 bytes without its end: 8 MiB. */
@@ -44,10 +46,12 @@ function orderedEvent(event: MemoryEvent): MemoryEvent {
 }
 
 /**
- * The record of one line. `lineNumber` counts from 1 and heads every message. Throws kind `invalid`, code
- * `line-invalid`, with `data` {line, field, problems: FieldProblem[]} naming every wrong or unknown field.
+ * The record of one line. `lineNumber` counts from 1 and heads every message. A line without times is of `at`, a date
+ * of RFC 3339; one without an id has one that is made of what it says, so that it is the same memory when it is read
+ * again, at another place, too. Throws kind `invalid`, code `line-invalid`, with `data` {line, field, problems:
+ * FieldProblem[]} naming every wrong or unknown field.
  */
-export function parseLine(line: string, lineNumber: number, dimensions: number): MemoryRecord {
+export function parseLine(line: string, lineNumber: number, dimensions: number, at: string): MemoryRecord {
   if (line.length * 3 > LINE_BYTES_MAX && Buffer.byteLength(line) > LINE_BYTES_MAX) {
     throw lineError(lineNumber, [
       { field: "record", message: `the line is longer than the limit of ${LINE_BYTES_MAX} bytes` },
@@ -61,12 +65,31 @@ export function parseLine(line: string, lineNumber: number, dimensions: number):
     throw lineError(lineNumber, [{ field: "record", message: "the line is not a JSON object" }]);
   }
   try {
-    return checkRecord(json, dimensions);
+    return completed(json, dimensions, at);
   } catch (error) {
     if (error instanceof FieldError) throw lineError(lineNumber, error.problems);
     throw error;
   }
 }
+
+function completed(json: unknown, dimensions: number, at: string): MemoryRecord {
+  if (!isPlainObject(json)) return checkRecord(json, dimensions);
+  const record = checkRecord({ id: ID_TO_COME, created_at: at, updated_at: at, ...json }, dimensions);
+  const { id, created_at: created, updated_at: updated } = json;
+  const dated = {
+    ...record,
+    ...(created === undefined && updated !== undefined ? { created_at: record.updated_at } : {}),
+    ...(updated === undefined && created !== undefined ? { updated_at: record.created_at } : {}),
+  };
+  if (id !== undefined) return dated;
+  // Not what may be made of it later (a vector), nor when it is read.
+  const { memory, user_id, agent_id, run_id, app_id, metadata, categories } = record;
+  const said = [memory, user_id, agent_id, run_id, app_id, metadata, categories, created, updated];
+  return { ...dated, id: contentId(JSON.stringify(said)) };
+}
+
+/** Passes for an id until what the line says has been checked. */
+const ID_TO_COME = "id";
 
 function lineError(line: number, problems: readonly FieldProblem[]): Mem0ctlError {
   const shown = problems.map((problem) => `${problem.field}: ${problem.message}`).join("; ");

@@ -56,8 +56,8 @@ interface Batch {
 }
 
 /**
- * Imports memories from lines of the interchange format; ids are kept, so importing a line again changes
- * nothing. Without `skipInvalid` it stops at the first line that cannot be imported; every complete line
+ * Imports memories from lines of the interchange format; ids are kept, or made of what the line says, so importing a
+ * line again adds nothing. Without `skipInvalid` it stops at the first line that cannot be imported; every complete line
  * before it has then been imported.
  * @throws Mem0ctlError `import-line-invalid` (kind invalid) or `import-stopped` (the kind of what stopped
  *   it); `data` is the ImportSummary, the message says what was imported and how to go on. As the node
@@ -81,6 +81,8 @@ class ImportRun {
   /** Lines handed to a node and not answered for, with the lines refused: the lowest is where to go on. */
   readonly #open = new Set<number>();
   readonly #refused: RefusedLine[] = [];
+  /** When memories were made of which the lines do not say it. */
+  readonly #at = new Date().toISOString();
   #batch: Batch = { lines: [], records: [], characters: 0 };
   #lines = 0;
   #imported = 0;
@@ -121,7 +123,7 @@ class ImportRun {
     this.#lines += 1;
     let record: MemoryRecord;
     try {
-      record = parseLine(line, number, this.#options.dimensions);
+      record = parseLine(line, number, this.#options.dimensions, this.#at);
     } catch (error) {
       this.#refuse(refusedBy(error, number));
       return;

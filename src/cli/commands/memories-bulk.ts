@@ -48,7 +48,7 @@ export function bulkCommands(action: Action): Command[] {
         ["mem0ctl memories import memories.jsonl --from-line 7431", "after line 7431 was corrected"],
       ) +
         notes(
-          "A line is an object with id, memory, created_at, updated_at and one or more of user_id, agent_id, run_id, app_id; metadata, categories, embedding and history may be there, as `memories export` writes them. Ids are kept: importing a line twice changes nothing. A line without an embedding is embedded by the node. --timeout is the deadline of each request.",
+          'A line is an object with memory and one or more of user_id, agent_id, run_id, app_id, such as {"memory": "Likes tea", "user_id": "alice"}; id, metadata, categories, created_at, updated_at, embedding and history may be there, as `memories export` writes them. Without times it is a memory of now, and without an embedding the node makes one. Ids are kept, and a line without one has one that is made of what it says: the same line, imported again, is the same memory. --timeout is the deadline of each request.',
         ),
     )
     .action(action<ImportOptions>(importFile));

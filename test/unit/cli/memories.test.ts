@@ -158,6 +158,24 @@ describe("import and export", () => {
     expect(stdin.stdout).toContain("imported 1 of 1");
   });
 
+  it("imports lines that say no more than what is remembered of whom, however often it is told to", async () => {
+    const said = ["Has a cat", "Has a dog"].map((memory) => JSON.stringify({ memory, user_id: "frank" }));
+    for (const round of [1, 2]) {
+      const { exit, stderr } = await run(["import", "-"], { stdin: `${said.join("\n")}\n` });
+      expect({ round, exit, stderr }).toEqual({
+        round,
+        exit: 0,
+        stderr: expect.not.stringContaining("error"),
+      });
+      expect(at((await run(["list", "--user", "frank", "-o", "json"])).stdout, "count")).toBe(2);
+    }
+    const found = await run(["search", "cat", "--user", "frank"]);
+    expect(found.stdout).toContain("Has a cat");
+    const { exit, stderr } = await run(["import", "-"], { stdin: `${said[0]}\n{"memory":"Has nobody"}\n` });
+    expect(exit).toBe(2);
+    expect(stderr).toContain("line 2 cannot be imported: user_id: a memory needs at least one of user_id");
+  });
+
   it("stops at a bad line, says what was imported and how to go on: exit 2", async () => {
     const { exit, stdout, stderr } = await run(["import", "-"], {
       stdin: `${record("f-1", "one")}\n{"id":"f-2"}\n${record("f-3", "three")}\n`,

@@ -1,7 +1,7 @@
 // mem0's routes over real HTTP: what goes in comes back, and what is wrong is named.
 
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { DIMENSIONS } from "./support/memory-service.ts";
+import { DIMENSIONS, REFUSED_ID } from "./support/memory-service.ts";
 import { at, LIMITS, runServer, type Answer, type RunningServer } from "./support/running-server.ts";
 
 let server: RunningServer;
@@ -414,7 +414,7 @@ describe("import and export", () => {
   });
 
   test("bad records are named by their place in the request and the good ones are stored", async () => {
-    const records = [record("a"), { ...record("b"), memory: "" }, record("c"), record("a"), null];
+    const records = [record("a"), { ...record("b"), memory: "" }, record("c"), record(REFUSED_ID), null];
     const answer = await server.send("POST", "/v1/memories/import", { records });
     expect(at(answer.json, "imported")).toBe(2);
     expect(at(answer.json, "failed")).toMatchObject([

@@ -8,7 +8,7 @@ import { VectorSet } from "../../../src/memory/vector-set.ts";
 const DIMENSIONS = 384;
 const text = readFileSync(new URL("../../../src/cli/demo/memories.jsonl", import.meta.url), "utf8");
 const lines = text.trimEnd().split("\n");
-const records = lines.map((line, index) => parseLine(line, index + 1, DIMENSIONS));
+const records = lines.map((line, index) => parseLine(line, index + 1, DIMENSIONS, ""));
 
 describe("the demo's memories", () => {
   it("are 3,000 valid ones, of at least 30 users, in less than 900 kB", () => {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import fc from "fast-check";
-import { newMemoryId, shardHint } from "../../../src/memory/id.ts";
+import { contentId, newMemoryId, shardHint } from "../../../src/memory/id.ts";
 import { checkId } from "../../../src/memory/record.ts";
 
 const RANDOM = fc.uint8Array({ minLength: 10, maxLength: 10 });
@@ -70,5 +70,14 @@ describe("a shard hint", () => {
     "017f22e279b07fff8000ffffffffffff",
   ])("is not read from %j", (id) => {
     expect(shardHint(id)).toBeUndefined();
+  });
+});
+
+describe("an id that is made of a text", () => {
+  it("is a version 8 UUID of its SHA-256, as in RFC 9562, section 5.8, and hints at no shard", () => {
+    // FIPS 180-2, appendix B.1: SHA-256 of "abc" begins with ba7816bf 8f01cfea 414140de 5dae2223.
+    expect(contentId("abc")).toBe("ba7816bf-8f01-8fea-8141-40de5dae2223");
+    expect(shardHint(contentId("abc"))).toBeUndefined();
+    expect(checkId(contentId("abc"))).toBe(contentId("abc"));
   });
 });

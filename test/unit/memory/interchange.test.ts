@@ -8,6 +8,7 @@ import { refusal } from "./refusal.ts";
 const LINE_BYTES_MAX = 8_388_608;
 
 const DIMENSIONS = 5;
+const NOW = "2026-03-04T05:06:07.890Z";
 const TEXT = fc.string({ minLength: 1, unit: "binary" }).filter((text) => text.trim() !== "");
 const NAME = fc.string({ minLength: 1, maxLength: 50, unit: "grapheme" }).filter((name) => name !== "*");
 const ID = fc.uuid();
@@ -65,7 +66,7 @@ describe("the interchange format", () => {
       fc.property(RECORD, (record) => {
         const line = formatRecord(record);
         expect(line).not.toMatch(/[\r\n]/);
-        const parsed = parseLine(line, 1, DIMENSIONS);
+        const parsed = parseLine(line, 1, DIMENSIONS, NOW);
         expect(parsed).toEqual(record);
         expect(formatRecord(parsed)).toBe(line);
       }),
@@ -81,7 +82,7 @@ describe("the interchange format", () => {
     const finite = bits.filter((value) => Number.isFinite(value) && value !== 0);
     fc.assert(
       fc.property(finite, (value) => {
-        const { embedding } = parseLine(formatRecord({ ...MINIMAL, embedding: [value] }), 1, 1);
+        const { embedding } = parseLine(formatRecord({ ...MINIMAL, embedding: [value] }), 1, 1, NOW);
         expect(embedding).toEqual([value]);
       }),
       { numRuns: 1000 },
@@ -115,7 +116,7 @@ describe("the interchange format", () => {
     [JSON.stringify({ ...MINIMAL, embedding: [1, 2] }), "2 dimensions"],
     [JSON.stringify(MINIMAL).replace("{", '{"__proto__":{"id":"x"},'), "__proto__: unknown field"],
   ])("%j is refused with the number of its line", (line, reason) => {
-    const error = refusal(() => parseLine(line, 7431, DIMENSIONS));
+    const error = refusal(() => parseLine(line, 7431, DIMENSIONS, NOW));
     expect(error).toMatchObject({ kind: "invalid", code: "line-invalid", data: { line: 7431 } });
     expect(error.message).toMatch(/^line 7431: /);
     expect(error.message).toContain(reason);
@@ -123,13 +124,74 @@ describe("the interchange format", () => {
 
   it("never repeats in a message what an unknown field's name could do to a terminal", () => {
     const line = JSON.stringify({ ...MINIMAL, ["\u001b[31m".repeat(100)]: 1 });
-    const { message } = refusal(() => parseLine(line, 1, DIMENSIONS));
+    const { message } = refusal(() => parseLine(line, 1, DIMENSIONS, NOW));
     expect(message).not.toContain("\u001b");
     expect(message.length).toBeLessThan(700);
   });
 
   it("refuses a line beyond the limit before it is parsed", () => {
     const line = JSON.stringify({ ...MINIMAL, memory: "x".repeat(LINE_BYTES_MAX) });
-    expect(refusal(() => parseLine(line, 2, DIMENSIONS)).message).toContain(String(LINE_BYTES_MAX));
+    expect(refusal(() => parseLine(line, 2, DIMENSIONS, NOW)).message).toContain(String(LINE_BYTES_MAX));
+  });
+});
+
+describe("a line that says only what is remembered of whom", () => {
+  const said = { memory: "Prefers tea", user_id: "alice" };
+  const parsed = (line: Readonly<Record<string, unknown>>, at = NOW): MemoryRecord =>
+    parseLine(JSON.stringify(line), 1, DIMENSIONS, at);
+
+  it("is a memory of now", () => {
+    expect(parsed(said)).toEqual({
+      ...said,
+      id: expect.stringMatching(/^[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/),
+      created_at: NOW,
+      updated_at: NOW,
+    });
+  });
+
+  it("has the same id wherever and whenever it is read", () => {
+    const { id } = parsed(said);
+    expect(parsed({ user_id: "alice", memory: "Prefers tea" }, "2027-01-01T00:00:00.000Z").id).toBe(id);
+    // A vector is made of the text, and may come later.
+    expect(parsed({ ...said, embedding: [1, 2, 3, 4, 5] }).id).toBe(id);
+  });
+
+  it("has another id than every line that says anything else", () => {
+    const lines = [
+      said,
+      { ...said, memory: "Prefers tea." },
+      { ...said, user_id: "alice2" },
+      { memory: said.memory, agent_id: "alice" },
+      { ...said, agent_id: "bot" },
+      { ...said, run_id: "bot" },
+      { ...said, metadata: { source: "chat" } },
+      { ...said, categories: ["drinks"] },
+      { ...said, created_at: "2026-01-31T09:30:00Z" },
+      { ...said, updated_at: "2026-01-31T09:30:00Z" },
+    ];
+    expect(new Set(lines.map((line) => parsed(line).id)).size).toBe(lines.length);
+  });
+
+  it("keeps its id and the times that it gives; the other time is the same", () => {
+    const [early, late] = ["2026-01-31T09:30:00Z", "2026-02-01T10:00:00Z"];
+    expect(parsed({ ...said, id: "tea" })).toEqual({ ...said, id: "tea", created_at: NOW, updated_at: NOW });
+    const timesOf = ({ created_at, updated_at }: MemoryRecord): readonly string[] => [created_at, updated_at];
+    expect(timesOf(parsed({ ...said, created_at: early }))).toEqual([early, early]);
+    expect(timesOf(parsed({ ...said, updated_at: late }))).toEqual([late, late]);
+    expect(timesOf(parsed({ ...said, created_at: early, updated_at: late }))).toEqual([early, late]);
+  });
+
+  it("is refused for what is wrong with it alone", () => {
+    for (const [line, message] of [
+      [{ memory: "x" }, "line 1: user_id: a memory needs at least one of user_id, agent_id, run_id, app_id"],
+      [{ user_id: "alice" }, "line 1: memory: is missing"],
+      [
+        { ...said, created_at: "today" },
+        "line 1: created_at: must be a date and time such as 2026-01-31T09:30:00Z",
+      ],
+      [{ ...said, id: null }, 'line 1: id: must be 1 to 128 letters, digits, "-" or "_"'],
+    ] as const) {
+      expect(refusal(() => parsed(line)).message).toBe(message);
+    }
   });
 });

@@ -191,6 +191,32 @@ describe("import", () => {
     expect(error.hint).toContain("--from-line 401");
   });
 
+  it("of lines without ids and times, a second run of the file doubles nothing", async () => {
+    const lines = Array.from({ length: 450 }, (_, at) =>
+      JSON.stringify({ memory: `memory number ${at}`, user_id: `user-${at % 7}` }),
+    );
+    let isLost = true;
+    const engine = scriptedEngine({
+      async import(records) {
+        if (isLost && records.some(({ memory }) => memory === "memory number 300")) {
+          for (const record of records) engine.stored.set(record.id, record);
+          throw new Mem0ctlError("unknown-outcome", "outcome-unknown", "no answer");
+        }
+        return undefined;
+      },
+    });
+    const error = await errorOf(importMemories(engine, each(lines), options));
+    expect(error.hint).toContain("--from-line 201");
+    isLost = false;
+    await importMemories(engine, each(lines), { ...options, fromLine: 201 });
+    expect(engine.stored.size).toBe(450);
+    expect(await importMemories(engine, each(lines), options)).toMatchObject({ imported: 450 });
+    expect(engine.stored.size).toBe(450);
+    for (const { created_at, updated_at } of engine.stored.values()) {
+      expect(new Date(created_at).toISOString()).toBe(updated_at);
+    }
+  });
+
   it("ends when it is interrupted, and says how to go on", async () => {
     const interruption = new AbortController();
     async function* interrupted(): AsyncGenerator<string> {

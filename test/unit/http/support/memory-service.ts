@@ -13,6 +13,8 @@ import type {
   StoredMemory,
 } from "../../../../src/memory/service.ts";
 
+/** A record that an import may bring, and that this service alone does not take. */
+export const REFUSED_ID = "refused";
 export const DIMENSIONS = 16;
 
 interface Kept {
@@ -138,8 +140,8 @@ export function inProcessMemories(): InProcessMemories {
     import: async ({ records }) => {
       const failed: { index: number; field: string; message: string }[] = [];
       for (const [index, { embedding, history, ...record }] of records.entries()) {
-        if (kept.has(record.id)) {
-          failed.push({ index, field: "id", message: "is already there" });
+        if (record.id === REFUSED_ID) {
+          failed.push({ index, field: "id", message: "is refused" });
           continue;
         }
         const vector =
