@@ -13,6 +13,7 @@ import { isNoRoom } from "../model/no-room.ts";
 import type { NodeId } from "../model/ids.ts";
 import type { Manifest, NodeSpec } from "../model/manifest.ts";
 import type { ShardMap } from "../model/shard-map.ts";
+import { formatBytes } from "../model/units.ts";
 import { VERSION } from "../model/version.ts";
 import { NodeCore } from "./core.ts";
 import { createEmbedder, type Embedder } from "../memory/embedder.ts";
@@ -126,7 +127,7 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
     const listen = (): Promise<{ readonly port: number }> =>
       (listening ??= http.listen(place.host, place.port));
     opened.unshift(http);
-    const { identity, start } = await establish({
+    const established = establish({
       manifest,
       spec,
       log,
@@ -139,6 +140,7 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
         await listen();
       },
     });
+    const { identity, start } = await Promise.race([established, noRoomToBegin(log, folder)]);
     const embedder = createEmbedder(manifest.embedding, apiKey);
     opened.unshift(embedder);
     const node = new EmbeddedNode({ ...options, stores, identity, embedder, adminToken, tls });
@@ -187,12 +189,23 @@ function openLog({ manifest, spec, logger, onDiskFailure }: NodeOptions, folder:
   } catch (error) {
     if (error instanceof StoreCorruptError) throw logDamaged(spec.id, folder, manifest, error.message);
     if (!isNoRoom(error)) throw error;
-    throw new Mem0ctlError("full", "disk-full", `nothing more fits into ${folder}`, {
-      why: error instanceof Error ? error.message : "there is no room for the log",
-      hint: "free space there, and start the node again",
-      cause: error,
-    });
+    throw diskFull(folder, error instanceof Error ? error.message : "there is no room for the log", error);
   }
+}
+
+/**
+ * Rejects with `disk-full` once the log finds no room. A node that has begun waits for room and serves meanwhile; one
+ * that has not would wait unseen, and has promised nobody anything.
+ */
+function noRoomToBegin(log: LogStore, folder: string): Promise<never> {
+  return new Promise((_, reject) => {
+    log.onFull = () => reject(diskFull(folder, `the log needs ${formatBytes(log.neededBytes)} to begin`));
+  });
+}
+
+function diskFull(folder: string, why: string, cause?: unknown): Mem0ctlError {
+  const hint = "free space there, and start the node again";
+  return new Mem0ctlError("full", "disk-full", `nothing more fits into ${folder}`, { why, hint, cause });
 }
 
 function logDamaged(node: NodeId, folder: string, manifest: Manifest, why: string): Mem0ctlError {

@@ -118,3 +118,30 @@ test("with room again it goes on by itself, and nothing acknowledged is lost", a
   expect(await of.mem0ctl("up", "--timeout", "40s")).toMatchObject({ code: 0 });
   expect(await missing(of)).toEqual([]);
 });
+
+test("a disk too small to begin on is named, with how much it takes, and `up` goes on once there is room", async (context) => {
+  if (cluster === undefined) return context.skip("this user may not mount a file system");
+  const small = await makeCluster({ flags: ["--shards", "2", "--sharding", "hash"] });
+  const directory = small.dataDir("node-2");
+  mkdirSync(directory, { recursive: true, mode: 0o700 });
+  execFileSync("mount", ["-t", "tmpfs", "-o", "size=12k,mode=0700", "tmpfs", directory]);
+  try {
+    // With 12 KiB not even a log can say so; with 2 MiB the node says what it needs.
+    for (const [size, told] of [
+      ["12k", directory],
+      ["2m", "4.0 MiB"],
+    ] as const) {
+      execFileSync("mount", ["-o", `remount,size=${size}`, directory]);
+      const { code, stderr } = await small.mem0ctl("up", "--timeout", "20s");
+      expect({ code, stderr }).toMatchObject({ code: 1 });
+      expect(stderr).toContain("error[disk-full]");
+      expect(stderr).toContain(told);
+    }
+    execFileSync("mount", ["-o", "remount,size=64m", directory]);
+    expect(await small.mem0ctl("up", "--timeout", "40s")).toMatchObject({ code: 0 });
+  } finally {
+    await small.mem0ctl("down");
+    execFileSync("umount", [directory]);
+    await small.end();
+  }
+});

@@ -46,14 +46,19 @@ export interface NodeCommand {
   readonly args: readonly string[];
 }
 
-/** The data directory has been prepared. Nothing runs when it throws. @throws Mem0ctlError `spawn-failed`, `disk-full`. */
+/**
+ * The data directory has been prepared. Nothing runs when it throws.
+ * @throws Mem0ctlError `spawn-failed`, `disk-full`, `data-dir-unusable`.
+ */
 export async function spawnNode(
   node: NodeSpec,
   cluster: string,
   { program, args }: NodeCommand,
 ): Promise<SpawnedNode> {
   const logFile = join(node.dataDir, LOG_FILE);
-  const { descriptor, offset } = await openLog(logFile);
+  const { descriptor, offset } = await openLog(logFile).catch((cause: unknown) => {
+    throw dataDirUnusable(node, `cannot write the log of ${node.id}`, cause);
+  });
   let child: ChildProcess | undefined;
   try {
     const started = (child = spawn(program, [...args], {
@@ -116,17 +121,13 @@ export async function notePid(
   }
 }
 
-/** @throws Mem0ctlError `unsafe-path`, `data-dir-unusable`. */
+/** @throws Mem0ctlError `unsafe-path`, `disk-full`, `data-dir-unusable`. */
 export async function prepareDataDir(node: NodeSpec): Promise<void> {
   const { dataDir, id } = node;
   try {
     await mkdir(dataDir, { recursive: true, mode: 0o700 });
   } catch (cause) {
-    throw new Mem0ctlError("failed", "data-dir-unusable", `cannot make the data directory of ${id}`, {
-      why: cause instanceof Error ? cause.message : String(cause),
-      hint: "set `spec.dataDir` to a directory that this user may write to",
-      cause,
-    });
+    throw dataDirUnusable(node, `cannot make the data directory of ${id}`, cause);
   }
   if (!(await lstat(dataDir)).isDirectory()) {
     throw new Mem0ctlError("invalid", "unsafe-path", `the data directory of ${id} is a link`, {
@@ -134,6 +135,15 @@ export async function prepareDataDir(node: NodeSpec): Promise<void> {
       hint: "name the directory itself in the manifest",
     });
   }
+}
+
+function dataDirUnusable(node: NodeSpec, message: string, cause: unknown): Mem0ctlError {
+  if (isNoRoom(cause)) return diskFull(node, { node: node.id });
+  return new Mem0ctlError("failed", "data-dir-unusable", message, {
+    why: cause instanceof Error ? cause.message : String(cause),
+    hint: "set `spec.dataDir` to a directory that this user may write to",
+    cause,
+  });
 }
 
 async function openLog(

@@ -2,7 +2,7 @@
 // who has its port, what its log says, whether its disk is full. A log is untrusted text and is made safe
 // before it goes into a message.
 
-import { open } from "node:fs/promises";
+import { open, statfs } from "node:fs/promises";
 
 import { Mem0ctlError } from "../../model/errors.ts";
 import type { NodeSpec } from "../../model/manifest.ts";
@@ -13,6 +13,8 @@ import type { NodeExit, SpawnedNode } from "./processes.ts";
 const TAIL_BYTES_MAX = 64 * 1024;
 const LINES_SHOWN_MAX = 5;
 const LINE_CHARACTERS_MAX = 300;
+/** On a disk with less room a node may end without a word: its first pages and the log's do not fit. */
+const ROOM_BYTES_MIN = 64 * 1024;
 
 /** What every such error carries as data. */
 export function startData(
@@ -38,17 +40,23 @@ export function diskFull(node: NodeSpec, data: Readonly<Record<string, unknown>>
   });
 }
 
-export function nodeDied(
+export async function nodeDied(
   node: NodeSpec,
   exit: NodeExit,
   data: { readonly log: readonly string[] } & Readonly<Record<string, unknown>>,
-): Mem0ctlError {
+): Promise<Mem0ctlError> {
+  if (data.log.length === 0 && (await hasNoRoom(node.dataDir))) return diskFull(node, data);
   const how = exit.signal === null ? `exit code ${exit.code ?? "unknown"}` : `signal ${exit.signal}`;
   return new Mem0ctlError("failed", "node-died", `${node.id} ended while it started (${how})`, {
     why: data.log.at(-1) ?? "its log says nothing",
     hint: `its log: \`mem0ctl nodes logs ${node.id}\``,
     data,
   });
+}
+
+async function hasNoRoom(directory: string): Promise<boolean> {
+  const found = await statfs(directory).catch(() => undefined);
+  return found !== undefined && found.bavail * found.bsize < ROOM_BYTES_MIN;
 }
 
 /** @param other the port, where it is not the one that the node is reached at. @param data goes into the error. Used too when the port answers, but not as the node. */

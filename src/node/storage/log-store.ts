@@ -335,7 +335,7 @@ export class LogStore {
         else this.file.truncate(this.allocated);
         const isNews = !this.isFull;
         this.isFull = true;
-        this.missingBytes = frame.length + this.reserveBytes;
+        this.missingBytes = this.aheadOf(frame.length + this.reserveBytes);
         if (isNews) this.onFull();
         if (this.closing) return false;
         await this.promiseUntil(this.options.clock.nowMs() + FULL_RETRY_MS);
@@ -444,11 +444,16 @@ export class LogStore {
   private async makeRoom(bytes: number): Promise<void> {
     const missing = this.offset + bytes + this.reserveBytes - this.allocated;
     if (missing <= 0) return;
-    const ahead = Math.max(this.options.aheadBytes ?? AHEAD_BYTES, missing);
+    const ahead = this.aheadOf(missing);
     // Kept: it is needed again after as many bytes, and memory outside the heap is what calls for collections.
     if (this.zeros.length < ahead) this.zeros = Buffer.alloc(ahead);
     await this.file.write(this.zeros.subarray(0, ahead), this.allocated);
     this.allocated += ahead;
+  }
+
+  /** How many bytes the file is made longer by where so many are missing. */
+  private aheadOf(missingBytes: number): number {
+    return Math.max(this.options.aheadBytes ?? AHEAD_BYTES, missingBytes);
   }
 
   /** Zeros that were written ahead stay; what a crash cut off is made zeros again, without asking for room. */

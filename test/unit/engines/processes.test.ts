@@ -365,6 +365,17 @@ describe.runIf(process.platform === "linux")("a node that cannot start", () => {
     expect((await engine.down(["node-1"], ALL))[0]?.outcome).toBe("was-not-running");
   });
 
+  it("because its log cannot be written: where, and what to do", async () => {
+    const { engine } = await engineOf({});
+    await mkdir(engine.logFile("node-1"), { recursive: true });
+    await expect(up(engine, ["node-1"])).rejects.toMatchObject({
+      kind: "failed",
+      code: "data-dir-unusable",
+      message: "cannot write the log of node-1",
+      why: expect.stringContaining(engine.logFile("node-1")),
+    });
+  });
+
   it("because a program has its port: which one, by pid", async () => {
     const other = await serve((_request, response) => void response.end("<html>hello</html>"));
     cleanups.push(() => other.close());

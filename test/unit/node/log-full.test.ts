@@ -155,6 +155,17 @@ describe("a log without room", () => {
     expect(store).toMatchObject({ full: false, neededBytes: 0, unwrittenBytes: 0 });
   });
 
+  it("names as much as it takes to go on, though what waits is small", async () => {
+    disk.capacity = disk.used();
+    for (let index = 2; !store.full; index += 1) {
+      const written = store.append([{ kind: "entries", group: "0", entries: [entry(index, 100)] }]);
+      await Promise.race([written.catch(() => undefined), until(() => store.full)]);
+    }
+    disk.capacity = disk.used() + store.neededBytes;
+    await store.append([]);
+    expect(store.full).toBe(false);
+  });
+
   it("keeps a vote before the entries that wait, over a crash", async () => {
     await fill();
     await vote(7);
