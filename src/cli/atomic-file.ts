@@ -113,7 +113,7 @@ function temporaryName(path: string): string {
 function fileExists(path: string): Mem0ctlError {
   return new Mem0ctlError("invalid", "file-exists", `${path} exists already`, {
     why: "nothing is overwritten without being told to",
-    hint: "give --force to replace it, or another name with -f",
+    hint: "give --force to replace it, or another name with --out",
   });
 }
 

@@ -162,15 +162,8 @@ function numeric(bounds: Bounds, whole: boolean): Kind<number> {
     },
     read(node, path, report) {
       if (node.type !== "scalar" || typeof node.value !== "number") {
-        const unquote =
-          node.type === "scalar" && typeof node.value === "string" && /^-?\d+(\.\d+)?$/.test(node.value);
-        return reportType(
-          node,
-          path,
-          report,
-          `${expected}, ${boundsText(bounds)}`,
-          unquote ? "remove the quotes" : undefined,
-        );
+        const hint = isQuotedNumber(node) ? "remove the quotes" : undefined;
+        return reportType(node, path, report, `${expected}, ${boundsText(bounds)}`, hint);
       }
       const { value } = node;
       if (Number.isNaN(value) || (whole && Number.isFinite(value) && !Number.isInteger(value))) {
@@ -248,8 +241,12 @@ export function size(bounds: UnitBounds): Kind<number> {
   );
 }
 
-/** One of a few words. */
-export function choice<const C extends string>(choices: readonly C[]): Kind<C> {
+function isQuotedNumber(node: RawNode): boolean {
+  return node.type === "scalar" && typeof node.value === "string" && /^-?\d+(\.\d+)?$/.test(node.value);
+}
+
+/** One of a few words. `otherwise`: what else is expected there, as it is told to whoever wrote neither. */
+export function choice<const C extends string>(choices: readonly C[], otherwise = ""): Kind<C> {
   return {
     schema: choices.length === 1 ? { const: choices[0] } : { enum: choices },
     read(node, path, report) {
@@ -257,7 +254,7 @@ export function choice<const C extends string>(choices: readonly C[]): Kind<C> {
       const chosen = choices.find((each) => each === written);
       if (chosen !== undefined) return chosen;
       const list = choices.join(", ");
-      const expected = choices.length === 1 ? list : `one of ${list}`;
+      const expected = `${choices.length === 1 ? list : `one of ${list}`}${otherwise}`;
       if (typeof written !== "string") return reportType(node, path, report, expected);
       const near = didYouMean(written, choices);
       report({
@@ -284,15 +281,20 @@ export function truth(): Kind<boolean> {
 
 /** One of a few words, or a whole number (whose range is left to a rule). */
 export function choiceOrCount<const C extends string>(choices: readonly C[]): Kind<C | number> {
-  const words = choice(choices);
+  const otherwise = " or a whole number";
+  const words = choice(choices, otherwise);
   return {
     schema: { anyOf: [words.schema, { type: "integer", minimum: 1 }] },
     read(node, path, report) {
       if (node.type === "scalar" && typeof node.value === "number" && Number.isSafeInteger(node.value)) {
         return node.value;
       }
-      if (node.type === "scalar" && typeof node.value === "string") return words.read(node, path, report);
-      return reportType(node, path, report, `one of ${choices.join(", ")} or a whole number`);
+      const isQuoted = isQuotedNumber(node);
+      if (node.type === "scalar" && typeof node.value === "string" && !isQuoted) {
+        return words.read(node, path, report);
+      }
+      const hint = isQuoted ? "remove the quotes" : undefined;
+      return reportType(node, path, report, `one of ${choices.join(", ")}${otherwise}`, hint);
     },
   };
 }

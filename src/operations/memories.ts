@@ -229,8 +229,9 @@ class ImportRun {
       );
     }
     const { error } = errorBody(this.#stop.error);
-    // Whoever was never let in has nothing to go on with.
-    if (error.kind === "denied" && this.#imported === 0) throw this.#stop.error;
+    // Who was never let in, or asked for what there is not, has nothing to go on with.
+    const isRefused = error.kind === "denied" || error.kind === "invalid";
+    if (isRefused && this.#imported === 0) throw this.#stop.error;
     throw new Mem0ctlError(error.kind, "import-stopped", `the import stopped: ${error.message}`, {
       why: done,
       hint: goOn === "" ? (error.hint ?? "try again") : goOn,
@@ -240,9 +241,12 @@ class ImportRun {
   }
 }
 
-/** A refusal of what was sent: with one record in the batch it is that record's. */
+/** A refusal of what was sent: with one record in the batch it is that record's, unless it names no part of one. */
 function blamesRecord(error: unknown): boolean {
-  return error instanceof Mem0ctlError && (error.kind === "too-large" || error.kind === "invalid");
+  if (!(error instanceof Mem0ctlError)) return false;
+  return (
+    error.kind === "too-large" || (error.kind === "invalid" && typeof error.data?.["field"] === "string")
+  );
 }
 
 function refusedBy(error: unknown, line: number): RefusedLine {

@@ -16,6 +16,7 @@ import {
   replicatedCounts,
   stateStyle,
   stateText,
+  unknownLags,
 } from "./words.ts";
 
 type LagShown = Pick<ClusterView, "shards" | "replication" | "protocol">;
@@ -101,9 +102,11 @@ function totals(view: LagShown, rows: readonly Row[], theme: Theme): string {
     (most, row) => ((row.lagMs ?? 0) > (most?.lagMs ?? 0) ? row : most),
     undefined,
   );
+  const unknown = unknownLags(view.shards);
+  const noneBehind = unknown === 0 ? "none is behind" : `the lag of ${number(theme, unknown)} is unknown`;
   const lag =
     worst === undefined
-      ? "none is behind"
+      ? noneBehind
       : `largest lag ${formatDuration(worst.lagMs ?? 0)}: shard ${safeText(worst.shard.id)} on ${safeText(worst.node)}`;
   const counts = isLeaderless(view)
     ? copyCounts(view.replication, theme).join(", ")

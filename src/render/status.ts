@@ -2,7 +2,6 @@
 // the totals of shards and replication. `wide` adds every shard and every claim
 // that nodes disagree about.
 
-import { formatDuration } from "../model/units.ts";
 import type { OperationSummary } from "../model/operation.ts";
 import type { ClusterView, Reason, ShardState } from "../model/view.ts";
 import { nodesTable } from "./nodes.ts";
@@ -11,7 +10,15 @@ import { shardsTable } from "./shards-list.ts";
 import { type Column, renderTable } from "./table.ts";
 import { displayWidth, hang } from "./text.ts";
 import type { Style, Theme } from "./theme.ts";
-import { copyCounts, healthStyle, healthSymbol, isLeaderless, number, replicatedCounts } from "./words.ts";
+import {
+  copyCounts,
+  healthStyle,
+  healthSymbol,
+  isLeaderless,
+  lagText,
+  number,
+  replicatedCounts,
+} from "./words.ts";
 
 export function renderStatus(
   view: ClusterView,
@@ -156,8 +163,7 @@ function protocolWords({ protocol, levels }: ClusterView): string[] {
 }
 
 function replicationCounts(view: ClusterView, theme: Theme): string[] {
-  const { lagMs } = view.replication;
-  const lag = `lag ${formatDuration(lagMs)}`;
+  const lag = lagText(view);
   if (isLeaderless(view)) return [...copyCounts(view.replication, theme), lag];
   return [...replicatedCounts(view.replication, theme), lag];
 }

@@ -1,7 +1,7 @@
 // The words, glyphs and styles that several pictures share: health, states, numbers, what is unknown.
 
 import type { Ballot, ClusterView, Health, NodeState, ReplicaState, ShardState } from "../model/view.ts";
-import { formatBytes } from "../model/units.ts";
+import { formatBytes, formatDuration } from "../model/units.ts";
 import type { Style, Theme } from "./theme.ts";
 
 export const UNKNOWN = "-";
@@ -80,6 +80,17 @@ export function replicatedCounts(
         `${number(theme, pending)} pending`,
         `${number(theme, failed)} failed`,
       ];
+}
+
+/** `lag 1.2 s`, the largest that is known; nobody who knows none is said to be close. */
+export function lagText({ shards, replication }: Pick<ClusterView, "shards" | "replication">): string {
+  const unknown = replication.lagMs === 0 && unknownLags(shards) > 0;
+  return unknown ? "lag unknown" : `lag ${formatDuration(replication.lagMs)}`;
+}
+
+/** Replicas of which nobody knows how far behind they are, as in shards without a leader. */
+export function unknownLags(shards: ClusterView["shards"]): number {
+  return shards.flatMap(({ replicas }) => replicas.filter(({ lagMs }) => lagMs === null)).length;
 }
 
 /** Whether what is counted is keys: an engine that does not know which of them are memories. */

@@ -327,7 +327,7 @@ function noLeader(group: GroupId): Mem0ctlError {
   const name = groupName(group);
   return new Mem0ctlError("unavailable", "no-leader", `${name} has no leader that answers`, {
     why: "fewer than a quorum of its replicas can be reached",
-    hint: "`mem0ctl status` says which nodes are missing; nothing was written",
+    hint: "`mem0ctl status` says which nodes are missing; nothing was done",
     data: { group },
   });
 }

@@ -208,7 +208,7 @@ type CoordinatorOf = NonNullable<ReturnType<LeaderlessShards["here"]>>["coordina
 
 function noCopy(shard: ShardId): Mem0ctlError {
   return new Mem0ctlError("unavailable", "no-copy", `no copy of shard ${shard} can be reached`, {
-    hint: "`mem0ctl status` says which nodes are missing; nothing was written",
+    hint: "`mem0ctl status` says which nodes are missing; nothing was done",
     data: { shard },
   });
 }

@@ -53,7 +53,7 @@ export async function runSeeds(command: SeedsCommand, pool: Pool, { out, say }: 
   });
   const hours = simulatedMs / 3_600_000;
   const seconds = (performance.now() - started) / 1000;
-  say(`${seconds.toFixed(1)} s, ${(hours / seconds).toFixed(2)} simulated hours per second`);
+  say(`${seconds.toFixed(1)} s, ${(hours / seconds).toPrecision(2)} simulated hours per second`);
   out(operationsLine(operations));
   out(`seeds=${seeds} events=${events} simulated=${hours.toFixed(2)}h violations=${violations}`);
   return violations === 0 ? 0 : 1;

@@ -82,6 +82,7 @@ describe("a file that is there", () => {
     const { exit, stderr } = await mem0ctl(["init", "cluster", "--yes"], { cwd });
     expect(exit).toBe(2);
     expect(stderr).toContain("error[file-exists]");
+    expect(stderr).toContain("another name with --out");
     expect(readFileSync(join(cwd, "cluster.yaml"), "utf8")).toBe("mine\n");
   });
 

@@ -430,6 +430,16 @@ const consensus: readonly Row[] = [
     learns: ["1..3", "is 4", "is 0"],
   },
   {
+    title: "a number of copies in quotes",
+    ...quorum('{ read: "2" }', "10:55 wrong-type spec.consensus.consistency.read"),
+    learns: ["whole number", "remove the quotes"],
+  },
+  {
+    title: "a level that is none",
+    ...quorum("{ read: two }", "10:55 unknown-value spec.consensus.consistency.read"),
+    learns: ["quorum, all or a whole number"],
+  },
+  {
     title: "R + W <= N",
     ...quorum("{ read: one, write: 2 }", "10:34 ~stale-reads-possible spec.consensus.consistency"),
     learns: ["stale", "at least 4"],

@@ -51,3 +51,16 @@ test("a read is late and has no outcome that is unknown; a command has", async (
     kind: "unknown-outcome",
   });
 });
+
+test("a read without a leader is not told about a write", async () => {
+  const read = routerOf("").read(
+    SHARD,
+    { kind: "count", args: {} },
+    { read: "linearizable", write: "quorum" },
+    systemClock.nowMs() + 60,
+  );
+  await expect(read).rejects.toMatchObject({
+    code: "no-leader",
+    hint: expect.stringContaining("nothing was done"),
+  });
+});

@@ -170,6 +170,20 @@ describe("import", () => {
     expect(skipping).toMatchObject({ imported: 299, skipped: 1, refused: [{ line: 250 }] });
   });
 
+  it("at a level that the cluster does not have is refused as such, and no line is blamed or left out", async () => {
+    const refused = new Mem0ctlError("invalid", "consistency-not-in-protocol", "not to one", {
+      hint: "leave the level out",
+    });
+    const engine = scriptedEngine({ import: () => Promise.reject(refused) });
+    for (const count of [1, 201, 300]) {
+      for (const skipInvalid of [true, false]) {
+        expect(await errorOf(importMemories(engine, each(linesOf(count)), { ...options, skipInvalid }))).toBe(
+          refused,
+        );
+      }
+    }
+  });
+
   it("stopped by a lost answer: the kind is that of the loss, and nothing before nextLine is missing", async () => {
     const engine = scriptedEngine({
       async import(records) {
