@@ -1,6 +1,7 @@
 // What a node was started with, of what is in its manifest and in no shard map: so that a manifest that was edited since
 // can be compared with what the nodes go by.
 
+import { parseReadLevel, parseWriteLevel, type Consistency } from "./consistency.ts";
 import type { Manifest } from "./manifest.ts";
 
 /** By the name of the field; of secrets whose they are, and never what they are. */
@@ -31,6 +32,14 @@ export function settingsOf(
         .toSorted()
         .join(", ") || "none",
   };
+}
+
+/** The levels that whoever was started with `settings` goes by; undefined where they do not say. */
+export function levelsIn(settings: Settings): Pick<Consistency, "read" | "write"> | undefined {
+  const said = /^read (\w+)(?:,.*)?, write (\w+)$/.exec(settings["consensus.consistency"] ?? "");
+  const read = parseReadLevel(said?.[1] ?? "");
+  const write = parseWriteLevel(said?.[2] ?? "");
+  return read === undefined || write === undefined ? undefined : { read, write };
 }
 
 type Units = readonly (readonly [size: number, name: string])[];

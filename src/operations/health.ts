@@ -110,7 +110,7 @@ function answering({ leaderless, replicas }: ShardView): number {
   return replicas.filter(({ state, copy }) => state !== "down" && copy === "serving").length;
 }
 
-/** Quorum protocol: some copies answer, but fewer than the manifest's R or W. */
+/** Quorum protocol: some copies answer, but fewer than the R or W that nodes go by. */
 function* belowLevel({ shards, levels, copies }: EngineView): Generator<Reason> {
   if (levels === undefined) return;
   const short = shards.filter((shard) => shard.state === "down" && answering(shard) > 0);

@@ -2,11 +2,12 @@
 // no I/O. Nothing is left out: a node of the manifest or of the map that did not answer is in the view,
 // and so is what nodes say differently.
 
-import { copiesOfLevel } from "../../model/consistency.ts";
+import { copiesOfLevel, type ReadConsistency } from "../../model/consistency.ts";
 import type { Mem0ctlError } from "../../model/errors.ts";
 import { META_GROUP } from "../../model/ids.ts";
 import type { GroupId, NodeId, Protocol } from "../../model/ids.ts";
 import type { Manifest } from "../../model/manifest.ts";
+import { levelsIn } from "../../model/settings.ts";
 import type { GroupReport, NodeReport, ProgressReport } from "../../model/node-api.ts";
 import type { MapNode, ShardMap, ShardSlice } from "../../model/shard-map.ts";
 import type {
@@ -52,7 +53,7 @@ export function buildView(manifest: Manifest, answers: readonly NodeAnswer[]): E
   const states = new Map(members.map((node) => [node.id, stateOf(node, manifest, reports)]));
   const leaderOf = (group: GroupId): Leadership => findLeader(group, reports, states, errors);
   const protocol = protocolOf(manifest, reports);
-  const levels = protocol === "quorum" ? levelsOf(manifest) : undefined;
+  const levels = protocol === "quorum" ? levelsOf(manifest, reports) : undefined;
   const shards = shown.shards.map((slice) =>
     levels === undefined
       ? shardView(slice, shown, leaderOf(slice.id), reports, states, errors)
@@ -107,11 +108,14 @@ function protocolOf(manifest: Manifest, reports: Reports): Protocol {
   return manifest.consensus.protocol;
 }
 
-/** R and W of the quorum protocol, in copies. */
-function levelsOf({ consensus, replication }: Manifest): NonNullable<EngineView["levels"]> {
+/** R and W of the quorum protocol, in copies: what the nodes go by, the most that any of them asks for. */
+function levelsOf({ consensus, replication }: Manifest, reports: Reports): NonNullable<EngineView["levels"]> {
   const copies = replication.replicas + 1;
-  const { read, write } = consensus.consistency;
-  return { read: copiesOfLevel(read, copies) ?? copies, write: copiesOfLevel(write, copies) ?? copies };
+  const told = [...reports.values()].flatMap(({ settings }) => levelsIn(settings ?? {}) ?? []);
+  const levels = told.length === 0 ? [consensus.consistency] : told;
+  const most = (of: (each: (typeof levels)[number]) => ReadConsistency): number =>
+    Math.max(...levels.map((each) => copiesOfLevel(of(each), copies) ?? copies));
+  return { read: most(({ read }) => read), write: most(({ write }) => write) };
 }
 
 /** The newest shard map that any node has; undefined when none that has begun answered. */

@@ -6,6 +6,7 @@ import { describe, expect, it } from "vitest";
 import { buildView } from "../../../src/engines/embedded/view.ts";
 import type { NodeAnswer } from "../../../src/engines/embedded/view.ts";
 import type { NodeReport } from "../../../src/model/node-api.ts";
+import { settingsOf } from "../../../src/model/settings.ts";
 import { initialShardMap } from "../../../src/topology/shard-map.ts";
 import { mapWithNode } from "../../../src/topology/membership.ts";
 import { manifestOf, reportsOf } from "./support.ts";
@@ -436,6 +437,18 @@ describe("quorum", () => {
         Object.fromEntries(nodes.map((node) => [node, "connection refused"])),
       ),
     );
+
+  it("has the levels that the nodes go by, not those of a manifest that was edited since", () => {
+    const started = (read: 1 | 3, write: 1 | 3) =>
+      settingsOf({ ...quorum, consensus: { ...quorum.consensus, consistency: { read, write } } });
+    const told = copies().map((report, at) => ({
+      ...report,
+      settings: at === 0 ? started(1, 3) : started(3, 1),
+    }));
+    // While nodes are restarted one after another, what any of them asks for.
+    expect(buildView(quorum, answersOf(told)).levels).toEqual({ read: 3, write: 3 });
+    expect(buildView(quorum, answersOf(told.slice(1))).levels).toEqual({ read: 3, write: 1 });
+  });
 
   it("invents no leader", () => {
     const view = buildView(quorum, answersOf(copies()));

@@ -1,7 +1,7 @@
 // What a node says that it was started with: everything that its manifest alone decides, and no secret.
 
 import { expect, it } from "vitest";
-import { settingsOf } from "../../../src/model/settings.ts";
+import { levelsIn, settingsOf } from "../../../src/model/settings.ts";
 
 it("names fields as the manifest does, and of secrets only whose they are", () => {
   const settings = settingsOf({
@@ -34,4 +34,13 @@ it("names fields as the manifest does, and of secrets only whose they are", () =
     "security.tls": "on",
     "security.tokens": "admin (admin), app (write)",
   });
+});
+
+it("tells the levels again, whatever else is said with them", () => {
+  expect(levelsIn({ "consensus.consistency": "read stale, at most 2s old, write quorum" })).toEqual({
+    read: "stale",
+    write: "quorum",
+  });
+  expect(levelsIn({ "consensus.consistency": "read 1, write all" })).toEqual({ read: 1, write: "all" });
+  expect(levelsIn({})).toBeUndefined();
 });
