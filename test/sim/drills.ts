@@ -20,6 +20,7 @@ import type { World } from "./world.ts";
  * - overtaken: a state is on its way to a copy that has accepted beyond it what is chosen by then, by its voice.
  * - recalled: a copy of a shard moves away and is called back while what it held is still being deleted.
  * - forgotten: a copy is away while what it holds is deleted, until nobody remembers that any more.
+ * - orphan: the same, of a write that the copy took before all others, which was then done elsewhere.
  */
 export type Drill =
   | "none"
@@ -30,12 +31,13 @@ export type Drill =
   | "damaged"
   | "overtaken"
   | "recalled"
-  | "forgotten";
+  | "forgotten"
+  | "orphan";
 
 const DRILLS: Readonly<Record<Protocol, readonly Drill[]>> = {
   raft: ["burst", "answers", "arbiter", "members", "recalled"],
   paxos: ["burst", "answers", "damaged", "overtaken"],
-  quorum: ["forgotten"],
+  quorum: ["forgotten", "orphan"],
 };
 const NONE_PART = 0.7;
 
@@ -48,6 +50,8 @@ const LOOK_MS = 10;
 /** What is over at once: an arbiter that leads hands over, a copy is sent what it lacks. */
 const SHORT_LOOK_MS = 2;
 const PATIENCE_MS = 3000;
+/** A disk has written by then, unless it is stalled. */
+const FLUSHED_MS = 100;
 const BURST_MAX = 12;
 /** More slots than a multi-paxos leader works ahead. */
 const FLOOD = 300;
@@ -81,6 +85,7 @@ export class Drills {
     world.say("drill", drill);
     if (drill === "burst") this.#burst();
     if (drill === "forgotten") this.#forget();
+    if (drill === "orphan") this.#orphan();
     if (drill === "arbiter") this.#leadByArbiter();
     if (drill === "damaged") this.#damage();
     if (drill === "overtaken") this.#overtake();
@@ -458,40 +463,98 @@ export class Drills {
 
   /** A value reaches every copy, one copy goes away, the value is deleted, and the deletion is forgotten by the rest. */
   #forget(): void {
-    const { workload, machines } = this.#parts;
+    const chance = this.#chance;
+    const key = this.#parts.workload.quietKey();
+    const everywhere = (): boolean =>
+      this.#copiesOf(key).every((machine) => this.#holds(machine, key) === "value");
+    const put = (): void => {
+      const up = this.#up();
+      this.#write(
+        up.length === 0 ? undefined : chance.pick(up),
+        () => this.#parts.workload.put([key]),
+        (isDone) => {
+          if (!isDone) {
+            put();
+            return;
+          }
+          this.#once(everywhere, () => {
+            const copies = this.#copiesOf(key);
+            const away = copies.length < 2 ? undefined : chance.pick(copies);
+            if (away === undefined) return;
+            this.#isolate(away.id, true);
+            this.#forgetWithout(away, key);
+          });
+        },
+      );
+    };
+    this.#after(chance.between(0, 100), put);
+  }
+
+  /** A node without a copy brings a write to one that is cut off as soon as it has it, and then to the next. */
+  #orphan(): void {
+    const { workload, world } = this.#parts;
     const chance = this.#chance;
     const key = workload.quietKey();
-    const up = (): Machine[] => [...machines.values()].filter(({ core }) => core !== undefined);
-    const copies = (): Machine[] => up().filter((machine) => this.#holds(machine, key) !== undefined);
-    const ask = (away: Machine | undefined, what: "put" | "remove", then: () => void): void => {
-      const able = up().filter((machine) => machine !== away);
-      const request = what === "put" ? () => workload.put([key]) : () => workload.remove(key);
-      const asked = able.length === 0 ? undefined : chance.pick(able);
-      this.#write(asked, request, (isDone) => {
-        if (isDone) then();
-        else ask(away, what, then);
+    const taken = (): Machine | undefined =>
+      this.#copiesOf(key).find((machine) => this.#holds(machine, key) === "value");
+    const begin = (): void => {
+      const outside = this.#up().filter((machine) => this.#holds(machine, key) === undefined);
+      if (outside.length === 0 || this.#copiesOf(key).length < 2) {
+        this.#after(LOOK_MS, begin);
+        return;
+      }
+      let away: Machine | undefined;
+      const cutOff = (): void => {
+        away = taken();
+        if (away === undefined) return;
+        this.#isolate(away.id, true);
+        // Once it is on the disk. What is on its way to it, or from it, is lost then.
+        this.#after(FLUSHED_MS, () => away?.crash("killed with what it alone has heard of"));
+      };
+      this.#once(() => taken() !== undefined, cutOff, 1, world.nowMs + PATIENCE_MS);
+      workload.ask("drill", chance.pick(outside), workload.put([key]), 2 * PATIENCE_MS, () => {
+        // The history tells which of two was first where a moment lies between them.
+        this.#after(LOOK_MS, () => {
+          if (away !== undefined) this.#forgetWithout(away, key);
+        });
       });
     };
-    const everywhere = (): boolean => copies().every((machine) => this.#holds(machine, key) === "value");
-    this.#after(chance.between(0, 100), () =>
-      ask(undefined, "put", () =>
-        this.#once(everywhere, () => {
-          const away = copies().length < 2 ? undefined : chance.pick(copies());
-          if (away === undefined) return;
-          this.#isolate(away.id, true);
-          const isForgotten = (): boolean =>
-            copies().every((machine) => machine === away || this.#holds(machine, key) === "nothing");
-          ask(away, "remove", () =>
-            this.#once(
-              isForgotten,
-              () => this.#isolate(away.id, false),
-              LOOK_MS,
-              this.#parts.world.nowMs + 2 * PATIENCE_MS,
-            ),
-          );
-        }),
-      ),
-    );
+    this.#after(chance.between(0, 100), begin);
+  }
+
+  /** The value is deleted while a copy is cut off, which is back when no other remembers that. */
+  #forgetWithout(away: Machine, key: Key): void {
+    const { workload, world } = this.#parts;
+    const isForgotten = (): boolean =>
+      this.#copiesOf(key).every((machine) => machine === away || this.#holds(machine, key) === "nothing");
+    const remove = (): void => {
+      const able = this.#up().filter((machine) => machine !== away);
+      const asked = able.length === 0 ? undefined : this.#chance.pick(able);
+      this.#write(
+        asked,
+        () => workload.remove(key),
+        (isDone) => {
+          if (!isDone) {
+            remove();
+            return;
+          }
+          const back = (): void => {
+            this.#isolate(away.id, false);
+            if (!away.isUp && away.canReturn) away.start();
+          };
+          this.#once(isForgotten, back, LOOK_MS, world.nowMs + 2 * PATIENCE_MS);
+        },
+      );
+    };
+    remove();
+  }
+
+  #up(): Machine[] {
+    return [...this.#parts.machines.values()].filter(({ core }) => core !== undefined);
+  }
+
+  #copiesOf(key: Key): Machine[] {
+    return this.#up().filter((machine) => this.#holds(machine, key) !== undefined);
   }
 
   /** What a machine's copy has of a key; undefined where it has no copy, or none that answers. */

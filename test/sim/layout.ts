@@ -102,10 +102,13 @@ const SHAPE_OF_DRILL: Readonly<Partial<Record<Drill, number>>> = {
   damaged: 0,
   overtaken: 0,
   recalled: 3,
+  orphan: 3,
 };
 /** So that a deletion is forgotten, and who was away is not waited for, within a run. */
+const FORGETFUL: Partial<LeaderlessLimits> = { compareEveryMs: 300, graceMs: 400, awayMsMax: 1500 };
 const LIMITS_OF_DRILL: Readonly<Partial<Record<Drill, Partial<LeaderlessLimits>>>> = {
-  forgotten: { compareEveryMs: 300, graceMs: 400, awayMsMax: 1500 },
+  forgotten: FORGETFUL,
+  orphan: FORGETFUL,
 };
 
 export interface Layout {
@@ -170,7 +173,8 @@ export function layoutOf(chance: Chance, protocol: Protocol, apart: Chance): Lay
   };
   const level = protocol === "quorum" ? chance.pick(LEVELS) : LINEARIZABLE;
   // A write is done while a copy is away, and every read meets it.
-  const consistency: Consistency = drill === "forgotten" ? { read: "quorum", write: "quorum" } : level;
+  const isMet = drill === "forgotten" || drill === "orphan";
+  const consistency: Consistency = isMet ? { read: "quorum", write: "quorum" } : level;
   const electionTimeoutMs = chance.pick([500, 1000]);
   const manifest = manifestOf({
     nodes,

@@ -28,6 +28,11 @@ export interface Version<Value> {
   readonly value: Value | null;
   /** Of a tombstone: the shard key of what was deleted, which says to whom it goes when keys are divided. */
   readonly key?: string;
+  /**
+   * It was to be acknowledged by more copies than its coordinator's, and so was all that it superseded, or others have that:
+   * when no other copy ever heard of it, nothing that was acknowledged goes with it.
+   */
+  readonly shared?: true;
 }
 
 export interface Item<Value> {
@@ -60,7 +65,39 @@ export function merge<Value>(
   const fromA = a.versions.filter((version) => kept(version, b, floors.b));
   const fromB = b.versions.filter((version) => !has(a, version.dot) && kept(version, a, floors.a));
   if (fromB.length === 0 && fromA.length === a.versions.length && context === a.context) return a;
-  return { context, versions: sorted([...fromA, ...fromB]) };
+  return { context, versions: buried(sorted([...fromA, ...fromB])) };
+}
+
+/**
+ * Without the versions whose write a deletion names: a write that two coordinators did, of which the deletion had seen the
+ * other version. It goes here, because the deletion may be forgotten before a copy hears of it (10).
+ */
+function buried<Value>(versions: readonly Version<Value>[]): readonly Version<Value>[] {
+  const deletions = versions.filter(({ value }) => value === null);
+  if (deletions.length === 0 || versions.length === deletions.length) return versions;
+  return versions.filter(
+    ({ value, writes }) =>
+      value === null ||
+      !deletions.some(
+        (deletion) =>
+          // Where each names the other, both were done twice, and neither was first.
+          deletion.writes.includes(writes[0] ?? "") && !writes.includes(deletion.writes[0] ?? ""),
+      ),
+  );
+}
+
+/**
+ * Of what a copy holds of a key, the live versions that nobody acknowledged, as far as another copy can tell: it never heard
+ * of them. None where that one still holds what they superseded: here it counts as gone already, and would be so there.
+ */
+export function unheardOf(held: Item<unknown>, { item, floor }: Held<unknown>): readonly Dot[] {
+  if (item.versions.some(({ dot }) => covers(held.context, dot) && !has(held, dot))) return [];
+  return held.versions
+    .filter(({ dot, value, shared }) => {
+      const isKnown = covers(item.context, dot) || covers(floor, dot);
+      return value !== null && shared === true && !isKnown;
+    })
+    .map(({ dot }) => dot);
 }
 
 /** All answers about a key in one item. */

@@ -12,7 +12,7 @@ import type { ShardMap } from "../../model/shard-map.ts";
 import { shardById } from "../../topology/shard-map.ts";
 import type { Network } from "../transport/network.ts";
 import type { CopyName } from "./forgotten.ts";
-import type { CopyState } from "./records.ts";
+import type { CopyState, Outline } from "./records.ts";
 import type { Change } from "./shard-copy.ts";
 
 /** Which sets the sender goes by. */
@@ -27,10 +27,18 @@ export interface CopyCalls {
   "quorum-digests": { ask: { ids: readonly string[] }; answer: DigestsAnswer };
   "quorum-items": { ask: { ids: readonly string[]; reading: boolean }; answer: ItemsAnswer };
   "quorum-store": { ask: { changes: readonly Change[]; floor: VersionVector }; answer: StoreAnswer };
-  "quorum-open": { ask: { opening: Opening; reading: boolean; wallMs: number }; answer: OpenAnswer };
+  /** `lacks`: of who asks. */
+  "quorum-open": {
+    ask: { opening: Opening; reading: boolean; lacks: boolean; wallMs: number };
+    answer: OpenAnswer;
+  };
   "quorum-leaves": { ask: { ranges: readonly number[] }; answer: LeavesAnswer };
   "quorum-keys": { ask: { leaves: readonly number[] }; answer: KeysAnswer };
-  "quorum-done": { ask: { floor: VersionVector; generation: string; lacks: boolean }; answer: null };
+  "quorum-done": {
+    ask: { floor: VersionVector; forgotten: VersionVector; generation: string; lacks: boolean };
+    answer: null;
+  };
+  "quorum-outlines": { ask: { ids: readonly string[] }; answer: OutlinesAnswer };
   "quorum-filled": { ask: { since: number }; answer: FilledAnswer };
 }
 
@@ -44,6 +52,7 @@ const CALLS: readonly string[] = [
   "quorum-leaves",
   "quorum-keys",
   "quorum-done",
+  "quorum-outlines",
   "quorum-filled",
 ] satisfies CopyCall[];
 
@@ -90,6 +99,13 @@ export interface LeavesAnswer {
 export interface KeysAnswer {
   readonly keys: readonly (readonly Listed[])[];
   readonly generation: string;
+}
+
+/** What is known of each key, without the values. */
+export interface OutlinesAnswer {
+  readonly outlines: readonly Outline[];
+  readonly floor: VersionVector;
+  readonly lacks: boolean;
 }
 
 export interface FilledAnswer {

@@ -61,13 +61,14 @@ export async function compare(comparison: Comparison): Promise<Compared> {
     peer,
     "quorum-open",
     copy.shard,
-    { opening: own, reading, wallMs: clock.wallMs() },
+    { opening: own, reading, lacks, wallMs: clock.wallMs() },
     soon(comparison),
     standing,
   );
   if (copy.state === "serving" && mustBeRebuilt(copy.floor, open.opening.forgotten)) {
     await copy.become("rebuilding");
   }
+  refuseWhenChanged(copy.generation, generation);
   if (open.ranges !== null) {
     const exchange = new Exchange(copy.tree.rangeDigests(), open.ranges, {
       ranges: limits.rangesPerQuestion,
@@ -86,8 +87,9 @@ export async function compare(comparison: Comparison): Promise<Compared> {
   await copy.settled();
   refuseWhenChanged(copy.generation, generation);
   if (!reading) {
-    await copy.raiseFloor(open.opening.floor);
-    const done = { floor: own.floor, generation: open.generation, lacks };
+    await copy.raiseFloor(open.opening);
+    const { floor, forgotten } = own;
+    const done = { floor, forgotten, generation: open.generation, lacks };
     await client.call(peer, "quorum-done", copy.shard, done, soon(comparison), standing);
     refuseWhenChanged(copy.generation, generation);
   }
@@ -106,6 +108,7 @@ async function ask(
   generation: string,
 ): Promise<number> {
   const { copy, client, peer, standing, reading } = comparison;
+  const own = copy.generation;
   switch (question.kind) {
     case "leaves": {
       const { ranges } = question;
@@ -152,6 +155,7 @@ async function ask(
         );
         refuseWhenChanged(answer.generation, generation);
         await copy.guarded(() => copy.take(answer.changes, answer.floor));
+        refuseWhenChanged(copy.generation, own);
         await bringBack(answer.changes, comparison);
         const bytes = answer.changes.reduce((sum, change) => sum + sizeOf(change), 0);
         await comparison.pace?.sent(bytes);

@@ -48,6 +48,8 @@ export interface CoordinatorOptions {
   readonly clocks: PeerClocks;
   /** How long a copy may take before another one is asked as well. */
   readonly slowMs: number;
+  /** Looks whether this copy was away for too long to answer. */
+  readonly noticeAbsence: () => void;
 }
 
 /** One request to write: its name makes a repetition recognisable. */
@@ -87,6 +89,11 @@ export class Coordinator {
     const [since] = waiting?.values() ?? [];
     const ageMs = since === undefined ? 0 : this.options.clock.nowMs() - since;
     return { count: waiting?.size ?? 0, ageMs };
+  }
+
+  /** Whether a write of the memory is under way here. */
+  isBeingWritten(id: string): boolean {
+    return this.turns.has(id);
   }
 
   async write(request: WriteRequest): Promise<unknown> {
@@ -240,6 +247,7 @@ export class Coordinator {
     const { copy, clock, clocks, handoff, network, self } = this.options;
     // A new member may have read this copy since, and answers later reads in the place of one that was asked (12).
     refuseOutdated(standing, this.standing());
+    this.refuseUnlessServing();
     // It has waited for its turn for too long: whoever asked was told so.
     if (clock.nowMs() >= request.deadlineMs) throw tooFewCopies(copy.shard, "nothing was written");
     // No single clock decides, not even this node's own.
@@ -277,14 +285,20 @@ export class Coordinator {
       if (isNew && copy.heirs?.refuse(copy, intent.id, value.key) === true) throw staleEpoch();
     }
     const byId = new Map(toWrite.map((one) => [one.intent.id, one]));
+    const needsOthers = (level: Level): boolean => !isEnough(standing, level, (node) => node === self);
     const away = everyone(standing).filter((node) => node !== self && !network.connected(node));
     const make = (dot: Dot, id: string, local: Values): { change: Change; made: null } => {
       const one = byId.get(id);
       if (one === undefined) throw new RangeError(`nothing is to be written to ${id}`);
       const { known, value, key } = one;
+      const hasRead = seen !== undefined && needsOthers(request.consistency.read);
+      const isShared = hasRead || known.item.versions.every(({ shared }) => shared === true);
       const base = merge(local, known.item, { a: copy.floor, b: known.floor });
-      const buried = value === null && key !== undefined ? { key } : {};
-      const version = { dot, atMs, write: request.write, value, ...buried };
+      const marks = {
+        ...(value === null && key !== undefined ? { key } : {}),
+        ...(isShared && needsOthers(request.consistency.write) ? { shared: true as const } : {}),
+      };
+      const version = { dot, atMs, write: request.write, value, ...marks };
       return { change: { id, item: written(base, known.item, version) }, made: null };
     };
     const coordinated = copy.guarded(() =>
@@ -308,6 +322,8 @@ export class Coordinator {
     const { self, copy, clock, handoff, client } = this.options;
     await flushed;
     await copy.settled();
+    // A disk held it up: whoever asked was told so, and it may be done elsewhere, and deleted.
+    if (clock.nowMs() >= request.deadlineMs) throw unknownOutcome(copy.shard);
     const round = new WriteRound({ self, sets: standing, level: request.consistency.write });
     const ids = changes.map(({ id }) => id);
     await new Promise<void>((resolveWrite, reject) => {
@@ -359,7 +375,7 @@ export class Coordinator {
     await copy.settled();
     const usable = everyone(standing).filter((node) => node === self || network.connected(node));
     const round = new ReadRound({ self, sets: standing, level, usable, own, ownDigests });
-    const { shard } = copy;
+    const { shard, generation } = copy;
     return new Promise((resolveRead, reject) => {
       let slow = clock.later(slowMs, onSlow);
       const deadline = clock.later(Math.max(1, deadlineMs - clock.nowMs()), () =>
@@ -380,6 +396,11 @@ export class Coordinator {
       let merged: readonly Held<MemoryValue>[] = [];
       const carryOut = (output: ReadOutput<MemoryValue>): void => {
         if (isOver) return;
+        // It lost what it told of itself, or has to withhold it.
+        if (copy.generation !== generation) {
+          end(() => reject(tooFewCopies(shard, "nothing was read")));
+          return;
+        }
         for (const node of output.askDigests) {
           client
             .call(node, "quorum-digests", shard, { ids }, deadlineMs, standing)
@@ -490,8 +511,9 @@ export class Coordinator {
   }
 
   private refuseUnlessServing(): void {
-    const { copy, self } = this.options;
+    const { copy, self, noticeAbsence } = this.options;
     this.standing();
+    noticeAbsence();
     if (copy.isReadable && copy.state === "serving") return;
     throw new Mem0ctlError("unavailable", "copy-not-serving", `${self} holds no whole copy of the shard`, {
       hint: "another copy answers meanwhile",

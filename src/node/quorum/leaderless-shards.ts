@@ -35,6 +35,7 @@ import {
 import { compare, type ComparisonLimits } from "./comparison.ts";
 import { Coordinator } from "./coordinator.ts";
 import { Handoff } from "./handoff.ts";
+import { Orphans } from "./orphans.ts";
 import { PeerClocks } from "./peer-clocks.ts";
 import { forgottenCopies, hasLater, rangeOfCopy, type CopyName } from "./forgotten.ts";
 import { Scrub } from "../host/scrub.ts";
@@ -73,6 +74,8 @@ export const LEADERLESS_LIMITS: LeaderlessLimits = {
 
 /** Largest answer with items, roughly. */
 const ITEMS_BYTES_MAX = 4 << 20;
+/** Rounds of comparisons for which a copy that was away waits for others that it has to ask. */
+const PATIENCE_ROUNDS = 3;
 /** Pause between two comparisons, at least. */
 const COMPARE_MS_MIN = 20;
 
@@ -109,6 +112,7 @@ export interface CopyHere {
   readonly copy: ShardCopy;
   readonly handoff: Handoff;
   readonly coordinator: Coordinator;
+  readonly orphans: Orphans;
   readonly peers: Map<NodeId, PeerKnowledge>;
   /** Compared with in full since this copy has to be filled or rebuilt, and whether it lacked something then. */
   readonly sources: Map<NodeId, { readonly lacks: boolean }>;
@@ -215,6 +219,11 @@ export class LeaderlessShards {
     for (const { copy } of this.copies.values()) {
       const isThere = map.shards.some(({ id }) => id === copy.shard);
       if (!isThere && !this.successions.isNeeded(copy)) this.giveUp(copy.shard);
+    }
+    // When one that left comes again, it was not away meanwhile.
+    for (const here of this.copies.values()) {
+      const members = this.peersOf(here);
+      for (const peer of here.peers.keys()) if (!members.includes(peer)) here.peers.delete(peer);
     }
   }
 
@@ -371,6 +380,8 @@ export class LeaderlessShards {
           await this.rebuild(here);
           if (ask.reading) this.refuseReading(copy, body.standing);
         }
+        // Who lacks something itself is given all there is: it may be what it had acknowledged.
+        if (copy.withholds && !ask.lacks) throw notServing(copy.shard);
         const { tree, generation } = copy;
         const ranges = tree.root === ask.opening.root ? null : tree.rangeDigests();
         const standing = standingOf(this.options.map(), copy.shard);
@@ -389,11 +400,16 @@ export class LeaderlessShards {
       case "quorum-done": {
         const { ask } = body as CallBody<"quorum-done">;
         if (ask.generation !== copy.generation) return null;
-        await copy.raiseFloor(ask.floor);
+        await copy.raiseFloor(ask);
         // What was lost meanwhile it has not been told again.
         if (ask.generation !== copy.generation) return null;
         await this.compared(here, from, { ...ask, standing: body.standing });
         return null;
+      }
+      case "quorum-outlines": {
+        const { ask } = body as CallBody<"quorum-outlines">;
+        const outlines = ask.ids.map((id) => copy.outline(id));
+        return { outlines, floor: copy.floor, lacks: copy.lacks };
       }
       case "quorum-filled":
         return this.isFilled(copy.shard, (body as CallBody<"quorum-filled">).ask.since);
@@ -424,6 +440,7 @@ export class LeaderlessShards {
     if (!here.copy.isReadable) {
       throw new Mem0ctlError("unavailable", "copy-damaged", `this node's copy of shard ${shard} is damaged`);
     }
+    this.noticeAbsence(here);
     return here;
   }
 
@@ -435,14 +452,7 @@ export class LeaderlessShards {
     if (copy.state === "serving") return;
     const joins = copy.state === "filling" && sender.outgoing.length > 0;
     if (joins && !sender.outgoing.includes(this.options.self)) return;
-    throw new Mem0ctlError(
-      "unavailable",
-      "copy-not-serving",
-      "the copy is being filled and answers no reads",
-      {
-        data: { shard: copy.shard },
-      },
-    );
+    throw notServing(copy.shard);
   }
 
   private open(shard: ShardSlice, initial: "serving" | "filling"): CopyHere {
@@ -489,21 +499,33 @@ export class LeaderlessShards {
   /** From here on it is what this node answers with for its shard. */
   private install(copy: ShardCopy): CopyHere {
     const { self, store, clock, network, map, limits } = this.options;
-    const handoff = new Handoff({ copy, store, clock, client: this.client, limits: limits.hints });
+    const { client } = this;
+    const handoff = new Handoff({ copy, store, clock, client, limits: limits.hints });
+    const coordinator = new Coordinator({
+      self,
+      copy,
+      handoff,
+      client,
+      network,
+      clock,
+      map,
+      comparison: limits,
+      slowMs: limits.slowMs,
+      clocks: this.clocks,
+      noticeAbsence: () => this.noticeAbsence(here),
+    });
     const here: CopyHere = {
       copy,
       handoff,
-      coordinator: new Coordinator({
-        self,
+      coordinator,
+      orphans: new Orphans({
         copy,
-        handoff,
-        client: this.client,
-        network,
+        client,
         clock,
-        map,
-        comparison: limits,
-        slowMs: limits.slowMs,
-        clocks: this.clocks,
+        limits,
+        isConnected: (node) => network.connected(node),
+        patienceMs: PATIENCE_ROUNDS * limits.compareEveryMs,
+        isBeingWritten: (id) => coordinator.isBeingWritten(id),
       }),
       peers: new Map(),
       sources: new Map(),
@@ -537,6 +559,18 @@ export class LeaderlessShards {
     await here.copy.become("rebuilding");
   }
 
+  /** One that was cut off from all others for too long is rebuilt as soon as it meets one, before it tells it anything. */
+  private noticeAbsence(here: CopyHere): void {
+    const { clock, limits, network, store } = this.options;
+    // While its own disk is full it compares nothing, and could not be rebuilt.
+    if (here.copy.state !== "serving" || store.full) return;
+    const peers = this.peersOf(here);
+    const heardMs = Math.max(...peers.map((peer) => this.knowledge(here, peer).heardMs));
+    if (peers.length === 0 || clock.nowMs() - heardMs <= limits.awayMsMax) return;
+    if (!peers.some((peer) => network.connected(peer))) return;
+    this.rebuild(here).catch((error: unknown) => this.options.onFailure(error));
+  }
+
   /**
    * Enough others were read in full since it has to be filled: it holds whatever any of them acknowledged or told. One that
    * lacks something itself, or is new, does not count: two of them would take each other for whole. Only when there is
@@ -545,6 +579,7 @@ export class LeaderlessShards {
   private serveWhenFilled(here: CopyHere, shard: ShardSlice): void {
     const { copy, sources } = here;
     if (copy.state === "serving" || !copy.isReadable) return;
+    if (copy.withholds && this.peersOf(here).length > 0) return;
     const { self, consistency } = this.options;
     const joining = shard.outgoing !== undefined && !shard.outgoing.replicas.includes(self);
     const set = joining ? (shard.outgoing?.replicas ?? []) : shard.replicas;
@@ -639,6 +674,7 @@ export class LeaderlessShards {
       if (!here.copy.isReadable) continue;
       const members = everyone(standingOf(map(), here.copy.shard));
       here.handoff.expire((node) => members.includes(node));
+      if (here.copy.withholds) continue;
       for (const target of here.handoff.book.targets()) {
         if (network.connected(target)) here.handoff.bring(target).catch(() => undefined);
       }
@@ -663,7 +699,9 @@ export class LeaderlessShards {
   /** The next pair of copies in turn; those that have to be filled come first. */
   private async compareNext(): Promise<void> {
     const able = this.ablePairs();
-    const urgent = able.find(isUrgent);
+    const allUrgent = able.filter(isUrgent);
+    // Any of them: one that answers nothing yet must not keep the others waiting.
+    const urgent = allUrgent[Math.floor(this.options.clock.random() * allUrgent.length)];
     if (this.queue.length === 0) this.queue = able.map(({ shard, peer }) => ({ shard, peer }));
     let next = urgent;
     while (next === undefined) {
@@ -695,6 +733,12 @@ export class LeaderlessShards {
     try {
       await this.onDisk(own);
       if (!here.copy.isReadable) return;
+      if (here.copy.withholds) {
+        here.sources.clear();
+        await here.orphans.ask(peer, own);
+        await here.orphans.conclude(this.peersOf(here), standingOf(map(), here.copy.shard));
+        return;
+      }
       const { standing, lacks, floorOfPeer, wallMs } = await compare({
         peer,
         copy: here.copy,
@@ -718,6 +762,15 @@ export class LeaderlessShards {
   }
 }
 
+function notServing(shard: ShardId): Mem0ctlError {
+  return new Mem0ctlError(
+    "unavailable",
+    "copy-not-serving",
+    "the copy is being filled and answers no reads",
+    { data: { shard } },
+  );
+}
+
 function wordsOf({ shard, version }: CopyName): string {
   return `${shard} ${version}`;
 }
@@ -729,6 +782,7 @@ interface Pair {
 }
 
 function isUrgent({ here, peer }: Pair): boolean {
+  if (here.copy.withholds) return here.orphans.awaits(peer);
   return here.copy.state !== "serving" && !here.sources.has(peer);
 }
 

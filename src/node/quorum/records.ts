@@ -44,6 +44,10 @@ export interface CopyRecord {
 
 export const COPY = "copy";
 
+/** Of a version, as it lies on disk. */
+const LIVE = 1;
+const SHARED = 2;
+
 export function itemKey(prefix: Key, id: string): Key {
   return extendKey(prefix, "item", leafOf(id), id);
 }
@@ -51,11 +55,11 @@ export function itemKey(prefix: Key, id: string): Key {
 export function outlineBytes(outline: Outline): Buffer {
   return pack([
     outline.context,
-    outline.versions.map(({ dot, atMs, writes, value, key }) => [
+    outline.versions.map(({ dot, atMs, writes, value, key, shared }) => [
       dot,
       atMs,
       writes,
-      value === null ? 0 : 1,
+      (value === null ? 0 : LIVE) + (shared === true ? SHARED : 0),
       ...(key === undefined ? [] : [key]),
     ]),
   ]);
@@ -68,12 +72,13 @@ export function outlineFrom(bytes: Uint8Array): Outline {
   ];
   return {
     context,
-    versions: versions.map(([dot, atMs, writes, live, key]) => ({
+    versions: versions.map(([dot, atMs, writes, marks, key]) => ({
       dot,
       atMs,
       writes,
-      value: live === 1 ? true : null,
+      value: (marks & LIVE) === 0 ? null : true,
       ...(key === undefined ? {} : { key }),
+      ...((marks & SHARED) === 0 ? {} : { shared: true }),
     })),
   };
 }

@@ -118,6 +118,8 @@ export class ShardCopy {
   /** Found before the copy was open. */
   private damage: StoreCorruptError | undefined;
   private isGivenUp = false;
+  /** What it alone held when it came back has been judged (orphans.ts). */
+  private isJudged = false;
   heirs: Heirs | undefined;
 
   constructor(options: ShardCopyOptions) {
@@ -158,6 +160,11 @@ export class ShardCopy {
 
   get lacks(): boolean {
     return this.record.lacks;
+  }
+
+  /** It was away for too long, and what it alone holds is not news to anybody before the others were asked for it. */
+  get withholds(): boolean {
+    return this.state === "rebuilding" && !this.lacks && !this.isJudged;
   }
 
   get filledFor(): number {
@@ -328,19 +335,45 @@ export class ShardCopy {
     void this.save({ ...this.freshRecord(known.state), ...known });
   }
 
-  /** After a full exchange: everything that the other had seen when it began has been seen here, too. */
-  raiseFloor(floor: VersionVector): Promise<void> {
-    const raised = join(this.record.floor, floor);
+  /**
+   * After a full exchange: everything that the other had seen when it began has been seen here, too, and what it had
+   * forgotten without some copy is now forgotten here.
+   */
+  raiseFloor(other: Pick<Opening, "floor" | "forgotten">): Promise<void> {
+    const raised = join(this.record.floor, other.floor);
+    const forgotten = join(this.record.forgotten, other.forgotten);
     const syncedMs = Math.max(this.record.syncedMs, this.options.clock.wallMs());
     // Told often and changed seldom: the time alone is written now and then.
     const isStale = syncedMs - this.record.syncedMs > 1000;
-    if (raised === this.record.floor && !isStale) return Promise.resolve();
-    return this.save({ ...this.record, floor: raised, syncedMs });
+    if (raised === this.record.floor && forgotten === this.record.forgotten && !isStale) {
+      return Promise.resolve();
+    }
+    return this.save({ ...this.record, floor: raised, forgotten, syncedMs });
   }
 
   become(state: CopyState, filledFor = this.record.filledFor): Promise<void> {
     const lacks = state === "filling" || (state === "rebuilding" && this.record.lacks);
+    if (state === "rebuilding") {
+      // What is being compared with it would take what it has to withhold.
+      this.life += 1;
+      this.isJudged = false;
+    }
     return this.save({ ...this.record, state, filledFor, lacks });
+  }
+
+  /** Versions of some keys go, which stay seen; from here on it tells what it holds. */
+  async endWithholding(orphans: ReadonlyMap<string, readonly Dot[]>): Promise<void> {
+    if (orphans.size > 0) {
+      this.refuseWhenFull();
+      await this.transact((writer) => {
+        for (const [id, dots] of orphans) {
+          const { item } = this.held(id);
+          const versions = item.versions.filter(({ dot }) => !dots.some((orphan) => sameDot(orphan, dot)));
+          this.write(id, { ...item, versions }, writer);
+        }
+      });
+    }
+    this.isJudged = true;
   }
 
   /** Forgets tombstones that everybody knows of, and contexts that the floor covers. Resolves to how many. */

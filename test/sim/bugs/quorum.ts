@@ -107,6 +107,15 @@ export const QUORUM_BUGS: readonly Bug[] = [
   },
   {
     ...QUORUM,
+    name: "orphan-taken-for-news",
+    lines: [10],
+    what: "a copy that was away for too long brings back what it alone held of a write that was done elsewhere and deleted",
+    file: "src/node/quorum/orphans.ts",
+    find: "cannotTell ? new Map() : suspects",
+    replace: "new Map()",
+  },
+  {
+    ...QUORUM,
     name: "compares-everything",
     lines: [11],
     what: "copies list all their keys to each other whether their digests differ or not",

@@ -35,7 +35,9 @@ import { eventually } from "./eventually.ts";
 
 const QUORUM: Consistency = { read: "quorum", write: "quorum" };
 const AT = "2026-01-01T00:00:00.000Z";
-const limits = { ...LEADERLESS_LIMITS, restMs: 0, compareEveryMs: 50 };
+const LIMITS = { ...LEADERLESS_LIMITS, restMs: 0, compareEveryMs: 50 };
+/** Those of a test. */
+const limits = { ...LIMITS };
 
 interface Node {
   readonly store: Store;
@@ -260,6 +262,7 @@ beforeEach(async () => {
   }
 });
 afterEach(async () => {
+  Object.assign(limits, LIMITS);
   for (const { store, shards } of nodes.values()) {
     shards.stop();
     await store.close();
@@ -293,7 +296,9 @@ it("a copy that was given up takes no write, and leaves no record of itself", as
   learn(mapWith(1, ["node-1", "node-2"]), "node-1", "node-2", "node-3");
   await cleared("node-3");
   expect(() => copy.held("k")).toThrow(expect.objectContaining({ code: "not-here" }));
-  expect(() => copy.raiseFloor([["another", 7]])).toThrow(expect.objectContaining({ code: "not-here" }));
+  expect(() => copy.raiseFloor({ floor: [["another", 7]], forgotten: [] })).toThrow(
+    expect.objectContaining({ code: "not-here" }),
+  );
   await cleared("node-3");
 });
 
@@ -437,7 +442,7 @@ it("a comparison of another copy during whose end this one loses something has n
   startAgain("node-3", first, () => undefined);
   learn(first, "node-3");
   const { generation } = here("node-3").copy;
-  const ask = { floor: [["another", 7]] as const, generation, lacks: false };
+  const ask = { floor: [["another", 7]] as const, forgotten: [], generation, lacks: false };
   const body = { shard: "0", standing: standingOf(first, "0"), ask };
   const told = nodeOf("node-3").shards.answer("node-1", "quorum-done", body);
   const { sources } = damage();
@@ -454,7 +459,8 @@ it("a copy that lost what reads of a majority have told is filled from enough ot
   await eventually(() => expect(copy.isReadable).toBe(true));
   const { shards } = nodeOf("node-3");
   const filledBy = (node: NodeId): Promise<unknown> => {
-    const ask = { floor: here(node).copy.floor, generation: copy.generation, lacks: false };
+    const { floor } = here(node).copy;
+    const ask = { floor, forgotten: [], generation: copy.generation, lacks: false };
     return shards.answer(node, "quorum-done", { shard: "0", standing: standingOf(first, "0"), ask });
   };
   await filledBy("node-1");
@@ -500,7 +506,7 @@ it("a copy says only of a change that is on its disk that it goes by it", async 
   nodes.set("node-2", { store, shards: shardsOn("node-2", store), map: first });
   learn(changing, "node-1", "node-2", "node-3");
   const asked = written();
-  const ask = { opening: here("node-3").copy.opening(), reading: false, wallMs: 0 };
+  const ask = { opening: here("node-3").copy.opening(), reading: false, lacks: false, wallMs: 0 };
   const body = { shard: "0", standing: standingOf(changing, "0"), ask };
   await nodeOf("node-2").shards.answer("node-3", "quorum-open", body);
   expect(asked.isFlushed).toBe(true);
@@ -660,4 +666,115 @@ it("what is made of a copy refuses new memories alone, and whoever sent one is t
   here("node-1").copy.heirs = undefined;
   await put("node-1", "l", "milk");
   expect([textAt("node-1", "k"), textAt("node-1", "l")]).toEqual(["cocoa", "milk"]);
+});
+
+/** node-1 takes a write that no other copy hears of, and comes back after it was away for too long. */
+async function comeBackWith(write: () => Promise<unknown>): Promise<CopyHere["copy"]> {
+  gates.set("node-1 asks quorum-store", () =>
+    Promise.reject(new Mem0ctlError("unavailable", "peer-unreachable", "node-1")),
+  );
+  await write().catch(() => undefined);
+  gates.delete("node-1 asks quorum-store");
+  expect(textAt("node-1", "k")).toBe("green tea");
+  const { copy } = here("node-1");
+  await copy.become("rebuilding");
+  return copy;
+}
+
+function start(...who: readonly NodeId[]): void {
+  for (const id of who) nodeOf(id).shards.start();
+}
+
+it("what a copy that was away for too long alone has heard of, and nobody acknowledged, goes (10)", async () => {
+  const copy = await comeBackWith(() => put("node-1", "k", "green tea"));
+  start("node-1", "node-2", "node-3");
+  await eventually(() => expect(copy.state).toBe("serving"));
+  for (const id of ["node-1", "node-2", "node-3"]) {
+    await compareWith(here(id).copy, id, id === "node-1" ? "node-2" : "node-1");
+    expect(textAt(id, "k")).toBeUndefined();
+  }
+});
+
+it("a copy that was away for too long gives nothing before all others have said what they know", async () => {
+  // It waits for three rounds of these.
+  limits.compareEveryMs = 2000;
+  startAgain("node-1", first);
+  learn(first, "node-1");
+  const copy = await comeBackWith(() => put("node-1", "k", "green tea"));
+  away.add("node-3");
+  start("node-1");
+  await eventually(() => expect(here("node-1").orphans.awaits("node-2")).toBe(false));
+  expect(copy.state).toBe("rebuilding");
+  const { copy: other } = here("node-2");
+  await expect(compareWith(other, "node-2", "node-1")).rejects.toMatchObject({ code: "copy-not-serving" });
+  expect(textAt("node-1", "k")).toBe("green tea");
+  away.clear();
+  await eventually(() => expect(copy.state).toBe("serving"));
+  expect(textAt("node-1", "k")).toBeUndefined();
+});
+
+it("what nobody has heard of stays where another copy is not reached for a while", async () => {
+  const copy = await comeBackWith(() => put("node-1", "k", "green tea"));
+  away.add("node-3");
+  start("node-1");
+  await eventually(() => expect(copy.state).toBe("serving"));
+  await eventually(() => expect(textAt("node-2", "k")).toBe("green tea"));
+});
+
+it("what one more copy had flushed stays, whoever is asked first", async () => {
+  away.add("node-2");
+  await put("node-1", "k", "green tea");
+  away.clear();
+  const { copy } = here("node-1");
+  await copy.become("rebuilding");
+  start("node-1");
+  await eventually(() => expect(copy.state).toBe("serving"));
+  await eventually(() => expect(textAt("node-2", "k")).toBe("green tea"));
+});
+
+it("what was acknowledged by the copy that was away alone stays", async () => {
+  const { coordinator } = here("node-1");
+  const one = { ...request("put k"), consistency: { read: "one", write: "one" } as const };
+  const record = { memory: "green tea", user_id: "ada", created_at: AT, updated_at: AT, hash: "tea" };
+  const item = putItem({ id: "k", key: "ada", record, vector: Float32Array.of(1, 0) });
+  const copy = await comeBackWith(() => coordinator.write({ command: { t: "put", items: [item] }, ...one }));
+  start("node-1");
+  await eventually(() => expect(copy.state).toBe("serving"));
+  await eventually(() => expect(textAt("node-2", "k")).toBe("green tea"));
+});
+
+it("what nobody acknowledged stays where the others still have what it superseded", async () => {
+  await put("node-1", "k", "tea");
+  const copy = await comeBackWith(() => update("node-1", "k", "green tea"));
+  start("node-1");
+  await eventually(() => expect(copy.state).toBe("serving"));
+  await eventually(() => expect(textAt("node-2", "k")).toBe("green tea"));
+});
+
+it("what nobody has heard of stays where another copy lacks something itself", async () => {
+  startAgain("node-3", first, () => undefined);
+  learn(first, "node-3");
+  const copy = await comeBackWith(() => put("node-1", "k", "green tea"));
+  damage();
+  start("node-1", "node-3");
+  await eventually(() => expect([copy.state, here("node-3").copy.state]).toEqual(["serving", "serving"]));
+  await eventually(() => expect(textAt("node-2", "k")).toBe("green tea"));
+});
+
+it("a copy that was cut off for too long answers nothing from the moment it meets another (9)", async () => {
+  const get = (): Promise<unknown> => here("node-1").coordinator.read(queries.get("k"), "one", soon());
+  limits.awayMsMax = -1;
+  for (const id of ["node-2", "node-3"]) away.add(id);
+  await expect(get()).rejects.toMatchObject({ code: "memory-not-found" });
+  away.clear();
+  await expect(get()).rejects.toMatchObject({ code: "copy-not-serving" });
+});
+
+it("what one copy has forgotten without another, whoever took over its floor has forgotten as well (9)", async () => {
+  const forgotten = [["another", 7]] as const;
+  await here("node-2").copy.raiseFloor({ floor: forgotten, forgotten });
+  for (const id of ["node-1", "node-3"]) await here(id).copy.raiseFloor({ floor: forgotten, forgotten: [] });
+  await compareWith(here("node-3").copy, "node-3", "node-2");
+  await compareWith(here("node-2").copy, "node-2", "node-1");
+  for (const id of ["node-1", "node-3"]) expect(here(id).copy.forgotten).toEqual(forgotten);
 });

@@ -1,6 +1,13 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { covers, includes, join, NOTHING, sameDot } from "../../../../src/consensus/quorum/vectors.ts";
+import {
+  covers,
+  includes,
+  join,
+  NOTHING,
+  sameDot,
+  type VersionVector,
+} from "../../../../src/consensus/quorum/vectors.ts";
 import {
   absent,
   doneBy,
@@ -8,7 +15,9 @@ import {
   merge,
   mergeHeld,
   sameItem,
+  unheardOf,
   written,
+  type Held,
   type Item,
 } from "../../../../src/consensus/quorum/versions.ts";
 import { history, play, type Text } from "./support.ts";
@@ -56,6 +65,39 @@ describe("merging what copies know of a key", () => {
     const first = written(empty, empty, { dot: ["a", 1], atMs: 1, write: "w1", value: "tea" });
     const second = written(first, empty, { dot: ["a", 2], atMs: 2, write: "w2", value: "coffee" });
     expect(second.versions.map(({ value }) => value)).toEqual(["tea", "coffee"]);
+  });
+
+  it("buries with a deletion what another coordinator did of the write that it deleted (Quorum 10)", () => {
+    const empty = absent<string>();
+    const orphan = written(empty, empty, { dot: ["a", 1], atMs: 1, write: "w1", value: "tea" });
+    const again = written(empty, empty, { dot: ["b", 1], atMs: 1, write: "w1", value: "tea" });
+    const deleted = written(again, again, { dot: ["c", 1], atMs: 2, write: "w2", value: null });
+    const both = merge(orphan, deleted);
+    expect(both.versions).toEqual(deleted.versions);
+    // A copy that has forgotten the deletion, and never heard of the other version.
+    const floor = deleted.context;
+    expect(merge(absent<string>(), both, { a: floor, b: NOTHING }).versions).toEqual([]);
+    expect(merge(both, orphan).versions).toEqual(deleted.versions);
+    const other = written(empty, empty, { dot: ["a", 2], atMs: 1, write: "w3", value: "coffee" });
+    expect(merge(other, deleted).versions).toHaveLength(2);
+  });
+
+  it("tells what another copy has not heard of and nobody acknowledged alone (Quorum 10)", () => {
+    const empty = absent<string>();
+    const version = { atMs: 1, write: "w1", value: "tea", shared: true } as const;
+    const old = written(empty, empty, { ...version, dot: ["a", 1] });
+    const held = written(old, old, { ...version, dot: ["a", 2], write: "w2" });
+    const there = (item: Text, floor: VersionVector = NOTHING): Held<string> => ({ item, floor });
+    expect(unheardOf(held, there(empty))).toEqual([["a", 2]]);
+    expect(unheardOf(held, there(empty, [["a", 1]]))).toEqual([["a", 2]]);
+    expect(unheardOf(held, there(empty, [["a", 2]]))).toEqual([]);
+    expect(unheardOf(held, there({ context: [["a", 2]], versions: [] }))).toEqual([]);
+    // There it would count as superseded.
+    expect(unheardOf(held, there(old))).toEqual([]);
+    const { shared: _, ...alone } = version;
+    expect(unheardOf(written(empty, empty, { ...alone, dot: ["a", 1] }), there(empty))).toEqual([]);
+    const deleted = written(old, old, { ...version, dot: ["a", 2], value: null });
+    expect(unheardOf(deleted, there(empty))).toEqual([]);
   });
 
   it("never brings back under a floor what was superseded there (Quorum 10)", () => {

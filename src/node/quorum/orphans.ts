@@ -1,0 +1,136 @@
+// What a copy alone holds that was away for too long. Of a write that it took and no other copy did, the client heard
+// nothing: it may have been sent again and done elsewhere, and then deleted. Who forgot that deletion meanwhile would take
+// the version here for news, and the memory would be back (10). So before it gives anything to copies that are whole, it
+// asks every other copy. A version that none has heard of, of a write that was to be acknowledged by more copies than its
+// coordinator's, never was, and goes.
+//
+// All others have to be asked, not only as many as a write may miss: so who coordinated a version that is still on its way
+// is among them, and who holds what it superseded. One that lacks something cannot tell, one that cannot be reached does
+// not, and where the copies change meanwhile who could tell may be none any more: then everything stays.
+
+import { sameDot, type Dot, type VersionVector } from "../../consensus/quorum/vectors.ts";
+import { unheardOf } from "../../consensus/quorum/versions.ts";
+import type { NodeId } from "../../model/ids.ts";
+import { giveWay, pause, type Clock } from "../clock.ts";
+import type { Key } from "../storage/key.ts";
+import { sameSets, type CopyClient, type Standing } from "./calls.ts";
+import { refuseWhenChanged, type ComparisonLimits } from "./comparison.ts";
+import type { ShardCopy } from "./shard-copy.ts";
+
+/** Keys looked at in one go. */
+const KEYS_PER_TURN = 1000;
+
+export interface OrphansOptions {
+  readonly copy: ShardCopy;
+  readonly client: CopyClient;
+  readonly clock: Clock;
+  readonly limits: ComparisonLimits;
+  readonly isConnected: (peer: NodeId) => boolean;
+  /** How long those are waited for who cannot be reached. */
+  readonly patienceMs: number;
+  /** A write of the memory is still under way here: others may only be about to hear of it. */
+  readonly isBeingWritten: (id: string) => boolean;
+}
+
+interface Judgement {
+  readonly generation: string;
+  readonly standing: Standing;
+  readonly sinceMs: number;
+  /** Versions that none of those who were asked has heard of, by memory. */
+  suspects: ReadonlyMap<string, readonly Dot[]>;
+  readonly asked: Set<NodeId>;
+  anyLacks: boolean;
+}
+
+export class Orphans {
+  private readonly options: OrphansOptions;
+  private judgement: Judgement | undefined;
+
+  constructor(options: OrphansOptions) {
+    this.options = options;
+  }
+
+  /** Whether this copy has to hear from another before it may give what it holds. */
+  awaits(peer: NodeId): boolean {
+    const { copy } = this.options;
+    return copy.withholds && !(this.current()?.asked.has(peer) ?? false);
+  }
+
+  /** Asks another copy. Throws what the calls throw; nothing is concluded then. */
+  async ask(peer: NodeId, standing: Standing): Promise<void> {
+    const { copy, client, clock, limits } = this.options;
+    const { generation } = copy;
+    const outlines = (ids: readonly string[]) =>
+      client.call(peer, "quorum-outlines", copy.shard, { ids }, clock.nowMs() + limits.callMs, standing);
+    const { floor, lacks } = await outlines([]);
+    const known = this.current();
+    const judgement = known ?? {
+      generation,
+      standing,
+      sinceMs: clock.nowMs(),
+      suspects: await this.suspects(floor),
+      asked: new Set<NodeId>(),
+      anyLacks: false,
+    };
+    const left = new Map<string, readonly Dot[]>();
+    const ids = [...judgement.suspects.keys()];
+    while (ids.length > 0) {
+      const portion = ids.splice(0, limits.keysPerQuestion);
+      const answer = await outlines(portion);
+      refuseWhenChanged(copy.generation, generation);
+      portion.forEach((id, at) => {
+        const item = answer.outlines[at];
+        if (item === undefined) return;
+        const unheard = unheardOf(copy.outline(id), { item, floor: answer.floor });
+        const dots = (judgement.suspects.get(id) ?? []).filter((dot) => includesDot(unheard, dot));
+        if (dots.length > 0) left.set(id, dots);
+      });
+      if (limits.restMs > 0) await pause(clock, limits.restMs);
+    }
+    refuseWhenChanged(copy.generation, generation);
+    judgement.suspects = left;
+    judgement.asked.add(peer);
+    judgement.anyLacks ||= lacks;
+    this.judgement = judgement;
+  }
+
+  /** Ends the withholding when nothing is left to ask of `peers`, the other copies by `standing`. */
+  async conclude(peers: readonly NodeId[], standing: Standing): Promise<void> {
+    const { copy, clock, isConnected, patienceMs } = this.options;
+    const judgement = this.current();
+    if (judgement === undefined || !copy.withholds) return;
+    const { suspects, asked, anyLacks, sinceMs } = judgement;
+    const haveChanged = !sameSets(standing, judgement.standing);
+    const missing = peers.filter((peer) => !asked.has(peer));
+    const isOver = clock.nowMs() - sinceMs > patienceMs && !missing.some(isConnected);
+    if (suspects.size > 0 && missing.length > 0 && !haveChanged && !isOver) return;
+    this.judgement = undefined;
+    const cannotTell = missing.length > 0 || haveChanged || anyLacks;
+    await copy.endWithholding(cannotTell ? new Map() : suspects);
+  }
+
+  private current(): Judgement | undefined {
+    const { copy } = this.options;
+    return this.judgement?.generation === copy.generation ? this.judgement : undefined;
+  }
+
+  /** What a copy with that floor may not have heard of. */
+  private async suspects(floor: VersionVector): Promise<ReadonlyMap<string, readonly Dot[]>> {
+    const { copy, clock, isBeingWritten } = this.options;
+    const suspects = new Map<string, readonly Dot[]>();
+    for (let after: Key | undefined; ;) {
+      const { ids, to } = copy.idsAfter(after, KEYS_PER_TURN);
+      for (const id of ids) {
+        const dots = unheardOf(copy.outline(id), { item: { context: [], versions: [] }, floor });
+        if (dots.length > 0 && !isBeingWritten(id)) suspects.set(id, dots);
+      }
+      if (ids.length < KEYS_PER_TURN) return suspects;
+      after = to;
+      await giveWay(clock);
+    }
+  }
+}
+
+function includesDot(dots: readonly Dot[], wanted: Dot): boolean {
+  return dots.some((dot) => sameDot(dot, wanted));
+}
