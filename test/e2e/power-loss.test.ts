@@ -1,4 +1,4 @@
-// The power goes out under three nodes at once, again and again: what was acknowledged is there afterwards.
+// The power goes out under three nodes at once, again and again: what was acknowledged is there afterwards, with every protocol.
 // A preloaded library journals what each node asks of its disk; the nodes are killed under clients, their
 // files are made anew from what was flushed alone, and a random part of what was not, and they start again.
 
@@ -122,12 +122,13 @@ function seeded(seed: number): () => number {
 }
 
 describe("when the power goes out under all nodes", () => {
-  test.skipIf(shim === undefined).each(["raft", "paxos"])(
+  test.skipIf(shim === undefined).each(["raft", "paxos", "quorum"])(
     "every acknowledged write is there, and the copies are equal: %s",
     async (protocol) => {
       const seed = Number(process.env["MEM0CTL_SEED"] ?? Math.floor(Math.random() * 1e9));
       process.stderr.write(`power-loss.test.ts: MEM0CTL_SEED=${seed}\n`);
       const chance = seeded(seed);
+      const nearest = protocol === "quorum" ? "one" : "stale";
       const acknowledged: Acknowledged = { ids: new Set(), marks: new Map() };
       const cluster = await journalled({}, protocol);
       try {
@@ -140,7 +141,9 @@ describe("when the power goes out under all nodes", () => {
         await until("all copies are equal", async () => {
           for (let shard = 0; shard < SHARDS; shard += 1) {
             const copies = await Promise.all(
-              cluster.hosts.map(async (host) => JSON.stringify(await staleExport(host, String(shard)))),
+              cluster.hosts.map(async (host) =>
+                JSON.stringify(await staleExport(host, String(shard), nearest)),
+              ),
             );
             if (new Set(copies).size !== 1) return false;
           }
