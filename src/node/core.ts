@@ -377,6 +377,7 @@ export class NodeCore {
     if (founder && map !== undefined && meta !== undefined && !meta.hasMap()) {
       await stores.state.transact((writer) => meta.found(map, writer));
     }
+    if (!founder && meta?.hasMap() === false) this.missMap();
     if (founder && map !== undefined && this.leaderless !== undefined) {
       await this.leaderless.shards.found(map);
     } else if (founder && map !== undefined) {
@@ -401,6 +402,16 @@ export class NodeCore {
     if (this.options.manifest.consensus.protocol !== "quorum") this.host.cleanForgotten();
     this.reconciler.look();
     this.leaderless?.shards.follow();
+  }
+
+  /** The map that a cluster was founded with is in no log: a state that began with one, and has none, was lost. */
+  private missMap(): void {
+    const log = this.options.stores.log.groups.get(META_GROUP);
+    if (log === undefined || log.record.snapshot.index === 0) return;
+    this.host.damaged(
+      this.host.group(META_GROUP),
+      new StoreCorruptError("the shard map is not there any more"),
+    );
   }
 
   /** From here on it ticks, beats and follows the map. */

@@ -29,6 +29,7 @@ import { lockDataDirectory } from "./pid-lock.ts";
 import { openLogFolder } from "./storage/log-folder.ts";
 import { DAMAGED_FILE, LogStore } from "./storage/log-store.ts";
 import { StoreCorruptError } from "./storage/store.ts";
+import { isFileDamage } from "./storage/lmdb-file.ts";
 import { openLmdbStore } from "./storage/lmdb.ts";
 import type { AdminService } from "./service.ts";
 import { systemClock } from "./system-clock.ts";
@@ -157,7 +158,7 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
   } catch (error) {
     for (const store of opened) await store.close();
     unlock();
-    throw error;
+    throw isFileDamage(error) ? stateDamaged(spec.id, join(folder, "state"), manifest, error) : error;
   }
 }
 
@@ -217,6 +218,19 @@ function logDamaged(node: NodeId, folder: string, manifest: Manifest, why: strin
       ? "let a node with a new id join, and this one leave"
       : `put ${folder} back from a copy; or move it away, start anew, and import an export`,
     data: { node },
+  });
+}
+
+/** Not set aside by the node itself: that would take the copies of a leaderless shard for empty. */
+function stateDamaged(node: NodeId, folder: string, { consensus }: Manifest, cause: unknown): Mem0ctlError {
+  const isLogged = consensus.protocol !== "quorum";
+  return new Mem0ctlError("failed", "state-damaged", `the state of ${node} is damaged`, {
+    why: `${folder}: ${cause instanceof Error ? cause.message : String(cause)}`,
+    hint: isLogged
+      ? "move that folder away and start the node again: its log and the other copies of its shards make it anew"
+      : "let a node with a new id join, and this one leave",
+    data: { node },
+    cause,
   });
 }
 

@@ -2,7 +2,7 @@
 // replica answers, the damage is told, and the replica gets another one's state; where there is no other, it
 // says so and goes on with the rest.
 
-import { readFileSync, writeFileSync } from "node:fs";
+import { readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { call, codeOf, importRecords, record, staleExport } from "./support/api.ts";
@@ -98,6 +98,24 @@ describe("with three copies", () => {
     60_000,
   );
 
+  test("a state that is no store any more keeps the node from starting; what it says to do brings all back", async () => {
+    await cluster.mem0ctl("down");
+    const folder = join(cluster.dataDir("node-2"), "store", "state");
+    const file = join(folder, "data.mdb");
+    for (const bytes of [Buffer.alloc(65_536, "x"), readFileSync(file).subarray(0, 8192)]) {
+      writeFileSync(file, bytes);
+      const { code, stderr } = await cluster.mem0ctl("up", "--timeout", "10s");
+      expect({ code, stderr }).toMatchObject({ code: 1 });
+      expect(stderr).toContain("error[state-damaged]");
+      expect(stderr).toContain(folder);
+      expect(stderr).toContain("move that folder away");
+    }
+    renameSync(folder, `${folder}.damaged`);
+    expect(await cluster.mem0ctl("up", "--timeout", "30s")).toMatchObject({ code: 0 });
+    expect(await copiesAreEqual(cluster)).toBe(true);
+    for (const id of ids) expect(await read(cluster.hosts[1] ?? "", id)).toContain("text");
+  });
+
   test("the shard map is damaged: the node gets it from the others", async () => {
     const since = await damage("node-3", (group) => group === "meta");
     await repaired("node-3", ["meta"], since);
@@ -126,6 +144,7 @@ describe("with one copy", () => {
     const { code, stderr } = await cluster.mem0ctl("up", "--timeout", "5s");
     expect(code).toBe(1);
     expect(stderr).toContain("the log of node-1 is damaged");
+    expect(stderr).toMatch(/the frame at byte \d+ is damaged/);
     expect(stderr).toContain("import an export");
     expect(readFileSync(file).equals(damaged)).toBe(true);
     writeFileSync(file, whole);

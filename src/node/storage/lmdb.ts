@@ -15,6 +15,7 @@ import { crc32 } from "node:zlib";
 import { open } from "lmdb";
 import { isNoRoom } from "../../model/no-room.ts";
 import { makeFolder, syncFolder } from "./folders.ts";
+import { checkDataFile } from "./lmdb-file.ts";
 import type { Key } from "./key.ts";
 import { Room } from "./room.ts";
 import {
@@ -26,6 +27,7 @@ import {
   type StoreWriter,
 } from "./store.ts";
 
+const DATA_FILE = "data.mdb";
 const CHECKSUM_BYTES = 4;
 /** Of the data file, a page each; a batch changes no more of them than this, or what it changes lies together. */
 const PAGE_BYTES = 4096;
@@ -96,9 +98,10 @@ export interface LmdbOptions {
   readonly onDiskFailure: (reason: string) => void;
 }
 
-/** Opens or makes the store in `folder`. Throws what LMDB throws when the file is not its own. */
+/** Opens or makes the store in `folder`. Throws, as `isFileDamage` knows it, when the file is not LMDB's, or broken. */
 export function openLmdbStore(options: LmdbOptions): Store {
   makeFolder(options.folder);
+  checkDataFile(join(options.folder, DATA_FILE));
   return new LmdbStore(options);
 }
 
@@ -137,7 +140,7 @@ class LmdbStore implements Store {
       permissionsMode: 0o600,
     } as const;
     this.environment = open<Buffer, Buffer>(settings);
-    this.dataFile = join(options.folder, "data.mdb");
+    this.dataFile = join(options.folder, DATA_FILE);
     this.room = new Room(options.folder, this.dataFile);
     // LMDB flushes what is in its file, not that there is one.
     syncFolder(options.folder);

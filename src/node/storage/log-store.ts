@@ -516,7 +516,9 @@ export class LogStore {
         for (const entry of one.entries) {
           const at = entry.index - log.record.snapshot.index - 1;
           if (at !== log.entries.length)
-            throw new StoreCorruptError(Buffer.from(`log of group ${one.group} at ${entry.index}`));
+            throw new StoreCorruptError(
+              `the log of group ${one.group} has a gap before entry ${entry.index}`,
+            );
           log.entries.push(entry);
         }
       }
@@ -529,7 +531,7 @@ export class LogStore {
     while (offset < bytes.length) {
       const payload = readFrame(bytes, offset, this.sequence + 1);
       if (payload === undefined) {
-        if (!isTorn(bytes, offset)) throw new StoreCorruptError(Buffer.from(`log file at byte ${offset}`));
+        if (!isTorn(bytes, offset)) throw new StoreCorruptError(`the frame at byte ${offset} is damaged`);
         return offset;
       }
       this.sequence += 1;

@@ -63,11 +63,14 @@ export interface Store extends StoreReader {
 /** A record does not match its checksum. It is reported, never read as absent. */
 export class StoreCorruptError extends Error {
   override readonly name = "StoreCorruptError";
-  readonly key: Buffer;
 
-  constructor(key: Buffer) {
-    super(`a record of the store does not match its checksum (key ${key.toString("hex").slice(0, 96)})`);
-    this.key = key;
+  /** @param what the key of the record, or in words what cannot be read, and why. */
+  constructor(what: Buffer | string) {
+    super(
+      typeof what === "string"
+        ? what
+        : `a record of the store does not match its checksum (key ${what.toString("hex").slice(0, 96)})`,
+    );
   }
 }
 

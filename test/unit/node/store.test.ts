@@ -1,4 +1,4 @@
-import { mkdtempSync, openSync, readFileSync, rmSync, writeSync, closeSync } from "node:fs";
+import { mkdtempSync, openSync, readFileSync, rmSync, writeFileSync, writeSync, closeSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
@@ -7,6 +7,7 @@ import { DurableGroup, forgottenStates, generationAfter } from "../../../src/nod
 import { decodeKey, encodeKey, extendKey, prefixEnd } from "../../../src/node/storage/key.ts";
 import { openLogFolder } from "../../../src/node/storage/log-folder.ts";
 import { LogStore } from "../../../src/node/storage/log-store.ts";
+import { isFileDamage } from "../../../src/node/storage/lmdb-file.ts";
 import { openLmdbStore } from "../../../src/node/storage/lmdb.ts";
 import { removeRange, StoreCorruptError, type Store } from "../../../src/node/storage/store.ts";
 import { systemClock } from "../../../src/node/system-clock.ts";
@@ -23,6 +24,15 @@ const open = (): Store =>
       throw new Error(reason);
     },
   });
+
+function thrownBy(work: () => unknown): unknown {
+  try {
+    work();
+  } catch (error) {
+    return error;
+  }
+  return undefined;
+}
 
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), "mem0ctl-store-"));
@@ -173,6 +183,33 @@ describe("the LMDB store", () => {
     closeSync(descriptor);
     store = open();
     expect(() => store.get(encodeKey("victim"))).toThrow(StoreCorruptError);
+  });
+
+  it("refuses a file that lost its end, its first page or all of its sense, and makes an empty one anew", async () => {
+    await store.transact((writer) => writer.put(encodeKey("kept"), Buffer.from("value")));
+    await store.close();
+    const file = join(folder, "data.mdb");
+    const whole = readFileSync(file);
+    const noise = Buffer.alloc(4096, "noise");
+    for (const bytes of [
+      whole.subarray(0, 100),
+      whole.subarray(0, 4096),
+      whole.subarray(0, 8192),
+      Buffer.alloc(whole.length),
+      Buffer.concat([noise, whole.subarray(4096)]),
+      Buffer.concat([whole.subarray(0, 4096), noise, whole.subarray(8192)]),
+    ]) {
+      writeFileSync(file, bytes);
+      expect(isFileDamage(thrownBy(open))).toBe(true);
+      expect(readFileSync(file).equals(bytes)).toBe(true);
+    }
+    writeFileSync(file, whole);
+    store = open();
+    expect(store.get(encodeKey("kept"))?.toString()).toBe("value");
+    await store.close();
+    writeFileSync(file, "");
+    store = open();
+    expect(store.get(encodeKey("kept"))).toBeUndefined();
   });
 });
 
