@@ -159,7 +159,7 @@ function listenError(error: NodeJS.ErrnoException, host: string, port: number): 
   if (error.code === "EADDRINUSE") {
     return new Mem0ctlError("failed", "port-taken", `port ${port} on ${host} is taken`, {
       why: "another program listens on it",
-      hint: "stop that program, or give the node another port in the manifest",
+      hint: "stop that program; a node that has never run can have another port in the manifest instead",
       cause: error,
     });
   }

@@ -37,6 +37,8 @@ export interface NodeView {
   /** Of engines that count keys. */
   readonly keys?: number | null;
   readonly bytes: number | null;
+  /** The address that it was started with, where the cluster knows it by another. */
+  readonly ownAddress?: string;
   /** Other nodes that have no connection with it at the moment; absent when there are none. */
   readonly cutOffFrom?: readonly NodeId[];
   /** Why it is not up: `connection refused`, `no answer within 2 s`, `HTTP 401`. */

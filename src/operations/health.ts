@@ -16,6 +16,7 @@
 //   shard-under-replicated degraded     a replica is missing, or is still catching up
 //   shard-moving           (no reason)  a move is under way; the shard serves meanwhile
 //   node-not-member        degraded     a node runs, but the others do not count it in
+//   address-changed        degraded     others look for a node at the address that it had, and was not started with
 //   nodes-cut-off          degraded     nodes that answer have no connection to each other
 //   slots-open             degraded     slots are in the middle of a move that has not ended
 //   lag-above-limit        degraded     a replica is further behind than `limits.maxLag`
@@ -59,13 +60,15 @@ export function judge(view: EngineView, limits: HealthLimits): Judgement {
 
 function nothingAnswered(view: EngineView): Reason {
   const errors = [...new Set(view.nodes.map((node) => node.error ?? "no answer"))];
-  const allRefused = errors.length === 1 && errors[0] === "connection refused";
+  const isOnly = (error: string): boolean => errors.every((one) => one.startsWith(error));
   return {
     code: "nothing-answered",
     message: `none of the ${view.totalNodes} nodes answered (${errors.slice(0, 3).join("; ")})`,
-    hint: allRefused
+    hint: isOnly("connection refused")
       ? "start the cluster with `mem0ctl up`"
-      : "look at `mem0ctl nodes list` and at the network between here and the nodes",
+      : isOnly("belongs to the cluster ")
+        ? "stop that cluster, or give this one other ports in the manifest"
+        : "look at `mem0ctl nodes list` and at the network between here and the nodes",
   };
 }
 
@@ -160,7 +163,13 @@ function* nodeReasons(nodes: readonly NodeView[]): Generator<Reason> {
         hint: "it begins by itself once it may; if it was here before and its data is lost, take it out (`mem0ctl nodes remove`) and let a new one join (`mem0ctl nodes add`)",
       };
     }
-    if (node.cutOffFrom !== undefined) {
+    if (node.cutOffFrom !== undefined && node.ownAddress !== undefined) {
+      yield {
+        code: "address-changed",
+        message: `${node.id} was started at ${node.ownAddress}, and ${node.cutOffFrom.join(", ")} ${node.cutOffFrom.length === 1 ? "looks" : "look"} for it at ${node.address}`,
+        hint: `a node keeps the address it joined with: put it back into the manifest and \`mem0ctl restart ${node.id}\`; another address is for a new node (\`mem0ctl nodes add\`)`,
+      };
+    } else if (node.cutOffFrom !== undefined) {
       yield {
         code: "nodes-cut-off",
         message: `${node.id} (${node.address}) has no connection from ${node.cutOffFrom.join(", ")}`,

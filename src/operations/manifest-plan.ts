@@ -204,7 +204,7 @@ function changesOf(from: MapNode, to: MapNode): ManifestChange[] {
         cost: "",
         risk: "",
         live: false,
-        hint: "peers know a node by its address: add one under another id, then remove this one",
+        hint: "peers know a node by its address: put the old one back; or add a node under another id, then remove this one",
       },
     ];
   }

@@ -106,7 +106,7 @@ describe("a cluster that is started for the first time", () => {
 describe("data that a node must not take for its own", () => {
   let cluster: TestCluster;
   beforeAll(async () => {
-    cluster = await bringUpCluster();
+    cluster = await bringUpCluster({ spare: 1 });
     const records = Array.from({ length: 50 }, (_, index) =>
       record(`s-${index}`, `user-${index}`, `${TEXT} ${index}`),
     );
@@ -115,6 +115,19 @@ describe("data that a node must not take for its own", () => {
     await cluster.mem0ctl("wait", "--for", "healthy");
   });
   afterAll(async () => cluster?.end());
+
+  test("a node whose address was edited is named with both, and comes back with the one it had", async () => {
+    expect(await cluster.mem0ctl("down")).toMatchObject({ code: 0 });
+    const manifest = readFileSync(cluster.file, "utf8");
+    const [, port = 0, , elsewhere = 0] = cluster.ports;
+    writeFileSync(cluster.file, manifest.replace(`:${port}`, `:${elsewhere}`));
+    const { code, stdout } = await cluster.mem0ctl("up", "--timeout", "5s");
+    expect({ code, stdout }).toMatchObject({ code: 3 });
+    expect(stdout).toContain(`node-2 was started at 127.0.0.1:${elsewhere}`);
+    expect(stdout).toContain(`127.0.0.1:${port}`);
+    writeFileSync(cluster.file, manifest);
+    expect(await cluster.mem0ctl("restart", "node-2", "--timeout", "30s")).toMatchObject({ code: 0 });
+  });
 
   test("data of another cluster is refused, and left as it is", async () => {
     expect(await cluster.mem0ctl("down")).toMatchObject({ code: 0 });

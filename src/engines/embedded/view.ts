@@ -420,8 +420,28 @@ function nodeView(
     ...(report === undefined || report.writeRefusal === null ? {} : { writeRefusal: report.writeRefusal }),
     ...(report?.waiting === undefined ? {} : { waiting: report.waiting }),
     ...(report?.settings === undefined ? {} : { settings: report.settings }),
+    ...(report === undefined || report.address === address ? {} : { ownAddress: report.address }),
+    ...cutOffOf(id, reports),
     ...damagedOf(report),
   };
+}
+
+/** Nodes that answer here, have begun, and have no connection with this one, which does as well. */
+function cutOffOf(node: NodeId, reports: Reports): Pick<NodeView, "cutOffFrom"> {
+  if (reports.get(node)?.waiting !== undefined || !reports.has(node)) return {};
+  const cutOffFrom = [...reports.values()]
+    .filter(
+      ({ waiting, peers }) =>
+        waiting === undefined && peers.some(({ id, error }) => id === node && isCutOff(error)),
+    )
+    .map(({ id }) => id)
+    .toSorted();
+  return cutOffFrom.length === 0 ? {} : { cutOffFrom };
+}
+
+/** Whom it turns away it could have a connection with. */
+function isCutOff(error: string | undefined): boolean {
+  return error !== undefined && !error.startsWith(TURNED_AWAY);
 }
 
 function damagedOf(report: NodeReport | undefined): Pick<NodeView, "damaged"> {

@@ -71,7 +71,7 @@ export async function portTaken(
   const who = holder === undefined ? "another program" : `${safeLine(holder.name)} (pid ${holder.pid})`;
   return new Mem0ctlError("failed", "port-taken", `port ${port} of ${node.id} is taken by ${who}`, {
     why: `${node.id} listens on ${address}${port === own ? "" : `, and needs port ${port} as well`}`,
-    hint: "stop that program, or give the node another port in the manifest",
+    hint: "stop that program; a node that has never run can have another port in the manifest instead",
     data: { ...data, node: node.id, port, ...(holder === undefined ? {} : { holder }) },
   });
 }

@@ -84,6 +84,39 @@ describe("a cluster in which every node answers", () => {
   });
 });
 
+describe("nodes that answer, and have no connection with each other", () => {
+  const without = (report: NodeReport, peer: string, error: string): NodeReport => ({
+    ...report,
+    peers: report.peers.map((known) => (known.id === peer ? { ...known, error } : known)),
+  });
+
+  it("are named, with the address that one was started with where the others know another", () => {
+    const address = "127.0.0.1:9999";
+    const reports = changed("node-1", (report) => without(report, "node-3", "connection refused")).map(
+      (report) => (report.id === "node-3" ? { ...report, address } : report),
+    );
+    const { nodes } = buildView(manifest, answersOf(reports));
+    expect(nodes[2]).toMatchObject({ state: "up", cutOffFrom: ["node-1"], ownAddress: address });
+    expect(nodes[2]?.address).not.toBe(address);
+    for (const node of nodes.slice(0, 2)) {
+      expect(node).not.toHaveProperty("cutOffFrom");
+      expect(node).not.toHaveProperty("ownAddress");
+    }
+  });
+
+  it("are not those that turn one away, nor one that waits or does not answer", () => {
+    const turned = changed("node-1", (report) => without(report, "node-3", "refused: node-3 is a stranger"));
+    expect(buildView(manifest, answersOf(turned)).nodes[2]).not.toHaveProperty("cutOffFrom");
+    const reports = changed("node-1", (report) => without(report, "node-3", "connection refused"));
+    const waiting = reports.map((report) =>
+      report.id === "node-1" ? { ...report, waiting: "waits" } : report,
+    );
+    expect(buildView(manifest, answersOf(waiting)).nodes[2]).not.toHaveProperty("cutOffFrom");
+    const gone = answersOf(reports.slice(0, 2), { "node-3": "connection refused" });
+    expect(buildView(manifest, gone).nodes[2]).not.toHaveProperty("cutOffFrom");
+  });
+});
+
 describe("a node that does not answer", () => {
   it("is suspect while another node heard of it lately, and its replicas are as their leaders say", () => {
     const view = viewOf({ goneMs: { "node-3": 300 } }, { "node-3": "no answer within 2 s" });

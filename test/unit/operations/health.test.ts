@@ -117,6 +117,22 @@ describe("degraded", () => {
     expect(judge(view, { maxLagMs: 499 }).reasons[0]?.message).toContain("on node-3 is 500 ms behind");
   });
 
+  it("with a node that was started elsewhere than the others look for it, and says where that is", () => {
+    const [first, ...others] = healthy.nodes;
+    if (first === undefined) throw new Error("the view has nodes");
+    const moved = { ...first, ownAddress: "127.0.0.1:9999" };
+    // By another name the others may reach it all the same.
+    expect(judge({ ...healthy, nodes: [moved, ...others] }, limits).health).toBe("healthy");
+    const view = { ...healthy, nodes: [{ ...moved, cutOffFrom: ["node-2"] }, ...others] };
+    expect(codes(view)).toEqual({ health: "degraded", codes: ["address-changed"] });
+    const [reason] = judge(view, limits).reasons;
+    expect(reason?.message).toBe(
+      `node-1 was started at 127.0.0.1:9999, and node-2 looks for it at ${first.address}`,
+    );
+    const cutOff = { ...healthy, nodes: [{ ...first, cutOffFrom: ["node-2"] }, ...others] };
+    expect(codes(cutOff).codes).toEqual(["nodes-cut-off"]);
+  });
+
   it("without a cluster leader", () => {
     expect(codes({ ...healthy, leader: null })).toEqual({ health: "degraded", codes: ["no-cluster-leader"] });
   });
@@ -138,6 +154,8 @@ describe("unavailable", () => {
   it("when nothing answered, with one reason instead of one per node", () => {
     expect(codes(allDown)).toEqual({ health: "unavailable", codes: ["nothing-answered"] });
     expect(judge(allDown, limits).reasons[0]?.hint).toBe("start the cluster with `mem0ctl up`");
+    const taken = allDown.nodes.map((node) => ({ ...node, error: "belongs to the cluster other" }));
+    expect(judge({ ...allDown, nodes: taken }, limits).reasons[0]?.hint).toContain("stop that cluster");
   });
 
   it("when a shard has no leader, and that comes first", () => {
