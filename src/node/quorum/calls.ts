@@ -159,6 +159,16 @@ export function refuseOtherVersion({ version }: Standing, copy: CopyName): void 
   });
 }
 
+/** What a copy says to reads, and to comparisons while it withholds what it holds. */
+export function notServing(shard: ShardId): Mem0ctlError {
+  return new Mem0ctlError(
+    "unavailable",
+    "copy-not-serving",
+    "the copy is being filled and answers no reads",
+    { data: { shard } },
+  );
+}
+
 export class CopyClient {
   private readonly network: Network;
   private readonly map: () => ShardMap;

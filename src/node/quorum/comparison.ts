@@ -10,7 +10,7 @@ import { Mem0ctlError } from "../../model/errors.ts";
 import type { NodeId } from "../../model/ids.ts";
 import { pause, type Clock } from "../clock.ts";
 import type { Pace } from "../moves/pace.ts";
-import type { CopyClient, Standing } from "./calls.ts";
+import { notServing, type CopyClient, type Standing } from "./calls.ts";
 import { sizeOf, type Change, type ShardCopy } from "./shard-copy.ts";
 
 export interface ComparisonLimits {
@@ -53,6 +53,8 @@ export interface Compared {
 /** Throws what the calls throw; nothing is claimed then, and what was merged stays. */
 export async function compare(comparison: Comparison): Promise<Compared> {
   const { copy, client, peer, clock, standing, limits, reading, deadlineMs } = comparison;
+  // A read that goes on with the next copy, after the first told this one that it was away for too long.
+  if (copy.withholds) throw notServing(copy.shard);
   const generation = copy.generation;
   const own = copy.opening();
   const { lacks } = copy;

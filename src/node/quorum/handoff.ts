@@ -90,6 +90,7 @@ export class Handoff {
       const changes = copy.guarded(() => ids.map((id): Change => ({ id, item: copy.held(id).item })));
       const ask = { changes, floor: copy.floor };
       await copy.settled();
+      if (copy.withholds) return;
       await client.call(target, "quorum-store", copy.shard, ask, clock.nowMs() + CALL_MS, standing);
       this.drop(ids.map((id) => [target, id] as const));
     } finally {

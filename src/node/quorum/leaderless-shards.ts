@@ -21,6 +21,7 @@ import { removeRange, type Store } from "../storage/store.ts";
 import type { Network } from "../transport/network.ts";
 import {
   CopyClient,
+  notServing,
   refuseOtherVersion,
   refuseOutdated,
   sameSets,
@@ -760,15 +761,6 @@ export class LeaderlessShards {
       here.comparing.delete(peer);
     }
   }
-}
-
-function notServing(shard: ShardId): Mem0ctlError {
-  return new Mem0ctlError(
-    "unavailable",
-    "copy-not-serving",
-    "the copy is being filled and answers no reads",
-    { data: { shard } },
-  );
 }
 
 function wordsOf({ shard, version }: CopyName): string {

@@ -706,7 +706,10 @@ it("a copy that was away for too long gives nothing before all others have said 
   await eventually(() => expect(here("node-1").orphans.awaits("node-2")).toBe(false));
   expect(copy.state).toBe("rebuilding");
   const { copy: other } = here("node-2");
-  await expect(compareWith(other, "node-2", "node-1")).rejects.toMatchObject({ code: "copy-not-serving" });
+  const refused = { code: "copy-not-serving" };
+  await expect(compareWith(other, "node-2", "node-1")).rejects.toMatchObject(refused);
+  await expect(compareWith(copy, "node-1", "node-2")).rejects.toMatchObject(refused);
+  expect(textAt("node-2", "k")).toBeUndefined();
   expect(textAt("node-1", "k")).toBe("green tea");
   away.clear();
   await eventually(() => expect(copy.state).toBe("serving"));
