@@ -358,7 +358,7 @@ complete -c mem0ctl -n '__mem0ctl_at \'memories export\'' -s f -l file -d 'the m
 complete -c mem0ctl -n '__mem0ctl_at \'memories export\'' -s o -l output -d 'how results are printed' -x -a 'table wide json yaml'
 complete -c mem0ctl -n '__mem0ctl_at \'memories export\'' -l consistency -d 'raft, paxos: linearizable or stale; quorum: one, quorum, all or a number of copies; redis: one or stale' -x -a 'linearizable stale one quorum all'
 complete -c mem0ctl -n '__mem0ctl_at \'memories export\'' -l max-staleness -d 'how old a stale read may be, as in 500ms, 2s' -x
-complete -c mem0ctl -n '__mem0ctl_at \'memories export\'' -l out -d 'write to this file, readable by you alone (default: standard output)' -r -F
+complete -c mem0ctl -n '__mem0ctl_at \'memories export\'' -l out -d 'write to this file, readable by you alone (default, and -: standard output)' -r -F
 complete -c mem0ctl -n '__mem0ctl_at \'memories export\'' -l force -d 'replace the file if it exists'
 complete -c mem0ctl -n '__mem0ctl_at \'migrate\'' -s f -l file -d 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)' -r -F
 complete -c mem0ctl -n '__mem0ctl_at \'migrate\'' -s o -l output -d 'how results are printed' -x -a 'table wide json yaml'

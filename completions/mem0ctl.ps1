@@ -519,7 +519,7 @@ Register-ArgumentCompleter -Native -CommandName mem0ctl -ScriptBlock {
             , @('-o', 'how results are printed', 'words table wide json yaml')
             , @('--consistency', 'raft, paxos: linearizable or stale; quorum: one, quorum, all or a number of copies; redis: one or stale', 'words linearizable stale one quorum all')
             , @('--max-staleness', 'how old a stale read may be, as in 500ms, 2s', 'none')
-            , @('--out', 'write to this file, readable by you alone (default: standard output)', 'files')
+            , @('--out', 'write to this file, readable by you alone (default, and -: standard output)', 'files')
             , @('--force', 'replace the file if it exists', '')
         )
         'migrate' = @(

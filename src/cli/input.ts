@@ -4,36 +4,64 @@ import { createReadStream } from "node:fs";
 import { stat } from "node:fs/promises";
 import { TextDecoder } from "node:util";
 import { Mem0ctlError } from "../model/errors.ts";
+import type { UnreadableLine } from "../operations/memories.ts";
 import { inDirectory } from "./context.ts";
 import type { CliIo } from "./io.ts";
 
-/** Far above any line of the interchange format (8 MiB of bytes); below what would fill the memory. */
-const LINE_CHARACTERS_MAX = 16 << 20;
+/** Far above any line of the interchange format (8 MiB); below what would fill the memory. */
+const LINE_BYTES_MAX = 16 << 20;
+const TOO_LONG: UnreadableLine = { why: "is longer than the limit of 8 MiB" };
+const NOT_UTF8: UnreadableLine = { why: "is not UTF-8" };
+const NEWLINE = 10;
 
 /**
- * The lines of a file, or of stdin when the name is `-`, without their line ends.
- * @throws Mem0ctlError `cannot-read` (kind invalid), `line-too-long` (kind too-large).
+ * The lines of a file, or of stdin when the name is `-`, without their line ends; for one that cannot be taken as it
+ * is, why, and the next.
+ * @throws Mem0ctlError `cannot-read` (kind invalid).
  */
-export async function* linesOf(io: CliIo, name: string): AsyncGenerator<string> {
-  const decoder = new TextDecoder("utf-8");
-  let rest = "";
-  let number = 1;
+export async function* linesOf(io: CliIo, name: string): AsyncGenerator<string | UnreadableLine> {
+  let parts: Uint8Array[] = [];
+  let bytes = 0;
+  let isFirst = true;
+  /** Of a line that is too long nothing is kept, and it has been told. */
+  const isTooLong = (): boolean => bytes > LINE_BYTES_MAX;
   for await (const chunk of await bytesOf(io, name)) {
-    const parts = (rest + textOf(chunk, decoder)).split("\n");
-    rest = parts.pop() ?? "";
-    for (const line of parts) {
-      yield line.endsWith("\r") ? line.slice(0, -1) : line;
-      number += 1;
-    }
-    if (rest.length > LINE_CHARACTERS_MAX) {
-      throw new Mem0ctlError("too-large", "line-too-long", `line ${number} of ${name} is too long`, {
-        why: "a line may have 8 MiB",
-        hint: "the file should be JSON Lines: one memory on each line",
-      });
+    const all = asBytes(chunk);
+    for (let start = 0, end = 0; end !== -1; start = end + 1) {
+      end = all.indexOf(NEWLINE, start);
+      const part = all.subarray(start, end === -1 ? all.length : end);
+      const wasTooLong = isTooLong();
+      bytes += part.length;
+      if (!isTooLong()) parts.push(part);
+      else if (!wasTooLong) yield TOO_LONG;
+      if (end === -1) break;
+      if (!isTooLong()) yield textOf(Buffer.concat(parts), isFirst);
+      parts = [];
+      bytes = 0;
+      isFirst = false;
     }
   }
-  rest += decoder.decode();
-  if (rest !== "") yield rest;
+  if (bytes > 0 && !isTooLong()) yield textOf(Buffer.concat(parts), isFirst);
+}
+
+/**
+ * All of stdin as one text, without the last line end.
+ * @throws Mem0ctlError `text-unreadable` (kind invalid).
+ */
+export async function textFromStdin(io: CliIo): Promise<string> {
+  const lines: string[] = [];
+  let characters = 0;
+  for await (const line of linesOf(io, "-")) {
+    const why = typeof line !== "string" ? line.why : characters > LINE_BYTES_MAX ? TOO_LONG.why : undefined;
+    if (typeof line !== "string" || why !== undefined) {
+      throw new Mem0ctlError("invalid", "text-unreadable", `what came on standard input ${why}`, {
+        hint: "give it a text in UTF-8, of at most 1 MiB",
+      });
+    }
+    lines.push(line);
+    characters += line.length + 1;
+  }
+  return lines.join("\n");
 }
 
 async function bytesOf(io: CliIo, name: string): Promise<AsyncIterable<unknown>> {
@@ -46,10 +74,20 @@ async function bytesOf(io: CliIo, name: string): Promise<AsyncIterable<unknown>>
   return createReadStream(path);
 }
 
-function textOf(chunk: unknown, decoder: TextDecoder): string {
-  if (typeof chunk === "string") return chunk;
-  if (chunk instanceof Uint8Array) return decoder.decode(chunk, { stream: true });
+function asBytes(chunk: unknown): Uint8Array {
+  if (typeof chunk === "string") return Buffer.from(chunk);
+  if (chunk instanceof Uint8Array) return chunk;
   throw new TypeError("a stream gave neither text nor bytes");
+}
+
+/** A byte order mark counts as one only at the beginning of a file. */
+function textOf(line: Uint8Array, isFirst: boolean): string | UnreadableLine {
+  try {
+    const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: !isFirst }).decode(line);
+    return text.endsWith("\r") ? text.slice(0, -1) : text;
+  } catch {
+    return NOT_UTF8;
+  }
 }
 
 function cannotRead(name: string, why: string, cause?: unknown): Mem0ctlError {

@@ -26,6 +26,11 @@ export interface ImportOptions {
   readonly skipInvalid?: boolean;
 }
 
+/** A line that is no text that could be imported: `why` as the end of a sentence about it. */
+export interface UnreadableLine {
+  readonly why: string;
+}
+
 /** A line that was not imported, and why. `field` is empty where no single field is to blame. */
 export interface RefusedLine {
   readonly line: number;
@@ -65,7 +70,7 @@ interface Batch {
  */
 export async function importMemories(
   engine: Engine,
-  lines: AsyncIterable<string>,
+  lines: AsyncIterable<string | UnreadableLine>,
   options: ImportOptions,
 ): Promise<ImportSummary> {
   const run = new ImportRun(engine, options);
@@ -98,12 +103,12 @@ class ImportRun {
     this.#charactersMax = Math.min(BATCH_CHARACTERS_MAX, bodyCharactersMax);
   }
 
-  async over(lines: AsyncIterable<string>): Promise<ImportSummary> {
+  async over(lines: AsyncIterable<string | UnreadableLine>): Promise<ImportSummary> {
     const fromLine = this.#options.fromLine ?? 1;
     let number = 0;
     for await (const line of lines) {
       number += 1;
-      if (number < fromLine || line.trim() === "") continue;
+      if (number < fromLine || (typeof line === "string" && line.trim() === "")) continue;
       await this.#take(line, number);
       if (this.#stop !== undefined) break;
     }
@@ -114,13 +119,17 @@ class ImportRun {
     return this.#summary();
   }
 
-  async #take(line: string, number: number): Promise<void> {
+  async #take(line: string | UnreadableLine, number: number): Promise<void> {
     if (this.#options.signal?.aborted === true) {
       this.#stop = { error: new Mem0ctlError("failed", "interrupted", "interrupted") };
       this.#open.add(number);
       return;
     }
     this.#lines += 1;
+    if (typeof line !== "string") {
+      this.#refuse({ line: number, field: "", message: `it ${line.why}` });
+      return;
+    }
     let record: MemoryRecord;
     try {
       record = parseLine(line, number, this.#options.dimensions, this.#at);

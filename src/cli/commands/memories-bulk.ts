@@ -53,7 +53,7 @@ export function bulkCommands(action: Action): Command[] {
     )
     .action(action<ImportOptions>(importFile));
   const exporting = withReadLevel(newCommand("export", "Export every memory as JSON Lines"))
-    .option("--out <file>", "write to this file, readable by you alone (default: standard output)")
+    .option("--out <file>", "write to this file, readable by you alone (default, and -: standard output)")
     .option("--force", "replace the file if it exists")
     .addHelpText(
       "after",
@@ -99,10 +99,11 @@ async function importFile(
 }
 
 async function exportAll(context: Context, options: ExportOptions): Promise<undefined> {
+  const out = options.out === "-" ? undefined : options.out;
   const plan =
-    options.out === undefined
+    out === undefined
       ? undefined
-      : { path: inDirectory(context.io.cwd, options.out), overwrite: options.force === true, mode: 0o600 };
+      : { path: inDirectory(context.io.cwd, out), overwrite: options.force === true, mode: 0o600 };
   if (plan !== undefined) checkTarget(plan);
   await withCluster(context, async ({ engine }) => {
     const { exportMemories } = await import("../../operations/memories.ts");
@@ -127,7 +128,7 @@ async function exportAll(context: Context, options: ExportOptions): Promise<unde
     const changed =
       count.memories === count.expected ? "" : ` (${count.expected} were counted when it began)`;
     const { safeText } = await import("../../render/safe.ts");
-    const where = options.out === undefined ? "" : ` to ${safeText(options.out)}`;
+    const where = out === undefined ? "" : ` to ${safeText(out)}`;
     await context.say(`exported ${count.memories} memories${changed}${where}`);
   });
   return undefined;

@@ -10,7 +10,7 @@ import { confirm, refuseUnlessConfirmable } from "../confirm.ts";
 import type { Context } from "../context.ts";
 import { withWriteLevel, writeLevel } from "../consistency.ts";
 import type { MemoryCall, WriteLevelOptions } from "../consistency.ts";
-import { linesOf } from "../input.ts";
+import { textFromStdin } from "../input.ts";
 import { scopeOf, scopeSentence, withScope } from "../scope.ts";
 import type { ScopeOptions } from "../scope.ts";
 
@@ -104,7 +104,7 @@ async function addMemory(
     );
   }
   const [word = ""] = words;
-  const text = word === "-" ? await allOf(linesOf(context.io, "-")) : word;
+  const text = word === "-" ? await textFromStdin(context.io) : word;
   await withCluster(context, async ({ engine }) => {
     const { metadata } = options;
     const added = await engine.memories.add(
@@ -219,10 +219,4 @@ async function deleteScope(context: Context, options: DeleteOptions): Promise<un
     );
   });
   return undefined;
-}
-
-async function allOf(lines: AsyncIterable<string>): Promise<string> {
-  const all: string[] = [];
-  for await (const line of lines) all.push(line);
-  return all.join("\n");
 }

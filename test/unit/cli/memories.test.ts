@@ -193,6 +193,33 @@ describe("import and export", () => {
     expect(stdout).toContain("line 2");
   });
 
+  it("takes no line that is not UTF-8, or without end, for another text: it is named as any bad line", async () => {
+    const latin = Buffer.from(`${record("h-2", "caf\u00e9")}\n`, "latin1");
+    const endless = Buffer.alloc(17 << 20, "x");
+    for (const [bad, why] of [
+      [latin, "line 2 cannot be imported: it is not UTF-8"],
+      [endless, "line 2 cannot be imported: it is longer than the limit of 8 MiB"],
+    ] as const) {
+      const lines = [
+        Buffer.from(`\ufeff${record("h-1", "one")}\r\n`),
+        bad,
+        Buffer.from("\n"),
+        Buffer.from(record("h-3", "\u00e9")),
+      ];
+      writeFileSync(join(cluster.cwd, "bad.jsonl"), Buffer.concat(lines));
+      const { exit, stderr } = await run(["import", "bad.jsonl"]);
+      expect(exit).toBe(2);
+      expect(stderr).toContain(why);
+      expect(stderr).toContain("every line before 2 was imported, 1 memories");
+      const skipping = await run(["import", "bad.jsonl", "--skip-invalid", "-o", "json"]);
+      expect(at(skipping.stdout, "imported")).toBe(2);
+      expect(at(skipping.stdout, "skipped")).toBe(1);
+    }
+    const added = await run(["add", "-", "--user", "erin"], { stdin: Buffer.from("caf\u00e9", "latin1") });
+    expect(added.exit).toBe(2);
+    expect(added.stderr).toContain("error[text-unreadable]: what came on standard input is not UTF-8");
+  });
+
   it("says when there is no file", async () => {
     const { exit, stderr } = await run(["import", "nowhere.jsonl"]);
     expect(exit).toBe(2);
@@ -204,6 +231,9 @@ describe("import and export", () => {
     expect(piped.exit).toBe(0);
     const lines = piped.stdout.trimEnd().split("\n");
     expect(lines.map((line) => at(line, "id"))).toContain("e-2");
+    const named = await run(["export", "--out", "-"]);
+    expect(named.stdout).toBe(piped.stdout);
+    expect(existsSync(join(cluster.cwd, "-"))).toBe(false);
     const { exit, stderr } = await run(["export", "--out", "out.jsonl"]);
     expect(exit).toBe(0);
     expect(stderr).toContain(`exported ${lines.length} memories`);

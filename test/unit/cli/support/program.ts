@@ -16,7 +16,7 @@ export interface Outcome {
 export interface Surroundings {
   readonly cwd?: string;
   readonly env?: Readonly<Record<string, string>>;
-  readonly stdin?: string;
+  readonly stdin?: string | Buffer;
   /** stdout and stderr are terminals; stdin is not, so nothing is asked. */
   readonly terminal?: boolean;
   readonly signal?: AbortSignal;
@@ -48,7 +48,7 @@ export async function mem0ctl(argv: readonly string[], surroundings: Surrounding
   const stdout = new Collector(terminal, surroundings.onStdout);
   const stderr = new Collector(terminal);
   const exit = await runCli(argv, {
-    stdin: Readable.from(stdin === "" ? [] : [Buffer.from(stdin)]),
+    stdin: Readable.from(stdin.length === 0 ? [] : [Buffer.from(stdin)]),
     stdout,
     stderr,
     env: { LANG: "C.UTF-8", ...env },
