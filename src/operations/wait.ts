@@ -21,6 +21,11 @@ export interface WaitOptions extends CallOptions {
 
 /** A look at the cluster never takes longer than this, so that a silent node delays no answer for long. */
 const LOOK_MS_MAX = 2000;
+/** Nor is one begun that has less than this: it would call nodes silent that had no time to answer. */
+const LOOK_MS_MIN = 250;
+/** By so much a pause before the last look may take longer. */
+const LOOK_SLACK_MS = 50;
+const INTERVAL_MS = 200;
 
 /**
  * Resolves to the view that fulfils the goal.
@@ -51,11 +56,13 @@ export async function watchFor(
 ): Promise<{ readonly view: ClusterView; readonly reached: boolean }> {
   const deadlineMs = performance.now() + options.timeoutMs;
   let lastMessage = "";
+  let view: ClusterView | undefined;
   for (;;) {
     throwIfInterrupted(options.signal);
-    const leftMs = Math.max(1, deadlineMs - performance.now());
-    const view = await clusterStatus(engine, options.limits, {
-      timeoutMs: Math.min(LOOK_MS_MAX, leftMs),
+    const leftMs = deadlineMs - performance.now();
+    if (view !== undefined && leftMs < LOOK_MS_MIN) return { view, reached: false };
+    view = await clusterStatus(engine, options.limits, {
+      timeoutMs: Math.max(1, Math.min(LOOK_MS_MAX, leftMs)),
       ...(options.signal === undefined ? {} : { signal: options.signal }),
     });
     if (fulfils(view, goal)) return { view, reached: true };
@@ -64,10 +71,10 @@ export async function watchFor(
       lastMessage = message;
       options.onProgress?.({ done: view.healthyNodes, total: view.totalNodes, message });
     }
-    const intervalMs = options.intervalMs ?? 200;
-    if (performance.now() + intervalMs >= deadlineMs) return { view, reached: false };
-    // Interrupted, it goes round once more and says so.
-    await pause(intervalMs, undefined, options.signal === undefined ? {} : { signal: options.signal }).catch(
+    // The last look comes as late as it can. Interrupted, it goes round once more and says so.
+    const untilLastMs = deadlineMs - performance.now() - LOOK_MS_MIN - LOOK_SLACK_MS;
+    const pauseMs = Math.min(options.intervalMs ?? INTERVAL_MS, Math.max(0, untilLastMs));
+    await pause(pauseMs, undefined, options.signal === undefined ? {} : { signal: options.signal }).catch(
       () => undefined,
     );
   }

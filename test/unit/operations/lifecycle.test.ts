@@ -3,6 +3,7 @@
 import { describe, expect, it } from "vitest";
 
 import { downCluster, restartNodes, upCluster } from "../../../src/operations/up.ts";
+import type { CallOptions } from "../../../src/engines/engine.ts";
 import { waitFor } from "../../../src/operations/wait.ts";
 import { allDown, errorOf, healthy, manifest, oneDown, scriptedEngine } from "./support.ts";
 
@@ -48,6 +49,23 @@ describe("wait", () => {
       why: expect.stringContaining("node-3 (127.0.0.1:7003) is down: connection refused; 3 shards"),
       data: { goal: "healthy", view: { health: "degraded" } },
     });
+  });
+
+  it("looks no last time when too little is left for an answer: that would call every node silent", async () => {
+    const scripted = scriptedEngine({ views: [oneDown] });
+    const givenMs: number[] = [];
+    const engine = {
+      ...scripted,
+      view: (call: CallOptions) => {
+        givenMs.push(call.timeoutMs);
+        return scripted.view(call);
+      },
+    };
+    await errorOf(waitFor(engine, "healthy", { ...waiting, intervalMs: 30, timeoutMs: 600 }));
+    const [first, ...later] = givenMs;
+    expect(first).toBeGreaterThan(0);
+    expect(later.length).toBeGreaterThan(0);
+    expect(Math.min(...later)).toBeGreaterThanOrEqual(250);
   });
 
   it("ends when it is interrupted", async () => {
