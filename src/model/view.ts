@@ -84,6 +84,14 @@ export interface Ballot {
   readonly proposer: NodeId;
 }
 
+/** Of a leaderless shard: how many of its copies answer, and how many reads and writes ask for. */
+export interface Shortage {
+  readonly copies: number;
+  readonly answering: number;
+  readonly read: number;
+  readonly write: number;
+}
+
 export interface ShardView {
   readonly id: ShardId;
   /** `slots 0-1023`, `keys [g, n)`. */
@@ -93,6 +101,8 @@ export interface ShardView {
   readonly term: number;
   /** Set where there is no leader by design (quorum protocol). */
   readonly leaderless?: true;
+  /** Quorum protocol: set where fewer copies answer than R or W; while copies change, of the set that lacks more. */
+  readonly short?: Shortage;
   /** Paxos: the highest ballot that a replica promised; the leader is its proposer once it was elected. */
   readonly ballot?: Ballot;
   /** Of engines that shard by slots alone: how many it owns. */

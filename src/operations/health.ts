@@ -26,7 +26,7 @@
 import { groupName } from "../model/ids.ts";
 import type { EngineView } from "../engines/engine.ts";
 import { formatDuration } from "../model/units.ts";
-import type { Health, NodeView, Reason, ShardView } from "../model/view.ts";
+import type { Health, NodeView, Reason, ShardView, Shortage } from "../model/view.ts";
 
 export interface HealthLimits {
   /** Lag above which a cluster is degraded. */
@@ -116,18 +116,28 @@ function answering({ leaderless, replicas }: ShardView): number {
 /** Quorum protocol: some copies answer, but fewer than the R or W that nodes go by. */
 function* belowLevel({ shards, levels, copies }: EngineView): Generator<Reason> {
   if (levels === undefined) return;
-  const short = shards.filter((shard) => shard.state === "down" && answering(shard) > 0);
-  if (short.length === 0) return;
-  const least = Math.min(...short.map(answering));
+  const alike = new Map<string, ShardView[]>();
+  for (const shard of shards) {
+    if (shard.state !== "down" || answering(shard) === 0) continue;
+    const missed = missedWords(shard.short ?? { copies, answering: answering(shard), ...levels });
+    alike.set(missed, [...(alike.get(missed) ?? []), shard]);
+  }
+  for (const [missed, short] of alike) {
+    yield {
+      code: "shard-below-level",
+      message: `${counted(short, "takes", "take")} ${missed}: ${named(short)}`,
+      hint: "start the nodes that are down; until then a request can ask for less: `--consistency one`",
+    };
+  }
+}
+
+/** `no writes (W is 3), 2 of 3 copies answer`. */
+function missedWords({ copies, answering: count, read, write }: Shortage): string {
   const missed = [
-    ...(least < levels.read ? [`no reads (R is ${levels.read})`] : []),
-    ...(least < levels.write ? [`no writes (W is ${levels.write})`] : []),
+    ...(count < read ? [`no reads (R is ${read})`] : []),
+    ...(count < write ? [`no writes (W is ${write})`] : []),
   ];
-  yield {
-    code: "shard-below-level",
-    message: `${counted(short, "takes", "take")} ${missed.join(" and ")}, ${least} of ${copies} copies ${least === 1 ? "answers" : "answer"}: ${named(short)}`,
-    hint: "start the nodes that are down; until then a request can ask for less: `--consistency one`",
-  };
+  return `${missed.join(" and ")}, ${count} of ${copies} copies ${count === 1 ? "answers" : "answer"}`;
 }
 
 function* nodeReasons(nodes: readonly NodeView[]): Generator<Reason> {

@@ -2,12 +2,10 @@
 // no I/O. Nothing is left out: a node of the manifest or of the map that did not answer is in the view,
 // and so is what nodes say differently.
 
-import { copiesOfLevel, type ReadConsistency } from "../../model/consistency.ts";
 import type { Mem0ctlError } from "../../model/errors.ts";
 import { META_GROUP } from "../../model/ids.ts";
 import type { GroupId, NodeId, Protocol } from "../../model/ids.ts";
 import type { Manifest } from "../../model/manifest.ts";
-import { levelsIn } from "../../model/settings.ts";
 import type { GroupReport, NodeReport, ProgressReport } from "../../model/node-api.ts";
 import type { MapNode, ShardMap, ShardSlice } from "../../model/shard-map.ts";
 import type {
@@ -21,7 +19,7 @@ import type {
 } from "../../model/view.ts";
 import { initialShardMap, sliceLabel } from "../../topology/shard-map.ts";
 import type { EngineView } from "../engine.ts";
-import { leaderlessShard, type CopyAnswer } from "./leaderless-view.ts";
+import { leaderlessShard, levelsOf, type CopyAnswer } from "./leaderless-view.ts";
 
 /**
  * What one node answered, or in a few words why it did not: `connection refused`, `no answer within 2 s`.
@@ -53,14 +51,15 @@ export function buildView(manifest: Manifest, answers: readonly NodeAnswer[]): E
   const states = new Map(members.map((node) => [node.id, stateOf(node, manifest, reports)]));
   const leaderOf = (group: GroupId): Leadership => findLeader(group, reports, states, errors);
   const protocol = protocolOf(manifest, reports);
-  const levels = protocol === "quorum" ? levelsOf(manifest, reports) : undefined;
+  const copies = manifest.replication.replicas + 1;
+  const levels = protocol === "quorum" ? levelsOf(manifest, reports.values(), copies) : undefined;
   const shards = shown.shards.map((slice) =>
     levels === undefined
       ? shardView(slice, shown, leaderOf(slice.id), reports, states, errors)
       : leaderlessShard(slice, sliceLabel(slice, shown.strategy), {
           answers: copyAnswers(slice.id, reports),
           isGone: (node) => isGone(node, states, errors),
-          levels,
+          levels: (count) => levelsOf(manifest, reports.values(), count),
         }),
   );
   const meta = leaderOf(META_GROUP);
@@ -82,7 +81,7 @@ export function buildView(manifest: Manifest, answers: readonly NodeAnswer[]): E
     totalNodes: nodes.length,
     healthyNodes: nodes.filter(({ state }) => state === "up" || state === "draining").length,
     totalShards: shards.length,
-    copies: manifest.replication.replicas + 1,
+    copies,
     ...(levels === undefined ? {} : { levels }),
     replication: replicationOf(shards, reports, leaderOf),
     nodes,
@@ -106,16 +105,6 @@ function operationOf(reports: Reports, leader: NodeId | null): Pick<EngineView, 
 function protocolOf(manifest: Manifest, reports: Reports): Protocol {
   for (const { protocol } of reports.values()) return protocol;
   return manifest.consensus.protocol;
-}
-
-/** R and W of the quorum protocol, in copies: what the nodes go by, the most that any of them asks for. */
-function levelsOf({ consensus, replication }: Manifest, reports: Reports): NonNullable<EngineView["levels"]> {
-  const copies = replication.replicas + 1;
-  const told = [...reports.values()].flatMap(({ settings }) => levelsIn(settings ?? {}) ?? []);
-  const levels = told.length === 0 ? [consensus.consistency] : told;
-  const most = (of: (each: (typeof levels)[number]) => ReadConsistency): number =>
-    Math.max(...levels.map((each) => copiesOfLevel(of(each), copies) ?? copies));
-  return { read: most(({ read }) => read), write: most(({ write }) => write) };
 }
 
 /** The newest shard map that any node has; undefined when none that has begun answered. */

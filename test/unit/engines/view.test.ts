@@ -502,6 +502,27 @@ describe("quorum", () => {
     expect(view.replication).toMatchObject({ hints: 4 * length, failed: length, lagMs: 700 });
   });
 
+  it("counts R and W of the copies that a shard has, and of those before while they change", () => {
+    const reports = copies().map((report) => {
+      const [first, second, ...rest] = report.map.shards;
+      if (first === undefined || second === undefined) throw new Error("two shards are needed");
+      const two = { ...first, replicas: ["node-1", "node-3"] };
+      const changing = {
+        ...second,
+        replicas: ["node-1", "node-2"],
+        outgoing: { replicas: ["node-1", "node-3"], settled: [], since: 1 },
+      };
+      return { ...report, map: { ...report.map, shards: [two, changing, ...rest] } };
+    });
+    const answers = answersOf(reports.slice(0, 2), { "node-3": "connection refused" });
+    const [two, changing, three] = buildView(quorum, answers).shards;
+    const short = { copies: 2, answering: 1, read: 2, write: 2 };
+    expect(two).toMatchObject({ state: "down", short });
+    expect(changing).toMatchObject({ state: "down", short });
+    expect(three).toMatchObject({ state: "under-replicated" });
+    expect(three?.short).toBeUndefined();
+  });
+
   it("is down when fewer copies answer than R or W, though one still does", () => {
     const view = lost("node-2", "node-3");
     expect(view.shards.every(({ state }) => state === "down")).toBe(true);

@@ -60,6 +60,18 @@ describe("a quorum cluster, R and W 2 of 3", () => {
     expect(onlyWrites?.hint).toContain("--consistency one");
   });
 
+  it("tells shards with other numbers of copies apart", () => {
+    const view = clusterView({ ...shape, down: [2, 3] });
+    const shards = view.shards.map((shard, at) =>
+      at === 0 ? { ...shard, short: { copies: 4, answering: 2, read: 3, write: 1 } } : shard,
+    );
+    const messages = judge({ ...view, shards }, limits).reasons.map(({ message }) => message);
+    expect(messages).toContain("1 shard takes no reads (R is 3), 2 of 4 copies answer: 0");
+    expect(messages).toContain(
+      "3 shards take no reads (R is 2) and no writes (W is 2), 1 of 3 copies answers: 1, 2, 3",
+    );
+  });
+
   it("with no copy of a shard left says so", () => {
     const view = clusterView(shape);
     const [first, ...rest] = view.shards;
