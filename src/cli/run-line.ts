@@ -100,7 +100,15 @@ function endOfCommander(error: unknown): ExitCode | undefined {
   return error.exitCode === 0 ? EXIT.done : EXIT.usage;
 }
 
+/** What the operating system refused is no fault in mem0ctl; its message names what was asked for. */
 function internalError(error: unknown): Mem0ctlError {
+  if (error instanceof Error && "syscall" in error) {
+    return new Mem0ctlError("failed", "system-refused", error.message, {
+      why: "the operating system refused it",
+      hint: "look at what is named there: whether it is what it should be, who may use it, and whether there is room",
+      cause: error,
+    });
+  }
   return new Mem0ctlError("failed", "internal", error instanceof Error ? error.message : String(error), {
     why: "this is a fault in mem0ctl itself",
     hint: "run it again with -v for the details",

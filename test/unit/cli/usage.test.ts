@@ -1,6 +1,6 @@
 // What the command line itself promises: help, mistakes that are explained, and where things are printed.
 
-import { readFileSync } from "node:fs";
+import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { VERSION } from "../../../src/model/version.ts";
@@ -108,6 +108,17 @@ describe("a mistake on the line is explained on stderr, with exit 2", () => {
 });
 
 describe("an error", () => {
+  it("of the operating system is not called a fault in mem0ctl, and names what was asked for", async () => {
+    const cwd = temporaryDirectory();
+    await mem0ctl(["init", "cluster", "--name", "odd"], { cwd });
+    mkdirSync(join(cwd, ".mem0ctl/odd/node-1/node.pid"), { recursive: true });
+    const { exit, stderr } = await mem0ctl(["down"], { cwd });
+    expect(exit).toBe(1);
+    expect(stderr).toContain("error[system-refused]");
+    expect(stderr).toContain(join(cwd, ".mem0ctl/odd/node-1/node.pid"));
+    expect(stderr).not.toContain("fault");
+  });
+
   it("has a stack with -v, and none without", async () => {
     const cwd = temporaryDirectory();
     const quiet = await mem0ctl(["status"], { cwd });
