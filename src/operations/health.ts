@@ -23,7 +23,7 @@
 //   no-cluster-leader      degraded     the metadata group has no leader: no joins, leaves or moves
 //   nodes-disagree         degraded     nodes name different leaders, or live in different terms
 
-import { groupName } from "../model/ids.ts";
+import { groupName, type NodeId } from "../model/ids.ts";
 import type { EngineView } from "../engines/engine.ts";
 import { formatDuration } from "../model/units.ts";
 import type { Health, NodeView, Reason, ShardView, Shortage } from "../model/view.ts";
@@ -49,6 +49,7 @@ export function judge(view: EngineView, limits: HealthLimits): Judgement {
   const unavailable = [...unservedShards(view)];
   const degraded = [
     ...nodeReasons(view.nodes),
+    ...cutOffReasons(view.nodes),
     ...underReplicated(view),
     ...openSlots(view),
     ...lagging(view, limits),
@@ -173,19 +174,6 @@ function* nodeReasons(nodes: readonly NodeView[]): Generator<Reason> {
         hint: "it begins by itself once it may; if it was here before and its data is lost, take it out (`mem0ctl nodes remove`) and let a new one join (`mem0ctl nodes add`)",
       };
     }
-    if (node.cutOffFrom !== undefined && node.ownAddress !== undefined) {
-      yield {
-        code: "address-changed",
-        message: `${node.id} was started at ${node.ownAddress}, and ${node.cutOffFrom.join(", ")} ${node.cutOffFrom.length === 1 ? "looks" : "look"} for it at ${node.address}`,
-        hint: `a node keeps the address it joined with: put it back into the manifest and \`mem0ctl restart ${node.id}\`; another address is for a new node (\`mem0ctl nodes add\`)`,
-      };
-    } else if (node.cutOffFrom !== undefined) {
-      yield {
-        code: "nodes-cut-off",
-        message: `${node.id} (${node.address}) has no connection from ${node.cutOffFrom.join(", ")}`,
-        hint: "for a moment after a start this is usual; if it lasts, look at the network, and at the firewall for the port that nodes use among themselves",
-      };
-    }
     if (node.refusal !== undefined) {
       const { by, why } = node.refusal;
       const what = why.startsWith(`${node.id} `) ? `it ${why.slice(node.id.length + 1)}` : why;
@@ -209,6 +197,32 @@ function* nodeReasons(nodes: readonly NodeView[]): Generator<Reason> {
         hint: "it is rebuilt from another replica by itself; where there is none, import what was lost from an export, and look at the disk",
       };
     }
+  }
+}
+
+/** A pair is told once, of the one that more others miss; a node that was started elsewhere always. */
+function* cutOffReasons(nodes: readonly NodeView[]): Generator<Reason> {
+  const told = new Set<string>();
+  const weight = ({ cutOffFrom = [], ownAddress }: NodeView): number =>
+    ownAddress === undefined ? cutOffFrom.length : nodes.length;
+  for (const { id, address, ownAddress, cutOffFrom = [] } of nodes.toSorted(
+    (a, b) => weight(b) - weight(a),
+  )) {
+    const isTold = (other: NodeId): boolean => ownAddress === undefined && told.has(`${other} ${id}`);
+    const from = cutOffFrom.filter((other) => !isTold(other));
+    if (from.length === 0) continue;
+    for (const other of from) told.add(`${id} ${other}`);
+    yield ownAddress === undefined
+      ? {
+          code: "nodes-cut-off",
+          message: `${id} (${address}) has no connection from ${from.join(", ")}`,
+          hint: "for a moment after a start this is usual; if it lasts, look at the network, and at the firewall for the port that nodes use among themselves",
+        }
+      : {
+          code: "address-changed",
+          message: `${id} was started at ${ownAddress}, and ${from.join(", ")} ${from.length === 1 ? "looks" : "look"} for it at ${address}`,
+          hint: `a node keeps the address it joined with: put it back into the manifest and \`mem0ctl restart ${id}\`; another address is for a new node (\`mem0ctl nodes add\`)`,
+        };
   }
 }
 

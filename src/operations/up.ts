@@ -4,7 +4,7 @@ import type { CallOptions, Engine, NodeAction } from "../engines/engine.ts";
 import { Mem0ctlError } from "../model/errors.ts";
 import type { NodeId } from "../model/ids.ts";
 import type { Manifest } from "../model/manifest.ts";
-import type { ClusterView } from "../model/view.ts";
+import type { ClusterView, Health } from "../model/view.ts";
 import type { HealthLimits } from "./health.ts";
 import { clusterStatus } from "./status.ts";
 import { watchFor } from "./wait.ts";
@@ -32,6 +32,33 @@ export async function upCluster(
   const deadlineMs = performance.now() + options.timeoutMs;
   const actions = await engine.up(idsOf(manifest), options);
   const view = await untilHealthy(engine, manifest.limits, options, deadlineMs);
+  return { actions, view };
+}
+
+/**
+ * Starts one node that was added, and no other, and waits until the cluster is healthy; where it was not `before`, by
+ * reason of other nodes, only until this one has its connections.
+ * @throws as `upCluster`.
+ */
+export async function startAdded(
+  engine: Engine,
+  manifest: ClusterNodes,
+  node: NodeId,
+  before: Health,
+  options: CallOptions,
+): Promise<UpResult> {
+  const deadlineMs = performance.now() + options.timeoutMs;
+  const actions = await engine.up([node], options);
+  const isConnected = ({ nodes }: ClusterView): boolean =>
+    nodes.some(
+      ({ id, state, error, waiting, cutOffFrom }) =>
+        id === node && state === "up" && (error ?? waiting ?? cutOffFrom) === undefined,
+    );
+  const { view } = await watchFor(
+    engine,
+    (seen) => seen.health === "healthy" || (before !== "healthy" && isConnected(seen)),
+    { ...options, limits: manifest.limits, timeoutMs: Math.max(1, deadlineMs - performance.now()) },
+  );
   return { actions, view };
 }
 

@@ -51,7 +51,7 @@ export async function waitFor(engine: Engine, goal: WaitGoal, options: WaitOptio
 /** The same without the error: the last view, and whether the goal was reached by the deadline. */
 export async function watchFor(
   engine: Engine,
-  goal: WaitGoal,
+  goal: WaitGoal | ((view: ClusterView) => boolean),
   options: WaitOptions,
 ): Promise<{ readonly view: ClusterView; readonly reached: boolean }> {
   const deadlineMs = performance.now() + options.timeoutMs;
@@ -80,7 +80,8 @@ export async function watchFor(
   }
 }
 
-function fulfils(view: ClusterView, goal: WaitGoal): boolean {
+function fulfils(view: ClusterView, goal: WaitGoal | ((view: ClusterView) => boolean)): boolean {
+  if (typeof goal === "function") return goal(view);
   if (goal === "healthy") return view.health === "healthy";
   if (goal === "available") return view.health !== "unavailable";
   // A refused connection is proof that nothing runs there; a silent node may only be slow.

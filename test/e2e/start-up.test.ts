@@ -213,6 +213,18 @@ describe("data that a node must not take for its own", () => {
     expect(view.nodes.find(({ id }) => id === "node-2")?.state).not.toBe("up");
     expect(await get(cluster.hosts[0] ?? "", "s-0")).toMatchObject({ status: 200 });
   });
+
+  test("what it says to do then works: another joins without it, and it leaves", async () => {
+    const address = `127.0.0.1:${cluster.ports[3] ?? 0}`;
+    const joined = await cluster.mem0ctl("nodes", "add", "node-4", "--address", address, "--timeout", "40s");
+    // As degraded as before, and no more is waited for.
+    expect(joined).toMatchObject({ code: 3 });
+    expect(joined.stdout).toMatch(/node-4 +started/);
+    expect(joined.stdout).not.toContain("node-4 (");
+    expect(await cluster.mem0ctl("nodes", "remove", "node-2", "--yes")).toMatchObject({ code: 0 });
+    await until("it is healthy", async () => (await cluster.status()).code === 0);
+    expect(await get(`http://${address}`, "s-0")).toMatchObject({ status: 200 });
+  });
 });
 
 describe("a node without data", () => {

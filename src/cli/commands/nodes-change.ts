@@ -111,18 +111,22 @@ async function addNode(context: Context, options: AddOptions, words: readonly st
     await joinNode(engine, mapNodeOf(spec), { timeoutMs, signal: context.io.signal });
   };
   // Where it can be, in the cluster first: a node that nobody knows would found one of its own.
-  await withCluster(context, async ({ engine }) => {
+  const before = await withCluster(context, async ({ engine, manifest }) => {
+    const { clusterStatus } = await import("../../operations/status.ts");
+    const look = { timeoutMs: context.timeoutMs(LOOK_TIMEOUT_MS), signal: context.io.signal };
+    const { health } = await clusterStatus(engine, manifest.limits, look);
     if (engine.capabilities.joins === "before-start") await join(engine);
+    return health;
   });
   if (edited.changed) await replaceManifest(context, edited.text);
   return withCluster(context, async ({ engine, manifest }) => {
-    const { upCluster } = await import("../../operations/up.ts");
+    const { startAdded } = await import("../../operations/up.ts");
     if (engine.capabilities.joins === "after-start") {
       await engine.up([id], { timeoutMs: context.timeoutMs(ADD_TIMEOUT_MS), signal: context.io.signal });
       await join(engine);
     }
     const result = await context.withProgress((onProgress) =>
-      upCluster(engine, manifest, {
+      startAdded(engine, manifest, id, before, {
         timeoutMs: context.timeoutMs(ADD_TIMEOUT_MS),
         signal: context.io.signal,
         onProgress,

@@ -145,6 +145,19 @@ describe("degraded", () => {
     expect(codes(cutOff).codes).toEqual(["nodes-cut-off"]);
   });
 
+  it("with a node that two others do not reach, and they not it, as one trouble", () => {
+    const [one, two, three] = healthy.nodes;
+    if (one === undefined || two === undefined || three === undefined) throw new Error("it has three nodes");
+    const nodes = [
+      { ...one, cutOffFrom: [three.id] },
+      { ...two, cutOffFrom: [three.id] },
+      { ...three, cutOffFrom: [one.id, two.id] },
+    ];
+    expect(judge({ ...healthy, nodes }, limits).reasons.map(({ message }) => message)).toEqual([
+      `${three.id} (${three.address}) has no connection from ${one.id}, ${two.id}`,
+    ]);
+  });
+
   it("without a cluster leader", () => {
     expect(codes({ ...healthy, leader: null })).toEqual({ health: "degraded", codes: ["no-cluster-leader"] });
   });
