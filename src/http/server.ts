@@ -234,8 +234,8 @@ async function close(
   refuseRequests();
   // Its callback would wait for the peers' sockets too, which are not ours to end.
   if (server.listening) server.close();
-  const giveUpMs = Date.now() + CLOSE_MS_MAX;
-  while (clients.size > 0 && Date.now() < giveUpMs) {
+  const giveUpMs = performance.now() + CLOSE_MS_MAX;
+  while (clients.size > 0 && performance.now() < giveUpMs) {
     server.closeIdleConnections();
     // To node:http a connection that never sent anything is not idle but a request about to begin.
     for (const socket of clients) if (socket.bytesRead === 0) socket.destroy();
