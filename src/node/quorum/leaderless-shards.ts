@@ -225,6 +225,7 @@ export class LeaderlessShards {
     for (const here of this.copies.values()) {
       const members = this.peersOf(here);
       for (const peer of here.peers.keys()) if (!members.includes(peer)) here.peers.delete(peer);
+      this.noteMembers(here, members);
     }
   }
 
@@ -467,7 +468,14 @@ export class LeaderlessShards {
     copy.open();
     const here = this.install(copy);
     if (copy.isReadable) here.handoff.open();
+    this.noteMembers(here, [...shard.replicas, ...(shard.outgoing?.replicas ?? [])]);
     return here;
+  }
+
+  private noteMembers({ copy }: CopyHere, members: readonly NodeId[]): void {
+    if (!copy.isReadable) return;
+    const others = members.filter((node) => node !== this.options.self);
+    copy.joinedBy(others).catch((error: unknown) => this.options.onFailure(error));
   }
 
   private makeCopy({ shard, version }: CopyName, initial: CopyState): ShardCopy {
@@ -727,7 +735,7 @@ export class LeaderlessShards {
   }
 
   private async compareWith(here: CopyHere, peer: NodeId): Promise<void> {
-    const { clock, limits, map } = this.options;
+    const { self, clock, limits, map } = this.options;
     const beganMs = clock.wallMs();
     const own = standingOf(map(), here.copy.shard);
     here.comparing.add(peer);
@@ -756,6 +764,8 @@ export class LeaderlessShards {
       });
       this.clocks.hear(peer, wallMs);
       here.handoff.settle(peer, beganMs);
+      // Those of before, too: what it took meanwhile may have been for them.
+      await here.copy.exchanged([...everyone(own), ...this.peersOf(here)].filter((node) => node !== self));
       await this.compared(here, peer, { floor: floorOfPeer, lacks, standing });
     } finally {
       here.comparing.delete(peer);

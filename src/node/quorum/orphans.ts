@@ -6,7 +6,7 @@
 //
 // All others have to be asked, not only as many as a write may miss: so who coordinated a version that is still on its way
 // is among them, and who holds what it superseded. One that lacks something cannot tell, one that cannot be reached does
-// not, and where the copies change meanwhile who could tell may be none any more: then everything stays.
+// not, and where the copies have changed since it last met one, who could tell may be none any more: then everything stays.
 
 import { sameDot, type Dot, type VersionVector } from "../../consensus/quorum/vectors.ts";
 import { unheardOf } from "../../consensus/quorum/versions.ts";
@@ -100,7 +100,8 @@ export class Orphans {
     const judgement = this.current();
     if (judgement === undefined || !copy.withholds) return;
     const { suspects, asked, anyLacks, sinceMs } = judgement;
-    const haveChanged = !sameSets(standing, judgement.standing);
+    const haveChanged =
+      !sameSets(standing, judgement.standing) || !copy.members.every((node) => peers.includes(node));
     const missing = peers.filter((peer) => !asked.has(peer));
     const isOver = clock.nowMs() - sinceMs > patienceMs && !missing.some(isConnected);
     if (suspects.size > 0 && missing.length > 0 && !haveChanged && !isOver) return;

@@ -11,6 +11,7 @@
 import { leafOf } from "../../consensus/quorum/digest-tree.ts";
 import type { Actor, VersionVector } from "../../consensus/quorum/vectors.ts";
 import type { Item } from "../../consensus/quorum/versions.ts";
+import type { NodeId } from "../../model/ids.ts";
 import type { PutItem } from "../memories/commands.ts";
 import { extendKey, type Key } from "../storage/key.ts";
 import { pack, unpack } from "../transport/frames.ts";
@@ -40,6 +41,8 @@ export interface CopyRecord {
   readonly lacks: boolean;
   /** When it last exchanged everything with another copy, in ms since the epoch. */
   readonly syncedMs: number;
+  /** Who may alone have heard of what it took since then: every member of its sets, in whatever sets it has now. */
+  readonly members: readonly NodeId[];
 }
 
 export const COPY = "copy";

@@ -34,7 +34,7 @@ import {
 } from "../../consensus/quorum/versions.ts";
 import { countedOf } from "../../memory/stored.ts";
 import { Mem0ctlError } from "../../model/errors.ts";
-import type { ShardId } from "../../model/ids.ts";
+import type { NodeId, ShardId } from "../../model/ids.ts";
 import { giveWay, type Clock } from "../clock.ts";
 import type { MachineSize } from "../host/machine.ts";
 import { recordIn } from "../memories/commands.ts";
@@ -146,7 +146,7 @@ export class ShardCopy {
     try {
       const bytes = store.get(extendKey(this.prefix, COPY));
       if (bytes === undefined) void this.begin();
-      else this.record = unpack(bytes) as CopyRecord;
+      else this.record = { ...this.record, ...(unpack(bytes) as Partial<CopyRecord>) };
       this.indexItems();
       if (this.damage !== undefined) this.noteDamage(this.damage);
     } catch (error) {
@@ -169,6 +169,10 @@ export class ShardCopy {
 
   get filledFor(): number {
     return this.record.filledFor;
+  }
+
+  get members(): readonly NodeId[] {
+    return this.record.members;
   }
 
   get syncedMs(): number {
@@ -351,6 +355,24 @@ export class ShardCopy {
     return this.save({ ...this.record, floor: raised, forgotten, syncedMs });
   }
 
+  /** From now on what it takes may be known to these as well. */
+  joinedBy(nodes: readonly NodeId[]): Promise<void> {
+    return this.setMembers([...new Set([...this.members, ...nodes])]);
+  }
+
+  /** Another copy has everything that it took, but for what it took meanwhile, of which only these may know. */
+  exchanged(nodes: readonly NodeId[]): Promise<void> {
+    return this.setMembers([...new Set(nodes)]);
+  }
+
+  private setMembers(members: readonly NodeId[]): Promise<void> {
+    const before = this.members;
+    if (members.length === before.length && members.every((node) => before.includes(node))) {
+      return Promise.resolve();
+    }
+    return this.save({ ...this.record, members });
+  }
+
   become(state: CopyState, filledFor = this.record.filledFor): Promise<void> {
     const lacks = state === "filling" || (state === "rebuilding" && this.record.lacks);
     if (state === "rebuilding") {
@@ -498,7 +520,8 @@ export class ShardCopy {
     const actor = Buffer.from(this.options.clock.randomBytes(6)).toString("base64url");
     const syncedMs = this.options.clock.wallMs();
     const lacks = state !== "serving";
-    return { actor, counter: 0, floor: NOTHING, forgotten: NOTHING, state, filledFor: 0, lacks, syncedMs };
+    const known = { floor: NOTHING, forgotten: NOTHING, members: [] };
+    return { actor, counter: 0, ...known, state, filledFor: 0, lacks, syncedMs };
   }
 
   private save(record: CopyRecord): Promise<void> {

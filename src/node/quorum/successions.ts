@@ -390,7 +390,8 @@ function knownBy(sources: readonly Source[], handover: number): Parameters<Shard
   }
   const lacks = sources.some(({ copy }) => copy.lacks);
   const syncedMs = Math.min(...sources.map(({ copy }) => copy.syncedMs));
-  return { floor, forgotten, state, lacks, syncedMs, filledFor: handover };
+  const members = [...new Set(sources.flatMap(({ copy }) => copy.members))];
+  return { floor, forgotten, state, lacks, syncedMs, members, filledFor: handover };
 }
 
 /** The copies that a handover makes of those that there are. */

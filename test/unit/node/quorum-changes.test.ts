@@ -476,6 +476,8 @@ it("a copy that lost something and a new one do not take each other for whole wh
   startAgain("node-1", mapWith(1, ["node-1", "node-2"]), () => undefined);
   learn(mapWith(2, ["node-1", "node-3"], ["node-1", "node-2"]), "node-1", "node-2", "node-3");
   const lost = damage("node-1");
+  // What it held before is deleted first, to the end.
+  await eventually(() => expect(() => here("node-3")).not.toThrow());
   const added = here("node-3");
   away.add("node-2");
   for (const id of ["node-1", "node-3"]) nodeOf(id).shards.start();
@@ -780,4 +782,21 @@ it("what one copy has forgotten without another, whoever took over its floor has
   await compareWith(here("node-3").copy, "node-3", "node-2");
   await compareWith(here("node-2").copy, "node-2", "node-1");
   for (const id of ["node-1", "node-3"]) expect(here(id).copy.forgotten).toEqual(forgotten);
+});
+
+it("what another copy acknowledged stays though it is no member any more when the one that was away is back", async () => {
+  away.add("node-2");
+  await put("node-1", "k", "green tea");
+  away.clear();
+  const { copy } = here("node-1");
+  learn(mapWith(1, ["node-1", "node-2"]), "node-1", "node-2", "node-3");
+  await copy.become("rebuilding");
+  start("node-1");
+  await eventually(() => expect(copy.state).toBe("serving"));
+  await eventually(() => expect(textAt("node-2", "k")).toBe("green tea"));
+  // What it takes from now on can be known to no other.
+  await eventually(() => expect(copy.members).toEqual(["node-2"]));
+  startAgain("node-1", mapWith(1, ["node-1", "node-2"]));
+  learn(mapWith(1, ["node-1", "node-2"]), "node-1");
+  expect(here("node-1").copy.members).toEqual(["node-2"]);
 });

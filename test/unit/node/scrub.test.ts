@@ -92,6 +92,7 @@ it("what is left of copies that were given up is found by a map that is no older
     filledFor,
     lacks: false,
     syncedMs: 0,
+    members: [],
   });
   const copies: Readonly<Record<string, CopyRecord | undefined>> = {
     meta: undefined,
