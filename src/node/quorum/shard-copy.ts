@@ -298,8 +298,17 @@ export class ShardCopy {
       // Seen and forgotten here: it stays forgotten.
       .filter(({ local, item }) => local.item.context.length > 0 || !isForgettable(item, local.floor));
     if (news.length === 0) return this.settled();
+    // A deletion that is gone was forgotten there, perhaps without a copy that was away: from now on without it here, too.
+    let { forgotten } = this.record;
+    for (const { local, item } of news) {
+      const isDeletion = resolve(local.item)?.value === null;
+      if (isDeletion && item.versions.length === 0) forgotten = join(forgotten, item.context);
+    }
     return this.transact((writer) => {
       for (const { id, item } of news) this.write(id, item, writer);
+      if (forgotten === this.record.forgotten) return;
+      this.record = { ...this.record, forgotten };
+      this.writeRecord(writer);
     });
   }
 

@@ -5,6 +5,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, it } from "vitest";
+import { absent } from "../../../src/consensus/quorum/versions.ts";
 import { scopeFilter } from "../../../src/memory/filter.ts";
 import { VectorCache } from "../../../src/memory/vector-cache.ts";
 import type { Consistency } from "../../../src/model/consistency.ts";
@@ -799,4 +800,18 @@ it("what another copy acknowledged stays though it is no member any more when th
   startAgain("node-1", mapWith(1, ["node-1", "node-2"]));
   learn(mapWith(1, ["node-1", "node-2"]), "node-1");
   expect(here("node-1").copy.members).toEqual(["node-2"]);
+});
+
+it("a copy that lets a deletion go because another has forgotten it knows itself without whom (9)", async () => {
+  away.add("node-3");
+  await put("node-1", "k", "tea");
+  await here("node-1").coordinator.write({ command: { t: "delete", id: "k" }, ...request("delete") });
+  const { copy } = here("node-2");
+  await compareWith(copy, "node-2", "node-1");
+  const { context } = copy.outline("k");
+  expect(copy.outline("k").versions).toMatchObject([{ value: null }]);
+  await copy.take([{ id: "k", item: absent() }], context);
+  expect(copy.outline("k").versions).toEqual([]);
+  // node-3, which was away, is rebuilt, whichever of the two it meets.
+  expect(copy.forgotten).toEqual(context);
 });
