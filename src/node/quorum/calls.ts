@@ -105,7 +105,8 @@ export interface KeysAnswer {
 export interface OutlinesAnswer {
   readonly outlines: readonly Outline[];
   readonly floor: VersionVector;
-  readonly lacks: boolean;
+  /** It serves: it neither lacks anything, nor has to judge what it holds itself. */
+  readonly whole: boolean;
 }
 
 export interface FilledAnswer {

@@ -411,7 +411,7 @@ export class LeaderlessShards {
       case "quorum-outlines": {
         const { ask } = body as CallBody<"quorum-outlines">;
         const outlines = ask.ids.map((id) => copy.outline(id));
-        return { outlines, floor: copy.floor, lacks: copy.lacks };
+        return { outlines, floor: copy.floor, whole: copy.state === "serving" };
       }
       case "quorum-filled":
         return this.isFilled(copy.shard, (body as CallBody<"quorum-filled">).ask.since);

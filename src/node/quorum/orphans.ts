@@ -5,8 +5,9 @@
 // coordinator's, never was, and goes.
 //
 // All others have to be asked, not only as many as a write may miss: so who coordinated a version that is still on its way
-// is among them, and who holds what it superseded. One that lacks something cannot tell, one that cannot be reached does
-// not, and where the copies have changed since it last met one, who could tell may be none any more: then everything stays.
+// is among them, and who holds what it superseded. One that lacks something cannot tell, nor one that was away as well: of
+// two that each dropped what superseded the same, none would have that any more. One that cannot be reached does not tell,
+// and where the copies have changed since it last met one, who could tell may be none any more: then everything stays.
 
 import { sameDot, type Dot, type VersionVector } from "../../consensus/quorum/vectors.ts";
 import { unheardOf } from "../../consensus/quorum/versions.ts";
@@ -39,7 +40,7 @@ interface Judgement {
   /** Versions that none of those who were asked has heard of, by memory. */
   suspects: ReadonlyMap<string, readonly Dot[]>;
   readonly asked: Set<NodeId>;
-  anyLacks: boolean;
+  allWhole: boolean;
 }
 
 export class Orphans {
@@ -62,7 +63,7 @@ export class Orphans {
     const { generation } = copy;
     const outlines = (ids: readonly string[]) =>
       client.call(peer, "quorum-outlines", copy.shard, { ids }, clock.nowMs() + limits.callMs, standing);
-    const { floor, lacks } = await outlines([]);
+    const { floor, whole } = await outlines([]);
     const known = this.current();
     const judgement = known ?? {
       generation,
@@ -70,7 +71,7 @@ export class Orphans {
       sinceMs: clock.nowMs(),
       suspects: await this.suspects(floor),
       asked: new Set<NodeId>(),
-      anyLacks: false,
+      allWhole: true,
     };
     const left = new Map<string, readonly Dot[]>();
     const ids = [...judgement.suspects.keys()];
@@ -90,7 +91,7 @@ export class Orphans {
     refuseWhenChanged(copy.generation, generation);
     judgement.suspects = left;
     judgement.asked.add(peer);
-    judgement.anyLacks ||= lacks;
+    judgement.allWhole &&= whole;
     this.judgement = judgement;
   }
 
@@ -99,14 +100,14 @@ export class Orphans {
     const { copy, clock, isConnected, patienceMs } = this.options;
     const judgement = this.current();
     if (judgement === undefined || !copy.withholds) return;
-    const { suspects, asked, anyLacks, sinceMs } = judgement;
+    const { suspects, asked, allWhole, sinceMs } = judgement;
     const haveChanged =
       !sameSets(standing, judgement.standing) || !copy.members.every((node) => peers.includes(node));
     const missing = peers.filter((peer) => !asked.has(peer));
     const isOver = clock.nowMs() - sinceMs > patienceMs && !missing.some(isConnected);
     if (suspects.size > 0 && missing.length > 0 && !haveChanged && !isOver) return;
     this.judgement = undefined;
-    const cannotTell = missing.length > 0 || haveChanged || anyLacks;
+    const cannotTell = missing.length > 0 || haveChanged || !allWhole;
     await copy.endWithholding(cannotTell ? new Map() : suspects);
   }
 

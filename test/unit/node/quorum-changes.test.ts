@@ -815,3 +815,33 @@ it("a copy that lets a deletion go because another has forgotten it knows itself
   // node-3, which was away, is rebuilt, whichever of the two it meets.
   expect(copy.forgotten).toEqual(context);
 });
+
+it("two copies that were both away for too long do not both drop what superseded the same", async () => {
+  const two = mapWith(1, ["node-1", "node-2"]);
+  learn(two, "node-1", "node-2", "node-3");
+  await put("node-1", "k", "tea");
+  await here("node-1").copy.exchanged(["node-2"]);
+  await here("node-2").copy.exchanged(["node-1"]);
+  // Each writes over it without having heard of the other.
+  for (const [at, text] of [
+    ["node-1", "green tea"],
+    ["node-2", "black tea"],
+  ] as const) {
+    gates.set(`${at} asks quorum-store`, () =>
+      Promise.reject(new Mem0ctlError("unavailable", "peer-unreachable", at)),
+    );
+    const command = { t: "update", id: "k", text, hash: text, at: AT } as const;
+    const consistency = { read: "one", write: "quorum" } as const;
+    await here(at)
+      .coordinator.write({ command, ...request(text), consistency })
+      .catch(() => undefined);
+    gates.delete(`${at} asks quorum-store`);
+    expect(textAt(at, "k")).toBe(text);
+  }
+  const copies = [here("node-1").copy, here("node-2").copy];
+  for (const copy of copies) await copy.become("rebuilding");
+  start("node-1", "node-2");
+  await eventually(() => expect(copies.map(({ state }) => state)).toEqual(["serving", "serving"]));
+  await eventually(() => expect(textAt("node-1", "k")).toBe(textAt("node-2", "k")));
+  expect(textAt("node-1", "k")).toBe("black tea");
+});
