@@ -26,6 +26,17 @@ import type { NodeAnswer } from "./view.ts";
 const NODE_ANSWER_MS_MAX = 2000;
 /** How long one node is waited for before the next is asked as well, when looking for one that answers. */
 const HEAD_START_MS = 250;
+const NOTHING_ANSWERED = "nothing-answered";
+/**
+ * What a node answers that has no way to the cluster, as one that was taken out of it and still runs: it says nothing
+ * of what was asked for, which was certainly not done. All are of kind unavailable.
+ */
+const ASK_ANOTHER: ReadonlySet<string> = new Set([
+  "peer-unreachable",
+  "not-a-member",
+  "node-waiting",
+  "starting",
+]);
 
 export interface AskOptions {
   readonly timeoutMs: number;
@@ -78,8 +89,8 @@ export class ClusterNodes {
   }
 
   /**
-   * Sends a request to a node that answers, and to another one when that one went away: a read again, a
-   * write only when it was certainly never seen.
+   * Sends a request to a node that answers, and to another one when that one went away (a read again, a
+   * write only when it was certainly never seen) or says that it has no way to the cluster.
    * @throws Mem0ctlError for a level of consistency that the protocol does not have; `nothing-answered` (kind unavailable: certainly not done), NodeFailure, or as the
    *   node answers.
    */
@@ -90,8 +101,12 @@ export class ClusterNodes {
     // Said before any node is asked, and by the same words as a node would.
     if (consistency !== undefined) resolveConsistency(consistency, consistencyTerms(this.#manifest));
     const failed = new Set<NodeId>();
+    let said: Mem0ctlError | undefined;
     for (;;) {
-      const entry = await this.#findEntry(deadlineMs, signal, failed);
+      const entry = await this.#findEntry(deadlineMs, signal, failed).catch((error: unknown) => {
+        const isNobodyLeft = error instanceof Mem0ctlError && error.code === NOTHING_ANSWERED;
+        throw (isNobodyLeft ? said : undefined) ?? error;
+      });
       const timeoutMs = Math.max(1, deadlineMs - performance.now());
       try {
         const client = await this.#client(entry);
@@ -106,11 +121,15 @@ export class ClusterNodes {
           decode,
         );
       } catch (error) {
-        if (!(error instanceof NodeFailure)) throw error;
+        if (!(error instanceof Mem0ctlError)) throw error;
+        const isGone = error instanceof NodeFailure;
+        const hasNoWay = error.kind === "unavailable" && ASK_ANOTHER.has(error.code);
+        if (!isGone && !hasNoWay) throw error;
+        if (hasNoWay) said ??= error;
         // It may have gone away since it was chosen: choose anew next time.
         this.#entry = undefined;
         failed.add(entry.id);
-        const again = error.kind === "unavailable" && !(error.sent && request.write);
+        const again = hasNoWay || (isGone && error.kind === "unavailable" && !(error.sent && request.write));
         const others = failed.size < this.#manifest.nodes.length && performance.now() < deadlineMs;
         if (!again || !others) throw error;
       }
@@ -249,7 +268,7 @@ function nothingAnswered(failures: readonly NodeAnswer[]): Mem0ctlError {
   const reasons = failures.flatMap((answer) =>
     "error" in answer ? [`${answer.node}: ${answer.error}`] : [],
   );
-  return new Mem0ctlError("unavailable", "nothing-answered", "no node answered", {
+  return new Mem0ctlError("unavailable", NOTHING_ANSWERED, "no node answered", {
     why: reasons.slice(0, 5).join("; "),
     hint: "start the cluster with `mem0ctl up`, or see `mem0ctl status`",
     data: { failures },

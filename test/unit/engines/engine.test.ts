@@ -177,6 +177,42 @@ describe("a request goes to the first node that answers", () => {
     expect(work(servers).flat()).toEqual(["DELETE /v1/memories/?user_id=ada"]);
   });
 
+  it("nor one whose outcome the node does not know", async () => {
+    const unknown = new Mem0ctlError("unknown-outcome", "transfer-pending", "no answer in time");
+    const { engine, servers } = await cluster(() => ({ status: 504, body: errorBody(unknown) }));
+    const transfer = engine.execute({ kind: "transfer-leader", group: "1", to: "node-2" }, QUICK);
+    await expect(transfer).rejects.toMatchObject({ kind: "unknown-outcome", code: "transfer-pending" });
+    expect(work(servers).flat()).toEqual(["POST /v1/cluster/transfer"]);
+  });
+
+  it.each(["peer-unreachable", "not-a-member", "node-waiting", "starting"])(
+    "but to the next, also a write, when the first says that it has no way to the cluster: %s",
+    async (code) => {
+      const away = errorBody(new Mem0ctlError("unavailable", code, "not from here"));
+      const { engine, servers } = await cluster((node) =>
+        node === "node-1"
+          ? { status: 503, body: away }
+          : { status: 200, body: { group: "1", from: node, to: "node-3", term: 4 } },
+      );
+      const step = { kind: "transfer-leader", group: "1", to: "node-3" } as const;
+      expect(await engine.execute(step, QUICK)).toBe("shard 1 went from node-2 to node-3 in term 4");
+      await engine.execute(step, QUICK);
+      expect(work(servers)).toEqual([
+        ["POST /v1/cluster/transfer"],
+        ["POST /v1/cluster/transfer", "POST /v1/cluster/transfer"],
+        [],
+      ]);
+    },
+  );
+
+  it("and what the first said is told when no other answers", async () => {
+    const left = errorBody(new Mem0ctlError("unavailable", "not-a-member", "node-1 has left"));
+    const { engine, servers } = await cluster(() => ({ status: 503, body: left }));
+    await Promise.all(servers.slice(1).map((server) => server.close()));
+    const transfer = engine.execute({ kind: "transfer-leader", group: "1", to: "node-2" }, QUICK);
+    await expect(transfer).rejects.toMatchObject({ kind: "unavailable", code: "not-a-member" });
+  });
+
   it("while a read whose connection broke is asked of another node", async () => {
     const { engine, servers } = await cluster((node) =>
       node === "node-1" ? "break" : { status: 200, body: MEMORY },
