@@ -80,10 +80,11 @@ export function watched<Result>(
 export async function printOperation(
   context: Context,
   operation: OperationReport<Step> | null,
+  nothingToDo?: string,
 ): Promise<void> {
   const document = { apiVersion: "mem0ctl/v1", kind: "Operation", operation };
   await context.print(document, async (_document, theme) => {
     const { renderOperation } = await import("../render/operation.ts");
-    return renderOperation(operation, theme);
+    return renderOperation(operation, theme, nothingToDo);
   });
 }

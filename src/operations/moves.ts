@@ -6,7 +6,7 @@ import { Mem0ctlError } from "../model/errors.ts";
 import type { NodeId, ShardId } from "../model/ids.ts";
 import type { ClusterStep, OperationReport } from "../model/operation.ts";
 import type { AddReplica, MoveReplica, RemoveReplica, Step } from "../model/plan.ts";
-import type { ShardMap } from "../model/shard-map.ts";
+import type { ShardMap, ShardSlice } from "../model/shard-map.ts";
 import { leavingSteps } from "../topology/steps.ts";
 import { runOperation, type Manner } from "./operation.ts";
 import { unknownNode } from "./up.ts";
@@ -39,21 +39,42 @@ const COPY_WORDS: Readonly<Record<CopyStep["kind"], string>> = {
   "remove-replica": "remove a replica of shard",
 };
 
+export interface CopyResult {
+  readonly operation: OperationReport<Step> | null;
+  /** Why nothing changed: it was so before. That is no failure, and there may be an operation all the same. */
+  readonly nothingToDo?: string;
+}
+
 /** @throws Mem0ctlError `unknown-shard`, `unknown-node` (not-found), and as `runOperation` does. */
 export async function runCopyStep(
   engine: Engine,
   step: CopyStep,
   manner: Manner,
   options: CallOptions,
-): Promise<OperationReport<Step> | null> {
+): Promise<CopyResult> {
   const { kind, shard } = step;
   const { map, view, bytesOf } = await look(engine, options);
-  requireShard(map, shard);
+  const slice = requireShard(map, shard);
   requireNodes(map, [...("from" in step ? [step.from] : []), ...("to" in step ? [step.to] : [])]);
   if (engine.slotTable !== undefined) (await import("./slot-nodes.ts")).requirePossible(view, step);
   const planned = kind === "remove-replica" ? step : { ...step, bytes: bytesOf(shard) };
   const name = `${COPY_WORDS[kind]} ${shard}`;
-  return runOperation(engine, { name, waves: [[planned]], epoch: map.epoch }, manner, options);
+  // Executed from here, a copy that moves to where it is would be emptied in the end.
+  const isNowhere = engine.slotTable !== undefined && kind === "move-replica" && step.from === step.to;
+  const waves = isNowhere ? [] : [[planned]];
+  const nothingToDo = whyNothing(slice, step);
+  const operation = await runOperation(engine, { name, waves, epoch: map.epoch }, manner, options);
+  return { operation, ...(nothingToDo === undefined ? {} : { nothingToDo }) };
+}
+
+/** undefined where the step changes something, or cannot be done. */
+function whyNothing({ id, replicas, arbiters }: ShardSlice, step: CopyStep): string | undefined {
+  const holds = (node: NodeId): boolean => replicas.includes(node) || arbiters.includes(node);
+  if (step.kind === "remove-replica") {
+    return holds(step.from) ? undefined : `${step.from} holds no replica of shard ${id}`;
+  }
+  const hasOther = step.kind === "move-replica" && step.from !== step.to && holds(step.from);
+  return holds(step.to) && !hasOther ? `${step.to} holds a replica of shard ${id} already` : undefined;
 }
 
 /**
@@ -167,8 +188,9 @@ function givingUp(map: ShardMap, node: NodeId): readonly ClusterStep[] {
   return held.map(({ id }) => ({ kind: "remove-replica", shard: id, from: node }));
 }
 
-function requireShard(map: ShardMap, id: ShardId): void {
-  if (map.shards.some((shard) => shard.id === id)) return;
+function requireShard(map: ShardMap, id: ShardId): ShardSlice {
+  const known = map.shards.find((shard) => shard.id === id);
+  if (known !== undefined) return known;
   throw new Mem0ctlError("not-found", "unknown-shard", `there is no shard ${JSON.stringify(id)}`, {
     why: `the cluster has ${map.shards.length} shards`,
     hint: "see them with `mem0ctl shards list`",

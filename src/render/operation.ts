@@ -19,7 +19,13 @@ interface Row {
 /** Steps shown; a large plan has thousands, and those that are over or far away tell little. */
 const STEPS_SHOWN_MAX = 40;
 
-export function renderOperation(report: OperationReport<Step> | null, theme: Theme): string {
+/** @param nothingToDo why it changed nothing: all there is to say of it then. */
+export function renderOperation(
+  report: OperationReport<Step> | null,
+  theme: Theme,
+  nothingToDo?: string,
+): string {
+  if (nothingToDo !== undefined) return `nothing to do: ${safeText(nothingToDo)}\n`;
   if (report === null) return "no operation has been run\n";
   const { plan, progress } = report;
   const ended = progress.steps.filter((state) => state === "done").length;

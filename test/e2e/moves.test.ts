@@ -209,6 +209,15 @@ test("a shard gets a replica more, and gives it up again; the last one stays", a
   const { to } = freeNode(await map(), "3");
   expect(await cluster.mem0ctl("replicas", "add", "3", "--to", to)).toMatchObject({ code: 0 });
   expect((await map()).shards[3]?.replicas).toHaveLength(3);
+  const again = await cluster.mem0ctl("replicas", "add", "3", "--to", to);
+  expect({ code: again.code, said: again.stdout }).toEqual({
+    code: 0,
+    said: `nothing to do: ${to} holds a replica of shard 3 already\n`,
+  });
+  const nowhere = await cluster.mem0ctl("shards", "move", "3", "--from", to, "--to", to, "-o", "json");
+  expect(nowhere.code).toBe(0);
+  expect((JSON.parse(nowhere.stdout) as OperationAnswer).operation?.progress.state).toBe("done");
+  expect((await map()).shards[3]?.replicas).toHaveLength(3);
   expect(await cluster.mem0ctl("replicas", "remove", "3", "--from", to, "--yes")).toMatchObject({ code: 0 });
   const [one = "", other = ""] = (await map()).shards[3]?.replicas ?? [];
   expect(await cluster.mem0ctl("replicas", "remove", "3", "--from", one, "--yes")).toMatchObject({ code: 0 });

@@ -157,8 +157,8 @@ async function removeReplica(
 async function runStep(context: Context, step: CopyStep, options: MannerOptions): Promise<ExitCode> {
   return withCluster(context, async ({ engine }) => {
     const { runCopyStep } = await import("../../operations/moves.ts");
-    const operation = await watched(context, (call) => runCopyStep(engine, step, mannerOf(options), call));
-    await printOperation(context, operation);
+    const result = await watched(context, (call) => runCopyStep(engine, step, mannerOf(options), call));
+    await printOperation(context, result.operation, result.nothingToDo);
     return EXIT.done;
   });
 }

@@ -2,8 +2,6 @@
 
 import { InvalidArgumentError, Option } from "commander";
 import type { Command } from "commander";
-import type { OperationReport } from "../../model/operation.ts";
-import type { Step } from "../../model/plan.ts";
 import { parseSlots } from "../../model/slot-choice.ts";
 import type { SlotChoice } from "../../model/slot-choice.ts";
 import { withCluster } from "../cluster.ts";
@@ -14,6 +12,7 @@ import { EXIT } from "../exit.ts";
 import type { ExitCode } from "../exit.ts";
 import { mannerFlags, mannerOf, printOperation, watched } from "../operation.ts";
 import type { MannerOptions } from "../operation.ts";
+import type { CopyResult } from "../../operations/moves.ts";
 
 interface MoveOptions extends MannerOptions {
   readonly from?: string;
@@ -58,10 +57,14 @@ async function move_(context: Context, options: MoveOptions, words: readonly str
   const [shard = ""] = words;
   const { from, to, slots } = options;
   return withCluster(context, async ({ engine }) => {
-    const operation = await watched(context, async (call): Promise<OperationReport<Step> | null> => {
+    const { operation, nothingToDo } = await watched(context, async (call): Promise<CopyResult> => {
       if (slots !== undefined) {
         const { moveShardSlots } = await import("../../operations/slot-moves.ts");
-        return moveShardSlots(engine, { shard, slots, to }, mannerOf(options), call);
+        const moved = await moveShardSlots(engine, { shard, slots, to }, mannerOf(options), call);
+        return {
+          operation: moved,
+          ...(moved === null ? { nothingToDo: `${to} has these slots already` } : {}),
+        };
       }
       if (from === undefined) {
         const hint = "give --from with the node that holds the replica, or --slots to move slots";
@@ -71,7 +74,7 @@ async function move_(context: Context, options: MoveOptions, words: readonly str
       const step = { kind: "move-replica", shard, from, to } as const;
       return runCopyStep(engine, step, mannerOf(options), call);
     });
-    await printOperation(context, operation);
+    await printOperation(context, operation, nothingToDo);
     return EXIT.done;
   });
 }

@@ -1,0 +1,74 @@
+// A copy that is asked for where it is: nothing changes, and that is said.
+
+import { describe, expect, it } from "vitest";
+import type { Engine, OperationControl } from "../../../src/engines/engine.ts";
+import type { OperationReport, OperationRequest } from "../../../src/model/operation.ts";
+import { runCopyStep, type CopyStep } from "../../../src/operations/moves.ts";
+import type { Manner } from "../../../src/operations/operation.ts";
+import { renderOperation } from "../../../src/render/operation.ts";
+import { makeTheme } from "../../../src/render/theme.ts";
+import { manifest, scriptedEngine, type ScriptedEngine } from "./support.ts";
+
+const theme = makeTheme({ isTty: false, env: {}, columns: 80, noColor: true });
+const call = { timeoutMs: 1000 };
+const manner: Manner = { startedBy: "us", concurrency: 1, bytesPerSecondMax: null, detached: false };
+
+/** An engine whose cluster carries out what it is asked for at once. */
+function ownSteps(): Engine {
+  const begin = (request: OperationRequest): Promise<OperationReport> =>
+    Promise.resolve({
+      plan: { ...request, id: "1", startedMs: 0 },
+      progress: {
+        revision: 1,
+        state: "done",
+        why: null,
+        steps: ["done"],
+        failures: {},
+        bytes: 0,
+        endedMs: 1,
+      },
+      copying: [],
+    });
+  let last: OperationReport | null = null;
+  const operations = {
+    begin: async (request: OperationRequest) => (last = await begin(request)),
+    current: () => Promise.resolve(last),
+  };
+  return { ...scriptedEngine(), operations: operations as unknown as OperationControl };
+}
+
+/** An engine whose steps are executed from here. */
+function stepsFromHere(): ScriptedEngine {
+  const owners = manifest.nodes.map(({ id }) => ({ id, weight: 1, draining: false, slots: [] }));
+  return Object.assign(scriptedEngine(), { slotTable: () => Promise.resolve({ epoch: 1, owners }) });
+}
+
+// Every shard has a copy on each of the three nodes.
+describe("a copy that is there already", () => {
+  it.each<CopyStep>([
+    { kind: "add-replica", shard: "1", to: "node-3" },
+    { kind: "move-replica", shard: "1", from: "node-3", to: "node-3" },
+  ])("is nothing to do, and the operation keeps its shape: $kind", async (step) => {
+    const { operation, nothingToDo } = await runCopyStep(ownSteps(), step, manner, call);
+    expect(nothingToDo).toBe("node-3 holds a replica of shard 1 already");
+    expect(operation?.progress.state).toBe("done");
+    expect(renderOperation(operation, theme, nothingToDo)).toBe(
+      "nothing to do: node-3 holds a replica of shard 1 already\n",
+    );
+  });
+
+  it("is not emptied by a move to where it is, by engines whose steps are executed from here", async () => {
+    const engine = stepsFromHere();
+    const step: CopyStep = { kind: "move-replica", shard: "0", from: "node-1", to: "node-1" };
+    expect(await runCopyStep(engine, step, manner, call)).toEqual({
+      operation: null,
+      nothingToDo: "node-1 holds a replica of shard 0 already",
+    });
+    expect(engine.steps).toEqual([]);
+  });
+
+  it("is taken away where that is asked, which is something to do", async () => {
+    const step: CopyStep = { kind: "remove-replica", shard: "1", from: "node-3" };
+    expect((await runCopyStep(ownSteps(), step, manner, call)).nothingToDo).toBeUndefined();
+  });
+});
