@@ -268,6 +268,24 @@ function leaves({ id }: MapNode, { shards }: PlannedState, cost?: string): Manif
   };
 }
 
+/**
+ * What the running cluster has otherwise than the manifest says and cannot take over while it runs, each with the way
+ * there: of `planManifest`'s changes those that a start cannot bring either. Empty where nothing answers, and of engines
+ * that only the manifest tells what they are.
+ */
+export async function fixedDifferences(
+  engine: Engine,
+  manifest: Manifest,
+  call: CallOptions,
+): Promise<readonly ManifestChange[]> {
+  if (engine.slotTable !== undefined) return [];
+  const [{ map, live }, view] = await Promise.all([engine.shardMap(call), engine.view(call)]);
+  // Nodes that have not been told the map yet tell one without shards.
+  if (!live || map.shards.length === 0) return [];
+  const settings = settingChanges(manifest, view).changes.filter((change) => !change.live);
+  return [...notLive(manifest, map, view), ...settings];
+}
+
 /** What is fixed when a cluster is founded. */
 function notLive(manifest: Manifest, map: ShardMap, view: EngineView): ManifestChange[] {
   const { sharding, consensus } = manifest;

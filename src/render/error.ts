@@ -18,6 +18,15 @@ export function renderError(
   return `${lines.join("\n")}\n`;
 }
 
+/** What is no error of the command, on a line, and what to do about it; without a line end. */
+export function renderWarning(
+  { message, hint }: { readonly message: string; readonly hint: string | undefined },
+  theme: Theme,
+): string {
+  const what = `${theme.warn("warning:")} ${linesOf(message)}`;
+  return hint === undefined ? what : `${what}\n  ${theme.accent("try:")} ${linesOf(hint)}`;
+}
+
 /** Line ends are our own, except that an indented one cannot pass for a line of the program. */
 function linesOf(text: string): string {
   return text.split("\n").map(safeText).join("\n       ");

@@ -1,5 +1,6 @@
 // The commands that look at a cluster: what they print where, and what they exit with.
 
+import { readFileSync, writeFileSync } from "node:fs";
 import { beforeAll, describe, expect, it } from "vitest";
 import { visibleCluster } from "./support/cluster.ts";
 import type { VisibleCluster } from "./support/cluster.ts";
@@ -24,6 +25,20 @@ describe("a healthy cluster", () => {
     expect(at(stdout, "kind")).toBe("ClusterStatus");
     expect(at(stdout, "health")).toBe("healthy");
     expect(at(stdout, "healthyNodes")).toBe(3);
+  });
+
+  it("up of a manifest with another protocol says that the cluster keeps its own, and how to get there", async () => {
+    const same = await run("up");
+    expect({ exit: same.exit, stderr: same.stderr }).toMatchObject({
+      exit: 0,
+      stderr: expect.not.stringContaining("warning"),
+    });
+    const text = readFileSync(`${cluster.cwd}/cluster.yaml`, "utf8");
+    writeFileSync(`${cluster.cwd}/other.yaml`, `${text}  consensus: { protocol: paxos }\n`);
+    const { exit, stdout, stderr } = await run("up -f other.yaml -o json");
+    expect(exit).toBe(0);
+    expect(at(stdout, "kind")).toBe("NodeActions");
+    expect(stderr).toContain("warning: the protocol is raft and should be paxos\n  try: make a cluster");
   });
 
   it("the flag closest to the command wins, and the environment names the manifest", async () => {

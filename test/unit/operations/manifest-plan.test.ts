@@ -4,6 +4,7 @@ import { mapAfterHandover } from "../../../src/topology/handovers.ts";
 import type { ManifestPlan } from "../../../src/model/plan.ts";
 import {
   applyManifest,
+  fixedDifferences,
   planManifest,
   requireApplicable,
   requireSamePlan,
@@ -106,6 +107,22 @@ describe("the manifest against the live cluster", () => {
     expect(() => {
       requireApplicable(planned);
     }).toThrowError(expect.objectContaining({ code: "not-live", kind: "conflict" }));
+  });
+
+  test("what is fixed is told without a plan, and only that", async () => {
+    const other = with_({
+      consensus: { ...manifest.consensus, protocol: "paxos" },
+      sharding: { ...manifest.sharding, shards: 64 },
+      nodes: manifest.nodes.slice(1),
+    });
+    const differences = await fixedDifferences(scriptedEngine(), other, call);
+    expect(differences.map(({ message }) => message)).toEqual([
+      "the protocol is raft and should be paxos",
+      "the number of shards is 3 and should be 64",
+    ]);
+    expect(differences.every(({ hint }) => hint?.includes("mem0ctl migrate"))).toBe(true);
+    expect(await fixedDifferences(scriptedEngine(), manifest, call)).toEqual([]);
+    expect(await fixedDifferences(scriptedEngine({ live: false }), other, call)).toEqual([]);
   });
 
   test("a shard that was split since is nothing to undo", async () => {
