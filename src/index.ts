@@ -182,12 +182,13 @@ const OPERATION_TIMEOUT_MS = 60_000;
 /**
  * A client for the cluster of a manifest: its path, or what the builder or another `connect` gave.
  * Nothing is asked of any node before the first call.
- * @throws Mem0ctlError `manifest-invalid` with `data.findings`.
+ * @throws Mem0ctlError `manifest-invalid` with `data.findings`, `no-manifest` (both invalid).
  */
 export async function connect(
   source: Manifest | string,
   options: ConnectOptions = {},
 ): Promise<ClusterClient> {
+  if (typeof source !== "string") requireManifest(source);
   const manifest = typeof source === "string" ? (await openManifest(source)).manifest : source;
   const manifestFile = typeof source === "string" ? source : options.manifestFile;
   const { token } = options;
@@ -260,6 +261,17 @@ export async function connect(
     },
     close: () => engine.close(),
   };
+}
+
+/** Not every caller is checked by a compiler. */
+function requireManifest(source: unknown): void {
+  const isObject = typeof source === "object" && source !== null;
+  const given = isObject ? "an object of another shape" : source === null ? "null" : typeof source;
+  if (isObject && "engine" in source && "nodes" in source && Array.isArray(source.nodes)) return;
+  throw new Mem0ctlError("invalid", "no-manifest", "connect was given no manifest", {
+    why: `it takes the path of one, or a manifest that was built, and got ${given}`,
+    hint: 'connect("cluster.yaml"), or connect(clusterManifest("demo").withNodes([…]).build())',
+  });
 }
 
 /** A node that is started reads the manifest itself. */

@@ -179,7 +179,7 @@ class ImportRun {
       this.#options.onProgress?.({
         done: this.#imported,
         total: 0,
-        message: `${this.#imported} memories imported`,
+        message: `${this.#imported} ${this.#imported === 1 ? "memory" : "memories"} imported`,
       });
     } catch (error) {
       const [only] = batch.lines;

@@ -77,7 +77,8 @@ const LOOK_MS = 2000;
 
 /**
  * Restarts nodes (`nodes` empty: all), first those that are down, then the others one at a time, each only
- * after the cluster is healthy again, so that no shard loses its quorum on the way. A cluster that does not
+ * after the cluster is healthy again, so that a shard loses its quorum on the way only where it has none without one
+ * node. A cluster that does not
  * become healthy in between stops the restart: the nodes that are still up stay up.
  */
 export async function restartNodes(

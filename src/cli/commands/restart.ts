@@ -11,7 +11,7 @@ import { printStarted } from "./started.ts";
 const RESTART_TIMEOUT_MS = 120_000;
 
 export function restartCommand(action: Action): Command {
-  return newCommand("restart", "Restart nodes one at a time, keeping every shard's quorum")
+  return newCommand("restart", "Restart nodes one at a time, each when the cluster is healthy again")
     .argument("[node...]", "only these nodes (default: all)")
     .addHelpText(
       "after",
@@ -20,7 +20,7 @@ export function restartCommand(action: Action): Command {
         ["mem0ctl restart", "all of them, each only when the cluster is healthy again"],
       ) +
         notes(
-          "Exit codes: 0 healthy, 3 degraded and 4 unavailable when the time is up; the reasons are printed.",
+          "A shard goes on where a quorum of its copies is left without the node that restarts: with one copy, or with two and no arbiter, it answers nothing meanwhile. `mem0ctl validate` tells how many nodes can be lost.\nExit codes: 0 healthy, 3 degraded and 4 unavailable when the time is up; the reasons are printed.",
         ),
     )
     .action(action(restart));

@@ -13,7 +13,7 @@ import { LOG_FILE } from "../../model/pid-file.ts";
 import type { Step } from "../../model/plan.ts";
 import { initialShardMap } from "../../topology/shard-map.ts";
 import type { CallOptions, Engine, NodeAction } from "../engine.ts";
-import { describeStart, forEachNode, specOfNode } from "../local/every-node.ts";
+import { describeStart, describeStop, forEachNode, specOfNode } from "../local/every-node.ts";
 import { shardMap, transferResult } from "./answers.ts";
 import { memoryOperations } from "../memory-routes.ts";
 import { carryOut, operationControl } from "./operations.ts";
@@ -53,7 +53,7 @@ export function createEmbeddedEngine(manifest: Manifest, options: EmbeddedEngine
 
     async down(ids, callOptions) {
       const stop = (spec: NodeSpec): Promise<NodeAction> => stopSpawned(spec, manifest, nodes, callOptions);
-      return forEachNode(ids.map(specOf), callOptions, stop, ({ outcome }) => outcome);
+      return forEachNode(ids.map(specOf), callOptions, stop, describeStop);
     },
 
     async view(callOptions) {

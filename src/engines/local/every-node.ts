@@ -25,7 +25,16 @@ export function specOfNode(manifest: Manifest, id: NodeId): NodeSpec {
 
 export function describeStart({ outcome, pid, error }: NodeAction): string {
   const detail = error ?? (pid === null ? undefined : `pid ${pid}`);
-  return `${outcome}${detail === undefined ? "" : ` (${detail})`}`;
+  return `${wordsOf(outcome)}${detail === undefined ? "" : ` (${detail})`}`;
+}
+
+export function describeStop({ outcome }: NodeAction): string {
+  return wordsOf(outcome);
+}
+
+/** `was not running`: the names of outcomes are words, and people read them here. */
+function wordsOf(outcome: NodeAction["outcome"]): string {
+  return outcome.replaceAll("-", " ");
 }
 
 /**

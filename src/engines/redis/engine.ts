@@ -10,7 +10,7 @@ import { LOG_FILE } from "../../model/pid-file.ts";
 import type { ShardMap } from "../../model/shard-map.ts";
 import type { CallOptions, Engine, NodeAction } from "../engine.ts";
 import { deferredMemories } from "../deferred-memories.ts";
-import { describeStart, forEachNode, specOfNode } from "../local/every-node.ts";
+import { describeStart, describeStop, forEachNode, specOfNode } from "../local/every-node.ts";
 import type { RedisMemories } from "./memories.ts";
 import { NodeFailure } from "../node-failure.ts";
 import { RedisNodes } from "./nodes.ts";
@@ -58,7 +58,7 @@ export function createRedisEngine(manifest: Manifest): Engine {
 
     async down(ids, options) {
       const stop = (spec: NodeSpec): Promise<NodeAction> => stopSpawned(spec, manifest, nodes, options);
-      return forEachNode(ids.map(specOf), options, stop, ({ outcome }) => outcome);
+      return forEachNode(ids.map(specOf), options, stop, describeStop);
     },
 
     async view(options) {

@@ -19,6 +19,13 @@ describe("the version", () => {
 });
 
 describe("help", () => {
+  it("of restart promises a quorum only where there is one without a node", async () => {
+    const { stdout } = await mem0ctl(["restart", "--help"]);
+    const words = stdout.replaceAll(/\s+/g, " ");
+    expect(words).not.toContain("keeping every shard's quorum");
+    expect(words).toContain("with one copy, or with two and no arbiter, it answers nothing meanwhile");
+  });
+
   it("goes to stdout with exit 0, and fits 80 columns, for every command", async () => {
     const paths: string[][] = [];
     const walk = (command: Awaited<ReturnType<typeof commandTree>>, path: string[]): void => {

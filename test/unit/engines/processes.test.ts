@@ -252,7 +252,9 @@ describe.runIf(process.platform === "linux")("up and down", () => {
     const stopped = await engine.down(ids, ALL);
     expect(stopped).toEqual(first.map(({ node, pid }) => ({ node, outcome: "stopped", pid })));
     for (const { pid } of first) expect(await isRunning(pid)).toBe(false);
-    const again = await engine.down(ids, ALL);
+    const said: string[] = [];
+    const again = await engine.down(ids, { ...ALL, onProgress: ({ message }) => said.push(message) });
+    expect(said).toEqual(["was not running", "was not running"]);
     expect(again).toEqual(ids.map((node) => ({ node, outcome: "was-not-running", pid: null })));
   });
 

@@ -46,6 +46,18 @@ it("an export during which a shard was split does not pass for a whole one", asy
 });
 
 describe("export after import", () => {
+  it("counts in words that fit the number", async () => {
+    for (const [count, words] of [
+      [1, "1 memory imported"],
+      [2, "2 memories imported"],
+    ] as const) {
+      const said: string[] = [];
+      const onProgress = ({ message }: { message: string }): number => said.push(message);
+      await importMemories(scriptedEngine(), each(linesOf(count)), { ...options, onProgress });
+      expect(said.at(-1)).toBe(words);
+    }
+  });
+
   it("loses nothing and is in order", async () => {
     const engine = scriptedEngine();
     const lines = linesOf(1001);
