@@ -13,6 +13,9 @@ const SYNTAX_FINDINGS_MAX = 10;
 /** Of the message and of the line that is shown with it. */
 const SYNTAX_LINE_LENGTH_MAX = 120;
 
+/** The library's code for a key that is a list, a mapping or an alias. */
+const NOT_A_TEXT = "NON_STRING_KEY";
+
 const CORE_TAGS: ReadonlySet<string> = new Set(
   ["str", "int", "float", "bool", "null", "map", "seq"].map((name) => `tag:yaml.org,2002:${name}`),
 );
@@ -48,10 +51,15 @@ export function rawFromYaml(text: string, report: Report): RawNode | undefined {
   const documents = [...composer.compose(tokens.list)];
   const [document] = documents;
   const errors = documents.flatMap((each) => each.errors);
-  if (errors.length > 0) {
+  // A key that is no text is no syntax error of a manifest: where it is all, the tree is read, and names it there.
+  if (errors.some(({ code }) => code !== NOT_A_TEXT)) {
     const sourceLines = text.split(/\r?\n/);
     for (const error of errors.slice(0, SYNTAX_FINDINGS_MAX)) {
       const place = at(error.pos[0]);
+      if (error.code === NOT_A_TEXT) {
+        reportComplexKey([], place, report);
+        continue;
+      }
       report({
         code: "yaml-syntax",
         path: [],
@@ -93,6 +101,16 @@ export function rawFromYaml(text: string, report: Report): RawNode | undefined {
     return undefined;
   }
   return new TreeReader(document, text, at, report).read();
+}
+
+function reportComplexKey(path: Path, place: Place, report: Report): void {
+  report({
+    code: "complex-key",
+    path,
+    place,
+    message: "a key has to be a text, and this one is a list, a mapping or an alias",
+    hint: "write `name: value`, without `?`; quote a text that begins with a bracket, a brace or a star",
+  });
 }
 
 function isEmptyScalar(node: ParsedNode | null): boolean {
@@ -192,7 +210,10 @@ class TreeReader {
     for (const pair of map.items) {
       const key: unknown = isScalar(pair.key) ? pair.key.value : undefined;
       const keyPlace = aliasPlace ?? this.#at(pair.key.range[0]);
-      if (typeof key !== "string") continue; // stringKeys made that an error already
+      if (typeof key !== "string") {
+        reportComplexKey(path, keyPlace, this.#report);
+        continue;
+      }
       if (key === "<<") {
         this.#report({
           code: "merge-key",

@@ -103,6 +103,28 @@ const text: readonly Row[] = [
     learns: ["not supported"],
   },
   {
+    title: "a list, a mapping and an alias as keys, each once, and what else is wrong",
+    text: withSpec("  ? [a, b] : c\n  { x: 1 }: d\n  engine: &e embeded\n  *e : f\n"),
+    found: [
+      "10:5 complex-key spec",
+      "11:3 complex-key spec",
+      "12:14 unknown-value spec.engine",
+      "13:3 complex-key spec",
+    ],
+    learns: ["a list, a mapping or an alias", "name: value", "quote"],
+  },
+  {
+    title: "a template that nobody filled in, which is a mapping as a key",
+    text: withSpec("  dataDir: {{ directory }}\n"),
+    found: ["10:3 wrong-type spec.dataDir", "10:13 complex-key spec.dataDir"],
+    learns: ["quote"],
+  },
+  {
+    title: "a list as a key beside what is no YAML at all",
+    text: "? [a]\n: b\nspec:\n\tnodes: []\n",
+    found: ["1:3 complex-key", "4:1 yaml-syntax"],
+  },
+  {
     title: "a custom tag",
     text: withSpec("  dataDir: !path data\n"),
     found: ["10:18 tag-not-allowed spec.dataDir"],
