@@ -127,6 +127,8 @@ test("a node that was away finds its leader in one that joined meanwhile", async
   // Node-1 is missing, and stays so.
   expect(joins).toMatchObject({ code: 3 });
   expect(cluster.pidOf("node-1")).toBeUndefined();
+  // No copies move for long while it is.
+  expect(await cluster.mem0ctl("up", "--timeout", "40s")).toMatchObject({ code: 0 });
   const left = await until(
     "node-3 has left",
     async () => {
