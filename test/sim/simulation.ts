@@ -624,7 +624,12 @@ class Run {
           },
           isHeldBy: (node, group, index, term) => {
             const other = this.#machines.get(node);
-            return other?.loss !== undefined || other?.disk.mirror?.holds(group, index, term) === true;
+            if (other?.loss !== undefined || other?.disk.mirror?.holds(group, index, term) === true)
+              return true;
+            // Nobody lacks anything of a shard that was merged into another one, though not all have heard of that.
+            const map = this.#map();
+            if (group === META_GROUP || map === undefined || map.epoch === 0) return false;
+            return !map.shards.some((shard) => shard.id === group);
           },
           onLeader: (group) => {
             const led = core.host.groups.get(group);
