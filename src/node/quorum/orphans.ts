@@ -73,12 +73,15 @@ export class Orphans {
       asked: new Set<NodeId>(),
       allWhole: true,
     };
+    judgement.allWhole &&= whole;
     const left = new Map<string, readonly Dot[]>();
     const ids = [...judgement.suspects.keys()];
     while (ids.length > 0) {
       const portion = ids.splice(0, limits.keysPerQuestion);
       const answer = await outlines(portion);
       refuseWhenChanged(copy.generation, generation);
+      // It may have lost something since it was asked first.
+      judgement.allWhole &&= answer.whole;
       portion.forEach((id, at) => {
         const item = answer.outlines[at];
         if (item === undefined) return;
@@ -91,7 +94,6 @@ export class Orphans {
     refuseWhenChanged(copy.generation, generation);
     judgement.suspects = left;
     judgement.asked.add(peer);
-    judgement.allWhole &&= whole;
     this.judgement = judgement;
   }
 

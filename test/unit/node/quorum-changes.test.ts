@@ -845,3 +845,21 @@ it("two copies that were both away for too long do not both drop what superseded
   await eventually(() => expect(textAt("node-1", "k")).toBe(textAt("node-2", "k")));
   expect(textAt("node-1", "k")).toBe("black tea");
 });
+
+it("what nobody has heard of stays where another copy loses something while it is asked", async () => {
+  const two = mapWith(1, ["node-1", "node-2"]);
+  learn(two, "node-1", "node-2", "node-3");
+  startAgain("node-2", two, () => undefined);
+  learn(two, "node-2");
+  await here("node-1").copy.exchanged(["node-2"]);
+  const copy = await comeBackWith(() => put("node-1", "k", "green tea"));
+  const answered = hold("node-1 is answered quorum-outlines");
+  start("node-1");
+  await answered.reached;
+  damage("node-2");
+  await eventually(() => expect(here("node-2").copy.isReadable).toBe(true));
+  answered.release();
+  start("node-2");
+  await eventually(() => expect([copy.state, here("node-2").copy.state]).toEqual(["serving", "serving"]));
+  await eventually(() => expect(textAt("node-2", "k")).toBe("green tea"));
+});
