@@ -66,5 +66,5 @@ export class ArbiterLog {
 
 function heldByAll(message: Parameters<typeof isRaftMessage>[0]): number {
   if (isRaftMessage(message)) return message.kind === "heartbeat" ? message.heldByAll : 0;
-  return isPaxosMessage(message) && message.kind === "heartbeat" ? message.trimmedByAll : 0;
+  return isPaxosMessage(message) && message.kind === "heartbeat" ? message.settledByAll : 0;
 }

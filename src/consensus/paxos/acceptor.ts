@@ -94,7 +94,7 @@ export function handleLearn(state: PaxosState, { from, entries }: Learn): void {
 
 export function handleHeartbeat(state: PaxosState, message: Heartbeat): void {
   learnUpTo(state, message.commit);
-  state.trimmedByAll = Math.max(state.trimmedByAll, message.trimmedByAll);
+  state.settledByAll = Math.max(state.settledByAll, message.settledByAll);
   const { recovery } = state;
   if (recovery?.complete === undefined && recovery !== undefined) {
     state.recovery = { complete: message.complete };
@@ -112,6 +112,6 @@ export function handleHeartbeat(state: PaxosState, message: Heartbeat): void {
     held: Math.min(lacks - 1, log.durableIndex),
     lacks,
     // An arbiter forgets what everybody has: a snapshot that a crash takes back is not had.
-    base: Math.min(log.baseIndex, log.durableIndex),
+    base: Math.min(Math.max(state.settled, log.baseIndex), log.durableIndex),
   });
 }

@@ -98,8 +98,8 @@ export interface Heartbeat extends Message {
   readonly round: number;
   /** The receiver was sent everything up to here. */
   readonly sent: number;
-  /** To arbiters: no data voter needs the log up to here, even after a crash. 0 to others. */
-  readonly trimmedByAll: number;
+  /** Beside an arbiter: no data voter needs the log up to here, even after a crash. 0 where there is none. */
+  readonly settledByAll: number;
   /** To who tells but a part of what it accepted: nothing beyond this slot was chosen before this ballot. */
   readonly complete?: number;
 }
@@ -112,7 +112,7 @@ export interface HeartbeatResponse extends Message {
   readonly held: number;
   /** The first slot of which it has neither, on disk or not. */
   readonly lacks: number;
-  /** Its log begins after this slot: up to here, what is chosen is on disk as state. */
+  /** Its log begins after this slot, or could: up to here, what is chosen is on disk as state. */
   readonly base: number;
 }
 
@@ -171,7 +171,7 @@ export function isPaxosMessage(message: Message): message is PaxosMessage {
         isCount(message, "commit") &&
         isCount(message, "round") &&
         isCount(message, "sent") &&
-        isCount(message, "trimmedByAll") &&
+        isCount(message, "settledByAll") &&
         (Reflect.get(message, "complete") === undefined || isCount(message, "complete"))
       );
     case "heartbeat-response":

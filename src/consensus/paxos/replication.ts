@@ -12,6 +12,7 @@ import type { Accepted, HeartbeatResponse, Learned } from "./messages.ts";
 import { place } from "./slots.ts";
 import {
   completeUpTo,
+  hasArbiter,
   hasPromises,
   heldBy,
   isActive,
@@ -225,15 +226,13 @@ function chooseUpTo(state: PaxosState, index: number): void {
 /** One heartbeat to everybody who promised; the others are asked to, for a quorum has. */
 export function broadcastHeartbeat(state: PaxosState, proposing: Proposing, leading: Leading): void {
   const { id, term, commit, effects } = state;
-  const deciding = state.configurations.onwards(commit + 1);
+  if (hasArbiter(state)) state.settledByAll = settledByAllData(state, proposing);
   for (const acceptor of proposing.acceptors.values()) {
     const to = acceptor.node;
     if (!acceptor.promised) {
       ask(state, proposing, acceptor);
       continue;
     }
-    const isArbiter = deciding.some((one) => one.arbiters.includes(to));
-    const trimmedByAll = isArbiter ? trimmedByAllData(state, proposing) : 0;
     const sent = acceptor.next - 1;
     const { round } = leading;
     const complete = acceptor.tellsAll ? undefined : completeUpTo(state, proposing);
@@ -245,21 +244,24 @@ export function broadcastHeartbeat(state: PaxosState, proposing: Proposing, lead
       commit,
       round,
       sent,
-      trimmedByAll,
+      settledByAll: state.settledByAll,
       ...(complete === undefined ? {} : { complete }),
     });
   }
 }
 
-/** The slot up to which no member with data needs the log; a learner is one, for it may soon vote. */
-function trimmedByAllData(state: PaxosState, proposing: Proposing): number {
-  let trimmed = state.log.baseIndex;
+/**
+ * The slot up to which no member with data needs the log: what it knows to be chosen there outlives a crash. A learner is
+ * one, for it may soon vote.
+ */
+function settledByAllData(state: PaxosState, proposing: Proposing): number {
+  let settled = Math.max(state.settled, state.log.baseIndex);
   for (const membership of state.configurations.onwards(state.commit + 1)) {
     for (const node of dataMembersOf(membership)) {
-      if (node !== state.id) trimmed = Math.min(trimmed, proposing.acceptors.get(node)?.base ?? 0);
+      if (node !== state.id) settled = Math.min(settled, proposing.acceptors.get(node)?.base ?? 0);
     }
   }
-  return trimmed;
+  return settled;
 }
 
 /** It is alive. What it was sent before the heartbeat and lacks was lost, and is sent again (16). */

@@ -6,21 +6,23 @@ import type { SnapshotMeta } from "../seam.ts";
 import { alignAcceptors } from "./asking.ts";
 import { tryToLead } from "./proposer.ts";
 import { sendSlots } from "./replication.ts";
-import type { PaxosState } from "./state.ts";
+import { hasArbiter, type PaxosState } from "./state.ts";
 
 /**
  * An arbiter keeps what a data voter would ask about when it comes back from its disk, up to this much: it may be the
- * only one left to answer, and it has no state to stream.
+ * only one left to answer, and it has no state to stream. So those who bring an arbiter up to date keep it as well; they
+ * hold the state besides.
  */
 const ARBITER_KEEPS_BYTES_MAX = 64 * 1024 * 1024;
+const BESIDE_ARBITER_KEEPS_BYTES_MAX = 16 * 1024 * 1024;
 
 /** Forgets the log up to `index`, or as far as that is safe. */
 export function compact(state: PaxosState, index: number): void {
   const { log, options } = state;
-  let to = Math.min(index, state.applied, log.durableIndex);
-  if (options.arbiter && log.dataBytes <= ARBITER_KEEPS_BYTES_MAX) {
-    to = Math.min(to, state.trimmedByAll);
-  }
+  state.settled = Math.max(state.settled, Math.min(index, state.applied));
+  let to = Math.min(state.settled, log.durableIndex);
+  const keepsBytesMax = options.arbiter ? ARBITER_KEEPS_BYTES_MAX : BESIDE_ARBITER_KEEPS_BYTES_MAX;
+  if (hasArbiter(state) && log.dataBytes <= keepsBytesMax) to = Math.min(to, state.settledByAll);
   if (to <= log.baseIndex) return;
   log.compact(to);
   state.configurations.compact(to);

@@ -110,8 +110,10 @@ export interface PaxosState extends ElectionTimer {
   /** Chosen entries up to here were given to the host. */
   handed: number;
   applied: number;
-  /** Arbiter: no data voter needs the log up to here, as leaders said. */
-  trimmedByAll: number;
+  /** Slots up to here are applied, and on disk as state: what the host asked to forget. */
+  settled: number;
+  /** Beside an arbiter: they are so at every member with data, which needs the log up to here no more, as leaders said. */
+  settledByAll: number;
   /**
    * Set while its log, which was damaged, may lack what it accepted. `complete` is up to where it has to know all slots
    * to be chosen, as the first leader said that was elected since.
@@ -148,6 +150,11 @@ export function isBlank(state: PaxosState): boolean {
 export function hasLeaderLease(state: PaxosState): boolean {
   if (state.leading !== undefined) return true;
   return state.leader !== "" && state.electionElapsed < state.options.electionTicks;
+}
+
+/** Whether somebody decides now, or later, who has no state to stream. */
+export function hasArbiter({ configurations, commit }: PaxosState): boolean {
+  return configurations.onwards(commit + 1).some(({ arbiters }) => arbiters.length > 0);
 }
 
 /** Whether a slot of the leader's own ballot is chosen. */

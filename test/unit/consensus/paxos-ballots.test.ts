@@ -5,7 +5,7 @@ import { ELECTION_TICKS, entry, kinds } from "./driver.ts";
 import { PaxosDriver } from "./paxos-driver.ts";
 
 const prepare = { kind: "prepare", first: 1, mandate: "none" } as const;
-const heartbeat = { kind: "heartbeat", commit: 0, round: 0, sent: 0, trimmedByAll: 0 } as const;
+const heartbeat = { kind: "heartbeat", commit: 0, round: 0, sent: 0, settledByAll: 0 } as const;
 const canvass = { kind: "canvass", number: 1, commit: 0, priority: 0 } as const;
 
 describe("ballots", () => {

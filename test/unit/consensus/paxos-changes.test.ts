@@ -296,8 +296,50 @@ describe("a trimmed acceptor", () => {
     const arbiter = new PaxosDriver({ membership, durable, options: { arbiter: true } });
     expect(arbiter.step({ kind: "compact", index: 3 }).persist).toBeUndefined();
     const heartbeat = { kind: "heartbeat", term: 1, commit: 3, round: 0, sent: 3 } as const;
-    arbiter.receive("b", { ...heartbeat, trimmedByAll: 2 });
+    arbiter.receive("b", { ...heartbeat, settledByAll: 2 });
     expect(arbiter.step({ kind: "compact", index: 3 }).persist?.compactTo?.index).toBe(2);
+  });
+
+  test("beside an arbiter a leader keeps what another data voter may have forgotten to be chosen", () => {
+    const membership = { voters: ["a", "b", "z"], arbiters: ["z"] };
+    const leader = new PaxosDriver({ membership }).lead("b", "z");
+    leader.propose("x", "y");
+    leader.flush();
+    leader.accept("b", 2, leader.status.last);
+    const { term, commit, last } = leader.status;
+    expect(commit).toBe(last);
+    leader.step({ kind: "applied", index: last });
+    const compacted = (): number | undefined =>
+      leader.step({ kind: "compact", index: last }).persist?.compactTo?.index;
+    expect(compacted()).toBeUndefined();
+    const answer = {
+      kind: "heartbeat-response",
+      term,
+      round: 0,
+      sent: last,
+      held: last,
+      lacks: last + 1,
+    } as const;
+    // An arbiter that comes back gets a log that begins where this one does.
+    leader.receive("b", { ...answer, base: last - 1 });
+    leader.tick(2);
+    expect(compacted()).toBe(last - 1);
+  });
+
+  test("a data voter beside an arbiter tells what it could forget, and keeps it until all could", () => {
+    const membership = { voters: ["a", "b", "z"], arbiters: ["z"] };
+    const entries = [1, 2, 3].map((index) => entry(index, 1));
+    const durable = { hardState: { term: 1, vote: "b", commit: 3 }, entries, applied: 3 };
+    const voter = new PaxosDriver({ membership, durable });
+    const heartbeat = { kind: "heartbeat", term: 1, commit: 3, round: 0, sent: 3 } as const;
+    const base = (settledByAll: number): unknown =>
+      voter
+        .receive("b", { ...heartbeat, settledByAll })
+        .send.map((message) => "base" in message && message.base);
+    expect(base(0)).toEqual([0]);
+    expect(voter.step({ kind: "compact", index: 2 }).persist).toBeUndefined();
+    expect(base(1)).toEqual([2]);
+    expect(voter.step({ kind: "compact", index: 2 }).persist?.compactTo?.index).toBe(1);
   });
 
   test("an arbiter is told to keep what a learner would ask about, which may soon vote", () => {
@@ -312,7 +354,7 @@ describe("a trimmed acceptor", () => {
       leader
         .tick(2)
         .flatMap(({ send }) => send)
-        .flatMap((message) => ("trimmedByAll" in message && message.to === "z" ? [message.trimmedByAll] : []))
+        .flatMap((message) => ("settledByAll" in message && message.to === "z" ? [message.settledByAll] : []))
         .at(-1);
     const answer = {
       kind: "heartbeat-response",

@@ -56,7 +56,7 @@ const anyMessage = fc.record({
   round: count,
   proposer: fc.constantFrom("b", "c", 3),
   sent: count,
-  trimmedByAll: count,
+  settledByAll: count,
   held: count,
   lacks: count,
   base: count,

@@ -195,7 +195,7 @@ describe("accepting", () => {
 
   test("a snapshot is not said to be had before it is on disk: an arbiter would forget what a crash takes back", () => {
     const acceptor = new PaxosDriver();
-    const heartbeat = { kind: "heartbeat", term: 1, commit: 0, round: 0, sent: 0, trimmedByAll: 0 } as const;
+    const heartbeat = { kind: "heartbeat", term: 1, commit: 0, round: 0, sent: 0, settledByAll: 0 } as const;
     acceptor.receive("b", heartbeat);
     acceptor.flush();
     const snapshot = { index: 7, term: 1, membership: acceptor.status.membership };
@@ -214,7 +214,7 @@ describe("accepting", () => {
       commit: 1,
     });
     acceptor.flush();
-    const heartbeat = { kind: "heartbeat", term: 2, commit: 7, round: 0, sent: 0, trimmedByAll: 0 } as const;
+    const heartbeat = { kind: "heartbeat", term: 2, commit: 7, round: 0, sent: 0, settledByAll: 0 } as const;
     acceptor.receive("c", heartbeat);
     acceptor.flush();
     const snapshot = { index: 7, term: 2, membership: acceptor.status.membership };
@@ -238,7 +238,7 @@ describe("accepting", () => {
 
   test("a leader's word about what is chosen counts for values of its own ballot alone (16)", () => {
     const acceptor = new PaxosDriver({ durable: durable(1, 0, entry(1, 1, "old")) });
-    const heartbeat = { kind: "heartbeat", term: 2, commit: 2, round: 0, sent: 2, trimmedByAll: 0 } as const;
+    const heartbeat = { kind: "heartbeat", term: 2, commit: 2, round: 0, sent: 2, settledByAll: 0 } as const;
     const answer = acceptor.receive("b", heartbeat);
     expect(answer.committed).toEqual([]);
     expect(answer.send).toMatchObject([{ kind: "heartbeat-response", held: 0, lacks: 1, sent: 2 }]);
@@ -416,7 +416,7 @@ test("one of two voters knows what it accepted to be chosen when a later leader 
     const entries = [entry(1, 1, "x"), entry(2, 1, "y")];
     acceptor.receive("b", { kind: "accept", term: 1, entries, commit: 0 });
     acceptor.flush();
-    const heartbeat = { kind: "heartbeat", commit: 3, round: 0, sent: 3, trimmedByAll: 0 } as const;
+    const heartbeat = { kind: "heartbeat", commit: 3, round: 0, sent: 3, settledByAll: 0 } as const;
     acceptor.receive("b", { ...heartbeat, term: 2 });
     return acceptor.status.commit;
   };
