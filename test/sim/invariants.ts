@@ -55,6 +55,8 @@ export interface InvariantLimits {
 const TICKS_APART_MS_MAX = 500;
 /** As every protocol bounds what an arbiter keeps for a member that lacks it; what none lacks is looked at apart. */
 const ARBITER_LOG_BYTES_MAX = 64 << 20;
+/** The same of who brings an arbiter up to date in paxos, beside what may come before its host looks at the log. */
+const BESIDE_ARBITER_LOG_BYTES_MAX = 16 << 20;
 
 export class Invariants {
   /** Told whoever is the first to know a map. */
@@ -404,7 +406,6 @@ export class Invariants {
     history.isPaxos ||= status.ballot !== undefined;
     const world = this.#world;
     const say = (): string => `${name}, group ${group}`;
-    const isArbiter = status.membership.arbiters.includes(name);
     if (before === undefined) {
       // One that was moved here anew, even after it was moved away, has promised nothing.
     } else if (
@@ -438,7 +439,7 @@ export class Invariants {
       () => `${say()}: applied ${status.applied}, commit ${status.commit}, last ${status.last}`,
     );
     world.must(
-      status.logBytes <= (isArbiter ? ARBITER_LOG_BYTES_MAX : this.#limits.logBytesMax),
+      status.logBytes <= this.#logBytesMax(name, status.membership, history),
       "log-bounded",
       () => `${say()}: ${status.logBytes} bytes of entries in memory`,
     );
@@ -451,6 +452,12 @@ export class Invariants {
     if (before === undefined || status.commit > before.commit) {
       this.#onCommit(process, core, group, status, before, history);
     }
+  }
+
+  #logBytesMax(name: NodeId, { arbiters }: Membership, { isPaxos }: GroupHistory): number {
+    const { logBytesMax } = this.#limits;
+    if (arbiters.includes(name)) return ARBITER_LOG_BYTES_MAX;
+    return isPaxos && arbiters.length > 0 ? logBytesMax + BESIDE_ARBITER_LOG_BYTES_MAX : logBytesMax;
   }
 
   /** One leader per term (1), which has everything that is committed (3). */

@@ -4,7 +4,7 @@
 
 import { isMember, isVoter, sameMembership } from "../../src/consensus/membership.ts";
 import { isPaxosMessage } from "../../src/consensus/paxos/messages.ts";
-import { ArbiterLog, type ArbiterLogLimits } from "./arbiter-log.ts";
+import { KeptLog, type KeptLogLimits } from "./kept-log.ts";
 import { BallotWatch } from "./ballot-watch.ts";
 import { FlowWatch, type FlowLimits, type Must } from "./flow-watch.ts";
 import { hasQuorum } from "./quorums.ts";
@@ -31,7 +31,7 @@ export interface WatchLimits extends FlowLimits {
   /** Slots between a configuration and the first that it decides, of paxos replicas; absent: not looked at. */
   readonly windowSlots?: number;
   /** Absent: not looked at. */
-  readonly arbiterLog?: ArbiterLogLimits;
+  readonly keptLog?: KeptLogLimits;
   /** Whether a group is no more, by the newest map: nobody has to let its replicas go. */
   readonly isOver?: (group: GroupId) => boolean;
 }
@@ -100,7 +100,7 @@ interface Watched {
   /** Of paxos alone. */
   readonly ballots: BallotWatch | undefined;
   readonly flow: FlowWatch;
-  readonly arbiterLog: ArbiterLog | undefined;
+  readonly keptLog: KeptLog | undefined;
   readonly claim: () => LeaderClaim;
   readonly isOnDisk: (index: number, term: number) => boolean;
   readonly isHeldBy: (node: NodeId, index: number, term: number) => boolean;
@@ -244,17 +244,20 @@ export class ReplicaWatch {
     const name = `${node} in ${id}`;
     const must: Must = (holds, invariant, message) => this.#must(holds, invariant, message);
     const isArbiter = knowledge.isArbiter(id);
-    const { arbiterLog } = this.#limits;
+    const { keptLog } = this.#limits;
+    const isPaxos = status.ballot !== undefined;
     const watched: Watched = {
       node,
       group,
       name,
       replica,
-      isPaxos: status.ballot !== undefined,
+      isPaxos,
       ballots: status.ballot === undefined ? undefined : new BallotWatch({ node, name, replica, must }),
       flow: new FlowWatch(name, this.#limits, must),
-      arbiterLog:
-        isArbiter && arbiterLog !== undefined ? new ArbiterLog(name, replica, arbiterLog, must) : undefined,
+      keptLog:
+        (isArbiter || isPaxos) && keptLog !== undefined
+          ? new KeptLog(name, replica, keptLog, must)
+          : undefined,
       isArbiter,
       claim: () => knowledge.claimOf(id),
       isOnDisk: (index, term) => knowledge.isOnDisk(id, index, term),
@@ -372,7 +375,7 @@ export class ReplicaWatch {
     if (watched.isPaxos) this.#judgeBallots(watched, before, input, effects);
     watched.ballots?.judge(before, after, input);
     watched.flow.judge(before, after, input, effects);
-    watched.arbiterLog?.judge(before, after, input);
+    watched.keptLog?.judge(before, after, input);
     this.#judgeLog(watched, before, input, effects);
     for (const message of effects.send) {
       if (isRaftMessage(message)) this.#judgeSent(watched, before, message);

@@ -141,7 +141,7 @@ class Run {
       inflightBytesMax: limits.inflightBytesMax ?? Infinity,
       inflightMessagesMax: limits.inflightMessagesMax ?? Infinity,
       windowSlots: WINDOW_SLOTS,
-      arbiterLog: {
+      keptLog: {
         logBytesMax: LOG_BYTES_MAX,
         lookBytes: Math.max(limits.logBytes ?? 0, limits.groupLogBytesMin ?? 0),
       },

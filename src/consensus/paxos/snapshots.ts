@@ -22,7 +22,8 @@ export function compact(state: PaxosState, index: number): void {
   state.settled = Math.max(state.settled, Math.min(index, state.applied));
   let to = Math.min(state.settled, log.durableIndex);
   const keepsBytesMax = options.arbiter ? ARBITER_KEEPS_BYTES_MAX : BESIDE_ARBITER_KEEPS_BYTES_MAX;
-  if (hasArbiter(state) && log.dataBytes <= keepsBytesMax) to = Math.min(to, state.settledByAll);
+  if ((options.arbiter || hasArbiter(state)) && log.dataBytes <= keepsBytesMax)
+    to = Math.min(to, state.settledByAll);
   if (to <= log.baseIndex) return;
   log.compact(to);
   state.configurations.compact(to);

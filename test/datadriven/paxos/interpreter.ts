@@ -47,7 +47,7 @@ function describeMessage(message: Message): string {
     case "learned":
       return `${head} up to ${message.index}`;
     case "heartbeat":
-      return `${head} ${term}.${from} chosen up to ${message.commit}, sent ${message.sent}${message.round > 0 ? `, read round ${message.round}` : ""}${message.settledByAll > 0 ? `, trimmed by all ${message.settledByAll}` : ""}`;
+      return `${head} ${term}.${from} chosen up to ${message.commit}, sent ${message.sent}${message.round > 0 ? `, read round ${message.round}` : ""}${message.settledByAll > 0 ? `, settled by all ${message.settledByAll}` : ""}`;
     case "heartbeat-response":
       return `${head} holds ${message.held}, lacks ${message.lacks}${message.round > 0 ? `, read round ${message.round}` : ""}`;
     case "hand-over":

@@ -1,8 +1,8 @@
-// An arbiter's log in the simulator: as long as what a member lacks, and no longer than that and some.
+// A log that is kept for others, in the simulator: as long as what a member lacks, and no longer than that and some.
 
 import { expect, test } from "vitest";
 import type { Entry, Input, ReplicaStatus } from "../../../src/consensus/seam.ts";
-import { ArbiterLog } from "../../sim/arbiter-log.ts";
+import { KeptLog } from "../../sim/kept-log.ts";
 
 const ENTRY_BYTES = 100;
 const LIMITS = { logBytesMax: 1000, lookBytes: 200 };
@@ -16,7 +16,7 @@ function watched() {
     kind: "command",
     data: new Uint8Array(ENTRY_BYTES),
   });
-  const log = new ArbiterLog("c in 0", { entry }, LIMITS, (holds, invariant, message) => {
+  const log = new KeptLog("c in 0", { entry }, LIMITS, (holds, invariant, message) => {
     if (!holds) problems.push(`${invariant}: ${message()}`);
   });
   const statusOf = (last: number, role: ReplicaStatus["role"]): ReplicaStatus =>

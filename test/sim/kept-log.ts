@@ -1,23 +1,24 @@
-// What an arbiter's log may hold (invariant 15). It keeps what a member with data lacks, for it may be the only one left
-// that has it, up to a bound that no simulated run comes near. Of what its leader has told it that all of them hold
-// it keeps no more than every other replica of its log, from when its host has looked at the log again.
+// What may be in a log that is kept for others (invariant 15): an arbiter's, and with paxos that of whoever brings an arbiter
+// up to date. It keeps what a member with data lacks, for it may be the only one left that has it, up to a bound that no
+// simulated run comes near. Of what its leader has told it that all of them hold it keeps no more than every other
+// replica of its log, from when its host has looked at the log again.
 
 import { isPaxosMessage } from "../../src/consensus/paxos/messages.ts";
 import { isRaftMessage } from "../../src/consensus/raft/messages.ts";
 import type { Input, Replica, ReplicaStatus } from "../../src/consensus/seam.ts";
 import type { Must } from "./flow-watch.ts";
 
-export interface ArbiterLogLimits {
+export interface KeptLogLimits {
   /** Of a log that nobody needs. */
   readonly logBytesMax: number;
   /** The host looks whether a log can be cut at least as often as it has grown by so many bytes. */
   readonly lookBytes: number;
 }
 
-export class ArbiterLog {
+export class KeptLog {
   readonly #name: string;
   readonly #replica: Pick<Replica, "entry">;
-  readonly #limits: ArbiterLogLimits;
+  readonly #limits: KeptLogLimits;
   readonly #must: Must;
   /** The last entry that all members with data hold, as it was told since it started. */
   #told = 0;
@@ -26,7 +27,7 @@ export class ArbiterLog {
   #toldBefore = 0;
   #grownBytes = 0;
 
-  constructor(name: string, replica: Pick<Replica, "entry">, limits: ArbiterLogLimits, must: Must) {
+  constructor(name: string, replica: Pick<Replica, "entry">, limits: KeptLogLimits, must: Must) {
     this.#name = name;
     this.#replica = replica;
     this.#limits = limits;
