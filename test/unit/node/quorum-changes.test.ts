@@ -478,8 +478,10 @@ it("a copy that lost something and a new one do not take each other for whole wh
   learn(mapWith(2, ["node-1", "node-3"], ["node-1", "node-2"]), "node-1", "node-2", "node-3");
   const lost = damage("node-1");
   // What it held before is deleted first, to the end.
-  await eventually(() => expect(() => here("node-3")).not.toThrow());
-  const added = here("node-3");
+  const added = await eventually(() => {
+    nodeOf("node-3").shards.follow();
+    return here("node-3");
+  });
   away.add("node-2");
   for (const id of ["node-1", "node-3"]) nodeOf(id).shards.start();
   await eventually(() => {
