@@ -1,6 +1,6 @@
 // The interchange format: JSON Lines, one memory per line with all that belongs to it, its vector and its
 // history included, so that export and import lose nothing. A line that nobody exported may say no more than what is
-// remembered of whom. Text in, record out, and back; no streams.
+// remembered of whom, or be a memory as mem0 answers with it. Text in, record out, and back; no streams.
 
 import { Mem0ctlError } from "../model/errors.ts";
 import type { MemoryEvent, MemoryRecord } from "../model/node-api.ts";
@@ -48,7 +48,7 @@ function orderedEvent(event: MemoryEvent): MemoryEvent {
 /**
  * The record of one line. `lineNumber` counts from 1 and heads every message. A line without times is of `at`, a date
  * of RFC 3339; one without an id has one that is made of what it says, so that it is the same memory when it is read
- * again, at another place, too. Throws kind `invalid`, code `line-invalid`, with `data` {line, field, problems:
+ * again, at another place, too. What is null is left out, and so is mem0's `hash`, which is made of the text. Throws kind `invalid`, code `line-invalid`, with `data` {line, field, problems:
  * FieldProblem[]} naming every wrong or unknown field.
  */
 export function parseLine(line: string, lineNumber: number, dimensions: number, at: string): MemoryRecord {
@@ -74,8 +74,11 @@ export function parseLine(line: string, lineNumber: number, dimensions: number, 
 
 function completed(json: unknown, dimensions: number, at: string): MemoryRecord {
   if (!isPlainObject(json)) return checkRecord(json, dimensions);
-  const record = checkRecord({ id: ID_TO_COME, created_at: at, updated_at: at, ...json }, dimensions);
-  const { id, created_at: created, updated_at: updated } = json;
+  const given = Object.fromEntries(
+    Object.entries(json).filter(([field, value]) => field !== "hash" && value !== null),
+  );
+  const record = checkRecord({ id: ID_TO_COME, created_at: at, updated_at: at, ...given }, dimensions);
+  const { id, created_at: created, updated_at: updated } = given;
   const dated = {
     ...record,
     ...(created === undefined && updated !== undefined ? { created_at: record.updated_at } : {}),
@@ -85,7 +88,13 @@ function completed(json: unknown, dimensions: number, at: string): MemoryRecord 
   // Not what may be made of it later (a vector), nor when it is read.
   const { memory, user_id, agent_id, run_id, app_id, metadata, categories } = record;
   const said = [memory, user_id, agent_id, run_id, app_id, metadata, categories, created, updated];
-  return { ...dated, id: contentId(JSON.stringify(said)) };
+  return { ...dated, id: contentId(JSON.stringify(said, inOrder)) };
+}
+
+/** For JSON.stringify: the same text of equal objects, in whichever order their keys came. */
+function inOrder(_key: string, value: unknown): unknown {
+  if (!isPlainObject(value)) return value;
+  return Object.fromEntries(Object.entries(value).toSorted(([one], [other]) => (one < other ? -1 : 1)));
 }
 
 /** Passes for an id until what the line says has been checked. */

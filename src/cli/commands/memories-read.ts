@@ -51,7 +51,7 @@ export function readingCommands(action: Action): Command[] {
     .action(action<ReadLevelOptions>(getMemory));
   const list = withReadLevel(withScope(newCommand("list", "List memories, newest first, page by page")))
     .option("--filter <json>", FILTER_HELP, jsonObjectOption)
-    .option("--page <number>", "which page", integerOption(1, 999_999_999), 1)
+    .option("--page <number>", "which page", integerOption(1, 1_000_000), 1)
     .option("--page-size <count>", "how many on a page", integerOption(1, 1000), 50)
     .addHelpText(
       "after",

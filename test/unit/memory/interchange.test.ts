@@ -152,6 +152,11 @@ describe("a line that says only what is remembered of whom", () => {
   it("has the same id wherever and whenever it is read", () => {
     const { id } = parsed(said);
     expect(parsed({ user_id: "alice", memory: "Prefers tea" }, "2027-01-01T00:00:00.000Z").id).toBe(id);
+    const sources = [
+      { a: 1, b: { c: [{ e: 1, d: 2 }], "10": 0 } },
+      { b: { "10": 0, c: [{ d: 2, e: 1 }] }, a: 1 },
+    ];
+    expect(new Set(sources.map((metadata) => parsed({ ...said, metadata }).id)).size).toBe(1);
     // A vector is made of the text, and may come later.
     expect(parsed({ ...said, embedding: [1, 2, 3, 4, 5] }).id).toBe(id);
   });
@@ -165,6 +170,8 @@ describe("a line that says only what is remembered of whom", () => {
       { ...said, agent_id: "bot" },
       { ...said, run_id: "bot" },
       { ...said, metadata: { source: "chat" } },
+      { ...said, metadata: { source: ["chat", "mail"] } },
+      { ...said, metadata: { source: ["mail", "chat"] } },
       { ...said, categories: ["drinks"] },
       { ...said, created_at: "2026-01-31T09:30:00Z" },
       { ...said, updated_at: "2026-01-31T09:30:00Z" },
@@ -181,6 +188,21 @@ describe("a line that says only what is remembered of whom", () => {
     expect(timesOf(parsed({ ...said, created_at: early, updated_at: late }))).toEqual([early, late]);
   });
 
+  it("may be a memory as mem0 answers with it", () => {
+    const answered = {
+      id: "892db2ae-06d9-49e5-8b3e-585ef9b85b8e",
+      ...said,
+      agent_id: null,
+      hash: "5d3ecd9a6ff4bd8ab6d0ea6ee2d4ed6e",
+      metadata: null,
+      created_at: "2024-07-26T10:29:36.630547-07:00",
+      updated_at: null,
+    };
+    const { id, created_at } = answered;
+    expect(parsed(answered)).toEqual({ ...said, id, created_at, updated_at: created_at });
+    expect(parsed({ ...said, id: null, created_at: null }).id).toBe(parsed(said).id);
+  });
+
   it("is refused for what is wrong with it alone", () => {
     for (const [line, message] of [
       [{ memory: "x" }, "line 1: user_id: a memory needs at least one of user_id, agent_id, run_id, app_id"],
@@ -189,7 +211,7 @@ describe("a line that says only what is remembered of whom", () => {
         { ...said, created_at: "today" },
         "line 1: created_at: must be a date and time such as 2026-01-31T09:30:00Z",
       ],
-      [{ ...said, id: null }, 'line 1: id: must be 1 to 128 letters, digits, "-" or "_"'],
+      [{ ...said, id: 7 }, 'line 1: id: must be 1 to 128 letters, digits, "-" or "_"'],
     ] as const) {
       expect(refusal(() => parsed(line)).message).toBe(message);
     }
