@@ -229,16 +229,22 @@ function* cutOffReasons(nodes: readonly NodeView[]): Generator<Reason> {
 function* underReplicated(view: EngineView): Generator<Reason> {
   const short = view.shards.filter((shard) => shard.state === "under-replicated");
   if (short.length === 0) return;
-  const missing = new Set(
-    short.flatMap((shard) =>
-      shard.replicas.filter((replica) => replica.state !== "replicating").map((replica) => replica.node),
-    ),
-  );
-  const where =
-    missing.size === 0 ? "" : ` (missing or catching up on ${[...missing].toSorted().join(", ")})`;
+  const isSilent = (node: NodeId): boolean =>
+    view.nodes.some(({ id, state }) => id === node && (state === "suspect" || state === "down"));
+  const silent = new Set<NodeId>();
+  const missing = new Set<NodeId>();
+  for (const { leader, replicas } of short) {
+    // How far its followers are is known to the leader alone.
+    if (leader !== null && isSilent(leader)) silent.add(leader);
+    else for (const { node, state } of replicas) if (state !== "replicating") missing.add(node);
+  }
+  const where = [
+    ...(missing.size === 0 ? [] : [`missing or catching up on ${list(missing)}`]),
+    ...(silent.size === 0 ? [] : [`not known of those that ${list(silent)} leads, which does not answer`]),
+  ];
   yield {
     code: "shard-under-replicated",
-    message: `${counted(short, "is", "are")} under-replicated: ${named(short)}${where}`,
+    message: `${counted(short, "is", "are")} under-replicated: ${named(short)}${where.length === 0 ? "" : ` (${where.join("; ")})`}`,
     hint: "it heals by itself once the nodes are up; watch it with `mem0ctl replicas lag`",
   };
 }
@@ -300,6 +306,10 @@ function* leadership(view: EngineView): Generator<Reason> {
 function slotsOf(shards: readonly ShardView[]): string {
   const ranges = shards.filter(({ slots = 0 }) => slots > 0).map(({ range }) => range);
   return ranges.length === 0 ? "" : ` (${ranges.join("; ")})`;
+}
+
+function list(nodes: ReadonlySet<NodeId>): string {
+  return [...nodes].toSorted().join(", ");
 }
 
 function counted(shards: readonly ShardView[], one: string, many: string): string {

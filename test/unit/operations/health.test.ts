@@ -103,6 +103,15 @@ describe("degraded", () => {
     expect(judge(view, limits).reasons[0]?.message).toContain("last heard of 300 ms ago");
   });
 
+  it("with a leader that does not answer: how far its followers are, nobody knows", () => {
+    const leaders = { "0": "node-1", "1": "node-1", "2": "node-2" };
+    const view = viewOf({ goneMs: { "node-2": 300 }, leaders }, { "node-2": "no answer within 2 s" });
+    const { reasons } = judge(view, limits);
+    expect(reasons.find(({ code }) => code === "shard-under-replicated")?.message).toBe(
+      "3 shards are under-replicated: 0, 1, 2 (missing or catching up on node-2; not known of those that node-2 leads, which does not answer)",
+    );
+  });
+
   it("with a node that refuses writes", () => {
     const view = withNode("node-2", { writeRefusal: "the disk is full" });
     expect(codes(view)).toEqual({ health: "degraded", codes: ["write-refused"] });
