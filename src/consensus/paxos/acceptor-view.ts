@@ -17,7 +17,7 @@ export class AcceptorView {
   match = 0;
   /** … and these slots beyond. */
   readonly #beyond = new Set<number>();
-  /** Its log begins after this slot, or could. Only grows. */
+  /** Its log begins after this slot, or could, as it said last. */
   base = 0;
   /** The next slot to send. */
   next: number;

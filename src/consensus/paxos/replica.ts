@@ -296,6 +296,8 @@ function handle(state: PaxosState, input: Input): void {
       return;
     case "damaged":
       state.damaged = input.is;
+      // Another state takes its place, which may be older.
+      if (input.is) state.settled = state.log.baseIndex;
       return;
   }
 }

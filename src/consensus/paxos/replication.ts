@@ -255,7 +255,8 @@ export function broadcastHeartbeat(state: PaxosState, proposing: Proposing, lead
  * one, for it may soon vote.
  */
 function settledByAllData(state: PaxosState, proposing: Proposing): number {
-  let settled = Math.max(state.settled, state.log.baseIndex);
+  // What a snapshot brought is a crash away from not being there until it is flushed.
+  let settled = Math.min(Math.max(state.settled, state.log.baseIndex), state.log.durableIndex);
   for (const membership of state.configurations.onwards(state.commit + 1)) {
     for (const node of dataMembersOf(membership)) {
       if (node !== state.id) settled = Math.min(settled, proposing.acceptors.get(node)?.base ?? 0);
@@ -275,7 +276,7 @@ export function handleHeartbeatResponse(
   if (acceptor === undefined || !acceptor.promised) return;
   acceptor.heardTick = state.tick;
   acceptor.paused = false;
-  acceptor.base = Math.max(acceptor.base, message.base);
+  acceptor.base = message.base;
   if (message.round <= leading.round) acceptor.round = Math.max(acceptor.round, message.round);
   if (acceptor.hold(1, Math.min(message.held, state.log.lastIndex))) advanceChosen(state, proposing);
   if (acceptor.awaitsSnapshot) {

@@ -2,28 +2,28 @@
 // where they stand in the log (Paxos Made Live, 5.5).
 
 import type { NodeId } from "../../model/ids.ts";
+import { ARBITER_KEEPS_BYTES_MAX, overflowOf } from "../kept-log.ts";
 import type { SnapshotMeta } from "../seam.ts";
 import { alignAcceptors } from "./asking.ts";
 import { tryToLead } from "./proposer.ts";
 import { sendSlots } from "./replication.ts";
 import { hasArbiter, type PaxosState } from "./state.ts";
 
-/**
- * An arbiter keeps what a data voter would ask about when it comes back from its disk, up to this much: it may be the
- * only one left to answer, and it has no state to stream. So those who bring an arbiter up to date keep it as well; they
- * hold the state besides.
- */
-const ARBITER_KEEPS_BYTES_MAX = 64 * 1024 * 1024;
+/** Of those who bring an arbiter up to date; they hold the state besides. */
 const BESIDE_ARBITER_KEEPS_BYTES_MAX = 16 * 1024 * 1024;
 
-/** Forgets the log up to `index`, or as far as that is safe. */
+/**
+ * Forgets the log up to `index`, or as far as that is safe. An arbiter keeps what a data voter would ask about when it
+ * comes back from its disk, and those who bring an arbiter up to date keep it as well.
+ */
 export function compact(state: PaxosState, index: number): void {
   const { log, options } = state;
   state.settled = Math.max(state.settled, Math.min(index, state.applied));
   let to = Math.min(state.settled, log.durableIndex);
-  const keepsBytesMax = options.arbiter ? ARBITER_KEEPS_BYTES_MAX : BESIDE_ARBITER_KEEPS_BYTES_MAX;
-  if ((options.arbiter || hasArbiter(state)) && log.dataBytes <= keepsBytesMax)
-    to = Math.min(to, state.settledByAll);
+  if (options.arbiter || hasArbiter(state)) {
+    const bytesMax = options.arbiter ? ARBITER_KEEPS_BYTES_MAX : BESIDE_ARBITER_KEEPS_BYTES_MAX;
+    to = Math.min(to, Math.max(state.settledByAll, overflowOf(log, bytesMax)));
+  }
   if (to <= log.baseIndex) return;
   log.compact(to);
   state.configurations.compact(to);

@@ -636,24 +636,21 @@ export class Host {
     const budget = Math.max(groupLogBytesMin, logBytes / Math.max(1, this.groups.size));
     // A look costs a status, and rounds are many.
     if (group.logGrowthBytes < budget / COMPACTION_LOOKS) return;
-    const status = group.replica.status();
-    if (status.logBytes <= budget) {
-      group.logGrowthBytes = 0;
-      return;
-    }
-    // Only what is on disk as state may leave the log.
-    if (group.appliedOnDisk < group.applied) void this.options.stores.state.flush();
-    if (group.appliedOnDisk <= status.first) return;
+    group.logGrowthBytes = 0;
+    const { logBytes: bytes, first } = group.replica.status();
+    // Who is sent the state goes on from this log.
+    if (bytes <= budget || this.snapshots.sending(group.id)) return;
     // Keep the newer half for followers that are a little behind.
     let keep = 0;
-    let index = group.appliedOnDisk;
-    while (index > status.first && keep < budget / 2) {
+    let index = group.applied;
+    while (index > first && keep < budget / 2) {
       keep += group.replica.entry(index)?.data.length ?? 0;
       index -= 1;
     }
-    if (index <= status.first || this.snapshots.sending(group.id)) return;
-    group.logGrowthBytes = 0;
-    group.step({ kind: "compact", index });
+    // Only what is on disk as state may leave the log.
+    if (index > group.appliedOnDisk) void this.options.stores.state.flush();
+    index = Math.min(index, group.appliedOnDisk);
+    if (index > first) group.step({ kind: "compact", index });
   }
 }
 

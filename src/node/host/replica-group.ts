@@ -20,7 +20,7 @@ import type { LogWrite } from "../storage/log-store.ts";
 import type { StoreWriter } from "../storage/store.ts";
 import type { DurableGroup } from "./durable-group.ts";
 import { LagClock } from "./lag-clock.ts";
-import type { StateMachine } from "./machine.ts";
+import { LOG_ONLY, type StateMachine } from "./machine.ts";
 
 /** What is to be written and then sent, in the order in which the protocol asked for it. */
 interface Unwritten {
@@ -122,6 +122,11 @@ export class ReplicaGroup {
 
   get applied(): number {
     return this.appliedIndex;
+  }
+
+  /** An arbiter's. */
+  get keepsLogOnly(): boolean {
+    return this.machine === LOG_ONLY;
   }
 
   /** Whom this replica takes for the leader, "" for nobody. Every request asks; a whole status costs more. */

@@ -145,7 +145,10 @@ export class SnapshotTransfers {
     }
   }
 
-  /** Handles a peer's call. Throws Mem0ctlError when the snapshot cannot be taken. */
+  /**
+   * Handles a peer's call. False at the beginning where there is no state to be kept, only a log. Throws Mem0ctlError
+   * when the snapshot cannot be taken.
+   */
   async receive(from: NodeId, body: unknown): Promise<boolean> {
     const call = body as SnapshotCall;
     const group = this.host.groups.get(call.group);
@@ -168,7 +171,7 @@ export class SnapshotTransfers {
       const place = group.durable.stagingPrefix();
       await removeRange(this.stores.state, place, prefixEnd(place), isOvertaken, this.cleanRecordsMax);
       if (isOvertaken()) throw snapshotError("another snapshot took its place");
-      return true;
+      return !group.keepsLogOnly;
     }
     const staging = this.staging.get(group);
     if (staging === undefined || !this.isStaging(group, call.id))
@@ -234,24 +237,23 @@ export class SnapshotTransfers {
       const bytes = snapshot.get(extendKey(prefix, APPLIED));
       const applied = bytes === undefined ? group.applied : Number(unpack(bytes));
       const { membership, first } = group.replica.status();
-      // An arbiter keeps no state, only where its log begins. It gets all that is left of the log here: another copy may not
-      // know yet what of it is chosen, and have nobody else to ask.
-      const isArbiter = membership.arbiters.includes(to);
-      const index = isArbiter && term !== undefined ? Math.min(applied, first - 1) : applied;
-      const meta = group.replica.snapshotAt(index);
-      if (meta === undefined) throw snapshotError(`there is no snapshot at index ${index}`);
-      if (index < indexMin) throw snapshotError(`this replica has applied no more than ${index}`);
+      if (applied < indexMin) throw snapshotError(`this replica has applied no more than ${applied}`);
       // Several may send the same state at the same time, and a receiver that took them for one would let what
       // clears the place for the first delete what the second sent.
       const id = Buffer.from(this.clock.randomBytes(ID_BYTES)).toString("hex");
       const call = (body: SnapshotCall): Promise<unknown> =>
         this.network.call(to, "snapshot", body, this.clock.nowMs() + CHUNK_DEADLINE_MS);
       const asLeader = term === undefined ? {} : { term };
-      await call({ step: "begin", group: group.id, id, ...asLeader });
+      const keepsState = (await call({ step: "begin", group: group.id, id, ...asLeader })) !== false;
+      // An arbiter keeps no state, only where its log begins. It gets all that is left of the log here: another copy may not
+      // know yet what of it is chosen, and have nobody else to ask.
+      const index = keepsState ? applied : Math.min(applied, first - 1);
+      const meta = group.replica.snapshotAt(index);
+      if (meta === undefined) throw snapshotError(`there is no snapshot at index ${index}`);
       // Most nodes follow the metadata group as learners for good, and without its map they can do nothing.
       const isNew = group.id !== META_GROUP && !isVoter(membership, to);
       this.sent.set(`${group.id}/${to}`, 0);
-      if (!isArbiter) {
+      if (keepsState) {
         let items: (readonly [Uint8Array, Uint8Array])[] = [];
         let size = 0;
         for (const { key, value } of snapshot.range({ start: prefix, end: prefixEnd(prefix) })) {
@@ -266,6 +268,8 @@ export class SnapshotTransfers {
         if (items.length > 0) await call({ step: "chunk", group: group.id, id, items });
         await this.hasSent(group.id, to, size, isNew);
       }
+      // Beside an arbiter nobody may be ahead on its disk of who would ask the arbiter for what lies between.
+      if (membership.arbiters.length > 0) await this.stores.state.flush();
       await call({ step: "end", group: group.id, id, meta, ...asLeader });
       return index;
     } finally {

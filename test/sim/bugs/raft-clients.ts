@@ -130,7 +130,7 @@ export const RAFT_CLIENT_BUGS: readonly Bug[] = [
     lines: [50],
     what: "an arbiter compacts entries that a data replica does not hold yet",
     file: "src/consensus/raft/snapshots.ts",
-    find: "if (state.options.arbiter && state.log.dataBytes <= ARBITER_KEEPS_BYTES_MAX) {",
+    find: "if (state.options.arbiter) {",
     replace: "if (state.options.arbiter && state.log.dataBytes < 0) {",
   },
   {

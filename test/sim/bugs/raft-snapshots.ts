@@ -100,15 +100,8 @@ export const RAFT_SNAPSHOT_BUGS: readonly Bug[] = [
     lines: [30],
     what: "the log is cut up to what is applied, though the state may not be on disk so far",
     file: "src/node/host/host.ts",
-    find: "    let index = group.appliedOnDisk;\n",
-    replace: "    let index = group.applied;\n",
-    and: [
-      {
-        file: "src/node/host/host.ts",
-        find: "    if (group.appliedOnDisk < group.applied) void this.options.stores.state.flush();\n    if (group.appliedOnDisk <= status.first) return;\n",
-        replace: "",
-      },
-    ],
+    find: "    if (index > group.appliedOnDisk) void this.options.stores.state.flush();\n    index = Math.min(index, group.appliedOnDisk);\n",
+    replace: "",
   },
   {
     ...RAFT,

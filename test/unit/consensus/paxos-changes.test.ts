@@ -300,6 +300,36 @@ describe("a trimmed acceptor", () => {
     expect(arbiter.step({ kind: "compact", index: 3 }).persist?.compactTo?.index).toBe(2);
   });
 
+  test.each([
+    ["an arbiter", ["a"], 14, 2],
+    ["a data voter beside one", ["c"], 4, 1],
+  ])("whatever others lack, of more than its bound %s lets only that go", (_, arbiters, last, index) => {
+    const membership = { voters: ["a", "b", "c"], arbiters };
+    const data = new Uint8Array(5 << 20);
+    const entries = Array.from({ length: last }, (_unused, at) => ({ ...entry(at + 1, 1), data }));
+    const durable = { hardState: { term: 1, vote: "b", commit: last }, entries, applied: last };
+    const replica = new PaxosDriver({ membership, durable, options: { arbiter: arbiters.includes("a") } });
+    const compacted = (): number | undefined =>
+      replica.step({ kind: "compact", index: last }).persist?.compactTo?.index;
+    expect(compacted()).toBe(index);
+    replica.flush();
+    expect(compacted()).toBeUndefined();
+  });
+
+  test("a data voter whose state is damaged does not tell of what it has lost", () => {
+    const membership = { voters: ["a", "b", "z"], arbiters: ["z"] };
+    const entries = [1, 2, 3].map((index) => entry(index, 1));
+    const durable = { hardState: { term: 1, vote: "b", commit: 3 }, entries, applied: 3 };
+    const voter = new PaxosDriver({ membership, durable });
+    const heartbeat = { kind: "heartbeat", term: 1, commit: 3, round: 0, sent: 3, settledByAll: 0 } as const;
+    const base = (): unknown =>
+      voter.receive("b", heartbeat).send.map((message) => "base" in message && message.base);
+    voter.step({ kind: "compact", index: 2 });
+    expect(base()).toEqual([2]);
+    voter.step({ kind: "damaged", is: true });
+    expect(base()).toEqual([0]);
+  });
+
   test("beside an arbiter a leader keeps what another data voter may have forgotten to be chosen", () => {
     const membership = { voters: ["a", "b", "z"], arbiters: ["z"] };
     const leader = new PaxosDriver({ membership }).lead("b", "z");

@@ -300,6 +300,21 @@ describe("arbiters", () => {
     expect(arbiter.step({ kind: "compact", index: 4 }).persist?.compactTo?.index).toBe(3);
   });
 
+  test("let only that go, whatever others lack, by which they are over their bound", () => {
+    const data = new Uint8Array(5 << 20);
+    const entries = Array.from({ length: 14 }, (_, at) => ({ ...entry(at + 1, 1), data }));
+    const arbiter = new Driver({
+      membership,
+      options: { arbiter: true },
+      durable: { hardState: { term: 1, vote: "b", commit: 14 }, entries, applied: 14 },
+    });
+    const compacted = (): number | undefined =>
+      arbiter.step({ kind: "compact", index: 14 }).persist?.compactTo?.index;
+    expect(compacted()).toBe(2);
+    arbiter.flush();
+    expect(compacted()).toBeUndefined();
+  });
+
   test("are told to keep what a learner lacks, which may soon vote", () => {
     const leader = new Driver({
       membership: { voters: ["a", "b", "z"], arbiters: ["z"], learners: ["l"] },

@@ -121,19 +121,28 @@ test.each([
   expect(nowMs >= 5000).toBe(isHeldBack);
 });
 
-test("an arbiter is sent no state, and gets all of the log that its leader still has", async () => {
+test.each([
+  ["that counts", { voters: ["a", "b", "c"], arbiters: ["c"] }],
+  ["that is called in and does not count yet", { voters: ["a", "b"], learners: ["c"] }],
+])("an arbiter %s is sent no state, and gets all of the log that its leader still has", async (_, parts) => {
   const prefix = encodeKey("state", "0", 1);
   await state.transact((writer) => {
     writer.put(extendKey(prefix, "applied"), pack(9));
     writer.put(extendKey(prefix, "map"), Buffer.alloc(100));
   });
-  const membership = membershipOf({ voters: ["a", "b", "c"], arbiters: ["c"] });
+  const membership = membershipOf(parts);
   const calls: unknown[] = [];
   const transfers = new SnapshotTransfers({
     stores: { state } as unknown as Stores,
     network: {
-      call: async (to: string, _method: string, { step, meta }: { step: string; meta?: { index: number } }) =>
-        calls.push([to, step, meta?.index]),
+      call: async (
+        to: string,
+        _method: string,
+        { step, meta }: { step: string; meta?: { index: number } },
+      ) => {
+        calls.push([to, step, meta?.index]);
+        return to !== "c";
+      },
     } as unknown as Network,
     clock: systemClock,
     pace: new Pace(systemClock, () => null),
@@ -161,6 +170,53 @@ test("an arbiter is sent no state, and gets all of the log that its leader still
     ["b", "begin", undefined],
     ["b", "chunk", undefined],
     ["b", "end", 9],
+  ]);
+});
+
+test("beside an arbiter a state is on the disk of who sends it before it is whole anywhere else", async () => {
+  const prefix = encodeKey("state", "0", 1);
+  let isFlushed = false;
+  const slow: Store = {
+    ...state,
+    snapshot: () => state.snapshot(),
+    flush: async () => {
+      await state.flush();
+      isFlushed = true;
+    },
+  };
+  void state.transact((writer) => writer.put(extendKey(prefix, "applied"), pack(9)));
+  const seen: [string, boolean][] = [];
+  const transfers = new SnapshotTransfers({
+    stores: { state: slow } as unknown as Stores,
+    network: {
+      call: async (_to: string, _method: string, { step }: { step: string }) => {
+        seen.push([step, isFlushed]);
+        return true;
+      },
+    } as unknown as Network,
+    clock: systemClock,
+    pace: new Pace(systemClock, () => null),
+    chunkBytes: 1,
+  } as unknown as ConstructorParameters<typeof SnapshotTransfers>[0]);
+  const membership = membershipOf({ voters: ["a", "b", "c"], arbiters: ["c"] });
+  const ended = new Promise<Input>((resolve) => {
+    const group = {
+      id: "0",
+      applied: 9,
+      durable: { prefix: () => prefix },
+      replica: {
+        snapshotAt: (index: number) => ({ index, term: 1, membership }),
+        status: () => ({ membership, first: 6 }),
+      },
+      step: resolve,
+    } as unknown as ReplicaGroup;
+    transfers.send(group, "b", 1);
+  });
+  expect(await ended).toMatchObject({ ok: true, index: 9 });
+  expect(seen).toEqual([
+    ["begin", false],
+    ["chunk", false],
+    ["end", true],
   ]);
 });
 

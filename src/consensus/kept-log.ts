@@ -1,0 +1,23 @@
+// How much of its log a replica keeps for others that may need it.
+
+import type { Entry } from "./seam.ts";
+
+/** What an arbiter keeps in bytes of data: it may be the only one left that has it, and has no state to stream. */
+export const ARBITER_KEEPS_BYTES_MAX = 64 * 1024 * 1024;
+
+interface BoundedLog {
+  /** The entry just before the first one kept. */
+  readonly baseIndex: number;
+  readonly dataBytes: number;
+  entry(index: number): Entry | undefined;
+}
+
+/** The index up to which a log has to go, whoever needs it, so that no more than `bytesMax` of data are left. */
+export function overflowOf(log: BoundedLog, bytesMax: number): number {
+  let index = log.baseIndex;
+  for (let bytes = log.dataBytes; bytes > bytesMax;) {
+    index += 1;
+    bytes -= log.entry(index)?.data.byteLength ?? 0;
+  }
+  return index;
+}
