@@ -11,6 +11,11 @@ import { absent, type Item, type Version } from "./versions.ts";
 export interface PartRule<Value> {
   readonly keeps: (version: Version<Value>) => boolean;
   readonly suffix: string;
+  /**
+   * Other versions of a key go elsewhere. What one superseded may be among those, so nobody can tell any more that it may
+   * go because nobody heard of it.
+   */
+  readonly divides: boolean;
 }
 
 export function renamed(vector: VersionVector, suffix: string): VersionVector {
@@ -24,12 +29,13 @@ export function renamed(vector: VersionVector, suffix: string): VersionVector {
 export function partOf<Value>(
   item: Item<Value>,
   floor: VersionVector,
-  { keeps, suffix }: PartRule<Value>,
+  { keeps, suffix, divides }: PartRule<Value>,
 ): Item<Value> {
   const kept = item.versions.filter(keeps);
   if (kept.length === 0 && item.context.every((dot) => covers(floor, dot))) return absent();
-  const versions = kept.map((version) => ({
+  const versions = kept.map(({ shared, ...version }) => ({
     ...version,
+    ...(shared === undefined || divides ? {} : { shared }),
     dot: [`${version.dot[0]}${suffix}`, version.dot[1]] as const,
   }));
   return {

@@ -171,6 +171,7 @@ async function ask(
 /** What this copy now knows and the other did not. */
 async function bringBack(theirs: readonly Change[], comparison: Comparison): Promise<void> {
   const { copy, client, peer, standing } = comparison;
+  const { generation } = copy;
   const changes = copy.guarded(() =>
     theirs
       .map(({ id, item }) => ({ id, item: copy.held(id).item, theirs: item }))
@@ -180,6 +181,7 @@ async function bringBack(theirs: readonly Change[], comparison: Comparison): Pro
   if (changes.length === 0) return;
   const { floor } = copy;
   await copy.settled();
+  refuseWhenChanged(copy.generation, generation);
   const answer = await client.call(
     peer,
     "quorum-store",

@@ -320,6 +320,7 @@ export class Coordinator {
     standing: Standing,
   ): Promise<void> {
     const { self, copy, clock, handoff, client } = this.options;
+    const { generation } = copy;
     await flushed;
     await copy.settled();
     // A disk held it up: whoever asked was told so, and it may be done elsewhere, and deleted.
@@ -339,16 +340,18 @@ export class Coordinator {
       };
       const send = (node: NodeId): void => {
         const done = this.noteUnacknowledged(node);
-        sendParts(changes, (part) =>
-          client.call(
+        sendParts(changes, (part) => {
+          // Away for too long it has to ask the others first, and may have to drop what is sent here.
+          refuseWhenChanged(copy.generation, generation);
+          return client.call(
             node,
             "quorum-store",
             copy.shard,
             { changes: part, floor },
             request.deadlineMs,
             standing,
-          ),
-        )
+          );
+        })
           .then(
             () => carryOut(round.step({ kind: "flushed", node })),
             () => carryOut(round.step({ kind: "failed", node })),
@@ -455,6 +458,7 @@ export class Coordinator {
     standing: Standing,
   ): Promise<void> {
     const { self, copy, client } = this.options;
+    const { generation } = copy;
     const changes = ids.map((id, at): Change => ({
       id,
       item: merged[at]?.item ?? { context: [], versions: [] },
@@ -464,9 +468,10 @@ export class Coordinator {
       await copy.guarded(() => copy.take(changes, floor));
       return;
     }
-    await sendParts(changes, (part) =>
-      client.call(node, "quorum-store", copy.shard, { changes: part, floor }, deadlineMs, standing),
-    );
+    await sendParts(changes, (part) => {
+      refuseWhenChanged(copy.generation, generation);
+      return client.call(node, "quorum-store", copy.shard, { changes: part, floor }, deadlineMs, standing);
+    });
   }
 
   /** Brings this copy up to what enough copies hold of the whole shard, and them up to this one. */

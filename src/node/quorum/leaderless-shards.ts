@@ -75,8 +75,12 @@ export const LEADERLESS_LIMITS: LeaderlessLimits = {
 
 /** Largest answer with items, roughly. */
 const ITEMS_BYTES_MAX = 4 << 20;
-/** Rounds of comparisons for which a copy that was away waits for others that it has to ask. */
+/** Rounds of comparisons for which a copy that was away waits for others that it has to ask, … */
 const PATIENCE_ROUNDS = 3;
+/** … and for those that are there and give no answer, such as one whose disk is full. */
+const PATIENCE_ROUNDS_MAX = 10;
+/** Of the comparisons, those that a copy waits for to be whole. */
+const URGENT_SHARE = 0.75;
 /** Pause between two comparisons, at least. */
 const COMPARE_MS_MIN = 20;
 
@@ -117,6 +121,8 @@ export interface CopyHere {
   readonly peers: Map<NodeId, PeerKnowledge>;
   /** Compared with in full since this copy has to be filled or rebuilt, and whether it lacked something then. */
   readonly sources: Map<NodeId, { readonly lacks: boolean }>;
+  /** The change that the sources are to fill it for; 0 where none. */
+  sourcesSince: number;
   readonly comparing: Set<NodeId>;
 }
 
@@ -534,10 +540,12 @@ export class LeaderlessShards {
         limits,
         isConnected: (node) => network.connected(node),
         patienceMs: PATIENCE_ROUNDS * limits.compareEveryMs,
+        patienceMsMax: PATIENCE_ROUNDS_MAX * limits.compareEveryMs,
         isBeingWritten: (id) => coordinator.isBeingWritten(id),
       }),
       peers: new Map(),
       sources: new Map(),
+      sourcesSince: 0,
       comparing: new Set(),
     };
     this.copies.set(copy.shard, here);
@@ -549,18 +557,27 @@ export class LeaderlessShards {
 
   /** A copy that is in the new set of a change and was not in the old one has to be filled for it. */
   private fillWhenNew(here: CopyHere, shard: ShardSlice): void {
-    const { outgoing } = shard;
     const { copy } = here;
-    if (outgoing === undefined || outgoing.replicas.includes(this.options.self)) {
+    this.gatherFor(here, shard);
+    const since = this.joinedSince(shard);
+    if (since === undefined || copy.state !== "serving" || copy.filledFor === since) {
       this.serveWhenFilled(here, shard);
       return;
     }
-    if (copy.state === "serving" && copy.filledFor !== outgoing.since) {
-      here.sources.clear();
-      void copy.become("filling").catch((error: unknown) => this.options.onFailure(error));
-      return;
-    }
-    this.serveWhenFilled(here, shard);
+    here.sources.clear();
+    void copy.become("filling").catch((error: unknown) => this.options.onFailure(error));
+  }
+
+  /** The change by which this node's copy is new; undefined where it is not. */
+  private joinedSince({ outgoing }: ShardSlice): number | undefined {
+    return outgoing?.replicas.includes(this.options.self) === false ? outgoing.since : undefined;
+  }
+
+  /** What was read before a change that makes this copy new says nothing of what its copies acknowledged until then. */
+  private gatherFor(here: CopyHere, shard: ShardSlice): void {
+    const since = this.joinedSince(shard) ?? 0;
+    if (here.sourcesSince !== since) here.sources.clear();
+    here.sourcesSince = since;
   }
 
   private async rebuild(here: CopyHere): Promise<void> {
@@ -590,19 +607,19 @@ export class LeaderlessShards {
     if (copy.state === "serving" || !copy.isReadable) return;
     if (copy.withholds && this.peersOf(here).length > 0) return;
     const { self, consistency } = this.options;
-    const joining = shard.outgoing !== undefined && !shard.outgoing.replicas.includes(self);
-    const set = joining ? (shard.outgoing?.replicas ?? []) : shard.replicas;
+    const since = this.joinedSince(shard);
+    const set = since === undefined ? shard.replicas : (shard.outgoing?.replicas ?? []);
     const others = set.filter((node) => node !== self);
+    const isNew = since !== undefined && copy.filledFor !== since;
     // One that was away lost nothing that it had acknowledged: any other copy tells it what was forgotten.
-    const needed = copy.lacks
-      ? sourcesNeeded(consistency, set.length, others.length)
-      : Math.min(1, others.length);
+    const needed =
+      copy.lacks || isNew
+        ? sourcesNeeded(consistency, set.length, others.length)
+        : Math.min(1, others.length);
     const whole = others.filter((node) => sources.get(node)?.lacks === false);
     if (whole.length < needed && !this.peersOf(here).every((node) => sources.has(node))) return;
     sources.clear();
-    copy
-      .become("serving", joining ? (shard.outgoing?.since ?? 0) : copy.filledFor)
-      .catch((error: unknown) => this.options.onFailure(error));
+    copy.become("serving", since ?? copy.filledFor).catch((error: unknown) => this.options.onFailure(error));
   }
 
   /** A copy that the map has taken away: it answers nothing from here on, and is deleted at leisure. */
@@ -660,9 +677,10 @@ export class LeaderlessShards {
     known.comparedMs = nowMs;
     known.divergentKeys = 0;
     const own = standingOf(map(), here.copy.shard);
+    const slice = map().shards.find(({ id }) => id === here.copy.shard);
+    if (slice !== undefined) this.gatherFor(here, slice);
     // Only one that went by the same sets refuses what older ones would still acknowledge (12).
     if (sameSets(standing, own)) here.sources.set(peer, { lacks });
-    const slice = map().shards.find(({ id }) => id === here.copy.shard);
     if (slice !== undefined) this.serveWhenFilled(here, slice);
     if (here.copy.state !== "serving") return;
     const { graceMs, awayMsMax } = limits;
@@ -709,8 +727,10 @@ export class LeaderlessShards {
   private async compareNext(): Promise<void> {
     const able = this.ablePairs();
     const allUrgent = able.filter(isUrgent);
-    // Any of them: one that answers nothing yet must not keep the others waiting.
-    const urgent = allUrgent[Math.floor(this.options.clock.random() * allUrgent.length)];
+    const { clock } = this.options;
+    // Any of them, and now and then another: one that answers nothing yet must not keep the others waiting.
+    const urgent =
+      clock.random() < URGENT_SHARE ? allUrgent[Math.floor(clock.random() * allUrgent.length)] : undefined;
     if (this.queue.length === 0) this.queue = able.map(({ shard, peer }) => ({ shard, peer }));
     let next = urgent;
     while (next === undefined) {
@@ -742,10 +762,14 @@ export class LeaderlessShards {
     try {
       await this.onDisk(own);
       if (!here.copy.isReadable) return;
+      this.noticeAbsence(here);
       if (here.copy.withholds) {
         here.sources.clear();
-        await here.orphans.ask(peer, own);
-        await here.orphans.conclude(this.peersOf(here), standingOf(map(), here.copy.shard));
+        try {
+          await here.orphans.ask(peer, own);
+        } finally {
+          await here.orphans.conclude(this.peersOf(here), standingOf(map(), here.copy.shard));
+        }
         return;
       }
       const { standing, lacks, floorOfPeer, wallMs } = await compare({

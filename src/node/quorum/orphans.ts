@@ -29,6 +29,8 @@ export interface OrphansOptions {
   readonly isConnected: (peer: NodeId) => boolean;
   /** How long those are waited for who cannot be reached. */
   readonly patienceMs: number;
+  /** … and those that can, and do not answer. */
+  readonly patienceMsMax: number;
   /** A write of the memory is still under way here: others may only be about to hear of it. */
   readonly isBeingWritten: (id: string) => boolean;
 }
@@ -78,6 +80,7 @@ export class Orphans {
     const ids = [...judgement.suspects.keys()];
     while (ids.length > 0) {
       const portion = ids.splice(0, limits.keysPerQuestion);
+      const newer: string[] = [];
       const answer = await outlines(portion);
       refuseWhenChanged(copy.generation, generation);
       // It may have lost something since it was asked first.
@@ -85,10 +88,15 @@ export class Orphans {
       portion.forEach((id, at) => {
         const item = answer.outlines[at];
         if (item === undefined) return;
-        const unheard = unheardOf(copy.outline(id), { item, floor: answer.floor });
+        const held = copy.outline(id);
+        const unheard = unheardOf(held, { item, floor: answer.floor });
         const dots = (judgement.suspects.get(id) ?? []).filter((dot) => includesDot(unheard, dot));
-        if (dots.length > 0) left.set(id, dots);
+        if (dots.length === 0) return;
+        left.set(id, dots);
+        const own = held.versions.map(({ dot }) => dot);
+        if (!item.versions.every(({ dot }) => includesDot(own, dot))) newer.push(id);
       });
+      if (answer.whole) await this.takeNewer(peer, newer, generation, standing);
       if (limits.restMs > 0) await pause(clock, limits.restMs);
     }
     refuseWhenChanged(copy.generation, generation);
@@ -99,18 +107,46 @@ export class Orphans {
 
   /** Ends the withholding when nothing is left to ask of `peers`, the other copies by `standing`. */
   async conclude(peers: readonly NodeId[], standing: Standing): Promise<void> {
-    const { copy, clock, isConnected, patienceMs } = this.options;
+    const { copy, clock, isConnected, patienceMs, patienceMsMax } = this.options;
     const judgement = this.current();
     if (judgement === undefined || !copy.withholds) return;
     const { suspects, asked, allWhole, sinceMs } = judgement;
     const haveChanged =
       !sameSets(standing, judgement.standing) || !copy.members.every((node) => peers.includes(node));
     const missing = peers.filter((peer) => !asked.has(peer));
-    const isOver = clock.nowMs() - sinceMs > patienceMs && !missing.some(isConnected);
+    const isOver = clock.nowMs() - sinceMs > (missing.some(isConnected) ? patienceMsMax : patienceMs);
     if (suspects.size > 0 && missing.length > 0 && !haveChanged && !isOver) return;
     this.judgement = undefined;
     const cannotTell = missing.length > 0 || haveChanged || !allWhole;
     await copy.endWithholding(cannotTell ? new Map() : suspects);
+  }
+
+  /**
+   * What takes the place of a version that goes: it may have superseded the same, and the one that has it may be gone
+   * before it is compared.
+   */
+  private async takeNewer(
+    peer: NodeId,
+    newer: readonly string[],
+    generation: string,
+    standing: Standing,
+  ): Promise<void> {
+    const { copy, client, clock, limits } = this.options;
+    for (let ids = newer; ids.length > 0;) {
+      const ask = { ids, reading: false };
+      const answer = await client.call(
+        peer,
+        "quorum-items",
+        copy.shard,
+        ask,
+        clock.nowMs() + limits.callMs,
+        standing,
+      );
+      refuseWhenChanged(copy.generation, generation);
+      await copy.guarded(() => copy.take(answer.changes, answer.floor));
+      refuseWhenChanged(copy.generation, generation);
+      ids = ids.slice(Math.max(1, answer.changes.length));
+    }
   }
 
   private current(): Judgement | undefined {

@@ -401,6 +401,7 @@ function targetsOf({ handover }: ShardMap): readonly Target[] {
   const rule = (isGone: boolean, suffix: string): PartRule<MemoryValue> => ({
     keeps: ({ value, key = value?.key }) => key === undefined || isInSlice(slice, key) === isGone,
     suffix,
+    divides: true,
   });
   const giver = { shard: from, version: versions.from };
   // Names of actors that stay and names that go are others from here on, for the slice may come back.
@@ -420,7 +421,7 @@ function targetsOf({ handover }: ShardMap): readonly Target[] {
   return targets;
 }
 
-const ALL: PartRule<MemoryValue> = { keeps: () => true, suffix: "" };
+const ALL: PartRule<MemoryValue> = { keeps: () => true, suffix: "", divides: false };
 
 /** It ends by itself: a copy was given up or is being repaired, or a disk is full. */
 function isPassing(error: unknown): boolean {

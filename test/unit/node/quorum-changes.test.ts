@@ -865,3 +865,113 @@ it("what nobody has heard of stays where another copy loses something while it i
   await eventually(() => expect([copy.state, here("node-2").copy.state]).toEqual(["serving", "serving"]));
   await eventually(() => expect(textAt("node-2", "k")).toBe("green tea"));
 });
+
+it("a copy that was replaced and called back while it was away is filled by as many as any new one (12)", async () => {
+  const replaced = ["node-1", "node-2", "node-4"];
+  const store = storeOf("node-4");
+  nodes.set("node-4", { store, shards: shardsOn("node-4", store), map: first });
+  nodeOf("node-3").shards.stop();
+  away.add("node-3");
+  learn(mapWith(1, replaced, ["node-1", "node-2", "node-3"]), ...replaced);
+  start(...replaced);
+  await eventually(() => expect(here("node-4").copy.state).toBe("serving"));
+  learn(mapWith(2, replaced), ...replaced);
+  for (const id of replaced) startAgain(id, mapWith(2, replaced));
+  learn(mapWith(2, replaced), ...replaced);
+  away.add("node-2");
+  await put("node-1", "k", "acknowledged");
+  away.delete("node-2");
+  expect(textAt("node-4", "k")).toBe("acknowledged");
+  expect(textAt("node-2", "k")).toBeUndefined();
+  // Of the map between it has not heard.
+  const back = mapWith(3, ["node-1", "node-2", "node-3"], replaced);
+  learn(back, ...replaced);
+  limits.awayMsMax = -1;
+  startAgain("node-3", back);
+  learn(back, "node-3");
+  limits.awayMsMax = LIMITS.awayMsMax;
+  const { copy } = here("node-3");
+  expect(copy.state).toBe("rebuilding");
+  // One alone is met, which missed the write.
+  away.clear();
+  away.add("node-1");
+  away.add("node-4");
+  limits.compareEveryMs = 50;
+  start("node-3");
+  await eventually(() => expect([...here("node-3").sources.keys()]).toEqual(["node-2"]));
+  await copy.settled();
+  expect(copy.state).toBe("rebuilding");
+  away.clear();
+  await eventually(() => expect(copy.state).toBe("serving"));
+  expect(textAt("node-3", "k")).toBe("acknowledged");
+});
+
+it("what another copy has in the place of what goes is taken first: both may have superseded the same", async () => {
+  away.add("node-3");
+  await put("node-1", "k", "tea");
+  away.clear();
+  for (const [at, text] of [
+    ["node-1", "green tea"],
+    ["node-2", "black tea"],
+  ] as const) {
+    gates.set(`${at} asks quorum-store`, () =>
+      Promise.reject(new Mem0ctlError("unavailable", "peer-unreachable", at)),
+    );
+    const command = { t: "update", id: "k", text, hash: text, at: AT } as const;
+    const consistency = { read: "one", write: "quorum" } as const;
+    await here(at)
+      .coordinator.write({ command, ...request(text), consistency })
+      .catch(() => undefined);
+    gates.delete(`${at} asks quorum-store`);
+  }
+  const { copy } = here("node-1");
+  await copy.become("rebuilding");
+  // Once it has answered, node-2 is gone.
+  gates.set("node-1 asks quorum-open", () => {
+    gates.delete("node-1 asks quorum-open");
+    away.add("node-2");
+    return Promise.reject(new Mem0ctlError("unavailable", "peer-unreachable", "node-2"));
+  });
+  start("node-1");
+  await eventually(() => expect(copy.state).toBe("serving"));
+  expect(textAt("node-1", "k")).toBe("black tea");
+  const { copy: other } = here("node-2");
+  await other.become("rebuilding");
+  away.clear();
+  start("node-2", "node-3");
+  await eventually(() => expect(other.state).toBe("serving"));
+  await eventually(() =>
+    expect(["node-1", "node-2", "node-3"].map((id) => textAt(id, "k"))).toEqual(Array(3).fill("black tea")),
+  );
+});
+
+it("what nobody has heard of stays where another copy is there and does not answer", async () => {
+  const copy = await comeBackWith(() => put("node-1", "k", "green tea"));
+  nodeOf("node-3").shards.stop();
+  start("node-1");
+  await eventually(() => expect(copy.state).toBe("serving"));
+  await eventually(() => expect(textAt("node-2", "k")).toBe("green tea"));
+});
+
+it("a copy that has to ask what others know sends nothing more of what it was writing", async () => {
+  const items = ["k1", "k2"].map((id) => {
+    const record = {
+      memory: "x".repeat(3 << 20) + id,
+      user_id: "ada",
+      created_at: AT,
+      updated_at: AT,
+      hash: id,
+    };
+    return putItem({ id, key: "ada", record, vector: Float32Array.of(1, 0) });
+  });
+  const gate = hold("node-1 asks quorum-store");
+  away.add("node-3");
+  const outcome = here("node-1")
+    .coordinator.write({ command: { t: "put", items }, ...request("both") })
+    .catch((error: unknown) => error);
+  await gate.reached;
+  await here("node-1").copy.become("rebuilding");
+  gate.release();
+  expect(await outcome).toMatchObject({ kind: "unknown-outcome" });
+  expect(["k1", "k2"].map((id) => textAt("node-2", id)?.length)).toEqual([(3 << 20) + 2, undefined]);
+});

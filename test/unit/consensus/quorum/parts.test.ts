@@ -13,8 +13,8 @@ const three = history.map((actions) => play(actions).copies as [Text, Text, Text
 const isOf = ({ value, key = value ?? undefined }: Version<string>, last: number): boolean =>
   key === undefined || Number(key.at(-1)) % 2 === last;
 const rules: readonly PartRule<string>[] = [
-  { keeps: (version) => isOf(version, 0), suffix: "" },
-  { keeps: (version) => isOf(version, 1), suffix: "/7" },
+  { keeps: (version) => isOf(version, 0), suffix: "", divides: true },
+  { keeps: (version) => isOf(version, 1), suffix: "/7", divides: true },
 ];
 
 describe("dividing what copies know of a key", () => {
@@ -52,6 +52,15 @@ describe("dividing what copies know of a key", () => {
       context: [["a/7", 3]],
       versions: [{ dot: ["a/7", 3], value: "v1" }],
     });
+  });
+
+  it("nobody may drop what nobody heard of, where what it superseded is in another shard", () => {
+    const version = { dot: ["a", 1], atMs: 1, write: "w", value: "v1", shared: true } as const;
+    const item = written(absent<string>(), absent(), version);
+    const shared = (rule: PartRule<string>): unknown =>
+      partOf(item, NOTHING, rule).versions.map((one) => one.shared);
+    expect(rules.flatMap(shared)).toEqual([undefined]);
+    expect(shared({ keeps: () => true, suffix: "", divides: false })).toEqual([true]);
   });
 
   it("a deletion goes with the key that was deleted, and what it had seen stays gone on both sides", () => {
