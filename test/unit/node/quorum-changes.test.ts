@@ -1,275 +1,49 @@
-// Copies of a leaderless shard while the shard map changes under what they are doing, or one of them does not answer:
-// real copies on real stores, joined by calls that a test can hold up.
+// Copies of a leaderless shard while the shard map changes under what they are doing, or one of them does not answer.
 
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterEach, beforeEach, expect, it } from "vitest";
-import { absent } from "../../../src/consensus/quorum/versions.ts";
+import { expect, it } from "vitest";
 import { scopeFilter } from "../../../src/memory/filter.ts";
-import { VectorCache } from "../../../src/memory/vector-cache.ts";
-import type { Consistency } from "../../../src/model/consistency.ts";
 import { Mem0ctlError } from "../../../src/model/errors.ts";
 import type { NodeId } from "../../../src/model/ids.ts";
 import type { ShardMap } from "../../../src/model/shard-map.ts";
-import { queries } from "../../../src/node/cluster/shard-queries.ts";
 import { putItem } from "../../../src/node/memories/commands.ts";
-import { Pace } from "../../../src/node/moves/pace.ts";
-import { standingOf, type CallBody, type CopyCall } from "../../../src/node/quorum/calls.ts";
-import { compare, type Compared } from "../../../src/node/quorum/comparison.ts";
-import {
-  LEADERLESS_LIMITS,
-  LeaderlessShards,
-  type CopyHere,
-} from "../../../src/node/quorum/leaderless-shards.ts";
-import { LeaderlessPath, type ForwardedRead } from "../../../src/node/quorum/path.ts";
-import { encodeKey, prefixEnd } from "../../../src/node/storage/key.ts";
-import { openLmdbStore } from "../../../src/node/storage/lmdb.ts";
-import { StoreCorruptError, type Store } from "../../../src/node/storage/store.ts";
+import { standingOf } from "../../../src/node/quorum/calls.ts";
+import { type CopyHere } from "../../../src/node/quorum/leaderless-shards.ts";
+import { encodeKey } from "../../../src/node/storage/key.ts";
 import { systemClock } from "../../../src/node/system-clock.ts";
-import { pack, unpack } from "../../../src/node/transport/frames.ts";
-import type { Network } from "../../../src/node/transport/network.ts";
-import { initialShardMap } from "../../../src/topology/shard-map.ts";
 import { slotOf } from "../../../src/topology/slots.ts";
-import { manifestOf } from "../topology/manifest.ts";
 import { eventually } from "./eventually.ts";
+import {
+  AT,
+  nodes,
+  away,
+  gates,
+  first,
+  folderOf,
+  mapWith,
+  nodeOf,
+  here,
+  hold,
+  put,
+  update,
+  request,
+  soon,
+  list,
+  compareWith,
+  readFromOutside,
+  textAt,
+  learn,
+  cleared,
+  storeOf,
+  shardsOn,
+  startAgain,
+  setLevels,
+  withThreeNodes,
+  damage,
+} from "./quorum-nodes.ts";
 
-const QUORUM: Consistency = { read: "quorum", write: "quorum" };
-const AT = "2026-01-01T00:00:00.000Z";
-const LIMITS = { ...LEADERLESS_LIMITS, restMs: 0, compareEveryMs: 50 };
-/** Those of a test. */
-const limits = { ...LIMITS };
-
-interface Node {
-  readonly store: Store;
-  readonly shards: LeaderlessShards;
-  map: ShardMap;
-}
-
-interface Held {
-  /** Resolves when a call of that kind is held. */
-  readonly reached: Promise<void>;
-  readonly release: () => void;
-}
-
-let folder: string;
-let nodes: Map<NodeId, Node>;
-let away: Set<NodeId>;
-/** What a call or its answer waits for, by caller and method. */
-let gates: Map<string, () => Promise<void>>;
-/** The manifest's levels. */
-let levels: Consistency;
-
-const first = initialShardMap(manifestOf({ nodes: 3, shards: 1, copies: 3 }));
-
-/** The sets of copies as a later map has them. */
-function mapWith(epoch: number, replicas: readonly NodeId[], outgoing?: readonly NodeId[]): ShardMap {
-  const [shard] = first.shards;
-  if (shard === undefined) throw new Error("a map without shards");
-  const { outgoing: _, ...rest } = shard;
-  const change = outgoing === undefined ? {} : { outgoing: { replicas: outgoing, since: epoch } };
-  return { ...first, epoch: first.epoch + epoch, shards: [{ ...rest, replicas, ...change }] };
-}
-
-function networkOf(self: NodeId): Network {
-  return {
-    send: () => undefined,
-    beat: () => undefined,
-    flush: () => undefined,
-    flushSoon: () => undefined,
-    connected: (to) => !away.has(to) && !away.has(self) && nodes.has(to),
-    lastError: () => undefined,
-    async call(to, method, body) {
-      if (away.has(to) || away.has(self)) throw new Mem0ctlError("unavailable", "peer-unreachable", to);
-      const wire = pack(body);
-      await gates.get(`${self} asks ${method}`)?.();
-      const answer = await nodeOf(to).shards.answer(
-        self,
-        method as CopyCall,
-        unpack(wire) as CallBody<CopyCall>,
-      );
-      await gates.get(`${self} is answered ${method}`)?.();
-      return unpack(pack(answer));
-    },
-  };
-}
-
-function nodeOf(id: NodeId): Node {
-  const node = nodes.get(id);
-  if (node === undefined) throw new Error(`no ${id}`);
-  return node;
-}
-
-function here(id: NodeId): CopyHere {
-  const copy = nodeOf(id).shards.here("0");
-  if (copy === undefined) throw new Error(`${id} holds no copy`);
-  return copy;
-}
-
-/** Holds what `what` says up, the first time, until it is released. */
-function hold(what: string): Held {
-  let release: () => void = () => undefined;
-  const released = new Promise<void>((resolve) => (release = resolve));
-  const reached = new Promise<void>((resolve) => {
-    gates.set(what, () => {
-      gates.delete(what);
-      resolve();
-      return released;
-    });
-  });
-  return { reached, release };
-}
-
-async function put(at: NodeId, id: string, text: string): Promise<void> {
-  const record = { memory: text, user_id: "ada", created_at: AT, updated_at: AT, hash: text };
-  await here(at).coordinator.write({
-    command: { t: "put", items: [putItem({ id, key: "ada", record, vector: Float32Array.of(1, 0) })] },
-    ...request(`put ${id} ${text}`),
-  });
-}
-
-function update(at: NodeId, id: string, text: string): Promise<unknown> {
-  const command = { t: "update", id, text, hash: text, at: AT } as const;
-  return here(at).coordinator.write({ command, ...request(`update ${id} ${text}`) });
-}
-
-function request(write: string): {
-  readonly write: string;
-  readonly consistency: Consistency;
-  readonly deadlineMs: number;
-  readonly isRepeated: boolean;
-  readonly takenMs: number;
-} {
-  return { write, consistency: QUORUM, deadlineMs: soon(), isRepeated: false, takenMs: Date.now() };
-}
-
-const soon = (): number => systemClock.nowMs() + 10_000;
-const list = (at: NodeId): Promise<unknown> =>
-  here(at).coordinator.read(queries.list(scopeFilter({ user_id: "ada" }), 10), "quorum", soon());
-
-function compareWith(copy: CopyHere["copy"], at: NodeId, peer: NodeId): Promise<Compared> {
-  const { map, shards } = nodeOf(at);
-  return compare({
-    peer,
-    copy,
-    client: shards.client,
-    clock: systemClock,
-    standing: standingOf(map, copy.shard),
-    limits,
-    reading: false,
-    deadlineMs: soon(),
-  });
-}
-
-/** Brings requests from a node to a copy. */
-function pathAt(self: NodeId, network: Network): LeaderlessPath {
-  const { shards } = nodeOf(self);
-  return new LeaderlessPath({
-    self,
-    shards,
-    network,
-    clock: systemClock,
-    map: () => nodeOf(self).map,
-    attemptMs: 1000,
-    dismissal: () => undefined,
-  });
-}
-
-/** Reads at a node without a copy, from which calls to those in `silent` get no answer. */
-function readFromOutside(silent: readonly NodeId[], deadlineMs: number): Promise<unknown> {
-  learn(mapWith(1, ["node-1", "node-2"]), "node-1", "node-2", "node-3");
-  const network: Network = {
-    ...networkOf("node-3"),
-    call: async (to, _method, body) => {
-      if (silent.includes(to)) throw new Mem0ctlError("unknown-outcome", "peer-did-not-answer", to);
-      return pathAt(to, networkOf(to)).readHere(body as ForwardedRead);
-    },
-  };
-  return pathAt("node-3", network).read({ id: "0" }, queries.get("k"), QUORUM, deadlineMs);
-}
-
-function textAt(id: NodeId, memory: string): string | undefined {
-  const { machine } = here(id).copy;
-  return machine.record("ada", memory)?.memory;
-}
-
-function learn(map: ShardMap, ...who: readonly NodeId[]): void {
-  for (const id of who) {
-    const node = nodeOf(id);
-    node.map = map;
-    node.shards.follow();
-  }
-}
-
-/** Until nothing of its copy is left on a node's disk. */
-async function cleared(id: NodeId): Promise<void> {
-  const start = encodeKey("state", "0");
-  await eventually(() =>
-    expect([...nodeOf(id).store.keys({ start, end: prefixEnd(start) })]).toHaveLength(0),
-  );
-}
-
-function storeOf(id: NodeId, flushDelayMs = 0): Store {
-  return openLmdbStore({
-    folder: join(folder, id),
-    flushDelayMs,
-    onDiskFailure: (reason) => {
-      throw new Error(reason);
-    },
-  });
-}
-
-function shardsOn(
-  self: NodeId,
-  store: Store,
-  onDamage = (shard: string, what: string): void =>
-    expect.unreachable(`${self}: shard ${shard} is damaged: ${what}`),
-): LeaderlessShards {
-  const fail = (error: unknown): void => expect.unreachable(String(error));
-  return new LeaderlessShards({
-    self,
-    store,
-    network: networkOf(self),
-    clock: systemClock,
-    vectors: new VectorCache({ bytesMax: 1 << 20, setsMax: 8 }),
-    map: () => nodeOf(self).map,
-    pace: new Pace(systemClock, () => null),
-    consistency: levels,
-    limits,
-    scrubBytesPerSecond: 1 << 20,
-    onDamage,
-    onFailure: fail,
-  });
-}
-
-/** A node is killed, and starts with what is on its disk. */
-function startAgain(id: NodeId, map: ShardMap, onDamage?: () => void): void {
-  const node = nodeOf(id);
-  node.shards.stop();
-  nodes.set(id, { ...node, shards: shardsOn(id, node.store, onDamage), map });
-}
-
-beforeEach(async () => {
-  folder = mkdtempSync(join(tmpdir(), "mem0ctl-quorum-"));
-  nodes = new Map();
-  away = new Set();
-  gates = new Map();
-  levels = QUORUM;
-  for (const self of ["node-1", "node-2", "node-3"]) {
-    const store = storeOf(self);
-    const shards = shardsOn(self, store);
-    nodes.set(self, { store, shards, map: first });
-    await shards.found(first);
-  }
-});
-afterEach(async () => {
-  Object.assign(limits, LIMITS);
-  for (const { store, shards } of nodes.values()) {
-    shards.stop();
-    await store.close();
-  }
-  rmSync(folder, { recursive: true, force: true });
-});
+withThreeNodes();
 
 it("a copy that was given up during a comparison does not tell the other that its memories are deleted", async () => {
   away.add("node-3");
@@ -420,14 +194,6 @@ it("a read that no copy answers is late, and nothing is unknown of it", async ()
   });
 });
 
-/** A record of a node's copy turns out to be unreadable; returns what has to be filled again. */
-function damage(id: NodeId = "node-3"): CopyHere {
-  const damaged = here(id);
-  damaged.copy.noteDamage(new StoreCorruptError(damaged.copy.prefix));
-  expect(damaged.copy.state).toBe("rebuilding");
-  return damaged;
-}
-
 it("a comparison during whose end the copy loses something has not filled it", async () => {
   startAgain("node-3", first, () => undefined);
   learn(first, "node-3");
@@ -453,7 +219,7 @@ it("a comparison of another copy during whose end this one loses something has n
 
 it("a copy that lost what reads of a majority have told is filled from enough others to meet it, whatever writes ask", async () => {
   // A write that one copy did not acknowledge is on two, and a read has told so: one of the two is node-3.
-  levels = { read: "quorum", write: "all" };
+  setLevels({ read: "quorum", write: "all" });
   startAgain("node-3", first, () => undefined);
   learn(first, "node-3");
   const { copy } = damage();
@@ -601,7 +367,8 @@ it("a node that starts again while keys go brings the others every memory that i
   startAgain("node-2", split("dropping"));
   learn(split("dropping"), "node-1", "node-2", "node-3");
   await handoverIs("over");
-  away = new Set(["node-1"]);
+  away.clear();
+  away.add("node-1");
   const copy = copyAfterSplit("node-3");
   await compareWith(copy, "node-3", "node-2");
   expect(copy.machine.record("ada", "k")?.memory).toBe("tea");
@@ -630,7 +397,7 @@ async function startWithRot(id: NodeId, text: string, map: ShardMap): Promise<vo
   const { shards, store } = nodeOf(id);
   shards.stop();
   await store.close();
-  const file = join(folder, id, "data.mdb");
+  const file = join(folderOf(id), "data.mdb");
   const bytes = readFileSync(file);
   for (let at = bytes.indexOf(text); at >= 0; at = bytes.indexOf(text, at + 1)) bytes.write("?", at);
   writeFileSync(file, bytes);
@@ -671,307 +438,4 @@ it("what is made of a copy refuses new memories alone, and whoever sent one is t
   here("node-1").copy.heirs = undefined;
   await put("node-1", "l", "milk");
   expect([textAt("node-1", "k"), textAt("node-1", "l")]).toEqual(["cocoa", "milk"]);
-});
-
-/** node-1 takes a write that no other copy hears of, and comes back after it was away for too long. */
-async function comeBackWith(write: () => Promise<unknown>): Promise<CopyHere["copy"]> {
-  gates.set("node-1 asks quorum-store", () =>
-    Promise.reject(new Mem0ctlError("unavailable", "peer-unreachable", "node-1")),
-  );
-  await write().catch(() => undefined);
-  gates.delete("node-1 asks quorum-store");
-  expect(textAt("node-1", "k")).toBe("green tea");
-  const { copy } = here("node-1");
-  await copy.become("rebuilding");
-  return copy;
-}
-
-function start(...who: readonly NodeId[]): void {
-  for (const id of who) nodeOf(id).shards.start();
-}
-
-it("what a copy that was away for too long alone has heard of, and nobody acknowledged, goes (10)", async () => {
-  const copy = await comeBackWith(() => put("node-1", "k", "green tea"));
-  start("node-1", "node-2", "node-3");
-  await eventually(() => expect(copy.state).toBe("serving"));
-  for (const id of ["node-1", "node-2", "node-3"]) {
-    await compareWith(here(id).copy, id, id === "node-1" ? "node-2" : "node-1");
-    expect(textAt(id, "k")).toBeUndefined();
-  }
-});
-
-it("a copy that was away for too long gives nothing before all others have said what they know", async () => {
-  // It waits for three rounds of these.
-  limits.compareEveryMs = 2000;
-  startAgain("node-1", first);
-  learn(first, "node-1");
-  const copy = await comeBackWith(() => put("node-1", "k", "green tea"));
-  away.add("node-3");
-  start("node-1");
-  await eventually(() => expect(here("node-1").orphans.awaits("node-2")).toBe(false));
-  expect(copy.state).toBe("rebuilding");
-  const { copy: other } = here("node-2");
-  const refused = { code: "copy-not-serving" };
-  await expect(compareWith(other, "node-2", "node-1")).rejects.toMatchObject(refused);
-  await expect(compareWith(copy, "node-1", "node-2")).rejects.toMatchObject(refused);
-  expect(textAt("node-2", "k")).toBeUndefined();
-  expect(textAt("node-1", "k")).toBe("green tea");
-  away.clear();
-  await eventually(() => expect(copy.state).toBe("serving"));
-  expect(textAt("node-1", "k")).toBeUndefined();
-});
-
-it("what nobody has heard of stays where another copy is not reached for a while", async () => {
-  const copy = await comeBackWith(() => put("node-1", "k", "green tea"));
-  away.add("node-3");
-  start("node-1");
-  await eventually(() => expect(copy.state).toBe("serving"));
-  await eventually(() => expect(textAt("node-2", "k")).toBe("green tea"));
-});
-
-it("what one more copy had flushed stays, whoever is asked first", async () => {
-  away.add("node-2");
-  await put("node-1", "k", "green tea");
-  away.clear();
-  const { copy } = here("node-1");
-  await copy.become("rebuilding");
-  start("node-1");
-  await eventually(() => expect(copy.state).toBe("serving"));
-  await eventually(() => expect(textAt("node-2", "k")).toBe("green tea"));
-});
-
-it("what was acknowledged by the copy that was away alone stays", async () => {
-  const { coordinator } = here("node-1");
-  const one = { ...request("put k"), consistency: { read: "one", write: "one" } as const };
-  const record = { memory: "green tea", user_id: "ada", created_at: AT, updated_at: AT, hash: "tea" };
-  const item = putItem({ id: "k", key: "ada", record, vector: Float32Array.of(1, 0) });
-  const copy = await comeBackWith(() => coordinator.write({ command: { t: "put", items: [item] }, ...one }));
-  start("node-1");
-  await eventually(() => expect(copy.state).toBe("serving"));
-  await eventually(() => expect(textAt("node-2", "k")).toBe("green tea"));
-});
-
-it("what nobody acknowledged stays where the others still have what it superseded", async () => {
-  await put("node-1", "k", "tea");
-  const copy = await comeBackWith(() => update("node-1", "k", "green tea"));
-  start("node-1");
-  await eventually(() => expect(copy.state).toBe("serving"));
-  await eventually(() => expect(textAt("node-2", "k")).toBe("green tea"));
-});
-
-it("what nobody has heard of stays where another copy lacks something itself", async () => {
-  startAgain("node-3", first, () => undefined);
-  learn(first, "node-3");
-  const copy = await comeBackWith(() => put("node-1", "k", "green tea"));
-  damage();
-  start("node-1", "node-3");
-  await eventually(() => expect([copy.state, here("node-3").copy.state]).toEqual(["serving", "serving"]));
-  await eventually(() => expect(textAt("node-2", "k")).toBe("green tea"));
-});
-
-it("a copy that was cut off for too long answers nothing from the moment it meets another (9)", async () => {
-  const get = (): Promise<unknown> => here("node-1").coordinator.read(queries.get("k"), "one", soon());
-  limits.awayMsMax = -1;
-  for (const id of ["node-2", "node-3"]) away.add(id);
-  await expect(get()).rejects.toMatchObject({ code: "memory-not-found" });
-  away.clear();
-  await expect(get()).rejects.toMatchObject({ code: "copy-not-serving" });
-});
-
-it("what one copy has forgotten without another, whoever took over its floor has forgotten as well (9)", async () => {
-  const forgotten = [["another", 7]] as const;
-  await here("node-2").copy.raiseFloor({ floor: forgotten, forgotten });
-  for (const id of ["node-1", "node-3"]) await here(id).copy.raiseFloor({ floor: forgotten, forgotten: [] });
-  await compareWith(here("node-3").copy, "node-3", "node-2");
-  await compareWith(here("node-2").copy, "node-2", "node-1");
-  for (const id of ["node-1", "node-3"]) expect(here(id).copy.forgotten).toEqual(forgotten);
-});
-
-it("what another copy acknowledged stays though it is no member any more when the one that was away is back", async () => {
-  away.add("node-2");
-  await put("node-1", "k", "green tea");
-  away.clear();
-  const { copy } = here("node-1");
-  learn(mapWith(1, ["node-1", "node-2"]), "node-1", "node-2", "node-3");
-  await copy.become("rebuilding");
-  start("node-1");
-  await eventually(() => expect(copy.state).toBe("serving"));
-  await eventually(() => expect(textAt("node-2", "k")).toBe("green tea"));
-  // What it takes from now on can be known to no other.
-  await eventually(() => expect(copy.members).toEqual(["node-2"]));
-  startAgain("node-1", mapWith(1, ["node-1", "node-2"]));
-  learn(mapWith(1, ["node-1", "node-2"]), "node-1");
-  expect(here("node-1").copy.members).toEqual(["node-2"]);
-});
-
-it("a copy that lets a deletion go because another has forgotten it knows itself without whom (9)", async () => {
-  away.add("node-3");
-  await put("node-1", "k", "tea");
-  await here("node-1").coordinator.write({ command: { t: "delete", id: "k" }, ...request("delete") });
-  const { copy } = here("node-2");
-  await compareWith(copy, "node-2", "node-1");
-  const { context } = copy.outline("k");
-  expect(copy.outline("k").versions).toMatchObject([{ value: null }]);
-  await copy.take([{ id: "k", item: absent() }], context);
-  expect(copy.outline("k").versions).toEqual([]);
-  // node-3, which was away, is rebuilt, whichever of the two it meets.
-  expect(copy.forgotten).toEqual(context);
-});
-
-it("two copies that were both away for too long do not both drop what superseded the same", async () => {
-  const two = mapWith(1, ["node-1", "node-2"]);
-  learn(two, "node-1", "node-2", "node-3");
-  await put("node-1", "k", "tea");
-  await here("node-1").copy.exchanged(["node-2"]);
-  await here("node-2").copy.exchanged(["node-1"]);
-  // Each writes over it without having heard of the other.
-  for (const [at, text] of [
-    ["node-1", "green tea"],
-    ["node-2", "black tea"],
-  ] as const) {
-    gates.set(`${at} asks quorum-store`, () =>
-      Promise.reject(new Mem0ctlError("unavailable", "peer-unreachable", at)),
-    );
-    const command = { t: "update", id: "k", text, hash: text, at: AT } as const;
-    const consistency = { read: "one", write: "quorum" } as const;
-    await here(at)
-      .coordinator.write({ command, ...request(text), consistency })
-      .catch(() => undefined);
-    gates.delete(`${at} asks quorum-store`);
-    expect(textAt(at, "k")).toBe(text);
-  }
-  const copies = [here("node-1").copy, here("node-2").copy];
-  for (const copy of copies) await copy.become("rebuilding");
-  start("node-1", "node-2");
-  await eventually(() => expect(copies.map(({ state }) => state)).toEqual(["serving", "serving"]));
-  await eventually(() => expect(textAt("node-1", "k")).toBe(textAt("node-2", "k")));
-  expect(textAt("node-1", "k")).toBe("black tea");
-});
-
-it("what nobody has heard of stays where another copy loses something while it is asked", async () => {
-  const two = mapWith(1, ["node-1", "node-2"]);
-  learn(two, "node-1", "node-2", "node-3");
-  startAgain("node-2", two, () => undefined);
-  learn(two, "node-2");
-  await here("node-1").copy.exchanged(["node-2"]);
-  const copy = await comeBackWith(() => put("node-1", "k", "green tea"));
-  const answered = hold("node-1 is answered quorum-outlines");
-  start("node-1");
-  await answered.reached;
-  damage("node-2");
-  await eventually(() => expect(here("node-2").copy.isReadable).toBe(true));
-  answered.release();
-  start("node-2");
-  await eventually(() => expect([copy.state, here("node-2").copy.state]).toEqual(["serving", "serving"]));
-  await eventually(() => expect(textAt("node-2", "k")).toBe("green tea"));
-});
-
-it("a copy that was replaced and called back while it was away is filled by as many as any new one (12)", async () => {
-  const replaced = ["node-1", "node-2", "node-4"];
-  const store = storeOf("node-4");
-  nodes.set("node-4", { store, shards: shardsOn("node-4", store), map: first });
-  nodeOf("node-3").shards.stop();
-  away.add("node-3");
-  learn(mapWith(1, replaced, ["node-1", "node-2", "node-3"]), ...replaced);
-  start(...replaced);
-  await eventually(() => expect(here("node-4").copy.state).toBe("serving"));
-  learn(mapWith(2, replaced), ...replaced);
-  for (const id of replaced) startAgain(id, mapWith(2, replaced));
-  learn(mapWith(2, replaced), ...replaced);
-  away.add("node-2");
-  await put("node-1", "k", "acknowledged");
-  away.delete("node-2");
-  expect(textAt("node-4", "k")).toBe("acknowledged");
-  expect(textAt("node-2", "k")).toBeUndefined();
-  // Of the map between it has not heard.
-  const back = mapWith(3, ["node-1", "node-2", "node-3"], replaced);
-  learn(back, ...replaced);
-  limits.awayMsMax = -1;
-  startAgain("node-3", back);
-  learn(back, "node-3");
-  limits.awayMsMax = LIMITS.awayMsMax;
-  const { copy } = here("node-3");
-  expect(copy.state).toBe("rebuilding");
-  // One alone is met, which missed the write.
-  away.clear();
-  away.add("node-1");
-  away.add("node-4");
-  limits.compareEveryMs = 50;
-  start("node-3");
-  await eventually(() => expect([...here("node-3").sources.keys()]).toEqual(["node-2"]));
-  await copy.settled();
-  expect(copy.state).toBe("rebuilding");
-  away.clear();
-  await eventually(() => expect(copy.state).toBe("serving"));
-  expect(textAt("node-3", "k")).toBe("acknowledged");
-});
-
-it("what another copy has in the place of what goes is taken first: both may have superseded the same", async () => {
-  away.add("node-3");
-  await put("node-1", "k", "tea");
-  away.clear();
-  for (const [at, text] of [
-    ["node-1", "green tea"],
-    ["node-2", "black tea"],
-  ] as const) {
-    gates.set(`${at} asks quorum-store`, () =>
-      Promise.reject(new Mem0ctlError("unavailable", "peer-unreachable", at)),
-    );
-    const command = { t: "update", id: "k", text, hash: text, at: AT } as const;
-    const consistency = { read: "one", write: "quorum" } as const;
-    await here(at)
-      .coordinator.write({ command, ...request(text), consistency })
-      .catch(() => undefined);
-    gates.delete(`${at} asks quorum-store`);
-  }
-  const { copy } = here("node-1");
-  await copy.become("rebuilding");
-  // Once it has answered, node-2 is gone.
-  gates.set("node-1 asks quorum-open", () => {
-    gates.delete("node-1 asks quorum-open");
-    away.add("node-2");
-    return Promise.reject(new Mem0ctlError("unavailable", "peer-unreachable", "node-2"));
-  });
-  start("node-1");
-  await eventually(() => expect(copy.state).toBe("serving"));
-  expect(textAt("node-1", "k")).toBe("black tea");
-  const { copy: other } = here("node-2");
-  await other.become("rebuilding");
-  away.clear();
-  start("node-2", "node-3");
-  await eventually(() => expect(other.state).toBe("serving"));
-  await eventually(() =>
-    expect(["node-1", "node-2", "node-3"].map((id) => textAt(id, "k"))).toEqual(Array(3).fill("black tea")),
-  );
-});
-
-it("what nobody has heard of stays where another copy is there and does not answer", async () => {
-  const copy = await comeBackWith(() => put("node-1", "k", "green tea"));
-  nodeOf("node-3").shards.stop();
-  start("node-1");
-  await eventually(() => expect(copy.state).toBe("serving"));
-  await eventually(() => expect(textAt("node-2", "k")).toBe("green tea"));
-});
-
-it("a copy that has to ask what others know sends nothing more of what it was writing", async () => {
-  const items = ["k1", "k2"].map((id) => {
-    const record = {
-      memory: "x".repeat(3 << 20) + id,
-      user_id: "ada",
-      created_at: AT,
-      updated_at: AT,
-      hash: id,
-    };
-    return putItem({ id, key: "ada", record, vector: Float32Array.of(1, 0) });
-  });
-  const gate = hold("node-1 asks quorum-store");
-  away.add("node-3");
-  const outcome = here("node-1")
-    .coordinator.write({ command: { t: "put", items }, ...request("both") })
-    .catch((error: unknown) => error);
-  await gate.reached;
-  await here("node-1").copy.become("rebuilding");
-  gate.release();
-  expect(await outcome).toMatchObject({ kind: "unknown-outcome" });
-  expect(["k1", "k2"].map((id) => textAt("node-2", id)?.length)).toEqual([(3 << 20) + 2, undefined]);
 });
