@@ -55,8 +55,9 @@ export function mapUndoingStep(map: ShardMap, step: ReplicaStep, leaderless: boo
   if (shard === undefined || step.kind === "remove-replica" || !holds(shard, step.to)) return map;
   if (leaderless) {
     if (shard.outgoing === undefined) return map;
-    const outgoing = { replicas: shard.replicas, since: map.epoch + 1 };
-    return withShard(map, { ...shard, replicas: shard.outgoing.replicas, outgoing });
+    // While both sets are in force every acknowledged write met its level in the one of before, too: it lacks nothing.
+    const { outgoing, ...rest } = shard;
+    return withShard(map, { ...rest, replicas: outgoing.replicas });
   }
   if (step.kind === "add-replica") return withShard(map, without(shard, step.to, map));
   return holds(shard, step.from) ? map : withShard(map, exchanged(shard, step.to, step.from));

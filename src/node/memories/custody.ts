@@ -84,7 +84,7 @@ export class Custody {
     return this.current;
   }
 
-  /** How often keys came or went since this replica was opened. A version can be the one of before again. */
+  /** How often keys came or went, or are hidden no more, since this replica was opened. A version can be the one of before again. */
   get turns(): number {
     return this.turned;
   }
@@ -97,8 +97,11 @@ export class Custody {
   }
 
   private become(next: CustodyState): void {
-    if (next.version !== this.current.version) this.turned += 1;
+    const { hidden } = this;
+    const { version } = this.current;
     this.current = next;
+    // A read that began before would show the rest of what was hidden.
+    if (next.version !== version || (hidden !== undefined && this.hidden === undefined)) this.turned += 1;
     this.known = undefined;
   }
 

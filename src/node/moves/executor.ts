@@ -225,7 +225,7 @@ export class Executor {
     const isLate =
       isUndoing && step.kind !== "remove-replica" && (await members.counts(step.shard, step.to, deadlineMs));
     // It counts, and the map wants it no more: who should be in its place may never come.
-    const isFinal = isLate && step.kind === "move-replica" && !this.options.isUp(step.from);
+    const isFinal = isLate && step.kind === "move-replica" && !this.isUp(step.from);
     const change = (map: ShardMap): ShardMap => {
       if (!isUndoing || isFinal) return mapAfterStep(map, step, leaderless);
       return isLate ? map : mapUndoingStep(map, step, leaderless);
@@ -241,11 +241,15 @@ export class Executor {
     return { state: isWanted(map, step) ? "done" : "dropped" };
   }
 
+  /** Nobody hears of itself. */
+  private isUp(node: NodeId): boolean {
+    return node === this.options.self || this.options.isUp(node);
+  }
+
   /** Whether the shard, as it would be, goes on with those that live now: what makes it wait for a dead one waits. */
   private keepsQuorum(map: ShardMap, shard: ShardId): boolean {
-    const { self, isUp } = this.options;
     const voters = wantedMembership(map, shard)?.voters ?? [];
-    return 2 * voters.filter((node) => node === self || isUp(node)).length > voters.length;
+    return 2 * voters.filter((node) => this.isUp(node)).length > voters.length;
   }
 
   private noteCopying(at: number, step: ReplicaStep, report: CopyingReport | undefined): void {

@@ -551,7 +551,7 @@ export class LeaderlessShards {
     this.copies.set(copy.shard, here);
     // Away for longer than tombstones are kept: the others may have forgotten what this copy still holds.
     const wasAway = clock.wallMs() - copy.syncedMs > limits.awayMsMax;
-    if (copy.state === "serving" && wasAway && !this.isAlone(copy.shard)) void this.rebuild(here);
+    if (copy.state === "serving" && wasAway && !this.isAlone(copy.shard)) this.rebuildSoon(here);
     return here;
   }
 
@@ -585,6 +585,10 @@ export class LeaderlessShards {
     await here.copy.become("rebuilding");
   }
 
+  private rebuildSoon(here: CopyHere): void {
+    this.rebuild(here).catch((error: unknown) => this.options.onFailure(error));
+  }
+
   /** One that was cut off from all others for too long is rebuilt as soon as it meets one, before it tells it anything. */
   private noticeAbsence(here: CopyHere): void {
     const { clock, limits, network, store } = this.options;
@@ -594,7 +598,7 @@ export class LeaderlessShards {
     const heardMs = Math.max(...peers.map((peer) => this.knowledge(here, peer).heardMs));
     if (peers.length === 0 || clock.nowMs() - heardMs <= limits.awayMsMax) return;
     if (!peers.some((peer) => network.connected(peer))) return;
-    this.rebuild(here).catch((error: unknown) => this.options.onFailure(error));
+    this.rebuildSoon(here);
   }
 
   /**

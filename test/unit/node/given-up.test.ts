@@ -71,7 +71,7 @@ async function givenUpAfter(protocol: Protocol, cancelMs: number): Promise<unkno
   return { cancelMs, problems, hasItEnded };
 }
 
-test.each(["raft", "paxos"] as const)(
+test.each(["raft", "paxos", "quorum"] as const)(
   "with %s a move away from a dead node ends, whenever it is given up",
   async (protocol) => {
     for (let turn = 1; turn <= CANCELS; turn += 1) {

@@ -3,6 +3,7 @@
 
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { scopeFilter } from "../../../src/memory/filter.ts";
+import { Mem0ctlError } from "../../../src/model/errors.ts";
 import type { KeySlice } from "../../../src/model/shard-map.ts";
 import { queries, runShardQuery } from "../../../src/node/cluster/shard-queries.ts";
 import type { CommandResult, HandoverCommand, ShardCommand } from "../../../src/node/memories/commands.ts";
@@ -302,5 +303,43 @@ describe("a slice of keys that goes to another shard", () => {
     expect(await refused).toMatchObject({ code: "stale-epoch" });
     giver = states.open("0");
     expect(await runShardQuery(giver, "user", cut)).toMatchObject({ goes: { memories: 3003 } });
+  });
+});
+
+const many = (count: number, key: string): ShardCommand => {
+  const commands = Array.from({ length: count }, (_, at) => put(`${key}${at}`, key));
+  return { t: "put", items: commands.flatMap((command) => ("items" in command ? command.items : [])) };
+};
+/** Of more memories than are looked at in one go. */
+const countOfAll = (machine: MemoryMachine, version: number): Promise<unknown> =>
+  runShardQuery(machine, "user", { ...queries.list(scopeFilter({}), 10), version }).then(
+    (answer) => Reflect.get(Object(answer), "count"),
+    (error: unknown) => error instanceof Mem0ctlError && error.code,
+  );
+
+describe("a list of a whole shard that is under way", () => {
+  it("does not show the end of what the giver has given and is forgetting", async () => {
+    await write(giver, many(3000, "ada"));
+    await write(giver, many(100, "nina"));
+    await tell(giver, { do: "leave", id: ID, slice: SLICE });
+    await tell(giver, { do: "fence", id: ID });
+    await copyAll();
+    expect(taker.custody.state.version).toBe(1);
+    const counted = countOfAll(giver, 1);
+    while (giver.custody.state.leaving !== null) void tell(giver, { do: "drop", id: ID });
+    expect(await counted).toBe("stale-epoch");
+    expect(await countOfAll(giver, 1)).toBe(3000);
+  });
+
+  it("does not show the end of what the taker is to discard", async () => {
+    await write(giver, many(100, "nina"));
+    await write(taker, many(3000, "ada"));
+    await tell(giver, { do: "leave", id: ID, slice: SLICE });
+    await tell(taker, await nextPart());
+    await tell(giver, { do: "stay", id: ID });
+    const counted = countOfAll(taker, 0);
+    while (taker.custody.state.arriving !== null) void tell(taker, { do: "discard", id: ID });
+    expect(await counted).toBe("stale-epoch");
+    expect(await countOfAll(taker, 0)).toBe(3000);
   });
 });
