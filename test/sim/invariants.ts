@@ -356,16 +356,21 @@ export class Invariants {
     );
   }
 
-  /** Leaderless copies change by way of two sets: those of before stay in force until those of after are complete (12). */
+  /**
+   * Leaderless copies change by way of two sets: those of before stay in force until those of after are complete (12). While
+   * both are, either may be the one that stays.
+   */
   #lookAtChange(map: ShardMap): void {
     const text = this.#maps.get(map.epoch - 1);
     if (text === undefined) return;
-    for (const { id, replicas } of (JSON.parse(text) as ShardMap).shards) {
+    for (const { id, replicas, outgoing } of (JSON.parse(text) as ShardMap).shards) {
+      const before = outgoing?.replicas ?? replicas;
       const after = map.shards.find((shard) => shard.id === id);
       this.#world.must(
         after === undefined ||
           sameNodes(replicas.toSorted(), after.replicas.toSorted()) ||
-          sameNodes(replicas.toSorted(), (after.outgoing?.replicas ?? []).toSorted()),
+          sameNodes(replicas.toSorted(), (after.outgoing?.replicas ?? []).toSorted()) ||
+          (after.outgoing === undefined && sameNodes(before.toSorted(), after.replicas.toSorted())),
         "changes-by-two-sets",
         () =>
           `in epoch ${map.epoch} the copies of ${id} are not ${replicas.join(" ")} any more, at one stroke`,

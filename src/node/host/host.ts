@@ -32,7 +32,7 @@ import type { Learned, PromiseReport } from "./promise-reports.ts";
 import { ReplicaGroup, type Answer, type Work } from "./replica-group.ts";
 import { Scrub } from "./scrub.ts";
 import { SnapshotTransfers } from "./snapshot-transfers.ts";
-import { StateRepair } from "./state-repair.ts";
+import { otherCopies, StateRepair } from "./state-repair.ts";
 
 export interface HostOptions {
   readonly self: NodeId;
@@ -288,7 +288,7 @@ export class Host {
     if (group.durable.recovery?.term === undefined || group.replica.status().recovering === true) return;
     const writes: LogWrite[] = [];
     group.durable.recovered(writes);
-    this.lastDurable = this.options.stores.log.append(writes);
+    this.append(writes);
     this.options.onRecovery(group.id, undefined);
   }
 
@@ -454,8 +454,14 @@ export class Host {
     const durable: DurableState = { hardState, snapshot, entries: [], applied: snapshot.index };
     const { group, write } = DurableGroup.create(start.id, this.unusedGeneration(start.id), durable);
     // Durable before the first vote at the latest: writes reach the disk in order.
-    this.lastDurable = this.options.stores.log.append([write]);
+    this.append([write]);
     return { group, durable, damage: undefined };
+  }
+
+  /** What nothing waits for but what is written after it. */
+  private append(writes: readonly LogWrite[]): void {
+    this.lastDurable = this.options.stores.log.append(writes);
+    this.lastDurable.catch((error: unknown) => this.failed(error));
   }
 
   private unusedGeneration(id: GroupId): number {
@@ -471,7 +477,7 @@ export class Host {
     };
     const generation = this.unusedGeneration(start.id);
     const { group, write } = DurableGroup.create(start.id, generation, durable, { refill: true });
-    this.lastDurable = this.options.stores.log.append([write]);
+    this.append([write]);
     return { group, durable, damage: new Error("its log was damaged, and nothing of it is left") };
   }
 
@@ -570,7 +576,8 @@ export class Host {
       if (works.length === 0) continue;
       log.promiseHardState(group.id).then(
         () => {
-          if (this.stopped) return;
+          // What was taken away meanwhile has nothing on disk to stand for its word.
+          if (this.stopped || this.groups.get(group.id) !== group) return;
           group.hardStateFlushed(works);
           this.sendOutgoing(group);
           this.options.network.flush();
@@ -630,16 +637,16 @@ export class Host {
   }
 
   private compact(group: ReplicaGroup): void {
-    // What comes after the state that a peer sends is taken from this log.
-    if (group.damage !== undefined) return;
+    // What comes after the state that a peer sends is taken from this log; where there is no peer, none will come.
+    if (group.damage !== undefined && otherCopies(group, this.options.self).length > 0) return;
     const { logBytes, groupLogBytesMin } = this.options.limits;
     const budget = Math.max(groupLogBytesMin, logBytes / Math.max(1, this.groups.size));
     // A look costs a status, and rounds are many.
-    if (group.logGrowthBytes < budget / COMPACTION_LOOKS) return;
+    // Who is sent the state goes on from this log; between two attempts it is cut.
+    if (group.logGrowthBytes < budget / COMPACTION_LOOKS || this.snapshots.sending(group.id)) return;
     group.logGrowthBytes = 0;
     const { logBytes: bytes, first } = group.replica.status();
-    // Who is sent the state goes on from this log.
-    if (bytes <= budget || this.snapshots.sending(group.id)) return;
+    if (bytes <= budget) return;
     // Keep the newer half for followers that are a little behind.
     let keep = 0;
     let index = group.applied;

@@ -22,6 +22,9 @@ import type { DurableGroup } from "./durable-group.ts";
 import { LagClock } from "./lag-clock.ts";
 import { LOG_ONLY, type StateMachine } from "./machine.ts";
 
+/** Rounds that wait for a disk; a full one can take long. Beyond, answers that say nothing new are not even kept. */
+const IN_FLIGHT_MAX = 64;
+
 /** What is to be written and then sent, in the order in which the protocol asked for it. */
 interface Unwritten {
   readonly persist: PersistEffect | undefined;
@@ -78,6 +81,8 @@ export class ReplicaGroup {
   private inFlight: Work[] = [];
   /** Promises that left already, because the hard state they rest on was flushed alone. */
   private readonly sent = new WeakSet<Message>();
+  /** The newest persist effect of those. */
+  private toldSequence = 0;
   /** Something of leader, term or membership changed since the host last looked. */
   changed = true;
   /** Bytes that the log grew by since the host last thought of compacting it. */
@@ -127,6 +132,11 @@ export class ReplicaGroup {
   /** An arbiter's. */
   get keepsLogOnly(): boolean {
     return this.machine === LOG_ONLY;
+  }
+
+  /** Rounds whose part of the log is on its way to the disk. */
+  get waitingForDisk(): number {
+    return this.inFlight.length;
   }
 
   /** Whom this replica takes for the leader, "" for nobody. Every request asks; a whole status costs more. */
@@ -393,8 +403,9 @@ export class ReplicaGroup {
   /** What is being written and has a promise about the hard state alone in it. */
   promisesInFlight(): readonly Work[] {
     const isPromise = ({ persist, sendAfterHardState }: Unwritten): boolean =>
-      persist?.hardState !== undefined || sendAfterHardState.some((message) => !this.sent.has(message));
-    return this.inFlight.some(({ effects }) => effects.some(isPromise)) ? [...this.inFlight] : [];
+      (persist?.hardState !== undefined && persist.sequence > this.toldSequence) ||
+      sendAfterHardState.some((message) => !this.sent.has(message));
+    return this.inFlight.filter(({ effects }) => effects.some(isPromise));
   }
 
   /** The hard state of `works` is on disk, though not yet their entries: votes may leave. */
@@ -408,7 +419,9 @@ export class ReplicaGroup {
       }
       sequence = Math.max(sequence, persist?.sequence ?? 0);
     }
-    if (sequence > 0) this.step({ kind: "hard-state-persisted", sequence });
+    if (sequence <= this.toldSequence) return;
+    this.toldSequence = sequence;
+    this.step({ kind: "hard-state-persisted", sequence });
   }
 
   close(reason: string): void {
@@ -479,7 +492,7 @@ export class ReplicaGroup {
       const nothingBefore = this.unwritten.length === 0 && this.inFlight.length === 0;
       if (effects.persist === undefined && effects.committed.length === 0 && nothingBefore) {
         this.outgoing.push(...effects.sendAfterPersist);
-      } else {
+      } else if (this.inFlight.length < IN_FLIGHT_MAX || !isAnswerAlone(effects)) {
         this.unwritten.push(effects);
       }
       work = true;
@@ -557,4 +570,10 @@ function timedOut(group: GroupId): Mem0ctlError {
     hint: "the outcome of a write is unknown: read it back, or repeat it with the same id",
     data: { group },
   });
+}
+
+/** Whether the disk gets nothing of it: as if the network had lost the answer, which is asked for again. */
+function isAnswerAlone({ persist, sendAfterHardState, committed }: Effects): boolean {
+  if (sendAfterHardState.length > 0 || committed.length > 0) return false;
+  return persist === undefined || Object.keys(persist).length === 1;
 }

@@ -158,8 +158,8 @@ export class SnapshotTransfers {
         throw snapshotError("another snapshot is being installed");
       }
       const isLeaders = call.term !== undefined;
-      // It brings all that a state would. Where a bound makes both slow, they would overtake each other for ever.
-      if (!isLeaders && this.isFed(group)) throw snapshotError("the leader's snapshot is on its way here");
+      // It brings all that this one would. Where they are slow, they would overtake each other for ever.
+      if (!isLeaders && this.isFed(group, from)) throw snapshotError("another snapshot is on its way here");
       // A leader's snapshot helps as well; a second state that was asked for does not.
       group.forgetRebuilt();
       // From here on nothing of another one is taken: none can become the state while the place is being cleared.
@@ -210,12 +210,12 @@ export class SnapshotTransfers {
     return this.staging.get(group)?.id === id && this.host.groups.get(group.id) === group;
   }
 
-  /** Whether the one that leads is sending a snapshot: nothing says so when it gives up. */
-  private isFed(group: ReplicaGroup): boolean {
+  /** Whether the one that leads is sending a snapshot, or another than `from` that was asked: nothing says so when it gives up. */
+  private isFed(group: ReplicaGroup, from: NodeId): boolean {
     const staging = this.staging.get(group);
     return (
-      staging?.isLeaders === true &&
-      staging.from === group.replica.status().leader &&
+      staging !== undefined &&
+      (staging.isLeaders ? staging.from === group.replica.status().leader : staging.from !== from) &&
       this.clock.nowMs() - staging.heardMs < CHUNK_DEADLINE_MS
     );
   }

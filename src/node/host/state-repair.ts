@@ -96,7 +96,7 @@ export class StateRepair {
 }
 
 /** Other nodes that keep the group's state. */
-function otherCopies(group: ReplicaGroup, self: NodeId): readonly NodeId[] {
+export function otherCopies(group: ReplicaGroup, self: NodeId): readonly NodeId[] {
   const { voters, outgoing, learners, arbiters } = group.replica.status().membership;
   const members = new Set([...voters, ...outgoing, ...learners]);
   return [...members].filter((node) => node !== self && !arbiters.includes(node));

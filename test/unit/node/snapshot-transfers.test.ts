@@ -288,6 +288,37 @@ test("what clears the place of a snapshot that was overtaken deletes nothing of 
   expect(state.get(extendKey(staged, "new"))).toEqual(Buffer.of(2));
 });
 
+test("a state that was asked for does not overtake one that another was asked for before, and that still comes", async () => {
+  const staged = encodeKey("state", "0", 2);
+  let nowMs = 0;
+  const group = {
+    id: "0",
+    damage: "a record does not match its checksum",
+    durable: { stagingPrefix: () => staged },
+    isSwitching: () => false,
+    forgetRebuilt: () => undefined,
+  } as unknown as ReplicaGroup;
+  const transfers = new SnapshotTransfers({
+    host: { groups: new Map([["0", group]]), cleaned: async () => undefined },
+    stores: { state },
+    clock: { ...systemClock, nowMs: () => nowMs },
+    cleanRecordsMax: 100,
+  } as unknown as ConstructorParameters<typeof SnapshotTransfers>[0]);
+  const call = (from: string, body: object): Promise<boolean> =>
+    transfers.receive(from, { group: "0", ...body });
+  await call("b", { step: "begin", id: "1" });
+  nowMs += 20_000;
+  await call("b", { step: "chunk", id: "1", items: [] });
+  nowMs += 20_000;
+  await expect(call("c", { step: "begin", id: "2" })).rejects.toMatchObject({ code: "snapshot-refused" });
+  await call("b", { step: "chunk", id: "1", items: [] });
+  nowMs += 40_000;
+  await call("c", { step: "begin", id: "3" });
+  await expect(call("b", { step: "chunk", id: "1", items: [] })).rejects.toMatchObject({
+    code: "snapshot-refused",
+  });
+});
+
 test("a state that was asked for does not overtake the leader's snapshot, unless that leader is no more or has fallen silent", async () => {
   const staged = encodeKey("state", "0", 2);
   let leader = "b";
