@@ -2,9 +2,6 @@
 
 import type { Entry } from "./seam.ts";
 
-/** What an arbiter keeps in bytes of data: it may be the only one left that has it, and has no state to stream. */
-export const ARBITER_KEEPS_BYTES_MAX = 64 * 1024 * 1024;
-
 interface BoundedLog {
   /** The entry just before the first one kept. */
   readonly baseIndex: number;

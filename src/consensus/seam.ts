@@ -136,7 +136,12 @@ export type Input =
   | { readonly kind: "hard-state-persisted"; readonly sequence: number }
   | { readonly kind: "applied"; readonly index: number }
   /** The log up to `index` (<= applied, flushed as state) is no longer needed on this replica. */
-  | { readonly kind: "compact"; readonly index: number }
+  | {
+      readonly kind: "compact";
+      readonly index: number;
+      /** Bytes of data that an arbiter keeps for others at most, whoever lacks them; all of it where none is said. */
+      readonly keepBytesMax?: number;
+    }
   | {
       readonly kind: "install";
       readonly snapshot: SnapshotMeta;

@@ -70,6 +70,8 @@ export interface CoreLimits extends HostLimits {
 const LIMITS: CoreLimits = {
   logBytes: 32 * MIB,
   groupLogBytesMin: MIB,
+  keptLogBytes: 512 * MIB,
+  groupKeptLogBytesMax: 64 * MIB,
   snapshotChunkBytes: MIB / 2,
   cleanRecordsMax: 2000,
   unwrittenBytesMax: 64 * MIB,

@@ -2,26 +2,27 @@
 // where they stand in the log (Paxos Made Live, 5.5).
 
 import type { NodeId } from "../../model/ids.ts";
-import { ARBITER_KEEPS_BYTES_MAX, overflowOf } from "../kept-log.ts";
+import { overflowOf } from "../kept-log.ts";
 import type { SnapshotMeta } from "../seam.ts";
 import { alignAcceptors } from "./asking.ts";
 import { tryToLead } from "./proposer.ts";
 import { sendSlots } from "./replication.ts";
 import { hasArbiter, type PaxosState } from "./state.ts";
 
-/** Of those who bring an arbiter up to date; they hold the state besides. */
-const BESIDE_ARBITER_KEEPS_BYTES_MAX = 16 * 1024 * 1024;
+/** Of what an arbiter keeps, who brings it up to date and has the state besides. */
+const BESIDE_ARBITER = 1 / 4;
 
 /**
  * Forgets the log up to `index`, or as far as that is safe. An arbiter keeps what a data voter would ask about when it
- * comes back from its disk, and those who bring an arbiter up to date keep it as well.
+ * comes back from its disk, up to `keepBytesMax`: it may be the only one left that has it, and has no state to stream.
+ * Those who bring an arbiter up to date keep it as well.
  */
-export function compact(state: PaxosState, index: number): void {
+export function compact(state: PaxosState, index: number, keepBytesMax = Infinity): void {
   const { log, options } = state;
   state.settled = Math.max(state.settled, Math.min(index, state.applied));
   let to = Math.min(state.settled, log.durableIndex);
   if (options.arbiter || hasArbiter(state)) {
-    const bytesMax = options.arbiter ? ARBITER_KEEPS_BYTES_MAX : BESIDE_ARBITER_KEEPS_BYTES_MAX;
+    const bytesMax = options.arbiter ? keepBytesMax : keepBytesMax * BESIDE_ARBITER;
     to = Math.min(to, Math.max(state.settledByAll, overflowOf(log, bytesMax)));
   }
   if (to <= log.baseIndex) return;

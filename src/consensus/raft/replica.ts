@@ -253,7 +253,7 @@ function handle(state: RaftState, input: Input): void {
       state.applied = Math.max(state.applied, input.index);
       return;
     case "compact":
-      compact(state, input.index);
+      compact(state, input.index, input.keepBytesMax);
       return;
     case "install":
       install(state, input.snapshot, input.from, input.term);

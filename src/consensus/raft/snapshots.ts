@@ -2,19 +2,22 @@
 // only where they stand in the log (Raft section 7).
 
 import type { NodeId } from "../../model/ids.ts";
-import { ARBITER_KEEPS_BYTES_MAX, overflowOf } from "../kept-log.ts";
+import { overflowOf } from "../kept-log.ts";
 import type { SnapshotMeta } from "../seam.ts";
 import { becomeFollower } from "./roles.ts";
 import { commitTo, follow, heldByAllData, sendAppends } from "./replication.ts";
 import type { RaftState } from "./state.ts";
 
-/** Forgets the log up to `index`, or as far as that is safe. An arbiter keeps what a member with data lacks. */
-export function compact(state: RaftState, index: number): void {
+/**
+ * Forgets the log up to `index`, or as far as that is safe. An arbiter keeps what a member with data lacks, up to
+ * `keepBytesMax`: it may be the only one left that has it.
+ */
+export function compact(state: RaftState, index: number, keepBytesMax = Infinity): void {
   let to = Math.min(index, state.applied, state.durability.index);
   if (state.options.arbiter) {
     const { leading } = state;
     const heldByAll = leading === undefined ? state.heldByAll : heldByAllData(state, leading);
-    to = Math.min(to, Math.max(heldByAll, overflowOf(state.log, ARBITER_KEEPS_BYTES_MAX)));
+    to = Math.min(to, Math.max(heldByAll, overflowOf(state.log, keepBytesMax)));
   }
   if (to <= state.log.baseIndex) return;
   state.log.compact(to);

@@ -70,6 +70,10 @@ export interface HostLimits {
   readonly logBytes: number;
   /** … and each of them at least. */
   readonly groupLogBytesMin: number;
+  /** Log bytes that all groups together keep in memory where an arbiter is to have what a copy lacks … */
+  readonly keptLogBytes: number;
+  /** … and each of them at most. */
+  readonly groupKeptLogBytesMax: number;
   readonly snapshotChunkBytes: number;
   /** Records of a former state that are deleted in one transaction, so that no write waits long. */
   readonly cleanRecordsMax: number;
@@ -99,6 +103,8 @@ const TICKS_PER_HEARTBEAT = 4;
 const CATCH_UP_TICKS_MAX = TICKS_PER_HEARTBEAT * 2;
 /** How often a log is looked at for compaction while it grows by its budget. */
 const COMPACTION_LOOKS = 16;
+/** What is kept for an arbiter at least, in what a log may have that nobody needs. */
+const KEPT_BUDGETS_MIN = 4;
 
 export class Host {
   readonly groups = new Map<GroupId, ReplicaGroup>();
@@ -639,7 +645,7 @@ export class Host {
   private compact(group: ReplicaGroup): void {
     // What comes after the state that a peer sends is taken from this log; where there is no peer, none will come.
     if (group.damage !== undefined && otherCopies(group, this.options.self).length > 0) return;
-    const { logBytes, groupLogBytesMin } = this.options.limits;
+    const { logBytes, groupLogBytesMin, keptLogBytes, groupKeptLogBytesMax } = this.options.limits;
     const budget = Math.max(groupLogBytesMin, logBytes / Math.max(1, this.groups.size));
     // A look costs a status, and rounds are many.
     // Who is sent the state goes on from this log; between two attempts it is cut.
@@ -657,7 +663,10 @@ export class Host {
     // Only what is on disk as state may leave the log.
     if (index > group.appliedOnDisk) void this.options.stores.state.flush();
     index = Math.min(index, group.appliedOnDisk);
-    if (index > first) group.step({ kind: "compact", index });
+    if (index <= first) return;
+    // Who brings an arbiter up to date keeps a part of it, which has to be more than a log that nobody needs.
+    const kept = Math.min(groupKeptLogBytesMax, keptLogBytes / this.groups.size);
+    group.step({ kind: "compact", index, keepBytesMax: Math.max(KEPT_BUDGETS_MIN * budget, kept) });
   }
 }
 

@@ -309,7 +309,7 @@ describe("arbiters", () => {
       durable: { hardState: { term: 1, vote: "b", commit: 14 }, entries, applied: 14 },
     });
     const compacted = (): number | undefined =>
-      arbiter.step({ kind: "compact", index: 14 }).persist?.compactTo?.index;
+      arbiter.step({ kind: "compact", index: 14, keepBytesMax: 64 << 20 }).persist?.compactTo?.index;
     expect(compacted()).toBe(2);
     arbiter.flush();
     expect(compacted()).toBeUndefined();

@@ -1,6 +1,6 @@
 // What a host holds in memory while something does not go on: a disk that is full, a peer that takes no state.
 
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { membershipOf } from "../../../src/consensus/membership.ts";
 import type { Effects, Message, Replica } from "../../../src/consensus/seam.ts";
 import { pause, type Clock, type Timer } from "../../../src/node/clock.ts";
@@ -15,6 +15,8 @@ const LIMITS = {
   cleanRecordsMax: 2000,
   logBytes: 1e9,
   groupLogBytesMin: 1e9,
+  keptLogBytes: 512 << 20,
+  groupKeptLogBytesMax: 64 << 20,
   appendBytesMax: 1 << 20,
   inflightBytesMax: 1 << 24,
   inflightMessagesMax: 256,
@@ -36,6 +38,17 @@ const EMPTY_STATE = {
   sizeBytes: () => 0,
   close: async () => undefined,
 };
+/** A log that everything is in at once. */
+function memoryLog(): object {
+  const groups = new Map<string, object>();
+  const append = async (writes: readonly LogWrite[]): Promise<void> => {
+    for (const write of writes) {
+      if (write.kind === "group") groups.set(write.group, { record: write.record, entries: [] });
+    }
+  };
+  return { groups, facts: new Map(), full: false, neededBytes: 0, unwrittenBytes: 0, append };
+}
+
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 class MemoryDisk implements LogFolder {
@@ -223,19 +236,6 @@ class StillClock implements Pick<Clock, "nowMs" | "later" | "soon"> {
 
 test("a follower that takes no state does not keep its leader's log from being cut", async () => {
   const clock = new StillClock();
-  const groups = new Map<string, object>();
-  const log = {
-    groups,
-    facts: new Map(),
-    full: false,
-    neededBytes: 0,
-    unwrittenBytes: 0,
-    append: async (writes: readonly LogWrite[]) => {
-      for (const write of writes) {
-        if (write.kind === "group") groups.set(write.group, { record: write.record, entries: [] });
-      }
-    },
-  };
   const state = {
     ...EMPTY_STATE,
     snapshot: () => ({
@@ -249,7 +249,7 @@ test("a follower that takes no state does not keep its leader's log from being c
     void clock.later(1, () => host.deliver("b", "7", { from: "b", to: "a", ...message } as Message));
   const host: Host = new Host({
     self: "a",
-    stores: { log, state },
+    stores: { log: memoryLog(), state },
     clock: { ...systemClock, nowMs: clock.nowMs, later: clock.later, soon: clock.soon, random: () => 0.5 },
     pace: { sent: async () => undefined },
     network: {
@@ -302,3 +302,53 @@ test("a follower that takes no state does not keep its leader's log from being c
   expect(most).toBeLessThan(100 << 20);
   await host.stop();
 }, 60_000);
+
+test.each([
+  [1, 64 << 20],
+  [32, 16 << 20],
+])("of %i groups each keeps for an arbiter its part of what all may keep", async (count, expected) => {
+  const asked: unknown[] = [];
+  const host = new Host({
+    self: "a",
+    stores: { log: memoryLog(), state: EMPTY_STATE },
+    clock: systemClock,
+    network: {
+      send: () => undefined,
+      beat: () => undefined,
+      flush: () => undefined,
+      flushSoon: () => undefined,
+    },
+    protocolOf: (group: string) => {
+      const make = replicaFactoryOf("raft", group);
+      return (...parts: Parameters<typeof make>): Replica => {
+        const replica = make(...parts);
+        const step = replica.step.bind(replica);
+        replica.step = (input) => {
+          if (input.kind === "compact") asked.push(input.keepBytesMax);
+          return step(input);
+        };
+        return replica;
+      };
+    },
+    logsMatch: () => true,
+    heartbeatIntervalMs: 20,
+    electionTimeoutMs: 100,
+    makeMachine: () => LOG_ONLY,
+    limits: { ...LIMITS, logBytes: 1 << 20, groupLogBytesMin: 1 << 10 },
+    onChanged: () => undefined,
+    beat: () => undefined,
+    onFailure: (error: unknown) => expect.unreachable(String(error)),
+  } as unknown as HostOptions);
+  const genesis = membershipOf({ voters: ["a"] });
+  for (let number = 0; number < count; number += 1) {
+    host.open({ id: String(number), arbiter: false, rank: 0, genesis });
+  }
+  host.start();
+  const group = host.group("0");
+  await vi.waitFor(() => expect(group.replica.status().role).toBe("leader"), { timeout: 10_000 });
+  for (let writes = 0; writes < 40; writes += 1) {
+    await group.propose(Buffer.alloc(64 << 10), systemClock.nowMs() + 10_000);
+  }
+  expect(new Set(asked)).toEqual(new Set([expected]));
+  await host.stop();
+});
