@@ -4,11 +4,12 @@
 import {
   closeSync,
   constants,
+  fstatSync,
   fsyncSync,
   ftruncateSync,
   linkSync,
   openSync,
-  readFileSync,
+  readSync,
   renameSync,
   rmSync,
   write,
@@ -19,6 +20,8 @@ import { promisify } from "node:util";
 import { makeFolder, syncFolder } from "./folders.ts";
 
 const writeAsync = promisify(write);
+/** Node reads less than 2 GiB at once. */
+const READ_BYTES_MAX = 1 << 30;
 
 export interface LogFile {
   /** All of `bytes` at `position`; resolves once they are on disk. */
@@ -46,13 +49,13 @@ export interface LogFolder {
   sync(): void;
 }
 
-/** A folder of the file system, made with mode 0700 when it is not there. */
-export function openLogFolder(folder: string): LogFolder {
+/** A folder of the file system, made with mode 0700 when it is not there. A file is read in pieces of `readBytesMax`. */
+export function openLogFolder(folder: string, readBytesMax = READ_BYTES_MAX): LogFolder {
   makeFolder(folder);
   return {
     read(name) {
       try {
-        return readFileSync(join(folder, name));
+        return readWhole(join(folder, name), readBytesMax);
       } catch (error) {
         if (error instanceof Error && "code" in error && error.code === "ENOENT") return undefined;
         throw error;
@@ -64,6 +67,22 @@ export function openLogFolder(folder: string): LogFolder {
     remove: (name) => rmSync(join(folder, name), { force: true }),
     sync: () => syncFolder(folder),
   };
+}
+
+function readWhole(path: string, readBytesMax: number): Buffer {
+  const descriptor = openSync(path, constants.O_RDONLY);
+  try {
+    const bytes = Buffer.allocUnsafeSlow(fstatSync(descriptor).size);
+    let done = 0;
+    while (done < bytes.length) {
+      const read = readSync(descriptor, bytes, done, Math.min(readBytesMax, bytes.length - done), done);
+      if (read === 0) break;
+      done += read;
+    }
+    return bytes.subarray(0, done);
+  } finally {
+    closeSync(descriptor);
+  }
 }
 
 class DurableFile implements LogFile {

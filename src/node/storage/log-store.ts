@@ -3,9 +3,8 @@
 // while the one before is being flushed. LMDB would write some ten scattered pages for each.
 //
 // The file is a sequence of frames, one per batch: magic, length, CRC-32, sequence number, payload. When it
-// has grown to several times what is still needed, what is needed is written to a new file, which takes its
-// place by a rename. A batch that was cut off by a crash was never acknowledged and is dropped; anything else
-// that does not match its checksum is reported.
+// has grown to several times what is still needed, it is rewritten (log-rewrite.ts). A batch that was cut off
+// by a crash was never acknowledged and is dropped; anything else that does not match its checksum is reported.
 
 import type { Entry, HardState, SnapshotMeta } from "../../consensus/seam.ts";
 import type { GroupId } from "../../model/ids.ts";
@@ -14,6 +13,7 @@ import { pause, type Clock } from "../clock.ts";
 import { FRAME_OVERHEAD_BYTES, isTorn, readFrame } from "./log-frames.ts";
 import type { LogFile, LogFolder } from "./log-folder.ts";
 import { LogFrame, newerHardState, readRecords } from "./log-records.ts";
+import { LOG_FILE, LogRewrite, neededWrites, NEW_LOG_FILE } from "./log-rewrite.ts";
 import { marked, salvageLog, type Salvage } from "./log-salvage.ts";
 import { StoreCorruptError } from "./store.ts";
 
@@ -72,9 +72,6 @@ export interface LogStoreOptions {
   readonly salvage?: (found: Salvage) => boolean;
 }
 
-const FILE = "log";
-/** A rewrite makes it, and gives it the other one's name. */
-const NEW_FILE = "log.new";
 /** The last log that was found damaged, as it was; one is kept. */
 export const DAMAGED_FILE = "log.damaged";
 const AHEAD_BYTES = 4 << 20;
@@ -87,7 +84,6 @@ const INLINE_BYTES_MAX = 1 << 18;
 const QUICK_MS = 3;
 /** Frames closer to each other than this are many. */
 const BUSY_MS = 0.5;
-const REWRITE_CHUNK_BYTES = 1 << 20;
 /** The file is rewritten when it is this many times as large as what is needed of it. */
 const REWRITE_RATIO = 4;
 /** … or holds this much that is not needed: the file is read whole at a start, and stays far from 2 GiB. */
@@ -96,6 +92,12 @@ const REWRITE_WASTE_BYTES = 512 << 20;
 interface Waiting {
   readonly resolve: () => void;
   readonly reject: (error: Error) => void;
+}
+
+/** What shares a frame, and who waits for it. */
+interface Batch {
+  readonly writes: LogWrite[];
+  readonly waiting: Waiting[];
 }
 
 export class LogStore {
@@ -122,9 +124,10 @@ export class LogStore {
   private closing = false;
   /** Set when it was closed with writes that found no room: none after them may be written. */
   private givenUp: Error | undefined;
+  /** From its beginning until its file is taken or given up: what is made meanwhile, it needs too. */
+  private rewrite: LogRewrite | undefined;
+  /** Resolves once it is whole or given up. */
   private rewriting: Promise<void> | undefined;
-  /** Made since a rewrite began: the new file needs it too. */
-  private sinceRewrite: LogWrite[] | undefined;
   private readonly reserveBytes: number;
   /** Bytes of entries that wait to be written. */
   private pendingBytes = 0;
@@ -145,8 +148,8 @@ export class LogStore {
     this.reserveBytes = options.reserveBytes ?? RESERVE_BYTES;
     const { folder } = options;
     // What an unfinished rewrite left.
-    folder.remove(NEW_FILE);
-    const bytes = folder.read(FILE);
+    folder.remove(NEW_LOG_FILE);
+    const bytes = folder.read(LOG_FILE);
     let bytesKept = bytes;
     if (bytes !== undefined) {
       try {
@@ -163,7 +166,7 @@ export class LogStore {
       if (log.record.recovery?.refill === true) log.record = marked(log.record, true);
       this.promised.set(group, log.record.hardState);
     }
-    this.file = folder.open(FILE);
+    this.file = folder.open(LOG_FILE);
     this.allocated = this.offset;
     if (bytes !== undefined) this.clearTail((bytesKept ?? bytes).subarray(this.offset));
     this.file.sync();
@@ -185,7 +188,7 @@ export class LogStore {
     this.facts.set(LOG_DAMAGED, { at: salvage.damagedAt });
     for (const [group, log] of salvage.groups) this.groups.set(group, log);
     const frames: Buffer[] = [];
-    for (const writes of [this.factWrites(), this.groupWrites(), this.factWrites()]) {
+    for (const writes of neededWrites(this.facts, this.groups)) {
       this.frame.clear();
       for (const one of writes) this.frame.add(one);
       frames.push(Buffer.from(this.frame.seal(frames.length + 1)));
@@ -203,19 +206,19 @@ export class LogStore {
     const { folder } = this.options;
     folder.remove(DAMAGED_FILE);
     try {
-      const file = folder.open(NEW_FILE);
+      const file = folder.open(NEW_LOG_FILE);
       file.writeInPlace(kept, 0);
       file.sync();
       file.close();
       // Not copied: it may be large, and the disk nearly full.
-      folder.link(FILE, DAMAGED_FILE);
+      folder.link(LOG_FILE, DAMAGED_FILE);
     } catch (error) {
-      folder.remove(NEW_FILE);
+      folder.remove(NEW_LOG_FILE);
       if (!isNoRoom(error)) throw error;
       const message = `what can be read of the damaged log takes ${kept.length} bytes: ${reasonOf(error)}`;
       throw Object.assign(new Error(message, { cause: error }), { code: "ENOSPC" });
     }
-    folder.rename(NEW_FILE, FILE);
+    folder.rename(NEW_LOG_FILE, LOG_FILE);
     folder.sync();
   }
 
@@ -269,7 +272,7 @@ export class LogStore {
       this.see(one);
       this.pending.push(one);
       this.pendingBytes += entryBytesOf(one);
-      this.sinceRewrite?.push(one);
+      this.rewrite?.note(one);
     }
     if (this.givenUp !== undefined) return Promise.reject(this.givenUp);
     if (this.pending.length === 0 && this.flushing === undefined) return Promise.resolve();
@@ -284,25 +287,26 @@ export class LogStore {
     this.closing = true;
     await this.rewriting;
     while (this.flushing !== undefined) await this.flushing;
+    this.rewrite?.discard();
     // What was written ahead is given back, but for what is kept in reserve.
     this.file.truncate(Math.min(this.allocated, this.offset + this.reserveBytes));
     this.file.close();
   }
 
   private async flushLoop(): Promise<void> {
-    while (this.pending.length > 0) {
-      const { pending, waiting } = this;
+    while (this.pending.length > 0 || this.rewrite?.isWhole === true) {
+      const batch: Batch = { writes: this.pending, waiting: this.waiting };
       this.pending = [];
       this.waiting = [];
-      if (!(await this.writeFrame(pending))) {
+      if (!(await this.write(batch))) {
         // Given up only when the node stops while its disk is full: nobody was promised anything.
         this.flushing = undefined;
         this.givenUp = new Error("the log was closed while its disk was full");
-        for (const { reject } of [...waiting, ...this.waiting.splice(0)]) reject(this.givenUp);
+        for (const { reject } of [...batch.waiting, ...this.waiting.splice(0)]) reject(this.givenUp);
         return;
       }
-      for (const one of pending) this.pendingBytes -= entryBytesOf(one);
-      for (const { resolve } of waiting) resolve();
+      for (const one of batch.writes) this.pendingBytes -= entryBytesOf(one);
+      for (const { resolve } of batch.waiting) resolve();
       this.considerRewrite();
     }
     this.flushing = undefined;
@@ -310,9 +314,14 @@ export class LogStore {
     for (const { resolve } of this.waiting.splice(0)) resolve();
   }
 
-  /** False only when the node stops while there is no room. */
-  private async writeFrame(writes: readonly LogWrite[]): Promise<boolean> {
+  /** False only when the disk fails, or the node stops while there is no room. */
+  private async write(batch: Batch): Promise<boolean> {
+    const { writes } = batch;
     for (;;) {
+      // Without room, too: the old file may give back what the next frame needs.
+      const isTaken = await this.takeNewFile(batch);
+      if (isTaken !== undefined) return isTaken;
+      if (writes.length === 0) return true;
       this.frame.clear();
       for (const one of writes) this.frame.add(one);
       const frame = this.frame.seal(this.sequence + 1);
@@ -346,6 +355,10 @@ export class LogStore {
   private wrote(frame: Buffer, writes: readonly LogWrite[]): void {
     this.sequence += 1;
     this.offset += frame.length;
+    this.areOnDisk(writes);
+  }
+
+  private areOnDisk(writes: readonly LogWrite[]): void {
     for (const one of writes) {
       if (one.kind === "group") this.notePromised(one.group, one.record.hardState);
       else if (one.kind === "promise") this.notePromised(one.group, one.hardState);
@@ -368,10 +381,10 @@ export class LogStore {
     }
   }
 
-  /** Writes hard state into the reserve, for whoever asks, until it is time to try again. */
+  /** Writes hard state into the reserve, for whoever asks, until it is time to try again or a new file is whole. */
   private async promiseUntil(deadlineMs: number): Promise<void> {
     const { clock } = this.options;
-    while (!this.closing && clock.nowMs() < deadlineMs) {
+    while (!this.closing && this.rewrite?.isWhole !== true && clock.nowMs() < deadlineMs) {
       await this.writePromises();
       const woken = new Promise<void>((resolve) => {
         this.wake = resolve;
@@ -414,7 +427,7 @@ export class LogStore {
         return;
       }
       this.wrote(frame, writes);
-      this.sinceRewrite?.push(...writes);
+      for (const one of writes) this.rewrite?.note(one);
     }
     for (const { resolve } of waiting) resolve();
   }
@@ -542,7 +555,7 @@ export class LogStore {
   }
 
   private considerRewrite(): void {
-    if (this.rewriting !== undefined || this.closing || this.isFull) return;
+    if (this.rewrite !== undefined || this.closing || this.isFull) return;
     const bytesMin = this.options.rewriteBytesMin ?? REWRITE_BYTES_MIN;
     if (this.offset < Math.max(bytesMin, this.considerAt)) return;
     // Looking at every entry is not for every batch.
@@ -554,113 +567,73 @@ export class LogStore {
       }
     }
     if (this.offset < Math.min(REWRITE_RATIO * needed, needed + REWRITE_WASTE_BYTES)) return;
-    this.rewriting = this.rewrite().finally(() => {
+    try {
+      this.rewrite = new LogRewrite(this.options.folder);
+    } catch (error) {
+      if (!isNoRoom(error)) this.options.onDiskFailure(reasonOf(error));
+      return;
+    }
+    this.rewriting = this.writeNewFile(this.rewrite).finally(() => {
       this.rewriting = undefined;
-      this.sinceRewrite = undefined;
     });
   }
 
-  /** Writes what is needed to a new file while the old one goes on, then puts it in the old one's place. */
-  private async rewrite(): Promise<void> {
-    const { folder } = this.options;
-    // From here on, what is made is in `since`; everything before is in what is needed.
-    const needed = [this.factWrites(), this.groupWrites(), this.factWrites()];
-    const since: LogWrite[] = [];
-    this.sinceRewrite = since;
-    const file = this.openNewFile();
-    if (file === undefined) return;
-    let offset = 0;
-    let sequence = 0;
-    const frame = new LogFrame();
-    const write = async (writes: readonly LogWrite[]): Promise<void> => {
-      for (const [at, one] of writes.entries()) {
-        frame.add(one);
-        if (frame.payloadBytes < REWRITE_CHUNK_BYTES && at < writes.length - 1) continue;
-        sequence += 1;
-        const bytes = frame.seal(sequence);
-        await file.write(bytes, offset);
-        offset += bytes.length;
-        frame.clear();
-      }
-    };
+  /** Writes what is needed while the old file goes on, and has the flush loop take the new one. */
+  private async writeNewFile(rewrite: LogRewrite): Promise<void> {
     try {
-      for (const writes of needed) await write(writes);
+      // From here on, what is made is noted; everything before is in what is needed.
+      await rewrite.write(neededWrites(this.facts, this.groups));
     } catch (error) {
-      this.giveUpRewrite(file, error);
+      this.giveUpRewrite(rewrite, error);
       return;
     }
-    while (this.flushing !== undefined) await this.flushing;
-    // Nothing is written to the old file from here on: what is pending goes to the new one.
-    const { pending, waiting } = this;
-    this.pending = [];
-    this.waiting = [];
-    this.sinceRewrite = undefined;
-    this.flushing = (async () => {
-      try {
-        await write(since);
-        await file.write(Buffer.alloc(this.reserveBytes), offset);
-        folder.rename(NEW_FILE, FILE);
-      } catch (error) {
-        this.pending.unshift(...pending);
-        this.waiting.unshift(...waiting);
-        this.giveUpRewrite(file, error);
-        return;
-      }
-      try {
-        folder.sync();
-      } catch (error) {
-        // The old file has no name any more: going on with it would lose what is acknowledged.
-        this.options.onDiskFailure(reasonOf(error));
-        return;
-      }
-      this.file.close();
-      this.file = file;
-      this.offset = offset;
-      this.allocated = offset + this.reserveBytes;
-      this.considerAt = 0;
-      this.sequence = sequence;
-      for (const { resolve } of waiting) resolve();
-    })();
-    await this.flushing;
-    this.flushing = undefined;
-    // Without anything to write the loop would end before it is assigned, and look as if it went on for ever.
-    if (this.pending.length > 0) this.flushing = this.flushLoop();
-    else for (const { resolve } of this.waiting.splice(0)) resolve();
-  }
-
-  /** undefined without room for as much as its name. */
-  private openNewFile(): LogFile | undefined {
-    try {
-      return this.options.folder.open(NEW_FILE);
-    } catch (error) {
-      if (!isNoRoom(error)) this.options.onDiskFailure(reasonOf(error));
-      return undefined;
-    }
-  }
-
-  /** Without room for a second file the first one goes on. */
-  private giveUpRewrite(file: LogFile, error: unknown): void {
-    file.close();
-    this.options.folder.remove(NEW_FILE);
-    if (!isNoRoom(error)) this.options.onDiskFailure(reasonOf(error));
+    // Nobody will take it: `close` removes it.
+    if (this.givenUp !== undefined) return;
+    rewrite.isWhole = true;
+    this.wake();
+    this.flushing ??= this.flushLoop();
   }
 
   /**
-   * What a new file has to say about the node, as it stands now. It stands in it twice, first and last:
-   * without its identity a node whose log is damaged cannot be helped.
+   * Goes on in the new file of a rewrite, if there is one, with all that waits to be written: `batch` takes it
+   * in. undefined: there is none, or no room for its rest. False: the disk failed.
    */
-  private factWrites(): LogWrite[] {
-    return [...this.facts].map(([name, value]) => ({ kind: "fact", name, value }));
+  private async takeNewFile(batch: Batch): Promise<boolean | undefined> {
+    const { rewrite } = this;
+    if (rewrite?.isWhole !== true) return undefined;
+    // All of it was noted; what comes from here on goes to the new file like any other.
+    this.rewrite = undefined;
+    for (const one of this.pending.splice(0)) batch.writes.push(one);
+    for (const one of this.waiting.splice(0)) batch.waiting.push(one);
+    try {
+      await rewrite.finish(this.reserveBytes);
+    } catch (error) {
+      this.giveUpRewrite(rewrite, error);
+      return isNoRoom(error) ? undefined : false;
+    }
+    try {
+      this.options.folder.sync();
+    } catch (error) {
+      // The old file has no name any more: going on with it would lose what is acknowledged.
+      this.options.onDiskFailure(reasonOf(error));
+      return false;
+    }
+    this.file.close();
+    this.file = rewrite.file;
+    this.offset = rewrite.offset;
+    this.allocated = rewrite.offset + this.reserveBytes;
+    this.considerAt = 0;
+    this.sequence = rewrite.sequence;
+    this.areOnDisk(batch.writes);
+    this.hasRoom();
+    return true;
   }
 
-  /** What it has to say about the groups. */
-  private groupWrites(): LogWrite[] {
-    const writes: LogWrite[] = [];
-    for (const [group, { record, entries }] of this.groups) {
-      writes.push({ kind: "group", group, record });
-      for (const entry of entries) writes.push({ kind: "entries", group, entries: [entry] });
-    }
-    return writes;
+  /** Without room for a second file the first one goes on. */
+  private giveUpRewrite(rewrite: LogRewrite, error: unknown): void {
+    this.rewrite = undefined;
+    rewrite.discard();
+    if (!isNoRoom(error)) this.options.onDiskFailure(reasonOf(error));
   }
 }
 

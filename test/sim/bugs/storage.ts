@@ -69,8 +69,8 @@ export const STORAGE_BUGS: readonly Bug[] = [
     lines: [5],
     what: "the folder is not flushed after a rewritten log took the old one's place",
     file: LOG,
-    find: "      try {\n        folder.sync();\n",
-    replace: "      try {\n",
+    find: "    try {\n      this.options.folder.sync();\n",
+    replace: "    try {\n",
   },
   {
     ...STORAGE,

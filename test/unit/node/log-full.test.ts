@@ -2,83 +2,12 @@
 // many bytes.
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Entry, HardState } from "../../../src/consensus/seam.ts";
-import type { LogFile, LogFolder } from "../../../src/node/storage/log-folder.ts";
 import { LogStore, type GroupRecord } from "../../../src/node/storage/log-store.ts";
 import { systemClock } from "../../../src/node/system-clock.ts";
+import { SmallDisk } from "./small-disk.ts";
 
 const RESERVE_BYTES = 4096;
 const AHEAD_BYTES = 8192;
-
-/** Files in memory; a write that would make them larger than `capacity` together fails, half of it done. */
-class SmallDisk implements LogFolder {
-  readonly files = new Map<string, { bytes: Buffer }>();
-  capacity = Infinity;
-  /** Not even the name of a new file finds room. */
-  namesFit = true;
-
-  read(name: string): Buffer | undefined {
-    const file = this.files.get(name);
-    return file === undefined ? undefined : Buffer.from(file.bytes);
-  }
-
-  open(name: string): LogFile {
-    if (!this.namesFit && !this.files.has(name)) throw noSpace();
-    const file = this.files.get(name) ?? { bytes: Buffer.alloc(0) };
-    this.files.set(name, file);
-    const writeInPlace = (bytes: Buffer, position: number): void => {
-      const end = position + bytes.length;
-      const room = this.capacity - this.used() + file.bytes.length;
-      const fits = end <= file.bytes.length || end <= room;
-      const written = fits ? bytes : bytes.subarray(0, Math.max(0, Math.floor((room - position) / 2)));
-      const length = Math.max(file.bytes.length, position + written.length);
-      const grown = Buffer.alloc(length);
-      file.bytes.copy(grown);
-      written.copy(grown, position);
-      file.bytes = grown;
-      if (!fits) throw noSpace();
-    };
-    return {
-      writeInPlace,
-      write: async (bytes, position) => writeInPlace(bytes, position),
-      truncate: (bytes) => {
-        const shorter = Buffer.alloc(bytes);
-        file.bytes.copy(shorter);
-        file.bytes = shorter;
-      },
-      sync: () => undefined,
-      close: () => undefined,
-    };
-  }
-
-  rename(from: string, to: string): void {
-    const file = this.files.get(from);
-    if (file !== undefined) this.files.set(to, file);
-    this.files.delete(from);
-  }
-
-  link(from: string, to: string): void {
-    const file = this.files.get(from);
-    if (file !== undefined) this.files.set(to, file);
-  }
-
-  remove(name: string): void {
-    this.files.delete(name);
-  }
-
-  sync(): void {
-    // Memory has nothing to flush.
-  }
-
-  used(): number {
-    let bytes = 0;
-    for (const file of this.files.values()) bytes += file.bytes.length;
-    return bytes;
-  }
-}
-
-function noSpace(): Error {
-  return Object.assign(new Error("no space left on device"), { code: "ENOSPC" });
-}
 
 const membership = { voters: ["a"], outgoing: [], learners: [], arbiters: [] };
 const recordOf = (hardState: HardState): GroupRecord => ({
@@ -109,9 +38,7 @@ const open = (rewriteBytesMin?: number): LogStore =>
 
 /** What a node that crashes now finds when it starts again. */
 function afterCrash(): LogStore {
-  const copy = new SmallDisk();
-  copy.files.set("log", { bytes: disk.read("log") ?? Buffer.alloc(0) });
-  disk = copy;
+  disk = disk.afterCrash();
   return open();
 }
 
