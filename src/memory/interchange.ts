@@ -48,8 +48,9 @@ function orderedEvent(event: MemoryEvent): MemoryEvent {
 /**
  * The record of one line. `lineNumber` counts from 1 and heads every message. A line without times is of `at`, a date
  * of RFC 3339; one without an id has one that is made of what it says, so that it is the same memory when it is read
- * again, at another place, too. What is null is left out, and so is mem0's `hash`, which is made of the text. Throws kind `invalid`, code `line-invalid`, with `data` {line, field, problems:
- * FieldProblem[]} naming every wrong or unknown field.
+ * again, at another place, too. What is null is left out, and so is mem0's `hash`, which is made of the text. Throws
+ * kind `invalid`, code `line-invalid`, with `data` {line, field, problems: FieldProblem[]} naming every wrong or unknown
+ * field.
  */
 export function parseLine(line: string, lineNumber: number, dimensions: number, at: string): MemoryRecord {
   if (line.length * 3 > LINE_BYTES_MAX && Buffer.byteLength(line) > LINE_BYTES_MAX) {

@@ -229,13 +229,14 @@ function* cutOffReasons(nodes: readonly NodeView[]): Generator<Reason> {
 function* underReplicated(view: EngineView): Generator<Reason> {
   const short = view.shards.filter((shard) => shard.state === "under-replicated");
   if (short.length === 0) return;
-  const isSilent = (node: NodeId): boolean =>
-    view.nodes.some(({ id, state }) => id === node && (state === "suspect" || state === "down"));
+  const unanswering = new Set(
+    view.nodes.filter(({ state }) => state === "suspect" || state === "down").map(({ id }) => id),
+  );
   const silent = new Set<NodeId>();
   const missing = new Set<NodeId>();
   for (const { leader, replicas } of short) {
     // How far its followers are is known to the leader alone.
-    if (leader !== null && isSilent(leader)) silent.add(leader);
+    if (leader !== null && unanswering.has(leader)) silent.add(leader);
     else for (const { node, state } of replicas) if (state !== "replicating") missing.add(node);
   }
   const where = [

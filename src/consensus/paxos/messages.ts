@@ -98,7 +98,7 @@ export interface Heartbeat extends Message {
   readonly round: number;
   /** The receiver was sent everything up to here. */
   readonly sent: number;
-  /** Beside an arbiter: no data voter needs the log up to here, even after a crash. 0 where there is none. */
+  /** Beside an arbiter: no data voter needs the log up to here, even after a crash. 0 where there never was one. */
   readonly settledByAll: number;
   /** To who tells but a part of what it accepted: nothing beyond this slot was chosen before this ballot. */
   readonly complete?: number;

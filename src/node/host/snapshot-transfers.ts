@@ -210,7 +210,10 @@ export class SnapshotTransfers {
     return this.staging.get(group)?.id === id && this.host.groups.get(group.id) === group;
   }
 
-  /** Whether the one that leads is sending a snapshot, or another than `from` that was asked: nothing says so when it gives up. */
+  /**
+   * Whether the one that leads is sending a snapshot, or another than `from` that was asked: nothing says so when it
+   * gives up.
+   */
   private isFed(group: ReplicaGroup, from: NodeId): boolean {
     const staging = this.staging.get(group);
     return (

@@ -84,7 +84,10 @@ export class Custody {
     return this.current;
   }
 
-  /** How often keys came or went, or are hidden no more, since this replica was opened. A version can be the one of before again. */
+  /**
+   * How often keys came or went, or are hidden no more, since this replica was opened. A version can be the one of before
+   * again.
+   */
   get turns(): number {
     return this.turned;
   }
