@@ -126,12 +126,9 @@ export class Reconciler {
         .then(async (members) => {
           if (members === undefined || isMember(members, self)) return;
           // A node that starts again by an older map, in which the shard is only being made, would begin it anew, and
-          // has forgotten what it promised: the map that takes the replica away is on disk first.
-          await host.flushState();
-          // The map may have called it back while the leader was asked, and perhaps let it go again: what the
-          // leader said then is of yesterday.
-          const isSameMap = this.options.map().epoch === map.epoch;
-          if (isSameMap) await host.removeGroup(id);
+          // has forgotten what it promised: the map that takes the replica away is on disk first. It may have called
+          // the replica back meanwhile, and perhaps let it go again: what the leader said then is of yesterday.
+          await host.removeGroup(id, () => this.options.map().epoch === map.epoch);
         })
         .catch(() => undefined)
         .finally(() => this.leaving.delete(id));

@@ -66,21 +66,57 @@ export function generationAfter(state: Store, id: GroupId): number {
 /** Index and term of the last entry that was applied: what a log has to agree with that was damaged. */
 const APPLIED_TERM = "applied-term";
 
-/** Whether some state is ahead of its log, which is flushed first: then the end of the log was lost. */
+/**
+ * Of each replica, the generation of its state that the log is known to have on disk. It is written after the log, and
+ * goes before the log's record of it does: a log that lacks it was cut off.
+ */
+const LOGGED = encodeKey("logged");
+
+/** Notes that the log has this generation of the replica on disk; nothing to write where that is known. */
+export function noteLogged(state: Store, id: GroupId, generation: number): Promise<void> {
+  const key = encodeKey("logged", id);
+  if (readNumber(state, key) === generation) return Promise.resolve();
+  return state.transact((writer) => writer.put(key, () => pack(generation)));
+}
+
+/** From now on the log may lose the replica. Resolves once that is on disk. */
+export function forgetLogged(state: Store, id: GroupId): Promise<void> {
+  return state.transact((writer) => writer.remove(encodeKey("logged", id)));
+}
+
+/** Replicas that the log was known to have on disk. */
+export function loggedGroups(state: Store): readonly GroupId[] {
+  const ids: GroupId[] = [];
+  for (const key of state.keys({ start: LOGGED, end: prefixEnd(LOGGED) })) {
+    ids.push(String(decodeKey(key, LOGGED.length)[0]));
+  }
+  return ids;
+}
+
+/** Whether the state holds something that the log, which is flushed first, does not: then the end of the log was lost. */
 export function isLogShort(stores: Stores): boolean {
-  for (const [id, { record, entries }] of stores.log.groups) {
+  const { log, state } = stores;
+  for (const id of loggedGroups(state)) if (!log.groups.has(id)) return true;
+  for (const [id, { record, entries }] of log.groups) {
     // It begins anew, and the state that lies there is not its own any more.
     if (record.recovery?.refill === true) continue;
-    const key = extendKey(encodeKey("state", id, record.generation), APPLIED);
-    try {
-      const bytes = stores.state.get(key);
-      if (bytes !== undefined && Number(unpack(bytes)) > record.snapshot.index + entries.length) return true;
-    } catch (error) {
-      // What cannot be read says nothing; it is repaired as damage of the state.
-      if (!(error instanceof StoreCorruptError)) throw error;
-    }
+    const logged = readNumber(state, encodeKey("logged", id));
+    if (logged !== undefined && logged > record.generation) return true;
+    const applied = readNumber(state, extendKey(encodeKey("state", id, record.generation), APPLIED));
+    if (applied !== undefined && applied > record.snapshot.index + entries.length) return true;
   }
   return false;
+}
+
+/** What cannot be read says nothing: it is repaired as damage of the state. */
+function readNumber(state: Store, key: Key): number | undefined {
+  try {
+    const bytes = state.get(key);
+    return bytes === undefined ? undefined : Number(unpack(bytes));
+  } catch (error) {
+    if (!(error instanceof StoreCorruptError)) throw error;
+    return undefined;
+  }
 }
 
 export class DurableGroup {

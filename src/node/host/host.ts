@@ -21,15 +21,18 @@ import { removeRange, StoreCorruptError, type StoreWriter } from "../storage/sto
 import type { Network } from "../transport/network.ts";
 import {
   DurableGroup,
+  forgetLogged,
   forgottenStates,
   generationAfter,
   type LoadedGroup,
+  loggedGroups,
+  noteLogged,
   type Stores,
 } from "./durable-group.ts";
 import { LOG_ONLY, type StateMachine } from "./machine.ts";
 import { LogRecovery, SilentReplica } from "./log-recovery.ts";
 import type { Learned, PromiseReport } from "./promise-reports.ts";
-import { ReplicaGroup, type Answer, type Work } from "./replica-group.ts";
+import { ReplicaGroup, type Answer, type Replaced, type Work } from "./replica-group.ts";
 import { Scrub } from "./scrub.ts";
 import { SnapshotTransfers } from "./snapshot-transfers.ts";
 import { otherCopies, StateRepair } from "./state-repair.ts";
@@ -125,6 +128,8 @@ export class Host {
   private ticks = 0;
   private lastDurable: Promise<void> = Promise.resolve();
   private readonly cleaning = new Set<Promise<void>>();
+  /** Those that are about to be forgotten. */
+  private readonly leaving = new WeakSet<ReplicaGroup>();
 
   constructor(options: HostOptions) {
     this.options = options;
@@ -242,6 +247,7 @@ export class Host {
     });
     this.groups.set(start.id, group);
     for (const { start: from, end } of durable.leftovers()) this.clean(from, end);
+    this.noteWhenDurable(group);
     if (isSilent) {
       this.starts.set(start.id, start);
       this.options.onDamage(start.id, group.trouble ?? "its log was damaged");
@@ -365,23 +371,60 @@ export class Host {
     return this.options.stores.state.flush();
   }
 
-  /** Forgets a replica that the cluster has taken away from this node. */
-  async removeGroup(id: GroupId): Promise<void> {
+  /**
+   * Forgets a replica that the cluster has taken away from this node, if that is still due once all that was applied so
+   * far is on disk, the shard map among it.
+   */
+  async removeGroup(id: GroupId, isDue: () => boolean): Promise<void> {
     const group = this.groups.get(id);
     if (group === undefined) return;
+    const { log, state } = this.options.stores;
+    this.leaving.add(group);
+    await Promise.all([forgetLogged(state, id), this.flushState()]);
+    if (this.groups.get(id) !== group || this.stopped) return;
+    if (!isDue()) {
+      this.leaving.delete(group);
+      this.noteWhenDurable(group);
+      return;
+    }
     this.groups.delete(id);
     this.dirty.delete(group);
     group.close("the replica was moved away");
-    const removed = this.options.stores.log.append([{ kind: "remove", group: id }]);
+    const removed = log.append([{ kind: "remove", group: id }]);
     const { start, end } = group.durable.allStates();
     // Under way from now on: the replica may be called back, and be sent a state, before this is on disk.
     this.clean(start, end, removed);
     await removed;
   }
 
+  /** The state says which generation of the replica the log has on disk, from where it has. */
+  private noteWhenDurable(group: ReplicaGroup): void {
+    const { generation } = group.durable;
+    this.lastDurable
+      .then(() => this.noteLogged(group, generation))
+      .catch((error: unknown) => this.failed(error));
+  }
+
+  private async noteLogged(group: ReplicaGroup, generation: number): Promise<void> {
+    if (this.stopped || this.leaving.has(group) || this.groups.get(group.id) !== group) return;
+    await noteLogged(this.options.stores.state, group.id, generation);
+  }
+
+  /** The log has the switch to `generation` on disk: what was the state before goes, once the state says so, too. */
+  private dropReplaced({ group, generation, prefix }: Replaced): void {
+    const noted = this.noteLogged(group, generation);
+    void this.flushState();
+    this.clean(prefix, prefixEnd(prefix), noted);
+  }
+
   /** At the start, when all replicas that are on disk are known. */
   cleanForgotten(): void {
-    for (const { start, end } of forgottenStates(this.options.stores)) this.clean(start, end);
+    const { stores } = this.options;
+    for (const { start, end } of forgottenStates(stores)) this.clean(start, end);
+    for (const id of loggedGroups(stores.state)) {
+      if (this.groups.has(id)) continue;
+      forgetLogged(stores.state, id).catch((error: unknown) => this.failed(error));
+    }
   }
 
   /** Whether this node holds a replica of any shard. */
@@ -546,7 +589,7 @@ export class Host {
   private write(groups: readonly ReplicaGroup[]): void {
     const { log } = this.options.stores;
     const works = groups.map((group) => group.takeUnwritten());
-    const replaced: Key[] = [];
+    const replaced: Replaced[] = [];
     const writes: LogWrite[] = [];
     for (const work of works) replaced.push(...work.group.writeLog(work, writes));
     if (writes.length > 0) this.lastDurable = log.append(writes);
@@ -568,7 +611,7 @@ export class Host {
         }
         // What was committed by it is answered in this turn, too, and shares the frame.
         this.options.network.flushSoon();
-        for (const prefix of replaced) this.clean(prefix, prefixEnd(prefix));
+        for (const one of replaced) this.dropReplaced(one);
       },
       (error: unknown) => this.failed(error),
     );
@@ -628,11 +671,12 @@ export class Host {
   /** A state from a peer takes the place of a damaged one: one small write to the log, then what came after it. */
   private switchState(group: ReplicaGroup): void {
     const writes: LogWrite[] = [];
-    const replaced = group.durable.switchState(writes);
+    const prefix = group.durable.switchState(writes);
+    const { generation } = group.durable;
     this.lastDurable = this.options.stores.log.append(writes);
     this.applyTo(group, (writer) => group.switchState(writer));
     this.lastDurable.then(
-      () => this.clean(replaced, prefixEnd(replaced)),
+      () => this.dropReplaced({ group, generation, prefix }),
       (error: unknown) => this.failed(error),
     );
   }

@@ -44,6 +44,15 @@ export interface Answer {
   readonly give: () => void;
 }
 
+/** A state whose place another one takes. */
+export interface Replaced {
+  readonly group: ReplicaGroup;
+  /** Where it lies. */
+  readonly prefix: Key;
+  /** Of the one that takes its place. */
+  readonly generation: number;
+}
+
 /** What one round of the host writes for a group. */
 export interface Work {
   readonly group: ReplicaGroup;
@@ -300,12 +309,12 @@ export class ReplicaGroup {
     return { group: this, effects };
   }
 
-  /** Adds the log's part of `work` to `writes`. Returns prefixes of states that a snapshot replaced. */
-  writeLog(work: Work, writes: LogWrite[]): Key[] {
-    const replaced: Key[] = [];
+  /** Adds the log's part of `work` to `writes`. Returns the states that a snapshot replaced. */
+  writeLog(work: Work, writes: LogWrite[]): Replaced[] {
+    const replaced: Replaced[] = [];
     for (const { persist } of work.effects) {
-      const old = persist === undefined ? undefined : this.durable.write(persist, writes);
-      if (old !== undefined) replaced.push(old);
+      const prefix = persist === undefined ? undefined : this.durable.write(persist, writes);
+      if (prefix !== undefined) replaced.push({ group: this, prefix, generation: this.durable.generation });
     }
     return replaced;
   }

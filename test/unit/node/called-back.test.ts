@@ -90,7 +90,8 @@ test("what was written for a replica that was taken away is acknowledged for non
     heldByAll: 0,
   } as Message);
   while (!isWritten) await pause(systemClock, 1);
-  const removed = host.removeGroup("7");
+  const removed = host.removeGroup("7", () => true);
+  while (host.groups.has("7")) await pause(systemClock, 1);
   host.open(start);
   reach();
   await removed;
@@ -114,7 +115,8 @@ test("what is staged for a replica that was called back is not deleted with what
     await append(writes);
     if (writes.some(({ kind }) => kind === "remove")) await reached;
   };
-  const removed = host.removeGroup("7");
+  const removed = host.removeGroup("7", () => true);
+  while (host.groups.has("7")) await pause(systemClock, 1);
   const back = host.open(start);
   expect(back).not.toBe(before);
   const staged = extendKey(back.durable.stagingPrefix(), "memory");
