@@ -5,7 +5,7 @@
 import { META_GROUP, type GroupId, type NodeId, type Protocol } from "../../src/model/ids.ts";
 import type { NodeSpec } from "../../src/model/manifest.ts";
 import type { MemoryEvent } from "../../src/model/node-api.ts";
-import type { OperationSummary } from "../../src/model/operation.ts";
+import { hasEnded, type OperationSummary } from "../../src/model/operation.ts";
 import { copiesOfLevel } from "../../src/model/consistency.ts";
 import type { Handover } from "../../src/model/shard-map.ts";
 import { hasHandedOver } from "../../src/topology/handovers.ts";
@@ -465,7 +465,9 @@ class Run {
     if (behind.length > 0) return behind.map((machine) => `${machine.id} does not know epoch ${epoch}`);
     const refusing = this.#serving().filter((machine) => machine.core?.host.writeRefusal !== null);
     if (refusing.length > 0) return refusing.map((machine) => `${machine.id} refuses writes`);
-    const unsettled = this.#leaderlessWatch?.unsettled(this.#serving(), this.#map()) ?? [];
+    const unsettled = this.#isPaced()
+      ? []
+      : (this.#leaderlessWatch?.unsettled(this.#serving(), this.#map()) ?? []);
     if (unsettled.length > 0) return unsettled;
     return this.#groups()
       .filter((group) => {
@@ -475,6 +477,14 @@ class Run {
         return leaders.length === 0;
       })
       .map((group) => `${group} has no leader (${this.#wordsOf(group)})`);
+  }
+
+  /** What runs copies no faster than it was told, which takes as long as it takes. */
+  #isPaced(): boolean {
+    return this.#serving().some(({ core }) => {
+      const operation = core?.operation() ?? null;
+      return operation !== null && !hasEnded(operation) && operation.plan.bytesPerSecondMax !== null;
+    });
   }
 
   /** How each of its replicas sees a group. */

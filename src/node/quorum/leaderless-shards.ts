@@ -701,11 +701,14 @@ export class LeaderlessShards {
 
   private handOff(): void {
     const { network, map } = this.options;
-    for (const here of this.current()) {
+    const current = new Set(this.current());
+    for (const here of this.copies.values()) {
       if (!here.copy.isReadable) continue;
+      // What waits until its successor is made brings nothing to anybody, and its hints grow old all the same.
+      const serves = current.has(here);
       const members = everyone(standingOf(map(), here.copy.shard));
-      here.handoff.expire((node) => members.includes(node));
-      if (here.copy.withholds) continue;
+      here.handoff.expire((node) => !serves || members.includes(node));
+      if (!serves || here.copy.withholds) continue;
       for (const target of here.handoff.book.targets()) {
         if (network.connected(target)) here.handoff.bring(target).catch(() => undefined);
       }
