@@ -1,6 +1,7 @@
 // Moves where shards run other protocols: through two sets of leaderless copies, and by paxos. Clients write, and the
 // cluster leader is killed on the way.
 
+import { setTimeout } from "node:timers/promises";
 import { afterEach, expect, test } from "vitest";
 import type { OperationAnswer } from "../../src/model/node-api.ts";
 import type { ShardMap } from "../../src/model/shard-map.ts";
@@ -9,6 +10,7 @@ import { bringUpCluster, until, type TestCluster } from "./support/cluster.ts";
 
 const COUNT = 300;
 const USERS = 20;
+const WRITE_EVERY_MS = 10;
 
 let cluster: TestCluster | undefined;
 afterEach(async () => {
@@ -41,6 +43,8 @@ test.each(["paxos", "quorum"])(
         const id = `w-${at}`;
         const answer = await importRecords(hosts[at % 4] ?? "", [record(id, `user-${at % USERS}`)]);
         if (answer.status === 200) acknowledged.add(id);
+        // A machine that writes faster would have more to copy, below the same bound of bytes per second.
+        await setTimeout(WRITE_EVERY_MS);
       }
     })();
     const before = await firstAnswer<ShardMap>(hosts, "/v1/cluster/map");

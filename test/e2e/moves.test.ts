@@ -3,6 +3,7 @@
 import { spawn } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { setTimeout } from "node:timers/promises";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { OperationAnswer, ShardVerification } from "../../src/model/node-api.ts";
 import type { OperationReport } from "../../src/model/operation.ts";
@@ -12,6 +13,7 @@ import { bringUpCluster, until, type TestCluster } from "./support/cluster.ts";
 
 const COUNT = 600;
 const USERS = 30;
+const WRITE_EVERY_MS = 10;
 const PROGRAM = join(import.meta.dirname, "../../bin/mem0ctl.js");
 
 let cluster: TestCluster;
@@ -42,6 +44,8 @@ function startWriting(): void {
       // What is not acknowledged may be there or not.
       if (answer?.status === 200) acknowledged.add(id);
       else if (answer !== undefined) refusals.add(codeOf(answer) ?? String(answer.status));
+      // A machine that writes faster would have more to copy, below the same bound of bytes per second.
+      await setTimeout(WRITE_EVERY_MS);
     }
   });
 }
