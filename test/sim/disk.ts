@@ -26,6 +26,8 @@ const SECTOR_BYTES = 512;
 const FULL_RETRY_MS = 250;
 const APPLIED_REST = "\u0001applied\u0000";
 const LOG = "log";
+/** For what was seen before. */
+const UNWATCHED: MirrorWatch = { onRecord: () => undefined, onEntry: () => undefined };
 
 export interface DiskHabits {
   /** Time of one write. */
@@ -48,12 +50,19 @@ interface InFlight {
 }
 
 /** A file's content, and what of it is certain. */
-interface Content {
+export interface Content {
   bytes: Buffer;
   size: number;
-  readonly mirror: Mirror;
+  mirror: Mirror;
   /** Where whole frames begin and end. */
   readonly frames: { readonly start: number; readonly end: number }[];
+}
+
+/** A place in a log to which it can be cut back. */
+export interface LogEnd {
+  readonly content: Content;
+  /** Bytes. */
+  readonly end: number;
 }
 
 export class SimulatedDisk {
@@ -195,6 +204,32 @@ export class SimulatedDisk {
       this.state.damage(this.chance.pick(names));
     }
     return true;
+  }
+
+  /** The log as it is now, and where the last of it ends. */
+  logEnd(): LogEnd | undefined {
+    const content = this.#durableNames.get(LOG);
+    const end = content?.frames.at(-1)?.end;
+    return content === undefined || end === undefined ? undefined : { content, end };
+  }
+
+  /** Cuts the log back to what it was once, as if the rest had never been written; false where it was rewritten since. */
+  cutBack({ content, end }: LogEnd): boolean {
+    if (this.#durableNames.get(LOG) !== content || (content.frames.at(-1)?.end ?? 0) <= end) return false;
+    content.bytes.fill(0, end, content.size);
+    content.size = end;
+    content.mirror = new Mirror();
+    const frames = content.frames.filter((frame) => frame.end <= end);
+    content.frames.splice(0, Infinity, ...frames);
+    for (const frame of frames)
+      content.mirror.take(content.bytes.subarray(frame.start, frame.end), UNWATCHED);
+    return true;
+  }
+
+  /** A record of the state that is on disk and can be read. */
+  readable(key: Key): Buffer | undefined {
+    const stored = this.state.get(nameOf(key));
+    return stored === undefined || stored.isDamaged === true ? undefined : stored.value;
   }
 
   /** Flips a bit of some whole frame of the log. False when there is none yet. */

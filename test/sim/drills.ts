@@ -18,6 +18,7 @@ import type { World } from "./world.ts";
  * - members: a leader dies as soon as other members are committed, which nobody else knows by then; beside all other faults.
  * - damaged: all lose power while nobody has heard of what was just accepted, and the log of one of them is damaged.
  * - overtaken: a state is on its way to a copy that has accepted beyond it what is chosen by then, by its voice.
+ * - cut: a copy is sent a state in place of its own, and its log loses the end, with the word of that.
  * - recalled: a copy of a shard moves away and is called back while what it held is still being deleted.
  * - forgotten: a copy is away while what it holds is deleted, until nobody remembers that any more.
  * - orphan: the same, of a write that the copy took before all others, which was then done elsewhere.
@@ -30,13 +31,14 @@ export type Drill =
   | "members"
   | "damaged"
   | "overtaken"
+  | "cut"
   | "recalled"
   | "forgotten"
   | "orphan";
 
 const DRILLS: Readonly<Record<Protocol, readonly Drill[]>> = {
-  raft: ["burst", "answers", "arbiter", "members", "recalled"],
-  paxos: ["burst", "answers", "damaged", "overtaken"],
+  raft: ["burst", "answers", "arbiter", "members", "recalled", "cut"],
+  paxos: ["burst", "answers", "damaged", "overtaken", "cut"],
   quorum: ["forgotten", "orphan"],
 };
 const NONE_PART = 0.7;
@@ -89,6 +91,7 @@ export class Drills {
     if (drill === "arbiter") this.#leadByArbiter();
     if (drill === "damaged") this.#damage();
     if (drill === "overtaken") this.#overtake();
+    if (drill === "cut") this.#cutLog();
     if (drill === "recalled") this.#recall();
     if (drill === "answers") network.losesAnswer = (method, asked) => this.#losesAnswer(method, asked);
   }
@@ -343,6 +346,59 @@ export class Drills {
         network.unblock(machine.id, behind.id);
         fill(BURST_MAX);
       });
+    });
+  }
+
+  /** A copy is away until it has to be sent a state; a little after it has that, its log is what it was before. */
+  #cutLog(): void {
+    const { machines, workload, electionTimeoutMs } = this.#parts;
+    const chance = this.#chance;
+    this.#after(chance.between(0, electionTimeoutMs), () => {
+      const led = this.#ledKey();
+      const others = [...machines.values()].filter(
+        ({ id, core }) =>
+          id !== led?.machine.id && led !== undefined && core?.host.groups.has(led.group) === true,
+      );
+      const behind = others.length === 0 ? undefined : chance.pick(others);
+      const known = behind?.logEnd();
+      if (led === undefined || behind === undefined || known === undefined) {
+        this.#cutLog();
+        return;
+      }
+      const { machine, group, key } = led;
+      const groupOf = ({ core }: Machine) => core?.host.groups.get(group);
+      const generation = groupOf(behind)?.durable.generation ?? 0;
+      const isForgotten = (): boolean =>
+        (groupOf(machine)?.replica.status().first ?? 0) >
+        (groupOf(behind)?.replica.status().commit ?? Infinity) + 1;
+      const comeBack = (): void => {
+        this.#isolate(behind.id, false);
+        this.#once(
+          () => (groupOf(behind)?.durable.generation ?? 0) > generation,
+          () =>
+            this.#after(chance.between(FLUSHED_MS, 5 * FLUSHED_MS), () => {
+              const areWhole = [...machines.values()].every(
+                (one) => one.loss === undefined && !one.isRecovering,
+              );
+              const isCut = areWhole && behind.loseEnd(known);
+              this.#after(chance.between(20, 600), () => {
+                if (isCut) behind.start();
+                this.#cutLog();
+              });
+            }),
+        );
+      };
+      const fill = (left: number): void => {
+        if (left === 0 || isForgotten()) comeBack();
+        else
+          this.#write(
+            machine,
+            () => workload.put([key]),
+            () => fill(left - 1),
+          );
+      };
+      this.#isolate(behind.id, true);
+      fill(BURST_MAX);
     });
   }
 

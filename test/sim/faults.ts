@@ -618,26 +618,39 @@ export class Faults {
     return true;
   }
 
+  /** Whether the cluster can do without what this machine has. */
+  #mayLose(machine: Machine): boolean {
+    const members = machine.core?.map().nodes.map(({ id }) => id) ?? [];
+    if (!members.includes(machine.id)) return false;
+    // Who has not begun yet waits for every founder, or for one that has begun: this one may be the only one.
+    if (!this.#up().some((other) => other !== machine && other.core !== undefined)) return false;
+    const askedMs = Math.max(this.#membersAskedMs, this.operator.askedMs);
+    if (this.#world.nowMs - askedMs < ADMIN_TIMEOUT_MS || !this.#canSpare(machine.id)) return false;
+    // What has still to be moved may need it.
+    return !this.#up().some(({ core }) => core?.admin.report().operation !== undefined);
+  }
+
   /** One machine loses its data, or some of it, for good. */
   #lose(): void {
     if (this.#hasLost || !this.#layout.canLoseOne) return;
     const machine = this.#anyUp();
-    const members = machine?.core?.map().nodes.map(({ id }) => id) ?? [];
-    if (machine === undefined || !members.includes(machine.id)) return;
-    // Who has not begun yet waits for every founder, or for one that has begun: this one may be the only one.
-    if (!this.#up().some((other) => other !== machine && other.core !== undefined)) return;
-    const askedMs = Math.max(this.#membersAskedMs, this.operator.askedMs);
-    if (this.#world.nowMs - askedMs < ADMIN_TIMEOUT_MS || !this.#canSpare(machine.id)) return;
-    // What has still to be moved may need it.
-    if (this.#up().some(({ core }) => core?.admin.report().operation !== undefined)) return;
+    if (machine === undefined || !this.#mayLose(machine)) return;
     this.#hasLost = true;
     const choice = this.#chance.next();
-    if (choice < 0.4) {
+    if (choice < 0.3) {
       machine.wipe();
-    } else if (choice < 0.75) {
+    } else if (choice < 0.55) {
       machine.crash("a bit of its log flips");
       if (!machine.disk.flipBit()) return;
       machine.loss = "damaged";
+    } else if (choice < 0.8) {
+      const known = machine.logEnd();
+      this.#after(this.#chance.between(200, 4000), () => {
+        if (known !== undefined && this.#mayLose(machine) && machine.loseEnd(known)) {
+          this.#after(this.#chance.between(50, 2000), () => machine.start());
+        } else this.#hasLost = false;
+      });
+      return;
     } else {
       machine.disk.misdirects = true;
       this.#after(500, () => {

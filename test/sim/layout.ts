@@ -101,6 +101,7 @@ const SHAPE_OF_DRILL: Readonly<Partial<Record<Drill, number>>> = {
   arbiter: 2,
   damaged: 0,
   overtaken: 0,
+  cut: 0,
   recalled: 3,
   orphan: 3,
 };
@@ -145,12 +146,13 @@ export function layoutOf(chance: Chance, protocol: Protocol, apart: Chance): Lay
   const nodes = shape.roles.map((role, index) => nodeOf(index, role));
   const spares = chance.hits(0.4) || mood === "members" ? [nodeOf(nodes.length, S)] : [];
   const nodeCount = nodes.length + spares.length;
+  const forgetsLog = drill === "overtaken" || drill === "cut";
   const limits: Partial<CoreLimits> = {
     // What moves finds logs cut, and is sent states.
-    logBytes: mood === "snapshots" || mood === "members" || drill === "overtaken" ? 256 : 4096,
+    logBytes: mood === "snapshots" || mood === "members" || forgetsLog ? 256 : 4096,
     groupLogBytesMin: Math.min(
       chance.pick(mood === "members" ? [150, 400, 2048] : [1024, 2048, 6000]),
-      drill === "overtaken" ? 400 : Infinity,
+      forgetsLog ? 400 : Infinity,
     ),
     snapshotChunkBytes: chance.pick([300, 1000, 4000]),
     // Where copies move and move back, what is deleted takes its time.

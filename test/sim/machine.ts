@@ -5,21 +5,24 @@ import { establish, type Waiting } from "../../src/node/beginning.ts";
 import { pause, type Clock } from "../../src/node/clock.ts";
 import { NodeCore, type CoreLimits } from "../../src/node/core.ts";
 import { canRecover, isEnough, markShort } from "../../src/node/damaged-log.ts";
+import { APPLIED } from "../../src/node/host/durable-group.ts";
 import { peerUid, readIdentity, writePeerUid } from "../../src/node/identity.ts";
 import type { Embedder } from "../../src/memory/embedder.ts";
+import { encodeKey, extendKey } from "../../src/node/storage/key.ts";
 import { readAnyFrame } from "../../src/node/storage/log-frames.ts";
 import { readRecords } from "../../src/node/storage/log-records.ts";
 import { LOG_DAMAGED, LogStore } from "../../src/node/storage/log-store.ts";
 import { StoreCorruptError } from "../../src/node/storage/store.ts";
+import { unpack } from "../../src/node/transport/frames.ts";
 import { waitingReport } from "../../src/node/waiting.ts";
 import { Mem0ctlError } from "../../src/model/errors.ts";
 import { isNoRoom } from "../../src/model/no-room.ts";
-import type { NodeId } from "../../src/model/ids.ts";
+import type { GroupId, NodeId } from "../../src/model/ids.ts";
 import type { Manifest, NodeSpec } from "../../src/model/manifest.ts";
 import type { NodeReport } from "../../src/model/node-api.ts";
 import type { ShardMap } from "../../src/model/shard-map.ts";
 import type { Chance } from "./chance.ts";
-import { SimulatedDisk, SimulatedStore, type DiskHabits, type DiskWatch } from "./disk.ts";
+import { SimulatedDisk, SimulatedStore, type DiskHabits, type DiskWatch, type LogEnd } from "./disk.ts";
 import type { Port, SimulatedNetwork } from "./network.ts";
 import type { Owner, Planned } from "./timeline.ts";
 import type { World } from "./world.ts";
@@ -113,6 +116,18 @@ export interface MachineOptions {
   readonly onEnded: (id: NodeId) => void;
 }
 
+/** What a log held at some moment. */
+export interface KnownEnd extends LogEnd {
+  readonly groups: readonly {
+    readonly id: GroupId;
+    readonly generation: number;
+    /** Index of the last entry, on disk or on its way there. */
+    readonly last: number;
+    /** Something of its state was on disk. */
+    readonly had: boolean;
+  }[];
+}
+
 export class Machine {
   readonly id: NodeId;
   readonly spec: NodeSpec;
@@ -123,6 +138,8 @@ export class Machine {
   loss: "wiped" | "damaged" | undefined;
   /** Its log was damaged once, and those of its replicas that it knew of have recovered. */
   #hadDamage = false;
+  /** The end of its log was cut off, and it has not started since. */
+  #isCut = false;
   /** Its wall clock was ahead of the true time at some moment. */
   wasAhead = false;
   /** It left the cluster. */
@@ -214,6 +231,57 @@ export class Machine {
     this.loss = "wiped";
   }
 
+  /** What its log holds now, to be cut back to this later; undefined where it does not run, or recovers: it would again. */
+  logEnd(): KnownEnd | undefined {
+    const end = this.disk.logEnd();
+    const { core } = this;
+    if (end === undefined || core === undefined || this.isRecovering) return undefined;
+    const groups = [...core.host.groups.values()].map(({ id, durable, replica }) => {
+      const { generation } = durable;
+      return {
+        id,
+        generation,
+        last: replica.status().last,
+        had: this.#appliedOnDisk(id, generation) !== undefined,
+      };
+    });
+    return { ...end, groups };
+  }
+
+  /**
+   * It crashes, and all that its log was given since is gone without a trace in the log itself, but not without one in
+   * the state: that it must notice. False where nothing would betray it, or nothing was lost.
+   */
+  loseEnd(known: KnownEnd): boolean {
+    if (this.loss !== undefined || this.isRecovering || !this.#isBetrayed(known)) return false;
+    this.crash("the end of its log is cut off");
+    if (!this.disk.cutBack(known)) return false;
+    this.loss = "damaged";
+    this.#isCut = true;
+    return true;
+  }
+
+  /** The state has applied what the log had not then, or another one has taken its place and it is gone. */
+  #isBetrayed({ groups }: KnownEnd): boolean {
+    return groups.some(({ id, generation, last, had }) => {
+      const now = this.core?.host.groups.get(id)?.durable.generation;
+      if (now === undefined || !had) return false;
+      const applied = this.#appliedOnDisk(id, generation);
+      if (now === generation) return applied !== undefined && applied > last;
+      return (
+        now > generation &&
+        applied === undefined &&
+        !this.disk.state.isBelow(encodeKey("state", id, generation)) &&
+        this.disk.readable(encodeKey("logged", id)) !== undefined
+      );
+    });
+  }
+
+  #appliedOnDisk(group: GroupId, generation: number): number | undefined {
+    const bytes = this.disk.readable(extendKey(encodeKey("state", group, generation), APPLIED));
+    return bytes === undefined ? undefined : Number(unpack(bytes));
+  }
+
   async #boot(process: Process): Promise<void> {
     const { manifest, spec, nodeHabits, embedder, network, world, reach } = this.#options;
     const { clock } = process;
@@ -237,7 +305,16 @@ export class Machine {
       onDiskFailure,
     });
     const stores = { log, state };
-    if (await markShort(manifest, stores)) this.#hasLost("the end of its log is gone");
+    const isShort = await markShort(manifest, stores);
+    if (isShort) this.#hasLost("the end of its log is gone");
+    if (log.salvaged === undefined) {
+      world.must(
+        isShort || !this.#isCut,
+        "cut-log-is-noticed",
+        () => `${this.id} goes on with a log that was cut off`,
+      );
+    }
+    this.#isCut = false;
     const others = manifest.nodes.filter((node) => node.id !== this.id).map((node) => node.id);
     const { identity, start } = await establish({
       manifest,

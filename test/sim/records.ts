@@ -81,6 +81,11 @@ export class Records {
     if (known !== undefined) this.#records.set(name, { ...known, isDamaged: true });
   }
 
+  /** Whether there is any record below a prefix. */
+  isBelow(prefix: Key): boolean {
+    return this.#names[this.#at(nameOf(prefix))]?.startsWith(nameOf(prefix)) === true;
+  }
+
   /** Of all records below a state's prefix. */
   digestOf(prefix: string): number {
     return this.#digests.get(prefix) ?? 0;

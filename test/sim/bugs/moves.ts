@@ -22,8 +22,8 @@ export const MOVE_BUGS: readonly Bug[] = [
     lines: [2],
     what: "that a replica was taken away is not written down, so it comes back to life at the next start",
     file: HOST,
-    find: 'stores.log.append([{ kind: "remove", group: id }]);',
-    replace: "stores.log.append([]);",
+    find: 'log.append([{ kind: "remove", group: id }]);',
+    replace: "log.append([]);",
   },
   {
     ...MOVES,

@@ -82,4 +82,24 @@ export const STORAGE_BUGS: readonly Bug[] = [
     replace:
       "to it before.\n    this.lastDurable.catch((error: unknown) => this.failed(error));\n    Promise.resolve().then(\n",
   },
+  {
+    ...STORAGE,
+    protocols: ["raft", "paxos", "quorum"],
+    name: "cut-log-passes",
+    lines: [2],
+    what: "a log whose end is gone passes for whole, though the state has applied more",
+    file: "src/node/host/durable-group.ts",
+    find: "    if (applied !== undefined && applied > record.snapshot.index + entries.length) return true;\n",
+    replace: "",
+  },
+  {
+    ...STORAGE,
+    protocols: ["raft", "paxos"],
+    name: "switch-cut-off-passes",
+    lines: [2],
+    what: "a log that lost the record of a newer state passes for whole",
+    file: "src/node/host/durable-group.ts",
+    find: "    if (logged !== undefined && logged > record.generation) return true;\n",
+    replace: "",
+  },
 ];
