@@ -11,6 +11,7 @@
 
 import { statSync } from "node:fs";
 import { join } from "node:path";
+import { setImmediate } from "node:timers/promises";
 import { crc32 } from "node:zlib";
 import { open } from "lmdb";
 import { isNoRoom } from "../../model/no-room.ts";
@@ -34,6 +35,8 @@ const PAGE_BYTES = 4096;
 const CHANGED_BYTES_MAX = 16 << 20;
 const ROOM_BYTES_MIN = 1 << 20;
 const FULL_RETRY_MS = 250;
+/** Records, a millisecond or two of work. */
+const SEALED_PER_TURN = 500;
 /** Unflushed bytes above which a flush is not put off any longer. */
 const UNFLUSHED_BYTES_MAX = 16 << 20;
 
@@ -338,11 +341,11 @@ class LmdbStore implements Store {
     // Generously: a new page for each that is changed, and twice what is written.
     const changedBytes = Math.min(batch.size * PAGE_BYTES, CHANGED_BYTES_MAX);
     this.room.check(ROOM_BYTES_MIN + changedBytes + 2 * this.flushingBytes);
+    const records = await sealed(batch);
     await this.commit(() => {
-      for (const [name, written] of batch) {
-        const key = keyOf(name);
-        if (written === undefined) void this.environment.remove(key);
-        else void this.environment.put(key, seal(key, payloadOf(written)));
+      for (const { key, record } of records) {
+        if (record === undefined) void this.environment.remove(key);
+        else void this.environment.put(key, record);
       }
     });
   }
@@ -389,6 +392,23 @@ class LmdbStore implements Store {
   private *recordsOf(range: RangeOptions): Iterable<{ key: Buffer; value: undefined }> {
     for (const key of this.whileOpen(this.environment.getKeys({ ...range }))) yield { key, value: undefined };
   }
+}
+
+interface Sealed {
+  readonly key: Key;
+  /** Undefined for one that is removed. */
+  readonly record: Buffer | undefined;
+}
+
+/** What is to be put and removed. Of seconds of writes that is much: requests are answered in between. */
+async function sealed(batch: Unflushed): Promise<readonly Sealed[]> {
+  const records: Sealed[] = [];
+  for (const [name, written] of batch) {
+    const key = keyOf(name);
+    records.push({ key, record: written === undefined ? undefined : seal(key, payloadOf(written)) });
+    if (records.length % SEALED_PER_TURN === 0) await setImmediate();
+  }
+  return records;
 }
 
 /** What is read of what: of a value that is not flushed, and of a record on disk. */

@@ -137,6 +137,37 @@ describe("the LMDB store", () => {
     rmSync(slow, { recursive: true, force: true });
   });
 
+  it("lets others have their turn while it makes ready what was written for seconds", async () => {
+    let made = 0;
+    let seen = 0;
+    let most = 0;
+    let isOver = false;
+    const look = (): void => {
+      most = Math.max(most, made - seen);
+      seen = made;
+      if (!isOver) setImmediate(look);
+    };
+    const value = Buffer.alloc(100);
+    const durable = store.transact((writer) => {
+      for (let at = 0; at < 5000; at += 1) {
+        writer.put(encodeKey("many", at), () => {
+          made += 1;
+          return value;
+        });
+      }
+    });
+    setImmediate(look);
+    await durable;
+    isOver = true;
+    expect(made).toBe(5000);
+    expect(most).toBeLessThanOrEqual(1000);
+    await store.close();
+    store = open();
+    expect([...store.keys({ start: encodeKey("many"), end: prefixEnd(encodeKey("many")) })]).toHaveLength(
+      5000,
+    );
+  });
+
   it("writes all of a transaction or nothing", async () => {
     await expect(
       store.transact((writer) => {
