@@ -252,7 +252,7 @@ export class Host {
       this.starts.set(start.id, start);
       this.options.onDamage(start.id, group.trouble ?? "its log was damaged");
       void this.recovery.begin(group);
-    } else if (damage !== undefined && recovery === undefined) this.noteDamage(group, damage.message);
+    } else if (damage !== undefined && recovery?.refill !== true) this.noteDamage(group, damage.message);
     return group;
   }
 
@@ -279,7 +279,14 @@ export class Host {
         this.groups.delete(group.id);
         this.dirty.delete(group);
         group.close("the replica begins again");
-        this.markDirty(this.open({ ...start, rank: group.rank }));
+        const { damage } = group;
+        const begun = this.open({ ...start, rank: group.rank });
+        // What was found while it was silent waited for this.
+        if (damage !== undefined && begun.damage === undefined) {
+          begun.damaged(damage, false);
+          this.mend(begun);
+        }
+        this.markDirty(begun);
       },
       (error: unknown) => this.failed(error),
     );
@@ -337,7 +344,16 @@ export class Host {
 
   private noteDamage(group: ReplicaGroup, why: string): void {
     this.options.onDamage(group.id, why);
-    this.repair.begin(group);
+    this.mend(group);
+  }
+
+  /**
+   * Asks others for the state, unless the log was damaged, too, and comes first: one that is silent has no log yet to go
+   * on with after another state, and one that begins with nothing is sent a state anyway.
+   */
+  private mend(group: ReplicaGroup): void {
+    const { recovery } = group.durable;
+    if (recovery === undefined || (recovery.term !== undefined && !recovery.refill)) this.repair.begin(group);
   }
 
   /** What a group begins with: its disk, or its genesis; an empty machine where the state cannot be read. */
