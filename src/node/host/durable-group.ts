@@ -50,16 +50,17 @@ export function forgottenStates(stores: Stores): readonly { readonly start: Key;
 
 /**
  * The generation of a replica that is made anew: one that no state of it lies under. Of one that was moved away,
- * and called back, records may be left that are still to be deleted, and a crash must not make them its state.
+ * and called back, records may be left that are still to be deleted, and a crash must not make them its state. Nor is
+ * it one that the replica had before it was moved away: a log that lost all since then would look like the whole one.
  */
 export function generationAfter(state: Store, id: GroupId): number {
   const all = encodeKey("state", id);
   const end = prefixEnd(all);
-  let generation = 0;
+  let generation = readNumber(state, FORGOTTEN) ?? 0;
   for (let next: Key = all; ; next = prefixEnd(encodeKey("state", id, generation))) {
     const [key]: Iterable<Buffer> = state.keys({ start: next, end });
     if (key === undefined) return generation + 1;
-    generation = Number(decodeKey(key, all.length)[0]);
+    generation = Math.max(generation, Number(decodeKey(key, all.length)[0]));
   }
 }
 
@@ -72,6 +73,9 @@ const APPLIED_TERM = "applied-term";
  */
 const LOGGED = encodeKey("logged");
 
+/** The highest generation of all replicas that were forgotten: one number for as many of them as there may be. */
+const FORGOTTEN = encodeKey("forgotten");
+
 /** Notes that the log has this generation of the replica on disk; nothing to write where that is known. */
 export function noteLogged(state: Store, id: GroupId, generation: number): Promise<void> {
   const key = encodeKey("logged", id);
@@ -79,9 +83,17 @@ export function noteLogged(state: Store, id: GroupId, generation: number): Promi
   return state.transact((writer) => writer.put(key, () => pack(generation)));
 }
 
-/** From now on the log may lose the replica. Resolves once that is on disk. */
-export function forgetLogged(state: Store, id: GroupId): Promise<void> {
-  return state.transact((writer) => writer.remove(encodeKey("logged", id)));
+/**
+ * From now on the log may lose the replica, whose state is of this generation; where that is not known, of the one
+ * that the log had. Resolves once that is on disk.
+ */
+export function forgetLogged(state: Store, id: GroupId, generation?: number): Promise<void> {
+  const key = encodeKey("logged", id);
+  const highest = Math.max(readNumber(state, FORGOTTEN) ?? 0, generation ?? readNumber(state, key) ?? 0);
+  return state.transact((writer) => {
+    writer.put(FORGOTTEN, () => pack(highest));
+    writer.remove(key);
+  });
 }
 
 /** Replicas that the log was known to have on disk. */

@@ -396,7 +396,7 @@ export class Host {
     if (group === undefined) return;
     const { log, state } = this.options.stores;
     this.leaving.add(group);
-    await Promise.all([forgetLogged(state, id), this.flushState()]);
+    await Promise.all([forgetLogged(state, id, group.durable.generation), this.flushState()]);
     if (this.groups.get(id) !== group || this.stopped) return;
     if (!isDue()) {
       this.leaving.delete(group);

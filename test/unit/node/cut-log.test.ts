@@ -162,3 +162,20 @@ test("a replica that is called back before it went is as well known as it was", 
   await cutBack(host);
   expect(isLogShort({ log, state })).toBe(true);
 });
+
+test("a log that lost that a replica was taken away, called back and fed is short, however new its former state was", async () => {
+  const host = openHost();
+  host.open(GROUP);
+  for (const index of [5, 6, 7]) await sendState(host, index);
+  await settle(host);
+  copyFileSync(join(folder, "log", "log"), join(folder, "before"));
+  await host.removeGroup("7", () => true);
+  await settle(host);
+  host.open(GROUP);
+  await sendState(host, 12);
+  await settle(host);
+  expect(isLogShort({ log, state })).toBe(false);
+  await cutBack(host);
+  expect(log.groups.get("7")?.record.snapshot.index).toBe(7);
+  expect(isLogShort({ log, state })).toBe(true);
+});
