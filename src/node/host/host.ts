@@ -396,7 +396,12 @@ export class Host {
     if (group === undefined) return;
     const { log, state } = this.options.stores;
     this.leaving.add(group);
-    await Promise.all([forgetLogged(state, id, group.durable.generation), this.flushState()]);
+    let forgotten: number;
+    // A snapshot may take the state's place meanwhile.
+    do {
+      forgotten = group.durable.generation;
+      await Promise.all([forgetLogged(state, id, forgotten), this.flushState()]);
+    } while (group.durable.generation !== forgotten);
     if (this.groups.get(id) !== group || this.stopped) return;
     if (!isDue()) {
       this.leaving.delete(group);
