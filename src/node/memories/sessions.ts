@@ -88,11 +88,19 @@ export class Sessions {
     return [...this.sessions].map(([id, { low, results }]) => [id, low, [...results]]);
   }
 
-  /** Sessions of a shard that is part of this one from now on: what they wrote there is not written again here. */
+  /**
+   * Sessions of a shard that is part of this one from now on: what they wrote there is not written again here. One that
+   * is known went there with keys that this shard gave away, and has come back with them: what it wrote here since is
+   * not forgotten for what is told of before.
+   */
   take(records: readonly SessionRecord[], index: number): void {
     for (const [id, low, results] of records) {
       if (!this.sessions.has(id) && this.sessions.size >= this.countMax) this.expireOldest();
-      this.sessions.set(id, { low, touched: index, results: new Map(results) });
+      const known = this.sessions.get(id);
+      const session = { low: Math.max(low, known?.low ?? 0), touched: index, results: new Map(results) };
+      for (const [sequence, result] of known?.results ?? []) session.results.set(sequence, result);
+      for (const kept of session.results.keys()) if (kept < session.low) session.results.delete(kept);
+      this.sessions.set(id, session);
       this.changed.add(id);
     }
   }

@@ -200,6 +200,31 @@ describe("a slice of keys that goes to another shard", () => {
     expect(taker.record("nina", "n")?.memory).toBe("done");
   });
 
+  it("a write that was done is answered also when what its shard once gave away comes back", async () => {
+    await fill();
+    await tell(giver, { do: "leave", id: ID, slice: SLICE });
+    await copyAll();
+    await tell(giver, { do: "fence", id: ID });
+    await copyAll();
+    while ((await tell(giver, { do: "drop", id: ID })).leaving !== null);
+    const [done, removed] = [states.encoded(update("a", "done"), 1, 60), states.encoded(remove("b"), 1, 61)];
+    const answers = [await states.apply(giver, done), await states.apply(giver, removed)];
+    expect(answers.map(codeOf)).toEqual(["done", "done"]);
+
+    // The taker has the sessions of its giver as they were when it took the slice.
+    const back = { id: ID + 1, slice: SLICE };
+    await tell(taker, { do: "leave", ...back });
+    await tell(taker, { do: "fence", id: back.id });
+    for (;;) {
+      const after = giver.custody.state.arriving?.cursor ?? null;
+      const part = (await runShardQuery(taker, "user", queries.slicePart(back.id, after))) as SlicePart;
+      await tell(giver, { do: "arrive", ...back, after, ...part });
+      if (part.last !== undefined) break;
+    }
+    expect(await listed(giver, 2)).toEqual(["a", "n", "o", "p"]);
+    expect([await states.apply(giver, done), await states.apply(giver, removed)]).toEqual(answers);
+  });
+
   it("survives a restart of the replica at every step", async () => {
     await fill();
     const again = (): void => {
