@@ -379,7 +379,8 @@ const batchDeleteRoute = route({
 
 /**
  * Runs all, a few at a time. Where some fail, throws the first failure with `data.failed` (ids and
- * codes) and `data.done`, how many were done all the same.
+ * codes) and `data.done`, how many were done all the same. One whose outcome is unknown goes before the
+ * others: by any other kind of error the caller would take it as certainly not done.
  */
 async function each<Item extends { readonly memory_id: string }>(
   items: readonly Item[],
@@ -399,14 +400,18 @@ async function each<Item extends { readonly memory_id: string }>(
     }
   };
   await Promise.all(Array.from({ length: Math.min(BATCH_CONCURRENCY, items.length) }, worker));
-  const [first] = failed;
+  const unknown = failed.find(
+    ({ error }) => error instanceof Mem0ctlError && error.kind === "unknown-outcome",
+  );
+  const first = unknown ?? failed[0];
   if (first === undefined) return;
   if (!(first.error instanceof Mem0ctlError)) throw first.error;
   const count = items.length - failed.length;
+  const certainty = unknown === undefined ? done : `${done} for certain`;
   throw new Mem0ctlError(
     first.error.kind,
     first.error.code,
-    `${first.error.message} (${failed.length} of ${items.length} memories were not ${done})`,
+    `${first.error.message} (${failed.length} of ${items.length} memories were not ${certainty})`,
     {
       ...(first.error.why === undefined ? {} : { why: first.error.why }),
       ...(first.error.hint === undefined ? {} : { hint: first.error.hint }),

@@ -1,6 +1,8 @@
 // mem0's routes over real HTTP: what goes in comes back, and what is wrong is named.
 
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import type { CallContext } from "../../../src/memory/service.ts";
+import { Mem0ctlError } from "../../../src/model/errors.ts";
 import { DIMENSIONS, REFUSED_ID } from "./support/memory-service.ts";
 import { at, LIMITS, runServer, type Answer, type RunningServer } from "./support/running-server.ts";
 
@@ -361,6 +363,35 @@ describe("listing, changing, deleting", () => {
     expect(refusal(deleted)).toEqual(refused(404, "memory-unknown"));
     expect(at(deleted.json, "error", "data")).toMatchObject({ done: 1, failed: [{ id: "gone" }] });
     expect(server.memories.size()).toBe(1);
+  });
+
+  test("a batch of which one's outcome is unknown says so, whatever else failed before", async () => {
+    const unanswered = new Mem0ctlError("unknown-outcome", "timed-out", "no answer in time");
+    const memories = {
+      ...server.memories,
+      delete: async (id: string, context: CallContext) => {
+        if (id !== "slow") return server.memories.delete(id, context);
+        await new Promise((resolve) => setTimeout(resolve, 20));
+        throw unanswered;
+      },
+    };
+    const other = await runServer({ memories });
+    try {
+      const deleted = await other.send("DELETE", "/v1/batch/", {
+        memories: [{ memory_id: "gone" }, { memory_id: "slow" }],
+      });
+      expect(refusal(deleted)).toEqual(refused(504, "timed-out"));
+      expect(at(deleted.json, "error", "message")).toContain("2 of 2 memories were not deleted for certain");
+      expect(at(deleted.json, "error", "data")).toMatchObject({
+        done: 0,
+        failed: [
+          { id: "gone", code: "memory-unknown" },
+          { id: "slow", code: "timed-out" },
+        ],
+      });
+    } finally {
+      await other.close();
+    }
   });
 
   test("entities are counted by pages and can be deleted", async () => {
