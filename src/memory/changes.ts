@@ -5,7 +5,11 @@ import type { MemoryEvent } from "../model/node-api.ts";
 import type { StoredRecord } from "./stored.ts";
 
 /** Most events a memory's history keeps; the oldest go first. */
-export const HISTORY_EVENTS_KEPT = 100;
+const HISTORY_EVENTS_KEPT = 100;
+/** And bytes of their texts. It is written anew with every update, and goes from node to node in one piece. */
+const HISTORY_BYTES_KEPT = 2 << 20;
+/** Of an event, besides its texts. */
+const EVENT_BYTES = 200;
 
 export interface RecordChange {
   readonly id: string;
@@ -37,7 +41,26 @@ export function updated(
     new_memory: after.memory,
     created_at: change.at,
   };
-  return { after, events: [...known, event].slice(-HISTORY_EVENTS_KEPT) };
+  return { after, events: historyKept([...known, event]) };
+}
+
+/** What is kept of a history: its newest events, the last of them however large it is. */
+export function historyKept(events: readonly MemoryEvent[]): readonly MemoryEvent[] {
+  let first = events.length;
+  for (let bytes = 0; first > Math.max(0, events.length - HISTORY_EVENTS_KEPT); first -= 1) {
+    bytes += historyBytes(events.slice(first - 1, first));
+    if (bytes > HISTORY_BYTES_KEPT && first < events.length) break;
+  }
+  return events.slice(first);
+}
+
+/** Bytes of a history on its way, roughly. */
+export function historyBytes(events: readonly MemoryEvent[] = []): number {
+  let bytes = 0;
+  for (const { old_memory: old, new_memory: text } of events) {
+    bytes += EVENT_BYTES + Buffer.byteLength(old ?? "") + Buffer.byteLength(text ?? "");
+  }
+  return bytes;
 }
 
 /** The event that a memory's history begins with; not stored before there is a second one. */

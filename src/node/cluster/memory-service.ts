@@ -1,7 +1,7 @@
 // The memory operations of the whole cluster, from any of its nodes: which shards a request concerns, one
 // call to each of their leaders, and one answer made of theirs.
 
-import { memoryNotFound } from "../../memory/changes.ts";
+import { historyKept, memoryNotFound } from "../../memory/changes.ts";
 import { embedMissing, type Embedder } from "../../memory/embedder.ts";
 import { countNames, mergeEntities } from "../../memory/entities.ts";
 import { boundingShardKeys, type Filter } from "../../memory/filter.ts";
@@ -30,7 +30,7 @@ import type {
 import type { ShardMap } from "../../model/shard-map.ts";
 import { shardById, shardOfKey } from "../../topology/shard-map.ts";
 import { pause, type Clock } from "../clock.ts";
-import { putItem, type PutItem, type ShardCommand } from "../memories/commands.ts";
+import { itemBytes, putItem, type PutItem, type ShardCommand } from "../memories/commands.ts";
 import type { ShardPath, ShardRef, WriteName } from "./router.ts";
 import { queries, type TypedQuery } from "./shard-queries.ts";
 
@@ -324,7 +324,7 @@ export function createMemoryService(options: MemoryServiceOptions): MemoryServic
           key: shardKeyOf(record, map.key),
           record: importedRecord(record),
           vector,
-          ...(history === undefined ? {} : { history }),
+          ...(history === undefined ? {} : { history: historyKept(history) }),
         });
       });
       await put(items, context, false);
@@ -382,7 +382,7 @@ function batches(items: readonly PutItem[]): PutItem[][] {
   const all: PutItem[][] = [];
   let bytes = COMMAND_BYTES_MAX;
   for (const item of items) {
-    const size = item.value.length + 500;
+    const size = itemBytes(item);
     if (bytes + size > COMMAND_BYTES_MAX) {
       all.push([]);
       bytes = 0;

@@ -1,6 +1,7 @@
 // Commands of a shard's log, and how they are encoded. A command carries the session and sequence number
 // of the node that took the request, so that one that was retried applies once.
 
+import { historyBytes } from "../../memory/changes.ts";
 import type { Filter } from "../../memory/filter.ts";
 import { countedOf, vectorBytes, type Counted, type StoredRecord } from "../../memory/stored.ts";
 import type { ErrorBody } from "../../model/errors.ts";
@@ -36,6 +37,14 @@ export function putItem(memory: {
     counted: countedOf(record),
     ...(history === undefined ? {} : { history }),
   };
+}
+
+/** Besides value and history: id, key and what is counted. */
+const ITEM_BYTES = 500;
+
+/** Of a memory on its way, roughly: what goes in one piece is kept small by it. */
+export function itemBytes({ value, history }: Pick<PutItem, "value" | "history">): number {
+  return value.length + ITEM_BYTES + historyBytes(history);
 }
 
 const LENGTH_BYTES = 4;

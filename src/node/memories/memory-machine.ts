@@ -7,7 +7,7 @@
 //   session <session>         -> sessions.ts         totals         -> [memories, bytes, writes]
 //   custody, changed          -> custody.ts
 
-import { HISTORY_EVENTS_KEPT, memoryChanged, memoryNotFound, updated } from "../../memory/changes.ts";
+import { historyKept, memoryChanged, memoryNotFound, updated } from "../../memory/changes.ts";
 import { matches } from "../../memory/filter.ts";
 import { SCOPE_FIELDS, type ScopeField } from "../../memory/record.ts";
 import { countedOf, vectorFrom, type Counted, type StoredRecord } from "../../memory/stored.ts";
@@ -172,11 +172,6 @@ export class MemoryMachine implements StateMachine {
     return value === undefined ? undefined : recordIn(value);
   }
 
-  vector(key: string, id: string): Float32Array | undefined {
-    const value = this.valueOf(key, id);
-    return value === undefined ? undefined : vectorFrom(vectorBytesIn(value));
-  }
-
   /** Record and vector as they are stored. */
   valueOf(key: string, id: string): Buffer | undefined {
     return this.store.get(this.memoryKey(key, id));
@@ -245,10 +240,7 @@ export class MemoryMachine implements StateMachine {
     writer.put(this.memoryKey(item.key, item.id), value);
     writer.put(extendKey(this.prefixes.place, item.id), () => Buffer.from(item.key));
     if (item.history !== undefined && item.history.length > 0) {
-      writer.put(
-        extendKey(this.statePrefix, "history", item.id),
-        pack(item.history.slice(-HISTORY_EVENTS_KEPT)),
-      );
+      writer.put(extendKey(this.statePrefix, "history", item.id), pack(historyKept(item.history)));
     }
     this.custody.touched(item.id, item.key, this.index, writer);
     this.memories += 1;

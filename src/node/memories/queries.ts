@@ -1,7 +1,7 @@
 // What is read of one shard's state: by id, by filter, by similarity, as pages for export. Long reads work on
 // a snapshot of the store and give way to others, so that no heartbeat waits for them.
 
-import { addedEvent, memoryNotFound } from "../../memory/changes.ts";
+import { addedEvent, historyBytes, memoryNotFound } from "../../memory/changes.ts";
 import { ENTITY_TYPES, mergeEntities } from "../../memory/entities.ts";
 import { boundingShardKeys, matches, type Filter } from "../../memory/filter.ts";
 import { bestFirst, cosine, newestFirst } from "../../memory/ranking.ts";
@@ -22,6 +22,8 @@ import type { EntityRecord, MemoryMachine } from "./memory-machine.ts";
 /** Records looked at before others get their turn. */
 const RECORDS_PER_TURN = 500;
 const EXPORT_BYTES_MAX = 4 << 20;
+/** Of a number of a vector, written out. */
+const VECTOR_NUMBER_BYTES = 10;
 
 /** Throws `memory-not-found`. */
 export function getMemory(machine: MemoryMachine, id: string): StoredMemory {
@@ -233,12 +235,13 @@ export function exportMemories(machine: MemoryMachine, cursor: string | null, li
     const id = String(decodeKey(key, places.length)[0]);
     const shardKey = value.toString();
     if (machine.custody.isHidden(shardKey)) continue;
-    const stored = machine.record(shardKey, id);
+    const stored = machine.valueOf(shardKey, id);
     if (stored === undefined)
       throw new Mem0ctlError("failed", "record-missing", `the record of memory ${id} is missing`);
-    const vector = machine.vector(shardKey, id);
-    records.push(exportedRecord(id, stored, vector, machine.events(id)));
-    bytes += stored.memory.length + (vector?.length ?? 0) * 10;
+    const vector = vectorFrom(vectorBytesIn(stored));
+    const events = machine.events(id);
+    records.push(exportedRecord(id, recordIn(stored), vector, events));
+    bytes += stored.length + vector.length * VECTOR_NUMBER_BYTES + historyBytes(events);
   }
   return { records, cursor: more ? (records.at(-1)?.id ?? null) : null };
 }

@@ -7,7 +7,7 @@ import type { KeySlice } from "../../model/shard-map.ts";
 import { isInSlice } from "../../topology/handovers.ts";
 import { giveWay } from "../clock.ts";
 import { extendKey } from "../storage/key.ts";
-import { recordIn, type PutItem } from "./commands.ts";
+import { itemBytes, recordIn, type PutItem } from "./commands.ts";
 import type { SliceCursor } from "./custody.ts";
 import { memoriesAfter } from "./handover-commands.ts";
 import type { MemoryMachine } from "./memory-machine.ts";
@@ -15,7 +15,8 @@ import type { SessionRecord } from "./sessions.ts";
 
 /** Of one part: bytes, and what is looked at in one turn. */
 const PART_BYTES_MAX = 256 << 10;
-const ITEM_BYTES = 500;
+/** Of an id that is gone. */
+const REMOVED_BYTES = 500;
 const LOOKED_PER_TURN = 500;
 const LOOKED_MAX = 20_000;
 const IDS_MAX = 500;
@@ -66,7 +67,7 @@ async function scannedPart(
       const item = isInSlice(slice, place[0]) ? itemOf(machine, ...place) : undefined;
       if (item === undefined) continue;
       items.push(item);
-      bytes += item.value.length + ITEM_BYTES;
+      bytes += itemBytes(item);
     }
     if (seen === 0) break;
     looked += seen;
@@ -100,7 +101,7 @@ function changedPart(
     const item = key !== undefined && isInSlice(slice, key) ? itemOf(machine, key, id) : undefined;
     if (item === undefined) removed.push(id);
     else items.push(item);
-    bytes += (item?.value.length ?? 0) + ITEM_BYTES;
+    bytes += item === undefined ? REMOVED_BYTES : itemBytes(item);
   }
   const isLast = isEnd && machine.custody.state.leaving?.state === "fenced";
   return {

@@ -37,7 +37,7 @@ import { Mem0ctlError } from "../../model/errors.ts";
 import type { NodeId, ShardId } from "../../model/ids.ts";
 import { giveWay, type Clock } from "../clock.ts";
 import type { MachineSize } from "../host/machine.ts";
-import { recordIn } from "../memories/commands.ts";
+import { itemBytes, recordIn } from "../memories/commands.ts";
 import { MemoryMachine } from "../memories/memory-machine.ts";
 import type { VectorCache } from "../../memory/vector-cache.ts";
 import { decodeKey, extendKey, prefixEnd, type Key } from "../storage/key.ts";
@@ -70,7 +70,7 @@ export function sizeOf({ item }: Change): number {
   let bytes = 200;
   for (const { value } of item.versions) {
     if (value === null) continue;
-    bytes += value.value.length + 500 * (1 + (value.history?.length ?? 0));
+    bytes += itemBytes(value);
   }
   return bytes;
 }

@@ -11,6 +11,7 @@ import type { CustodyState } from "../../../src/node/memories/custody.ts";
 import type { MemoryMachine } from "../../../src/node/memories/memory-machine.ts";
 import type { SliceIds, SlicePart } from "../../../src/node/memories/slice-parts.ts";
 import { encodeKey } from "../../../src/node/storage/key.ts";
+import { pack } from "../../../src/node/transport/frames.ts";
 import { systemClock } from "../../../src/node/system-clock.ts";
 import { codeOf, listed, put, remove, ShardStates, update } from "./shard-states.ts";
 
@@ -223,6 +224,31 @@ describe("a slice of keys that goes to another shard", () => {
     }
     expect(await listed(giver, 2)).toEqual(["a", "n", "o", "p"]);
     expect([await states.apply(giver, done), await states.apply(giver, removed)]).toEqual(answers);
+  });
+
+  it("goes in parts that a message between nodes holds, whatever has become of its memories before", async () => {
+    const events = Array.from({ length: 100 }, (_, at) => ({
+      id: `e${at}`,
+      event: "UPDATE" as const,
+      old_memory: String(at).padEnd(5000),
+      new_memory: String(at + 1).padEnd(5000),
+      created_at: "2026-01-01T00:00:00.000Z",
+    }));
+    const { items } = put("n", "nina") as ShardCommand & { readonly t: "put" };
+    for (let at = 0; at < 10; at += 1) {
+      const many = items.map((item) => ({ ...item, id: `n${at}`, history: events }));
+      await write(giver, { t: "put", items: many });
+    }
+    await tell(giver, { do: "leave", id: ID, slice: SLICE });
+    const sizes: number[] = [];
+    for (;;) {
+      const part = await nextPart();
+      sizes.push(pack(part).length);
+      await tell(taker, part);
+      if (part.items.length === 0) break;
+    }
+    expect(Math.max(...sizes)).toBeLessThan(3 << 20);
+    expect(taker.events("n9")).toEqual(events);
   });
 
   it("survives a restart of the replica at every step", async () => {

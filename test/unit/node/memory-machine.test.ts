@@ -7,10 +7,14 @@ import {
   decodeCommand,
   encodeCommand,
   putItem,
+  vectorBytesIn,
   type CommandResult,
   type ShardCommand,
 } from "../../../src/node/memories/commands.ts";
+import type { MemoryEvent } from "../../../src/model/node-api.ts";
 import { MemoryMachine } from "../../../src/node/memories/memory-machine.ts";
+import { exportMemories } from "../../../src/node/memories/queries.ts";
+import { vectorFrom } from "../../../src/memory/stored.ts";
 import { VectorCache } from "../../../src/memory/vector-cache.ts";
 import { encodeKey } from "../../../src/node/storage/key.ts";
 import { openLmdbStore } from "../../../src/node/storage/lmdb.ts";
@@ -89,6 +93,49 @@ const update = (id: string, text: string): ShardCommand & { readonly t: "update"
   at: AT,
 });
 
+/** Events of a memory whose text, of so many characters, was changed so often. */
+const events = (id: string, changes: number, characters: number): MemoryEvent[] =>
+  Array.from({ length: changes }, (_, at) => ({
+    id: `${id}-e${at + 1}`,
+    event: "UPDATE",
+    old_memory: String(at).padEnd(characters),
+    new_memory: String(at + 1).padEnd(characters),
+    created_at: AT,
+  }));
+
+describe("a history", () => {
+  it("keeps the newest of what large texts were, so that it can be written and sent in one piece", async () => {
+    await apply("s", 0, 0, { t: "open-session" });
+    await apply("s", 1, 1, put("a", "first"));
+    for (let at = 2; at < 12; at += 1) await apply("s", at, at, update("a", String(at).padEnd(900_000)));
+    const kept = machine.events("a");
+    expect(kept.at(-1)).toMatchObject({ id: "a-e11", new_memory: "11".padEnd(900_000) });
+    expect(pack(kept).length).toBeLessThan(3 << 20);
+    for (let at = 12; at < 212; at += 1) await apply("s", at, at, update("a", String(at)));
+    expect(machine.events("a").map(({ id }) => id)).toEqual(
+      Array.from({ length: 100 }, (_, at) => `a-e${at + 112}`),
+    );
+  });
+
+  it("of many memories goes page by page", async () => {
+    await apply("s", 0, 0, { t: "open-session" });
+    for (let at = 0; at < 20; at += 1) {
+      const command = put(`m${10 + at}`, "text") as ShardCommand & { readonly t: "put" };
+      const items = command.items.map((item) => ({ ...item, history: events(item.id, 100, 5000) }));
+      await apply("s", at + 1, at + 1, { t: "put", items });
+    }
+    const found: string[] = [];
+    let cursor: string | null = null;
+    do {
+      const page = exportMemories(machine, cursor, 200);
+      expect(pack(page).length).toBeLessThan(8 << 20);
+      found.push(...page.records.map(({ id }) => id));
+      cursor = page.cursor;
+    } while (cursor !== null);
+    expect(found).toEqual(Array.from({ length: 20 }, (_, at) => `m${10 + at}`));
+  });
+});
+
 describe("a command of a shard's log", () => {
   const envelope = { session: "s", sequence: 1, answered: 1 };
 
@@ -125,7 +172,9 @@ describe("the state of a shard", () => {
     machine = make();
     expect(await apply("s", 2, 1, update("a", "two"))).toEqual(first);
     expect(machine.record("ada", "a")?.memory).toBe("three");
-    expect(machine.vector("ada", "a")).toEqual(Float32Array.of(1, 0, 0));
+    expect(vectorFrom(vectorBytesIn(machine.valueOf("ada", "a") ?? Buffer.of()))).toEqual(
+      Float32Array.of(1, 0, 0),
+    );
     expect(machine.events("a").map((event) => event.new_memory)).toEqual(["one", "two", "three"]);
   });
 

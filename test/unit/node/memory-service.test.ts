@@ -5,6 +5,7 @@ import { expect, it } from "vitest";
 import { Mem0ctlError } from "../../../src/model/errors.ts";
 import { createMemoryService } from "../../../src/node/cluster/memory-service.ts";
 import type { ShardRef } from "../../../src/node/cluster/router.ts";
+import { encodeCommand, type ShardCommand } from "../../../src/node/memories/commands.ts";
 import { memoryNotFound } from "../../../src/memory/changes.ts";
 import type { CallContext, MemoryService } from "../../../src/memory/service.ts";
 import { systemClock } from "../../../src/node/system-clock.ts";
@@ -61,4 +62,36 @@ it("certainly not done is said only when no shard may have done it", async () =>
 it("not found is said only when every shard said so", async () => {
   expect(await codeOf(serviceOver(notThere, notThere).get("own-id", context))).toBe("memory-not-found");
   expect(await codeOf(serviceOver(notThere, unreachable).get("own-id", context))).toBe("no-leader");
+});
+
+it("an import is put in commands that a message between nodes holds, however long its histories are", async () => {
+  const map = initialShardMap(manifestOf({ nodes: 3, shards: 1, copies: 3 }));
+  const commands: Uint8Array[] = [];
+  const service = createMemoryService({
+    shards: {
+      write: async (_: ShardRef, command: ShardCommand) => {
+        commands.push(encodeCommand({ session: "s", sequence: 1, answered: 1, command }));
+      },
+      read: async () => null,
+    },
+    clock: systemClock,
+    embedder: { embed: async () => [], close: async () => undefined },
+    dimensions: 4,
+    protocol: "raft",
+    map: () => map,
+  });
+  const at = "2026-01-01T00:00:00.000Z";
+  const text = "x".repeat(50_000);
+  const change = { id: "e", event: "UPDATE" as const, old_memory: text, new_memory: text, created_at: at };
+  const records = Array.from({ length: 20 }, (_, number) => ({
+    id: `m${number}`,
+    memory: "text",
+    user_id: "ada",
+    embedding: [1, 0, 0, 0],
+    history: Array.from({ length: 1 + number * 5 }, () => change),
+    created_at: at,
+    updated_at: at,
+  }));
+  expect(await service.import({ records }, context)).toEqual({ imported: 20, failed: [] });
+  expect(Math.max(...commands.map((command) => command.length))).toBeLessThan(4 << 20);
 });

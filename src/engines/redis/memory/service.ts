@@ -4,13 +4,7 @@
 
 import { randomBytes } from "node:crypto";
 
-import {
-  addedEvent,
-  HISTORY_EVENTS_KEPT,
-  memoryChanged,
-  memoryNotFound,
-  updated,
-} from "../../../memory/changes.ts";
+import { addedEvent, historyKept, memoryChanged, memoryNotFound, updated } from "../../../memory/changes.ts";
 import { embedMissing, type Embedder } from "../../../memory/embedder.ts";
 import { countNames, ENTITY_TYPES, mergeEntities } from "../../../memory/entities.ts";
 import { boundingShardKeys, matches, type Filter } from "../../../memory/filter.ts";
@@ -357,7 +351,7 @@ function putOf(
   history: readonly MemoryEvent[],
 ): MemoryChange & { readonly kind: "put" } {
   if (vector === undefined) throw new Mem0ctlError("failed", "embedding-missing", "a vector is missing");
-  return { kind: "put", id, shardKey, record, vector, history: history.slice(-HISTORY_EVENTS_KEPT) };
+  return { kind: "put", id, shardKey, record, vector, history: historyKept(history) };
 }
 
 /** Copies of memories that were imported anew under another scope. */
