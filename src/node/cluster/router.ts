@@ -11,7 +11,7 @@ import type { Host } from "../host/host.ts";
 import { replicaDamaged } from "../host/state-repair.ts";
 import { encodeCommand } from "../memories/commands.ts";
 import type { CommandResult, HandoverCommand, ShardCommand } from "../memories/commands.ts";
-import type { CustodyState } from "../memories/custody.ts";
+import { staleEpoch, type CustodyState } from "../memories/custody.ts";
 import type {
   AdmitCommand,
   AdmitResult,
@@ -161,9 +161,14 @@ export class Router implements ShardPath {
   }
 
   private async readAtLeader(group: GroupId, query: Query, deadlineMs: number): Promise<unknown> {
-    const { self, network, clock } = this.options;
+    const { self, network, clock, heirOf } = this.options;
+    // What was routed by a map goes by the next one as soon as the shard is merged away: nobody leads it any more.
+    const target = (): GroupId => {
+      if (query.version !== undefined && heirOf(group) !== undefined) throw staleEpoch();
+      return group;
+    };
     try {
-      const { value } = await this.atLeader(group, deadlineMs, async (leader, attemptMs) =>
+      const { value } = await this.atLeader(target, deadlineMs, async (leader, attemptMs) =>
         leader === self
           ? this.readHere(group, query, LINEARIZABLE, attemptMs)
           : network.call(

@@ -9,7 +9,7 @@ import { systemClock } from "../../../src/node/system-clock.ts";
 const SHARD = { id: "3", version: 0 };
 
 /** Of a node without a replica, whose only peer says who leads and then nothing. */
-function routerOf(leader: string): Router {
+function routerOf(leader: string, others: Partial<RouterOptions> = {}): Router {
   return new Router({
     self: "a",
     host: { groups: new Map() },
@@ -26,6 +26,7 @@ function routerOf(leader: string): Router {
     replicasOf: () => ["b"],
     heirOf: () => undefined,
     dismissal: () => undefined,
+    ...others,
   } as unknown as RouterOptions);
 }
 
@@ -63,4 +64,24 @@ test("a read without a leader is not told about a write", async () => {
     code: "no-leader",
     hint: expect.stringContaining("nothing was done"),
   });
+});
+
+test("a read of a shard that is merged away meanwhile is sent by the new map, not kept until its deadline", async () => {
+  for (const read of ["linearizable", "stale"] as const) {
+    const mergedMs = systemClock.nowMs() + 60;
+    const router = routerOf("", {
+      replicasOf: () => [],
+      heirOf: () => (systemClock.nowMs() < mergedMs ? undefined : "1"),
+    });
+    const query = { kind: "count", args: {} };
+    const consistency = { read, write: "quorum" } as const;
+    await expect(router.read(SHARD, query, consistency, mergedMs + 2000)).rejects.toMatchObject({
+      code: "stale-epoch",
+    });
+    expect(systemClock.nowMs()).toBeLessThan(mergedMs + 1000);
+    // Whoever carries a handover out means that very state, whatever has become of its keys.
+    await expect(router.readState(SHARD.id, query, mergedMs + 100)).rejects.toMatchObject({
+      code: "no-leader",
+    });
+  }
 });
