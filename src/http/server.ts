@@ -32,6 +32,8 @@ export interface HttpServerOptions {
   readonly peers?: PeerUpgrade;
   /** Longest time from a request's first byte to its last. */
   readonly requestTimeoutMs: number;
+  /** Another than the usual bound on a connection's silence, for tests in which it is to be reached. */
+  readonly silenceMs?: number;
 }
 
 export interface PeerUpgrade {
@@ -57,6 +59,11 @@ export interface HttpServer {
 
 const HEADERS_TIMEOUT_MS = 10_000;
 const KEEP_ALIVE_MS = 60_000;
+/**
+ * Longest that nothing moves on a connection with a request on it: longer than any request may take. A client that was
+ * stopped, or does not read, keeps its answer in this node's memory, and counts among the requests that it takes.
+ */
+const SILENCE_MS = 120_000;
 /** How often node:http looks for connections that are over their time. */
 const TIMEOUT_CHECK_MS = 1_000;
 const HEADER_BYTES_MAX = 16_384;
@@ -96,6 +103,7 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
   const server = openServer(options, (request, response) => {
     if (!shortWay(request, response)) app.routing(request, response);
   });
+  server.timeout = options.silenceMs ?? SILENCE_MS;
   server.maxConnections = limits.connectionsMax + PEER_CONNECTIONS_MAX;
   server.on(tls === undefined ? "connection" : "secureConnection", (socket: Socket) => {
     if (clients.size >= limits.connectionsMax) surplus.add(socket);

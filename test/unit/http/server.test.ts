@@ -6,6 +6,7 @@ import { Writable } from "node:stream";
 import { pino } from "pino";
 import { afterEach, describe, expect, test } from "vitest";
 import { Mem0ctlError } from "../../../src/model/errors.ts";
+import type { StoredMemory } from "../../../src/memory/service.ts";
 import { createHttpServer } from "../../../src/http/server.ts";
 import { PEER_PROTOCOL } from "../../../src/node/transport/network.ts";
 import { selfSigned } from "../manifest/certificate.ts";
@@ -235,6 +236,30 @@ describe("failures", () => {
 });
 
 describe("bounds on load", () => {
+  test("a client that does not read its answer does not keep it, and its place, for ever", async () => {
+    const memories = inProcessMemories();
+    const text = "x".repeat(40 << 20);
+    const get = async (id: string): Promise<StoredMemory> => {
+      const at = "2026-01-01T00:00:00.000Z";
+      return { id, memory: text, created_at: at, updated_at: at, hash: "" };
+    };
+    const server = await run({ memories: { ...memories, get }, silenceMs: 300 });
+    const received = async (pauseMs: number): Promise<number> => {
+      const socket = await connected(server.port);
+      let bytes = 0;
+      const closed = new Promise<void>((resolve) => socket.once("close", () => resolve()));
+      socket.pause();
+      socket.write("GET /v1/memories/m/ HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+      await new Promise((resolve) => setTimeout(resolve, pauseMs));
+      socket.on("data", (chunk: Buffer) => (bytes += chunk.length));
+      socket.resume();
+      await closed;
+      return bytes;
+    };
+    expect(await received(50)).toBeGreaterThan(text.length);
+    expect(await received(1500)).toBeLessThan(text.length);
+  });
+
   test("requests beyond the bound are told to come again, and room is made when others end", async () => {
     const gate = gateOf();
     const own = inProcessMemories();
@@ -411,7 +436,7 @@ describe("TLS", () => {
         socket.on("close", () => resolve(received));
       });
     const token = `Authorization: Token ${TOKENS.admin}\r\n`;
-    const plain = `GET /v1/cluster/node HTTP/1.1\r\nHost: x\r\nConnection: close\r\n${token}\r\n`;
+    const plain = `GET /v1/cluster/node HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n${token}\r\n`;
     const peer = (authorization: string): string =>
       `GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: ${PEER_PROTOCOL}\r\n${authorization}\r\n`;
     expect(await ask(plain, {})).toMatch(/^HTTP\/1\.1 200 /);
