@@ -171,7 +171,7 @@ class Run {
     this.#oddChanges = new OddChanges(
       world,
       world.chance.fork("odd changes"),
-      () => protocol !== "paxos" && !this.#faults.losesData,
+      () => protocol !== "paxos" && !this.#faults.losesData && this.#layout.drill !== "cut",
     );
     this.#workload = new Workload(world, this.#machines, 1 + world.chance.below(3), manifest.consensus);
     this.#watch.onDone = (text) => this.#workload.see(text);
