@@ -42,6 +42,8 @@ export function handlePromise(state: PaxosState, proposing: Proposing, message: 
   const acceptor = proposing.acceptors.get(message.from);
   if (acceptor === undefined) return;
   acceptor.heardTick = state.tick;
+  // Asked again because its log was damaged: it has everything again, and counts as every other from here on.
+  if (acceptor.promised && message.partial !== true) acceptor.tellsAll = true;
   const known = Math.max(acceptor.reportedTo, frontierBefore(state));
   if (acceptor.promised || message.first > known + 1) return;
   // It answers, page after page: that is no reason to try another ballot.

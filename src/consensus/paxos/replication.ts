@@ -233,6 +233,8 @@ export function broadcastHeartbeat(state: PaxosState, proposing: Proposing, lead
       ask(state, proposing, acceptor);
       continue;
     }
+    // Until it says that it has recovered, no configuration may rest on it.
+    if (!acceptor.tellsAll) ask(state, proposing, acceptor);
     const sent = acceptor.next - 1;
     const { round } = leading;
     const complete = acceptor.tellsAll ? undefined : completeUpTo(state, proposing);
