@@ -17,7 +17,14 @@ import {
 } from "../membership.ts";
 import type { Membership } from "../seam.ts";
 import { proposeOwn } from "./replication.ts";
-import { hasChosenInBallot, heldBy, type Leading, type PaxosState, type Proposing } from "./state.ts";
+import {
+  hasChosenInBallot,
+  hasPromises,
+  heldBy,
+  type Leading,
+  type PaxosState,
+  type Proposing,
+} from "./state.ts";
 
 /**
  * Plans a change towards `target`; ignored when it cannot be. While new voters still catch up, nothing is decided, and
@@ -60,6 +67,8 @@ export function advanceChange(state: PaxosState, proposing: Proposing, leading: 
   if (!hasCaughtUp(state, proposing, plan, fresh)) return;
   // One that has never been fed promises nothing: were it needed and this leader gone, nobody could lead any more.
   if (!hasQuorum(target, (voter) => heldBy(state, proposing, voter) >= plan.roundIndex)) return;
+  // Nor is anybody elected, and nobody's log mended, where those whose logs were damaged are too many.
+  if (!hasPromises(state, proposing, target)) return;
   if (proposeMembership(state, proposing, jointOf(current, target))) leading.plan = undefined;
 }
 

@@ -94,4 +94,21 @@ describe("a group with members whose logs were damaged", () => {
     expect(group.leader.status.membership).toEqual(membershipOf({ voters: ["a", "d", "e"] }));
     expect(group.write()).toBe(true);
   });
+
+  test("does not change to members that could tell too little to elect anybody", () => {
+    const group = new Group(["d", "e"]);
+    // They are not told yet what they have to know.
+    group.lost = ({ kind, to }) => kind === "heartbeat" && ["d", "e"].includes(to);
+    group.elect();
+    group.tick(ELECTION_TICKS);
+    expect(group.node("d").status.recovering).toBe(true);
+    group.change({ voters: ["a", "d", "e"] });
+    group.tick(ELECTION_TICKS);
+    expect(group.leader.status.membership).toEqual(membershipOf({ voters: ALL }));
+    group.lost = () => false;
+    group.tick(6 * ELECTION_TICKS);
+    expect(group.node("d").status.recovering).toBe(false);
+    expect(group.leader.status.membership).toEqual(membershipOf({ voters: ["a", "d", "e"] }));
+    expect(group.write()).toBe(true);
+  });
 });
