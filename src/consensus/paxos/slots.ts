@@ -12,7 +12,9 @@ export function learn(state: PaxosState, entries: readonly Entry[]): void {
   for (const entry of entries) {
     if (entry.index !== state.commit + 1) continue;
     const present = state.log.value(entry.index);
-    if (present?.term !== entry.term) place(state, entry);
+    // The same value of a lower ballot is written again, too: after a crash it may not be known to be chosen, and to
+    // voters who were none when it was, another value of a ballot in between would be the newer one.
+    if (present?.term !== entry.term || acceptedIn(present) < acceptedIn(entry)) place(state, entry);
     state.commit = entry.index;
   }
 }

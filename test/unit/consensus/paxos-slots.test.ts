@@ -224,6 +224,21 @@ describe("accepting", () => {
     expect(acceptor.receive("c", heartbeat).send).toMatchObject([{ base: 7, held: 7 }]);
   });
 
+  test("what it learns that it had accepted in a lower ballot is on disk as chosen before it is held (16)", () => {
+    const acceptor = new PaxosDriver({
+      durable: { hardState: { term: 3, vote: "c", commit: 0 }, entries: [entry(1, 3, "v")] },
+    });
+    const chosen = { ...entry(1, 3, "v"), ballot: 7 };
+    const learned = acceptor.receive("b", { kind: "learn", term: 7, entries: [chosen] });
+    expect(values(learned.committed)).toEqual(["1/3@7 v"]);
+    // A commit index need not outlive a crash. With v of ballot 3 any other value of ballot 4 to 6 would win over it.
+    expect(values(learned.persist?.entries ?? [])).toEqual(["1/3@7 v"]);
+    const heartbeat = { kind: "heartbeat", term: 7, commit: 1, round: 0, sent: 1, settledByAll: 0 } as const;
+    expect(acceptor.receive("b", heartbeat).send).toMatchObject([{ held: 0, lacks: 2 }]);
+    acceptor.flush();
+    expect(acceptor.receive("b", heartbeat).send).toMatchObject([{ held: 1, lacks: 2 }]);
+  });
+
   test("slots far beyond what it knows are left to be sent again", () => {
     const acceptor = new PaxosDriver();
     const far = acceptor.receive("b", {
