@@ -21,7 +21,8 @@ export type ClusterStep = Extract<
 
 /**
  * waiting: not begun. running: the shard map wants it, or is about to. undoing: given up before the new
- * replica counted; the map goes back. dropped: cancelled, and nothing of it is left.
+ * replica counted; the map goes back. Of a removal: given up unless the map has it already. dropped: cancelled, and
+ * nothing of it is left.
  */
 export type StepState = "waiting" | "running" | "undoing" | "done" | "failed" | "dropped";
 

@@ -221,6 +221,11 @@ export class Executor {
     const { leaderless, members, clock } = this.options;
     const deadlineMs = clock.nowMs() + CALL_MS;
     const isUndoing = state === "undoing";
+    // It may wait for a dead node: who gives it up would take that one out instead.
+    if (isUndoing && step.kind === "remove-replica") {
+      const newest = await this.changeMap((known) => known);
+      if (!isWanted(newest, step)) return { state: "dropped" };
+    }
     // It came to count before it could be given up: taking it away again would be a second move.
     const isLate =
       isUndoing && step.kind !== "remove-replica" && (await members.counts(step.shard, step.to, deadlineMs));
@@ -232,7 +237,9 @@ export class Executor {
     };
     const known = this.options.map();
     const wanted = change(known);
-    if (wanted !== known && !this.keepsQuorum(wanted, step.shard)) return { state };
+    // Leaderless copies that are called back are in force already: nobody has to come first.
+    const mayWait = !isUndoing || !leaderless;
+    if (wanted !== known && mayWait && !this.keepsQuorum(wanted, step.shard)) return { state };
     const map = wanted === known ? known : await this.changeMap(change);
     if (step.kind !== "remove-replica" && !isUndoing) {
       this.noteCopying(at, step, await members.copying(step.shard, step.to, deadlineMs));

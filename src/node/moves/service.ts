@@ -158,9 +158,10 @@ export class Operations {
       stepsOf(plan).map(async (step, at): Promise<StepState> => {
         const state = progress.steps[at] ?? "waiting";
         if (state === "waiting") return "dropped";
-        // Unless it is too late for that, which its giver's log says.
-        if (state === "running" && isHandoverStep(step)) return "undoing";
-        if (state !== "running" || !isReplicaStep(step) || step.kind === "remove-replica") return state;
+        if (state !== "running") return state;
+        // Unless it is too late for that, which its giver's log says, or, of a copy that is taken away, the map.
+        if (isHandoverStep(step) || step.kind === "remove-replica") return "undoing";
+        if (!isReplicaStep(step)) return state;
         return (await members.counts(step.shard, step.to, deadlineMs)) ? state : "undoing";
       }),
     );
