@@ -43,6 +43,8 @@ const CALL_MS = 3000;
 const TRANSFER_MS = 15_000;
 /** A leadership hand-over is asked for again after so long. */
 const TRANSFER_AGAIN_MS = 2500;
+/** What was given up is not waited for any longer when a shard had nobody who leads for this long: it may be lost. */
+const LEADERLESS_MS = 15_000;
 
 export interface ExecutorOptions {
   readonly self: NodeId;
@@ -76,6 +78,8 @@ export class Executor {
   private isLooking = false;
   /** Of this node's time as leader: when a leadership hand-over was asked for first, and last. */
   private readonly transfers = new Map<number, { readonly firstMs: number; lastMs: number }>();
+  /** Of steps that were given up: since when a shard that they need has had nobody who leads. */
+  private readonly leaderlessSince = new Map<number, number>();
   private copyingNow = new Map<number, StepCopying>();
   private operationId = "";
 
@@ -129,6 +133,7 @@ export class Executor {
     if (this.operationId !== plan.id) {
       this.operationId = plan.id;
       this.transfers.clear();
+      this.leaderlessSince.clear();
       this.copyingNow.clear();
     }
     const steps = stepsOf(plan);
@@ -141,7 +146,9 @@ export class Executor {
       steps.map(async (step, at): Promise<Advance> => {
         const state = progress.steps[at] ?? "waiting";
         if (state !== "running" && state !== "undoing") return { state };
-        return this.advanceStep(at, step, state);
+        const advance = await this.advanceStep(at, step, state);
+        const isStuck = progress.state === "cancelling" && isBusy(advance.state);
+        return (isStuck ? await this.leftLeaderless(at, step) : undefined) ?? advance;
       }),
     );
     const states = looked.map(({ state }) => state);
@@ -215,6 +222,31 @@ export class Executor {
       }
       return { state };
     }
+  }
+
+  /**
+   * How a step that was given up ends where a shard that it waits for has lost its quorum, perhaps for good: what its
+   * members are cannot be known, and the map keeps what it wants of them. One operation runs at a time, and the other
+   * shards need the next one. undefined while the step is to be waited for.
+   */
+  private async leftLeaderless(at: number, step: ClusterStep): Promise<Advance | undefined> {
+    const { members, clock, leaderless, map } = this.options;
+    const isConcerned = isReplicaStep(step) || step.kind === "remove-node";
+    if (leaderless || !isConcerned) return undefined;
+    const shards = isReplicaStep(step) ? [step.shard] : map().shards.map(({ id }) => id);
+    const deadlineMs = clock.nowMs() + CALL_MS;
+    // Asked, not heard: nobody takes a claim to lead back.
+    const known = await Promise.all(shards.map((id) => members.of(id, deadlineMs)));
+    const shard = shards[known.indexOf(undefined)];
+    if (shard === undefined) {
+      this.leaderlessSince.delete(at);
+      return undefined;
+    }
+    const sinceMs = this.leaderlessSince.get(at) ?? clock.nowMs();
+    this.leaderlessSince.set(at, sinceMs);
+    if (clock.nowMs() - sinceMs < LEADERLESS_MS) return undefined;
+    const goesOn = step.kind === "remove-node" ? "" : ", and goes where the map has it when it has one";
+    return { state: "failed", why: `${groupName(shard)} has no leader${goesOn}` };
   }
 
   private async advanceReplica(at: number, step: ReplicaStep, state: StepState): Promise<Advance> {
