@@ -37,6 +37,8 @@ export interface VerifierOptions {
   readonly ask: (node: NodeId, shard: ShardId, query: Query, deadlineMs: number) => Promise<unknown>;
 }
 
+type Page = readonly MemoryDigest[];
+
 /** How each replica has a memory; undefined where it has none. */
 type Sight = readonly (MemoryDigest | undefined)[];
 
@@ -58,23 +60,12 @@ export class Verifier {
     const contents = new Map(slice.replicas.map((node) => [node, new Content(node)]));
     const differing: string[] = [];
     for (let after: string | null = null; ;) {
-      const readable = [...contents.values()].filter(({ error }) => error === undefined);
-      const [first, ...others] = readable;
-      if (first === undefined) break;
-      const page = await this.page(first, shard, { after, until: null, limit: PAGE }, deadlineMs);
-      // It was the first that could be read: the next one takes its place.
-      if (page === undefined) continue;
-      const isLast = page.length < PAGE;
-      const until = isLast ? null : (page.at(-1)?.[0] ?? null);
-      const pages = await Promise.all(
-        others.map((content) => this.page(content, shard, { after, until, limit: null }, deadlineMs)),
-      );
-      first.add(page);
-      for (const [at, content] of others.entries()) content.add(pages[at] ?? []);
-      differing.push(
-        ...idsThatDiffer([page, ...pages.flatMap((each) => (each === undefined ? [] : [each]))]),
-      );
-      if (isLast) break;
+      const seen = await this.nextPages([...contents.values()], shard, after, deadlineMs);
+      if (seen === undefined) break;
+      const { pages, until } = seen;
+      for (const [content, page] of pages) content.add(page);
+      differing.push(...idsThatDiffer([...pages.values()]));
+      if (until === null) break;
       after = until;
     }
     const differences = await this.settle(shard, [...contents.values()], differing, deadlineMs);
@@ -84,6 +75,47 @@ export class Verifier {
       differences: differences.slice(0, DIFFERENCES_MAX),
       differing: differences.length,
     };
+  }
+
+  /**
+   * What the replicas that can be read have of the next ids, up to the same one, or all there is (null). None of them is
+   * asked for more than a page, whatever the others lack: it answers its clients meanwhile. undefined where none can be read.
+   */
+  private async nextPages(
+    contents: readonly Content[],
+    shard: ShardId,
+    after: string | null,
+    deadlineMs: number,
+  ): Promise<{ readonly pages: ReadonlyMap<Content, Page>; readonly until: string | null } | undefined> {
+    const readable = (): readonly Content[] => contents.filter(({ error }) => error === undefined);
+    const pages = new Map<Content, Page>();
+    let until: string | null = null;
+    const read = async (content: Content): Promise<void> => {
+      const page = await this.page(content, shard, { after, until, limit: PAGE }, deadlineMs);
+      if (page === undefined) pages.delete(content);
+      else pages.set(content, page);
+    };
+    // A page that is full may not be all that the replica has up to there.
+    const endOf = (page: Page): string | null => (page.length < PAGE ? until : (page.at(-1)?.[0] ?? null));
+    while (pages.size === 0) {
+      const [first] = readable();
+      // It was the first that could be read: the next one takes its place.
+      if (first === undefined) return undefined;
+      await read(first);
+    }
+    for (const page of pages.values()) until = endOf(page);
+    await Promise.all(
+      readable()
+        .filter((content) => !pages.has(content))
+        .map(read),
+    );
+    for (;;) {
+      // In the order of the store, which the replicas' answers are in: an end that is another one is a nearer one.
+      const nearer = [...pages.values()].map(endOf).find((end) => end !== until);
+      if (nearer === undefined) return { pages, until };
+      until = nearer;
+      await Promise.all([...pages.keys()].map(read));
+    }
   }
 
   private async page(
@@ -133,9 +165,14 @@ export class Verifier {
       await Promise.all(
         contents.map(async (content) => {
           if (content.error !== undefined) return;
-          const digests = await this.digests(content, shard, queries.digestsOf(asked), deadlineMs);
-          if (digests === undefined) return;
-          answers.set(content.node, new Map(digests.map((digest) => [digest[0], digest])));
+          const known = new Map<string, MemoryDigest>();
+          for (let at = 0; at < asked.length; at += PAGE) {
+            const query = queries.digestsOf(asked.slice(at, at + PAGE));
+            const digests = await this.digests(content, shard, query, deadlineMs);
+            if (digests === undefined) return;
+            for (const digest of digests) known.set(digest[0], digest);
+          }
+          answers.set(content.node, known);
         }),
       );
       const nodes = contents.flatMap(({ node }) => (answers.has(node) ? [node] : []));

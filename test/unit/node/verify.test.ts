@@ -158,3 +158,29 @@ it("at the deadline nobody is asked again", async () => {
   expect(asked).toBe(3);
   expect(result.replicas.map(({ code }) => code)).toEqual(["too-stale", "too-stale", "too-stale"]);
 });
+
+it.each([0, 1, 2])(
+  "no replica is asked for more than a page, though replica %s lacks nearly everything",
+  async (lacking) => {
+    const nodes = [first, second, third];
+    const replicas = new Map(nodes.map((node) => [node, holding(2500)]));
+    const held = replicas.get(nodes[lacking] ?? "");
+    for (let at = 5; at < 2500; at += 1) held?.delete(id(at));
+    let most = 0;
+    const result = await verifier(replicas, (query, node) => {
+      if (query.kind === "digests-of") most = Math.max(most, (query.args as readonly string[]).length);
+      else {
+        const { after, until, limit } = query.args as DigestRange;
+        const count = [...(replicas.get(node)?.keys() ?? [])].filter(
+          (each) => (after === null || each > after) && (until === null || each <= until),
+        ).length;
+        most = Math.max(most, Math.min(count, limit ?? Infinity));
+      }
+    }).verify("0", deadlineMs());
+    expect(most).toBe(1000);
+    expect(result.replicas.map(({ memories }) => memories)).toEqual(
+      nodes.map((_, at) => (at === lacking ? 5 : 2500)),
+    );
+    expect(result.differing).toBe(2495);
+  },
+);
