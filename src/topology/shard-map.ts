@@ -128,8 +128,16 @@ function isEmptyRange({ start, end }: ShardSlice): boolean {
   return end !== null && start === end;
 }
 
-export function shardById(map: ShardMap, id: ShardId): ShardSlice | undefined {
-  return map.shards.find((shard) => shard.id === id);
+const idIndexes = new WeakMap<ShardMap["shards"], ReadonlyMap<ShardId, ShardSlice>>();
+
+/** Every node asks this of all its shards several times a second: a map is gone through once. */
+export function shardById({ shards }: ShardMap, id: ShardId): ShardSlice | undefined {
+  let index = idIndexes.get(shards);
+  if (index === undefined) {
+    index = new Map(shards.map((shard) => [shard.id, shard]));
+    idIndexes.set(shards, index);
+  }
+  return index.get(id);
 }
 
 /** What a shard owns, for people: `slots 0-1023`, `keys [g, n)`, `keys before g`, `keys from n`, `all keys`. */

@@ -50,7 +50,7 @@ export function wantedMembership(map: ShardMap, group: GroupId): Membership | un
     // Every node routes by the map, so even an arbiter holds this group's state.
     return { voters, outgoing: [], learners, arbiters: [] };
   }
-  const shard = map.shards.find((slice) => slice.id === group);
+  const shard = shardById(map, group);
   if (shard === undefined) return undefined;
   return {
     voters: [...shard.replicas, ...shard.arbiters].toSorted(),
@@ -230,7 +230,7 @@ export class Reconciler {
 
 /** The metadata group prefers primaries, then secondaries; within a role the map's order says. */
 function leadershipOrder(map: ShardMap, group: GroupId): readonly NodeId[] {
-  if (group !== META_GROUP) return map.shards.find((slice) => slice.id === group)?.replicas ?? [];
+  if (group !== META_GROUP) return shardById(map, group)?.replicas ?? [];
   const roles: readonly Role[] = ["primary", "secondary", "arbiter"];
   const roleOf = new Map(map.nodes.map((node) => [node.id, roles.indexOf(node.role)]));
   return map.metaVoters.toSorted((a, b) => (roleOf.get(a) ?? roles.length) - (roleOf.get(b) ?? roles.length));
