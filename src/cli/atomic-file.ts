@@ -2,7 +2,16 @@
 // only then given their own. An interrupted command leaves nothing behind.
 
 import { randomBytes } from "node:crypto";
-import { closeSync, fsyncSync, linkSync, lstatSync, openSync, renameSync, rmSync, writeSync } from "node:fs";
+import {
+  closeSync,
+  fsyncSync,
+  linkSync,
+  lstatSync,
+  openSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { open } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { Mem0ctlError } from "../model/errors.ts";
@@ -43,7 +52,8 @@ export function writeFileAtomically(plan: FilePlan, text: string): void {
   try {
     const file = openSync(temporary, "wx", plan.mode);
     try {
-      writeSync(file, text);
+      // Until all of it is taken: of one write a disk that fills takes a part, and calls that no error.
+      writeFileSync(file, text);
       fsyncSync(file);
     } finally {
       closeSync(file);
@@ -64,7 +74,8 @@ export async function writeLinesAtomically(plan: FilePlan, lines: AsyncIterable<
   try {
     const file = await open(temporary, "wx", plan.mode);
     try {
-      for await (const block of blocksOf(lines, (error) => (cut = error))) await file.write(block);
+      // As above, `write` would resolve with what still fitted. On an open file this goes on where the last one ended.
+      for await (const block of blocksOf(lines, (error) => (cut = error))) await file.writeFile(block);
       await file.sync();
     } finally {
       await file.close();
