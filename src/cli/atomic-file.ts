@@ -3,6 +3,8 @@
 
 import { randomBytes } from "node:crypto";
 import {
+  accessSync,
+  constants,
   closeSync,
   fsyncSync,
   linkSync,
@@ -42,6 +44,19 @@ export function checkTarget(plan: FilePlan): void {
       why: `there is no directory ${dirname(plan.path)}`,
       hint: "make it first",
     });
+  }
+}
+
+/**
+ * Refuses a file that could not be replaced, before any work is done for it.
+ * @throws Mem0ctlError `not-a-regular-file` (kind invalid), `cannot-write`.
+ */
+export function checkReplaceable(path: string): void {
+  checkTarget({ path, overwrite: true, mode: 0 });
+  try {
+    accessSync(dirname(path), constants.W_OK | constants.X_OK);
+  } catch (error) {
+    throw asWriteError(error, path);
   }
 }
 

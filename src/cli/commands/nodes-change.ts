@@ -2,11 +2,13 @@
 
 import { Option } from "commander";
 import type { Command } from "commander";
+import { lstatSync, readFileSync } from "node:fs";
 import { Mem0ctlError } from "../../model/errors.ts";
 import { LOOK_TIMEOUT_MS, withCluster } from "../cluster.ts";
 import { examples, integerOption, newCommand, notes, usageError } from "../command.ts";
 import type { Action } from "../command.ts";
 import type { OpenCluster } from "../../operations/cluster.ts";
+import type { ManifestFile } from "../../operations/manifest-file.ts";
 import type { EditedManifest } from "../../operations/membership.ts";
 import type { Manner } from "../../operations/operation.ts";
 import type { Context } from "../context.ts";
@@ -96,13 +98,15 @@ async function addNode(context: Context, options: AddOptions, words: readonly st
   const { address, role, zone, weight } = options;
   const { openManifest } = await import("../../operations/manifest-file.ts");
   const { withNode, mapNodeOf } = await import("../../operations/membership.ts");
-  const edited = withNode(await openManifest(context.file, { starting: true }), {
+  const node = {
     id,
     address,
     role,
     ...(zone === undefined ? {} : { zone }),
     ...(weight === undefined ? {} : { weight }),
-  });
+  };
+  const edited = withNode(await openManifest(context.file, { starting: true }), node);
+  if (edited.changed) await requireReplaceable(context);
   const spec = edited.manifest.nodes.find((node) => node.id === id);
   if (spec === undefined) throw new TypeError("a node that was added is in the manifest");
   const join = async (engine: OpenCluster["engine"]): Promise<void> => {
@@ -118,7 +122,7 @@ async function addNode(context: Context, options: AddOptions, words: readonly st
     if (engine.capabilities.joins === "before-start") await join(engine);
     return health;
   });
-  if (edited.changed) await replaceManifest(context, edited.text);
+  await editManifest(context, (file) => withNode(file, node));
   return withCluster(context, async ({ engine, manifest }) => {
     const { startAdded } = await import("../../operations/up.ts");
     if (engine.capabilities.joins === "after-start") {
@@ -171,10 +175,8 @@ async function noteDraining(
     return true;
   });
   if (!inManifest) return;
-  const { openManifest } = await import("../../operations/manifest-file.ts");
   const { withDraining } = await import("../../operations/membership.ts");
-  const edited = withDraining(await openManifest(context.file), node, draining);
-  if (edited.changed) await replaceManifest(context, edited.text);
+  await editManifest(context, (file) => withDraining(file, node, draining));
 }
 
 async function undrainNode(context: Context, _: object, words: readonly string[]): Promise<ExitCode> {
@@ -207,7 +209,10 @@ async function removeNode(
     });
   }
   // Copies that were given up are gone: that the manifest can do without the node is known before.
-  await manifestWithout(context, node);
+  const { openManifest } = await import("../../operations/manifest-file.ts");
+  const { withoutNode } = await import("../../operations/membership.ts");
+  const { changed } = withoutNode(await openManifest(context.file), node);
+  if (changed && options.wait) await requireReplaceable(context);
   const operation = await withCluster(context, async ({ engine }) => {
     const moves = await import("../../operations/moves.ts");
     return watched(context, (call) => moves.removeNode(engine, { node, force }, mannerOf(options), call));
@@ -220,16 +225,9 @@ async function removeNode(
     if (!manifest.nodes.some(({ id }) => id === node)) return;
     await engine.down([node], { timeoutMs: ADD_TIMEOUT_MS, signal: context.io.signal });
   });
-  const edited = await manifestWithout(context, node);
-  if (edited.changed) await replaceManifest(context, edited.text);
+  await editManifest(context, (file) => withoutNode(file, node));
   await printOperation(context, operation);
   return EXIT.done;
-}
-
-async function manifestWithout(context: Context, node: string): Promise<EditedManifest> {
-  const { openManifest } = await import("../../operations/manifest-file.ts");
-  const { withoutNode } = await import("../../operations/membership.ts");
-  return withoutNode(await openManifest(context.file), node);
 }
 
 async function isConfirmed(context: Context, node: string): Promise<boolean> {
@@ -238,9 +236,30 @@ async function isConfirmed(context: Context, node: string): Promise<boolean> {
   return confirm(context, what, "Remove it?");
 }
 
-async function replaceManifest(context: Context, text: string): Promise<void> {
-  const { lstat } = await import("node:fs/promises");
+/**
+ * Before anything is done that the manifest has to tell of afterwards.
+ * @throws Mem0ctlError `not-a-regular-file` (invalid), `cannot-write`.
+ */
+async function requireReplaceable(context: Context): Promise<void> {
+  const { checkReplaceable } = await import("../atomic-file.ts");
+  checkReplaceable(context.file);
+}
+
+/**
+ * Edits the manifest as it is by now: a join or a drain takes its time, and another command, or a person, may have
+ * written to it meanwhile.
+ */
+async function editManifest(context: Context, edit: (file: ManifestFile) => EditedManifest): Promise<void> {
+  const { openManifest } = await import("../../operations/manifest-file.ts");
   const { writeFileAtomically } = await import("../atomic-file.ts");
-  const { mode } = await lstat(context.file);
-  writeFileAtomically({ path: context.file, overwrite: true, mode: mode & 0o777 }, text);
+  const { file: path } = context;
+  for (;;) {
+    const file = await openManifest(path);
+    const { changed, text } = edit(file);
+    if (!changed) return;
+    // Nothing of this process comes between this look and the new file.
+    if (readFileSync(path, "utf8") !== file.text) continue;
+    writeFileAtomically({ path, overwrite: true, mode: lstatSync(path).mode & 0o777 }, text);
+    return;
+  }
 }
