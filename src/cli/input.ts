@@ -2,6 +2,7 @@
 
 import { createReadStream } from "node:fs";
 import { stat } from "node:fs/promises";
+import { addAbortSignal } from "node:stream";
 import { TextDecoder } from "node:util";
 import { Mem0ctlError } from "../model/errors.ts";
 import type { UnreadableLine } from "../operations/memories.ts";
@@ -17,15 +18,26 @@ const NEWLINE = 10;
 /**
  * The lines of a file, or of stdin when the name is `-`, without their line ends; for one that cannot be taken as it
  * is, why, and the next.
- * @throws Mem0ctlError `cannot-read` (kind invalid).
+ * @throws Mem0ctlError `cannot-read` (kind invalid); `interrupted` on Ctrl-C, at once, also where whoever should write
+ *   to stdin is silent.
  */
 export async function* linesOf(io: CliIo, name: string): AsyncGenerator<string | UnreadableLine> {
+  try {
+    yield* linesIn(await bytesOf(io, name));
+  } catch (error) {
+    if (io.signal.aborted) throw new Mem0ctlError("failed", "interrupted", "interrupted", { cause: error });
+    if (error instanceof Error && "syscall" in error) throw cannotRead(name, error.message, error);
+    throw error;
+  }
+}
+
+async function* linesIn(chunks: AsyncIterable<unknown>): AsyncGenerator<string | UnreadableLine> {
   let parts: Uint8Array[] = [];
   let bytes = 0;
   let isFirst = true;
   /** Of a line that is too long nothing is kept, and it has been told. */
   const isTooLong = (): boolean => bytes > LINE_BYTES_MAX;
-  for await (const chunk of await bytesOf(io, name)) {
+  for await (const chunk of chunks) {
     const all = asBytes(chunk);
     for (let start = 0, end = 0; end !== -1; start = end + 1) {
       end = all.indexOf(NEWLINE, start);
@@ -65,13 +77,13 @@ export async function textFromStdin(io: CliIo): Promise<string> {
 }
 
 async function bytesOf(io: CliIo, name: string): Promise<AsyncIterable<unknown>> {
-  if (name === "-") return io.stdin;
+  if (name === "-") return addAbortSignal(io.signal, io.stdin);
   const path = inDirectory(io.cwd, name);
   const found = await stat(path).catch((cause: unknown) => {
     throw cannotRead(name, "not found, or not readable", cause);
   });
   if (found.isDirectory()) throw cannotRead(name, "it is a directory");
-  return createReadStream(path);
+  return addAbortSignal(io.signal, createReadStream(path));
 }
 
 function asBytes(chunk: unknown): Uint8Array {

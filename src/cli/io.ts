@@ -1,7 +1,9 @@
 // What the program may touch of the process it runs in, passed in, so that tests run the whole program
 // without one. Only `main.ts` makes it from the real process.
 
-export interface InputStream extends NodeJS.ReadableStream {
+import type { Readable } from "node:stream";
+
+export interface InputStream extends Readable {
   readonly isTTY?: boolean;
 }
 

@@ -91,6 +91,9 @@ async function report(error: unknown, argv: readonly string[], io: CliIo): Promi
       await write(io.stderr, `${stackOf(error)}\n`);
     }
   }
+  // Some say more than that they were interrupted: how far they got, and how to go on.
+  const { cause } = known;
+  if (cause instanceof Mem0ctlError && cause.code === "interrupted") return exitOfSignal(io.signal);
   return exitCodeOfKind(known.kind);
 }
 

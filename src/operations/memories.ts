@@ -106,11 +106,18 @@ class ImportRun {
   async over(lines: AsyncIterable<string | UnreadableLine>): Promise<ImportSummary> {
     const fromLine = this.#options.fromLine ?? 1;
     let number = 0;
-    for await (const line of lines) {
-      number += 1;
-      if (number < fromLine || (typeof line === "string" && line.trim() === "")) continue;
-      await this.#take(line, number);
-      if (this.#stop !== undefined) break;
+    try {
+      for await (const line of lines) {
+        number += 1;
+        if (number < fromLine || (typeof line === "string" && line.trim() === "")) continue;
+        await this.#take(line, number);
+        if (this.#stop !== undefined) break;
+      }
+    } catch (error) {
+      // Reading ended early: what was imported until then, and how to go on, is told as for any other stop.
+      if (!(error instanceof Mem0ctlError)) throw error;
+      this.#open.add(Math.max(number + 1, fromLine));
+      this.#stop ??= { error };
     }
     // What was read before the bad line is imported all the same: nothing before `nextLine` is missing.
     if (this.#stop === undefined || "refused" in this.#stop) await this.#send();

@@ -1,7 +1,7 @@
 // The program as a process of its own: pipes that close, and signals.
 
 import { spawn } from "node:child_process";
-import { writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Readable } from "node:stream";
 import { beforeAll, describe, expect, it } from "vitest";
@@ -22,18 +22,23 @@ interface Ended {
   readonly stderr: string;
 }
 
-/** `then` is called once stdout or stderr holds `text`, with the process still running; at once for "". */
+/**
+ * `then` is called once stdout or stderr holds `text`, with the process still running; at once for "". After `stdin`
+ * nothing more comes, and no end either.
+ */
 function run(
   argv: readonly string[],
   text: string,
   then: (child: { kill(signal: NodeJS.Signals): boolean; readonly stdout: Readable }) => void,
+  stdin = "",
 ): Promise<Ended> {
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, [program, ...argv], {
       cwd: cluster.cwd,
-      stdio: ["ignore", "pipe", "pipe"],
+      stdio: ["pipe", "pipe", "pipe"],
       env: { PATH: process.env["PATH"], LANG: "C.UTF-8" },
     });
+    child.stdin.write(stdin);
     const seen = { stdout: "", stderr: "" };
     let done = false;
     for (const name of ["stdout", "stderr"] as const) {
@@ -101,5 +106,38 @@ describe("a signal", () => {
   it("Ctrl-C ends status --watch with exit 0", async () => {
     const { exit } = await run(["status", "--watch"], "LEADS", (child) => child.kill("SIGINT"));
     expect(exit).toBe(0);
+  });
+
+  it("Ctrl-C ends at once an import to which nobody writes any more, and says how to go on", async () => {
+    const manifest = readFileSync(join(cluster.cwd, "cluster.yaml"), "utf8");
+    // As many as the nodes of this cluster take at once.
+    writeFileSync(join(cluster.cwd, "batch.yaml"), `${manifest}  limits: { batch: 100 }\n`);
+    const lines = Array.from({ length: 105 }, (_, index) => `{"memory":"note ${index}","user_id":"ada"}\n`);
+    let interruptedMs = 0;
+    const { exit, stderr } = await run(
+      ["memories", "import", "-", "-f", "batch.yaml"],
+      "100 memories imported",
+      (child) => {
+        interruptedMs = performance.now();
+        child.kill("SIGINT");
+      },
+      lines.join(""),
+    );
+    expect(performance.now() - interruptedMs).toBeLessThan(3000);
+    expect(exit).toBe(130);
+    expect(stderr).toContain("every line before 101 was imported");
+    expect(stderr).toContain("go on with --from-line 101");
+  });
+
+  it("Ctrl-C ends at once a command that waits for its text", async () => {
+    let interruptedMs = 0;
+    const { exit, stderr } = await run(["memories", "add", "-", "--user", "ada"], "", (child) => {
+      setTimeout(() => {
+        interruptedMs = performance.now();
+        child.kill("SIGINT");
+      }, 1500);
+    });
+    expect(performance.now() - interruptedMs).toBeLessThan(3000);
+    expect({ exit, stderr }).toEqual({ exit: 130, stderr: "interrupted\n" });
   });
 });
