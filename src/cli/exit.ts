@@ -19,6 +19,8 @@ export const EXIT = {
   interrupted: 130,
   /** Ended by SIGTERM: 128 + 15. */
   terminated: 143,
+  /** Its terminal was closed, or the connection to it lost: 128 + SIGHUP. */
+  hungUp: 129,
 } as const;
 
 export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
@@ -45,4 +47,9 @@ export function exitCodeOfKind(kind: ErrorKind): ExitCode {
 export function exitCodeOfHealth(health: Health, failOn: "degraded" | "unavailable"): ExitCode {
   if (health === "unavailable") return EXIT.unavailable;
   return health === "degraded" && failOn === "degraded" ? EXIT.degraded : EXIT.done;
+}
+
+/** What a command ends with that was told to by a signal; `reason` as `main.ts` gives it. */
+export function exitCodeOfSignal({ reason }: AbortSignal): ExitCode {
+  return reason === EXIT.terminated || reason === EXIT.hungUp ? reason : EXIT.interrupted;
 }

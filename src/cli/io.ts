@@ -18,10 +18,10 @@ export interface CliIo {
   readonly stderr: OutputStream;
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly cwd: string;
-  /** Aborted by Ctrl-C or SIGTERM; `reason` is the exit code to end with. */
+  /** Aborted by Ctrl-C, SIGTERM or SIGHUP; `reason` is the exit code to end with. */
   readonly signal: AbortSignal;
   /**
-   * Hands the process over to a node that runs in it: SIGINT, SIGTERM and a closed stdout are the node's
+   * Hands the process over to a node that runs in it: SIGINT, SIGTERM, SIGHUP and a closed stdout are the node's
    * business from now on, because to end under it would cut off its writes.
    */
   readonly handOver: () => void;

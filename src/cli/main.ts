@@ -27,8 +27,14 @@ function ioOfProcess(): CliIo {
   const onTerminate = (): void => {
     end(EXIT.terminated);
   };
+  // To be killed by it at once would leave behind what a command takes away in its end: half a file, a demo's nodes.
+  // It comes twice, from the kernel and from the shell, so that the second is nobody's impatience.
+  const onHangUp = (): void => {
+    if (!controller.signal.aborted) end(EXIT.hungUp);
+  };
   process.on("SIGINT", onInterrupt);
   process.on("SIGTERM", onTerminate);
+  process.on("SIGHUP", onHangUp);
   return {
     // Opening stdin takes a millisecond or two, and most commands never read it.
     get stdin() {
@@ -44,6 +50,7 @@ function ioOfProcess(): CliIo {
       handedOver = true;
       process.off("SIGINT", onInterrupt);
       process.off("SIGTERM", onTerminate);
+      process.off("SIGHUP", onHangUp);
     },
     importModule: async (url) => import(url),
   };
@@ -56,6 +63,9 @@ if (argv.length === 1 && (argv[0] === "--version" || argv[0] === "-V")) {
   });
   process.stdout.write(`${VERSION}\n`);
 } else {
+  // The process also ends when nothing is left that it could wait for, as at a question to which the terminal closes its
+  // input (Ctrl-D). A command that has not said how it ended has done nothing that could be called success.
+  process.exitCode = EXIT.interrupted;
   const isQuick = argv[0] !== undefined && Object.hasOwn(QUICK, argv[0]);
   const { runCli } = isQuick ? await import("./quick.ts") : await import("./run.ts");
   const exitCode = await runCli(argv, ioOfProcess());

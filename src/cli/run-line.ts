@@ -4,7 +4,7 @@
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { errorBody, Mem0ctlError } from "../model/errors.ts";
 import { VERSION } from "../model/version.ts";
-import { EXIT, exitCodeOfKind } from "./exit.ts";
+import { EXIT, exitCodeOfKind, exitCodeOfSignal } from "./exit.ts";
 import type { ExitCode } from "./exit.ts";
 import { write } from "./io.ts";
 import type { CliIo } from "./io.ts";
@@ -30,7 +30,7 @@ export async function runLine(argv: readonly string[], io: CliIo, program: Progr
     const end = (): void => {
       graceTimer = setTimeout(() => {
         void Promise.allSettled(io.held).then(() => {
-          resolve(exitOfSignal(io.signal));
+          resolve(exitCodeOfSignal(io.signal));
         });
       }, GRACE_MS);
     };
@@ -71,7 +71,7 @@ async function report(error: unknown, argv: readonly string[], io: CliIo): Promi
   const known = error instanceof Mem0ctlError ? error : internalError(error);
   if (known.code === "interrupted") {
     await write(io.stderr, "interrupted\n");
-    return io.signal.aborted ? exitOfSignal(io.signal) : EXIT.interrupted;
+    return io.signal.aborted ? exitCodeOfSignal(io.signal) : EXIT.interrupted;
   }
   if (wantsJson(argv)) {
     const { renderJson } = await import("../render/json.ts");
@@ -93,7 +93,7 @@ async function report(error: unknown, argv: readonly string[], io: CliIo): Promi
   }
   // Some say more than that they were interrupted: how far they got, and how to go on.
   const { cause } = known;
-  if (cause instanceof Mem0ctlError && cause.code === "interrupted") return exitOfSignal(io.signal);
+  if (cause instanceof Mem0ctlError && cause.code === "interrupted") return exitCodeOfSignal(io.signal);
   return exitCodeOfKind(known.kind);
 }
 
@@ -133,10 +133,6 @@ function wantsJson(argv: readonly string[]): boolean {
       word === "--output=json" ||
       (word === "json" && (argv[index - 1] === "-o" || argv[index - 1] === "--output")),
   );
-}
-
-function exitOfSignal(signal: AbortSignal): ExitCode {
-  return signal.reason === EXIT.terminated ? EXIT.terminated : EXIT.interrupted;
 }
 
 function withLineEnd(text: string): string {

@@ -18,9 +18,10 @@ describe("a demo that is interrupted", () => {
   });
 
   test.each([
-    ["leaves neither nodes nor a folder behind", false],
-    ["waits for a node that does not stop by itself, and leaves nothing behind", true],
-  ])("%s", async (_, isStopped) => {
+    ["leaves neither nodes nor a folder behind", "SIGINT", 130, false],
+    ["leaves nothing behind when its terminal is closed", "SIGHUP", 129, false],
+    ["waits for a node that does not stop by itself, and leaves nothing behind", "SIGINT", 130, true],
+  ] as const)("%s", async (_, signal, code, isStopped) => {
     const demo = spawn(process.execPath, [BIN, "demo"], { env: { ...process.env, TMPDIR: folder } });
     let said = "";
     let nodes: readonly number[] = [];
@@ -29,10 +30,10 @@ describe("a demo that is interrupted", () => {
       if (nodes.length > 0 || !said.includes("up and healthy")) return;
       nodes = runningNodes(folder).map(({ pid }) => pid);
       if (isStopped) process.kill(nodes[1] ?? 0, "SIGSTOP");
-      demo.kill("SIGINT");
+      demo.kill(signal);
     });
     const exit = await new Promise((resolve) => demo.on("close", resolve));
-    expect({ exit, nodes: nodes.length }).toEqual({ exit: 130, nodes: 3 });
+    expect({ exit, nodes: nodes.length }).toEqual({ exit: code, nodes: 3 });
     expect(nodes.filter(isAlive)).toEqual([]);
     expect(readdirSync(folder)).toEqual([]);
   });

@@ -1,7 +1,7 @@
 // The program as a process of its own: pipes that close, and signals.
 
 import { spawn } from "node:child_process";
-import { readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Readable } from "node:stream";
 import { beforeAll, describe, expect, it } from "vitest";
@@ -103,6 +103,14 @@ describe("a signal", () => {
     expect(exit).toBe(143);
   });
 
+  it("a terminal that is closed ends it with exit 129, and lets it clean up", async () => {
+    const { exit, stderr } = await run(["wait", "--for", "down"], "still there", (child) =>
+      child.kill("SIGHUP"),
+    );
+    expect(exit).toBe(129);
+    expect(stderr).toMatch(/interrupted\n$/);
+  });
+
   it("Ctrl-C ends status --watch with exit 0", async () => {
     const { exit } = await run(["status", "--watch"], "LEADS", (child) => child.kill("SIGINT"));
     expect(exit).toBe(0);
@@ -139,5 +147,24 @@ describe("a signal", () => {
     });
     expect(performance.now() - interruptedMs).toBeLessThan(3000);
     expect({ exit, stderr }).toEqual({ exit: 130, stderr: "interrupted\n" });
+  });
+});
+
+describe("a question on a terminal", () => {
+  it("to which the terminal closes its input is no success", async () => {
+    const exit = await new Promise((resolve) => {
+      // script(1) gives the program a terminal, and what comes on its own stdin is typed there: ^D.
+      const line = `${process.execPath} ${program} init cluster -f asked.yaml`;
+      const child = spawn("script", ["-qec", line, "/dev/null"], {
+        cwd: cluster.cwd,
+        stdio: ["pipe", "pipe", "ignore"],
+      });
+      child.stdout.on("data", (chunk: Buffer) => {
+        if (chunk.toString("utf8").includes("called?")) child.stdin.write("\u0004");
+      });
+      child.on("close", resolve);
+    });
+    expect(exit).toBe(130);
+    expect(existsSync(join(cluster.cwd, "asked.yaml"))).toBe(false);
   });
 });
