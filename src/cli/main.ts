@@ -68,10 +68,16 @@ if (argv.length === 1 && (argv[0] === "--version" || argv[0] === "-V")) {
   process.exitCode = EXIT.interrupted;
   const isQuick = argv[0] !== undefined && Object.hasOwn(QUICK, argv[0]);
   const { runCli } = isQuick ? await import("./quick.ts") : await import("./run.ts");
-  const exitCode = await runCli(argv, ioOfProcess());
+  const io = ioOfProcess();
+  const exitCode = await runCli(argv, io);
   // A node that ran here lets the process end by itself: its log may still be on its way, and cutting that
   // off blocks for ever when nobody reads it any more. Else everything that was written has been taken
   // (`write` waits), and open sockets need not hold the process.
+  if (io.signal.reason === EXIT.hungUp) {
+    // Node would put the terminal back as it was, and aborts when there is none any more.
+    process.removeAllListeners("SIGHUP");
+    process.kill(process.pid, "SIGHUP");
+  }
   if (handedOver) process.exitCode = exitCode;
   else process.exit(exitCode);
 }

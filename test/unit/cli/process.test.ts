@@ -2,6 +2,7 @@
 
 import { spawn } from "node:child_process";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { constants } from "node:os";
 import { join } from "node:path";
 import type { Readable } from "node:stream";
 import { beforeAll, describe, expect, it } from "vitest";
@@ -17,6 +18,7 @@ beforeAll(async () => {
 });
 
 interface Ended {
+  /** As a shell has it: 128 and its number for a signal. */
   readonly exit: number | null;
   readonly stdout: string;
   readonly stderr: string;
@@ -54,8 +56,8 @@ function run(
       then(child);
     }
     child.on("error", reject);
-    child.on("close", (exit) => {
-      resolve({ exit, ...seen });
+    child.on("close", (exit, signal) => {
+      resolve({ exit: signal === null ? exit : 128 + constants.signals[signal], ...seen });
     });
   });
 }
@@ -108,6 +110,7 @@ describe("a signal", () => {
       child.kill("SIGHUP"),
     );
     expect(exit).toBe(129);
+    // Killed outright it would have said nothing.
     expect(stderr).toMatch(/interrupted\n$/);
   });
 
