@@ -21,6 +21,7 @@ import type { World } from "./world.ts";
  * - cut: a copy is sent a state in place of its own, and its log loses the end, with the word of that.
  * - recalled: a copy of a shard moves away and is called back while what it held is still being deleted.
  * - forgotten: a copy is away while what it holds is deleted, until nobody remembers that any more.
+ * - halved: a node dies while a copy of a part of its shard is being made there, slowly; what it leaves lies on its disk.
  * - orphan: the same, of a write that the copy took before all others, which was then done elsewhere.
  */
 export type Drill =
@@ -34,6 +35,7 @@ export type Drill =
   | "cut"
   | "recalled"
   | "forgotten"
+  | "halved"
   | "orphan";
 
 const DRILLS: Readonly<Record<Protocol, readonly Drill[]>> = {
@@ -42,16 +44,22 @@ const DRILLS: Readonly<Record<Protocol, readonly Drill[]>> = {
   quorum: ["forgotten", "orphan"],
 };
 const NONE_PART = 0.7;
+/** Of those without another one, with the quorum protocol. */
+const HALVED_PART = 0.04;
 
 /** The drill of a seed. */
 export function drillOf(apart: Chance, protocol: Protocol): Drill {
-  return apart.hits(NONE_PART) ? "none" : apart.pick(DRILLS[protocol]);
+  const drawn = apart.next();
+  if (drawn < HALVED_PART && protocol === "quorum") return "halved";
+  return drawn < NONE_PART ? "none" : apart.pick(DRILLS[protocol]);
 }
 
 const LOOK_MS = 10;
 /** What is over at once: an arbiter that leads hands over, a copy is sent what it lacks. */
 const SHORT_LOOK_MS = 2;
 const PATIENCE_MS = 3000;
+/** Bytes per second at which a few keys take a second or two. */
+const SLOW_COPY = 1000;
 /** A disk has written by then, unless it is stalled. */
 const FLUSHED_MS = 100;
 const BURST_MAX = 12;
@@ -67,6 +75,7 @@ export interface DrillParts {
   readonly network: SimulatedNetwork;
   readonly workload: Workload;
   readonly drill: Drill;
+  readonly splitSlowly: (machine: Machine, bytesPerSecondMax: number) => void;
   readonly moveShard: (shard: ShardId, from: NodeId, to: NodeId) => void;
   readonly electionTimeoutMs: number;
 }
@@ -88,6 +97,7 @@ export class Drills {
     if (drill === "burst") this.#burst();
     if (drill === "forgotten") this.#forget();
     if (drill === "orphan") this.#orphan();
+    if (drill === "halved") this.#halve();
     if (drill === "arbiter") this.#leadByArbiter();
     if (drill === "damaged") this.#damage();
     if (drill === "overtaken") this.#overtake();
@@ -576,6 +586,38 @@ export class Drills {
       });
     };
     this.#after(chance.between(0, 100), begin);
+  }
+
+  /** Dies once some of the copy that it makes is on the disk, and makes it anew. */
+  #halve(): void {
+    const chance = this.#chance;
+    const isMaking = ({ core }: Machine): boolean => {
+      const handover = core?.map().handover;
+      return handover !== undefined && core?.leaderless?.shards.succession(handover.id).state === "copying";
+    };
+    this.#after(chance.between(0, 500), () => {
+      const up = this.#up();
+      if (up.length > 0) this.#parts.splitSlowly(chance.pick(up), SLOW_COPY);
+      const makers = (): Machine[] => this.#up().filter(isMaking);
+      this.#once(
+        () => makers().length > 0,
+        () => {
+          const making = makers();
+          if (making.length === 0) {
+            this.#halve();
+            return;
+          }
+          const victim = chance.pick(making);
+          this.#after(chance.between(FLUSHED_MS, 10 * FLUSHED_MS), () => {
+            victim.crash("killed while it makes a copy");
+            this.#after(chance.between(20, 600), () => {
+              if (victim.canReturn) victim.start();
+              this.#halve();
+            });
+          });
+        },
+      );
+    });
   }
 
   /** The value is deleted while a copy is cut off, which is back when no other remembers that. */

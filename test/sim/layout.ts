@@ -103,6 +103,7 @@ const SHAPE_OF_DRILL: Readonly<Partial<Record<Drill, number>>> = {
   overtaken: 0,
   cut: 0,
   recalled: 3,
+  halved: 0,
   orphan: 3,
 };
 /** So that a deletion is forgotten, and who was away is not waited for, within a run. */

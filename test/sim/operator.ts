@@ -120,6 +120,17 @@ export class Operator {
     });
   }
 
+  /** Splits a shard, copying no faster than that; whatever comes of it. Nothing more once there are many shards. */
+  splitSlowly(machine: Machine, bytesPerSecondMax: number): void {
+    const { keys, contextOf, follow } = this.#parts;
+    const { core } = machine;
+    if (core === undefined || core.map().shards.length >= SHARDS_MAX) return;
+    const step = splitAt(core.map(), this.#chance.pick(keys), this.#chance.below(2));
+    const plan = { name: stepWords(step), startedBy: "drill", waves: [[step]], concurrency: 1 };
+    const begun = core.admin.beginOperation({ ...plan, bytesPerSecondMax, epoch: null }, contextOf(machine));
+    follow(machine, plan.name, begun);
+  }
+
   /** Asks for something, whatever comes of it. */
   operate(): void {
     const chance = this.#chance;
@@ -156,6 +167,12 @@ export class Operator {
     const words = stepsOf(request).map(stepWords).join(", ");
     follow(machine, words, core.admin.beginOperation(request, contextOf(machine)));
   }
+}
+
+/** Splits a shard at a key that clients use, or its slot. */
+function splitAt(map: ShardMap, key: string, slotsOn: number): HandoverStep {
+  const at = map.strategy === "range" ? key : String(slotOf(key) + slotsOn);
+  return { kind: "split", shard: shardOfKey(map, key).id, at, into: nextShardId(map) };
 }
 
 /** As `nodes drain` does it: refused before anything is changed, planned once nothing can be put there any more. */
@@ -237,8 +254,7 @@ function drawHandover(chance: Chance, map: ShardMap, keys: readonly string[]): H
     return choice < 0.35 ? { kind: "pin", key, shard } : { kind: "unpin", key };
   }
   if (map.shards.length === 1 || (choice < 0.75 && map.shards.length < SHARDS_MAX)) {
-    const at = map.strategy === "range" ? key : String(slotOf(key) + chance.below(2));
-    return { kind: "split", shard: shardOfKey(map, key).id, at, into: nextShardId(map) };
+    return splitAt(map, key, chance.below(2));
   }
   return { kind: "merge", shard, into: chance.pick(map.shards).id };
 }

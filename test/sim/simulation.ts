@@ -201,6 +201,8 @@ class Run {
       network: this.#network,
       workload: this.#workload,
       drill: this.#layout.drill,
+      splitSlowly: (machine, bytesPerSecondMax) =>
+        this.#faults.operator.splitSlowly(machine, bytesPerSecondMax),
       moveShard: (shard, from, to) => this.#faults.moveShard(shard, from, to),
       electionTimeoutMs,
     });
