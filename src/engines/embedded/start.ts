@@ -6,10 +6,11 @@ import { setTimeout as pause } from "node:timers/promises";
 import { Mem0ctlError } from "../../model/errors.ts";
 import type { Manifest, NodeSpec } from "../../model/manifest.ts";
 import type { NodeReport } from "../../model/node-api.ts";
+import type { PidRecord } from "../../model/pid-file.ts";
 import type { NodeAction } from "../engine.ts";
 import { NodeFailure } from "../node-failure.ts";
 import type { ClusterNodes } from "./nodes.ts";
-import { nodeProcess } from "../local/process-identity.ts";
+import { nodeProcess, type NodeProcess } from "../local/process-identity.ts";
 import { prepareDataDir, spawnNode } from "../local/processes.ts";
 import type { SpawnedNode } from "../local/processes.ts";
 import { portTaken, refuseElsewhere } from "../local/start-failure.ts";
@@ -38,16 +39,24 @@ const CONNECT_MS_MAX = 2000;
  *   `startFailure` and `spawnNode` make of a node that ended, or kind denied.
  */
 export async function startNode(spec: NodeSpec, context: StartContext): Promise<NodeAction> {
-  const node = spec.id;
   if (spec.manage === "connect") return connect(spec, context);
+  for (;;) {
+    const action = await startOrFollow(spec, context);
+    if (action !== undefined) return action;
+  }
+}
+
+/** undefined where its process was there, and has ended without an answer: somebody took it down. */
+async function startOrFollow(spec: NodeSpec, context: StartContext): Promise<NodeAction | undefined> {
+  const node = spec.id;
   const found = await nodeProcess(spec.dataDir, node, context.manifest.name, isNodeProcess);
-  const runs = found.kind === "spawned" || found.kind === "foreground";
-  if (runs) refuseElsewhere(spec, found.record);
+  if (isRunning(found)) refuseElsewhere(spec, found.record);
   const answer = await ask(spec, context);
   if (isReport(answer)) return { node, outcome: "already-running", pid: answer.pid };
-  if (runs) {
-    // It is starting, or hangs: a second process on its data would not help.
-    return { node, outcome: "already-running", pid: (await untilItAnswers(spec, context)).pid };
+  if (isRunning(found)) {
+    // It is starting, or hangs, or ends: a second process on its data would not help.
+    const report = await untilItAnswersOrEnds(spec, context);
+    return report === undefined ? undefined : { node, outcome: "already-running", pid: report.pid };
   }
   // Something has the port, but is not a node and not ours. A refused connection means that it is free.
   if (answer.code !== "connection-refused") throw await portTaken(spec);
@@ -57,6 +66,10 @@ export async function startNode(spec: NodeSpec, context: StartContext): Promise<
   const report = await untilItAnswers(spec, context, spawned);
   // Another `up` at the same time may have been the faster one.
   return { node, outcome: report.pid === spawned.pid ? "spawned" : "already-running", pid: report.pid };
+}
+
+function isRunning(found: NodeProcess): found is Extract<NodeProcess, { readonly record: PidRecord }> {
+  return found.kind === "spawned" || found.kind === "foreground";
 }
 
 async function connect(spec: NodeSpec, context: StartContext): Promise<NodeAction> {
@@ -75,20 +88,31 @@ async function connect(spec: NodeSpec, context: StartContext): Promise<NodeActio
 async function untilItAnswers(
   spec: NodeSpec,
   context: StartContext,
-  spawned?: SpawnedNode,
+  spawned: SpawnedNode,
 ): Promise<NodeReport> {
   let failure: Mem0ctlError | undefined;
   for (;;) {
-    const exit = spawned?.exit();
+    const exit = spawned.exit();
     const answer = await ask(spec, context);
     if (isReport(answer)) return answer;
-    if (failure === undefined && spawned !== undefined && exit !== undefined) {
+    if (failure === undefined && exit !== undefined) {
       failure = await startFailure(spec, spawned, exit);
       // Another `up` was faster: its node has the data and will answer.
       if (failure.code !== "data-locked") throw failure;
     }
     if (failure !== undefined && performance.now() + POLL_MS >= context.deadlineMs) throw failure;
     if (performance.now() + POLL_MS >= context.deadlineMs) throw startTimeout(spec, answer, spawned);
+    await pause(POLL_MS);
+  }
+}
+
+async function untilItAnswersOrEnds(spec: NodeSpec, context: StartContext): Promise<NodeReport | undefined> {
+  for (;;) {
+    const answer = await ask(spec, context);
+    if (isReport(answer)) return answer;
+    if (!isRunning(await nodeProcess(spec.dataDir, spec.id, context.manifest.name, isNodeProcess)))
+      return undefined;
+    if (performance.now() + POLL_MS >= context.deadlineMs) throw startTimeout(spec, answer, undefined);
     await pause(POLL_MS);
   }
 }
