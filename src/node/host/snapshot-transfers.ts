@@ -206,6 +206,12 @@ export class SnapshotTransfers {
     return true;
   }
 
+  /** What was asked of `from` ended without a whole state: nothing more of it is waited for. */
+  gaveUp(group: ReplicaGroup, from: NodeId): void {
+    const staging = this.staging.get(group);
+    if (staging?.from === from && !staging.isLeaders) this.staging.delete(group);
+  }
+
   private isStaging(group: ReplicaGroup, id: string): boolean {
     return this.staging.get(group)?.id === id && this.host.groups.get(group.id) === group;
   }

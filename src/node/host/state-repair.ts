@@ -8,6 +8,7 @@ import { groupName, type GroupId, type NodeId } from "../../model/ids.ts";
 import { pause, type Clock } from "../clock.ts";
 import type { Network } from "../transport/network.ts";
 import type { ReplicaGroup } from "./replica-group.ts";
+import type { SnapshotTransfers } from "./snapshot-transfers.ts";
 
 const RETRY_MS = 250;
 /** Longest that a peer may take to stream its state. */
@@ -22,6 +23,7 @@ export interface StateCall {
 
 interface Groups {
   readonly groups: ReadonlyMap<GroupId, ReplicaGroup>;
+  readonly snapshots: Pick<SnapshotTransfers, "gaveUp">;
 }
 
 export class StateRepair {
@@ -81,7 +83,8 @@ export class StateRepair {
       await this.network.call(source, "state", call, this.clock.nowMs() + STREAM_MS_MAX);
       return true;
     } catch {
-      // It may be damaged itself, or busy with another transfer; the next one is asked.
+      // It may be damaged itself, busy with another transfer, or gone in the middle of it; the next one is asked.
+      this.host.snapshots.gaveUp(group, source);
       return false;
     }
   }

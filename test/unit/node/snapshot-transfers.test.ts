@@ -10,11 +10,13 @@ import { META_GROUP } from "../../../src/model/ids.ts";
 import type { Clock } from "../../../src/node/clock.ts";
 import type { Stores } from "../../../src/node/host/durable-group.ts";
 import type { ReplicaGroup } from "../../../src/node/host/replica-group.ts";
+import { StateRepair } from "../../../src/node/host/state-repair.ts";
 import { SnapshotTransfers } from "../../../src/node/host/snapshot-transfers.ts";
 import { encodeKey, extendKey, prefixEnd } from "../../../src/node/storage/key.ts";
 import { openLmdbStore } from "../../../src/node/storage/lmdb.ts";
 import type { Store } from "../../../src/node/storage/store.ts";
 import { systemClock } from "../../../src/node/system-clock.ts";
+import { eventually } from "./eventually.ts";
 import { Pace } from "../../../src/node/moves/pace.ts";
 import { pack } from "../../../src/node/transport/frames.ts";
 import type { Network } from "../../../src/node/transport/network.ts";
@@ -317,6 +319,60 @@ test("a state that was asked for does not overtake one that another was asked fo
   await expect(call("b", { step: "chunk", id: "1", items: [] })).rejects.toMatchObject({
     code: "snapshot-refused",
   });
+});
+
+test("a source whose connection broke in the middle is not waited for: the next one that is asked brings the state", async () => {
+  const staged = encodeKey("state", "0", 2);
+  const rebuilt: number[] = [];
+  let isOver = false;
+  const group = {
+    id: "0",
+    get damage() {
+      return isOver ? undefined : "a record does not match its checksum";
+    },
+    durable: { stagingPrefix: () => staged, logBase: 0 },
+    isSwitching: () => false,
+    forgetRebuilt: () => undefined,
+    rebuilt: (index: number) => {
+      rebuilt.push(index);
+      isOver = true;
+    },
+    step: () => undefined,
+    replica: {
+      status: () => ({
+        role: "follower",
+        leader: "b",
+        membership: membershipOf({ voters: ["a", "b", "c"] }),
+      }),
+    },
+  } as unknown as ReplicaGroup;
+  const groups = new Map([["0", group]]);
+  const transfers = new SnapshotTransfers({
+    host: { groups, cleaned: async () => undefined },
+    stores: { state },
+    clock: systemClock,
+    cleanRecordsMax: 100,
+  } as unknown as ConstructorParameters<typeof SnapshotTransfers>[0]);
+  // b is gone after its first chunk; c brings all of it.
+  const network = {
+    connected: () => true,
+    call: async (source: string) => {
+      await transfers.receive(source, { group: "0", step: "begin", id: source });
+      await transfers.receive(source, { group: "0", step: "chunk", id: source, items: [] });
+      if (source === "b") throw new Error("the connection was reset");
+      await transfers.receive(source, { group: "0", step: "end", id: source, meta: { index: 7 } });
+    },
+  };
+  const repair = new StateRepair({
+    self: "a",
+    host: { groups, snapshots: transfers },
+    network: network as unknown as Network,
+    clock: systemClock,
+    onRepaired: () => undefined,
+  });
+  repair.begin(group);
+  await eventually(() => expect(rebuilt).toEqual([7]));
+  repair.stop();
 });
 
 test("a state that was asked for does not overtake the leader's snapshot, unless that leader is no more or has fallen silent", async () => {
