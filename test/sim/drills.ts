@@ -315,14 +315,11 @@ export class Drills {
    * forgotten there: a state has to be sent. The next value is accepted by that copy and its leader alone.
    */
   #overtake(): void {
-    const { machines, network, workload, electionTimeoutMs } = this.#parts;
+    const { network, workload, electionTimeoutMs } = this.#parts;
     const chance = this.#chance;
     this.#after(chance.between(0, electionTimeoutMs), () => {
       const led = this.#ledKey();
-      const others = [...machines.values()].filter(
-        ({ id, core }) =>
-          id !== led?.machine.id && led !== undefined && core?.host.groups.has(led.group) === true,
-      );
+      const others = led === undefined ? [] : this.#othersOf(led.machine, led.group);
       const behind = others.length === 2 ? chance.pick(others) : undefined;
       const away = others.find((one) => one !== behind);
       if (led === undefined || behind === undefined || away === undefined) {
@@ -365,10 +362,7 @@ export class Drills {
     const chance = this.#chance;
     this.#after(chance.between(0, electionTimeoutMs), () => {
       const led = this.#ledKey();
-      const others = [...machines.values()].filter(
-        ({ id, core }) =>
-          id !== led?.machine.id && led !== undefined && core?.host.groups.has(led.group) === true,
-      );
+      const others = led === undefined ? [] : this.#othersOf(led.machine, led.group);
       const behind = others.length === 0 ? undefined : chance.pick(others);
       const known = behind?.logEnd();
       if (led === undefined || behind === undefined || known === undefined) {
@@ -516,6 +510,12 @@ export class Drills {
         },
       );
     attempt();
+  }
+
+  /** Machines with a replica of the group, but for one. */
+  #othersOf({ id: one }: Machine, group: GroupId): Machine[] {
+    const machines = [...this.#parts.machines.values()];
+    return machines.filter(({ id, core }) => id !== one && core?.host.groups.has(group) === true);
   }
 
   /** A group with a leader, and a key of it. */
