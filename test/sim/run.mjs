@@ -23,4 +23,7 @@ await build({
   external: ["esbuild"],
 });
 const { runCommand } = await import(pathToFileURL(join(folder, "command.mjs")).href);
-process.exit(await runCommand(process.argv.slice(2), { root, folder }));
+const exitCode = await runCommand(process.argv.slice(2), { root, folder });
+// What a slow reader of a pipe has not taken yet would be lost: a trace is longer than a pipe.
+await new Promise((resolve) => process.stdout.write("", resolve));
+process.exit(exitCode);
