@@ -10,12 +10,14 @@ import {
   linkSync,
   lstatSync,
   openSync,
+  readFileSync,
   renameSync,
   rmSync,
   writeFileSync,
 } from "node:fs";
 import { open } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
 import { Mem0ctlError } from "../model/errors.ts";
 
 export interface FilePlan {
@@ -78,6 +80,52 @@ export function writeFileAtomically(plan: FilePlan, text: string): void {
     throw asWriteError(error, plan.path);
   } finally {
     rmSync(temporary, { force: true });
+  }
+}
+
+/**
+ * Replaces a text, keeping the file's mode, if it still is `before`; resolves to whether it was. Of processes that do
+ * this to the same file at once each sees what the others wrote; of an editor that knows nothing of this the last look
+ * is a moment before the new text is there.
+ * @throws Mem0ctlError as `writeFileAtomically`.
+ */
+export async function replaceUnchanged(
+  path: string,
+  { before, after }: { readonly before: string; readonly after: string },
+  leftBehindMs = LEFT_BEHIND_MS,
+): Promise<boolean> {
+  checkReplaceable(path);
+  const lock = join(dirname(path), `.${basename(path)}.lock`);
+  for (let seen: { readonly inode: number; readonly sinceMs: number } | undefined; !isTaken(lock, path);) {
+    const inode = lstatSync(lock, { throwIfNoEntry: false })?.ino;
+    if (inode !== undefined && inode === seen?.inode) {
+      if (performance.now() - seen.sinceMs > leftBehindMs) rmSync(lock, { force: true });
+    } else if (inode !== undefined) {
+      seen = { inode, sinceMs: performance.now() };
+    }
+    await pause(LOCKED_PAUSE_MS);
+  }
+  // From here on nothing lets go of the process until the lock is gone again.
+  try {
+    if (readFileSync(path, "utf8") !== before) return false;
+    writeFileAtomically({ path, overwrite: true, mode: lstatSync(path).mode & 0o777 }, after);
+    return true;
+  } finally {
+    rmSync(lock, { force: true });
+  }
+}
+
+/** It is held for one small write: one that stays this long is of a process that was killed in the middle. */
+const LEFT_BEHIND_MS = 10_000;
+const LOCKED_PAUSE_MS = 10;
+
+function isTaken(lock: string, path: string): boolean {
+  try {
+    closeSync(openSync(lock, "wx", 0o600));
+    return true;
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "EEXIST") return false;
+    throw asWriteError(error, path);
   }
 }
 

@@ -2,7 +2,6 @@
 
 import { Option } from "commander";
 import type { Command } from "commander";
-import { lstatSync, readFileSync } from "node:fs";
 import { Mem0ctlError } from "../../model/errors.ts";
 import { LOOK_TIMEOUT_MS, withCluster } from "../cluster.ts";
 import { examples, integerOption, newCommand, notes, usageError } from "../command.ts";
@@ -251,15 +250,10 @@ async function requireReplaceable(context: Context): Promise<void> {
  */
 async function editManifest(context: Context, edit: (file: ManifestFile) => EditedManifest): Promise<void> {
   const { openManifest } = await import("../../operations/manifest-file.ts");
-  const { writeFileAtomically } = await import("../atomic-file.ts");
-  const { file: path } = context;
+  const { replaceUnchanged } = await import("../atomic-file.ts");
   for (;;) {
-    const file = await openManifest(path);
+    const file = await openManifest(context.file);
     const { changed, text } = edit(file);
-    if (!changed) return;
-    // Nothing of this process comes between this look and the new file.
-    if (readFileSync(path, "utf8") !== file.text) continue;
-    writeFileAtomically({ path, overwrite: true, mode: lstatSync(path).mode & 0o777 }, text);
-    return;
+    if (!changed || (await replaceUnchanged(context.file, { before: file.text, after: text }))) return;
   }
 }
