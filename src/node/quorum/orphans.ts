@@ -31,7 +31,7 @@ export interface OrphansOptions {
   readonly patienceMs: number;
   /** … and those that can, and do not answer. */
   readonly patienceMsMax: number;
-  /** A write of the memory is still under way here: others may only be about to hear of it. */
+  /** A write of the memory is still under way here: others may be about to hear of it, and nobody can tell before its end. */
   readonly isBeingWritten: (id: string) => boolean;
 }
 
@@ -41,6 +41,8 @@ interface Judgement {
   readonly sinceMs: number;
   /** Versions that none of those who were asked has heard of, by memory. */
   suspects: ReadonlyMap<string, readonly Dot[]>;
+  /** Memories with such versions that were being written here when it began. */
+  readonly beingWritten: ReadonlySet<string>;
   readonly asked: Set<NodeId>;
   allWhole: boolean;
 }
@@ -71,7 +73,7 @@ export class Orphans {
       generation,
       standing,
       sinceMs: clock.nowMs(),
-      suspects: await this.suspects(floor),
+      ...(await this.suspects(floor)),
       asked: new Set<NodeId>(),
       allWhole: true,
     };
@@ -107,10 +109,15 @@ export class Orphans {
 
   /** Ends the withholding when nothing is left to ask of `peers`, the other copies by `standing`. */
   async conclude(peers: readonly NodeId[], standing: Standing): Promise<void> {
-    const { copy, clock, isConnected, patienceMs, patienceMsMax } = this.options;
+    const { copy, clock, isConnected, isBeingWritten, patienceMs, patienceMsMax } = this.options;
     const judgement = this.current();
     if (judgement === undefined || !copy.withholds) return;
-    const { suspects, asked, allWhole, sinceMs } = judgement;
+    const { suspects, beingWritten, asked, allWhole, sinceMs } = judgement;
+    if (beingWritten.size > 0 && clock.nowMs() - sinceMs <= patienceMsMax) {
+      // No other write begins meanwhile. Who was asked before the end of this one may have heard of it since.
+      if (![...beingWritten].some(isBeingWritten)) this.judgement = undefined;
+      return;
+    }
     const haveChanged =
       !sameSets(standing, judgement.standing) || !copy.members.every((node) => peers.includes(node));
     const missing = peers.filter((peer) => !asked.has(peer));
@@ -155,16 +162,19 @@ export class Orphans {
   }
 
   /** What a copy with that floor may not have heard of. */
-  private async suspects(floor: VersionVector): Promise<ReadonlyMap<string, readonly Dot[]>> {
+  private async suspects(floor: VersionVector): Promise<Pick<Judgement, "suspects" | "beingWritten">> {
     const { copy, clock, isBeingWritten } = this.options;
     const suspects = new Map<string, readonly Dot[]>();
+    const beingWritten = new Set<string>();
     for (let after: Key | undefined; ;) {
       const { ids, to } = copy.idsAfter(after, KEYS_PER_TURN);
       for (const id of ids) {
         const dots = unheardOf(copy.outline(id), { item: { context: [], versions: [] }, floor });
-        if (dots.length > 0 && !isBeingWritten(id)) suspects.set(id, dots);
+        if (dots.length === 0) continue;
+        if (isBeingWritten(id)) beingWritten.add(id);
+        else suspects.set(id, dots);
       }
-      if (ids.length < KEYS_PER_TURN) return suspects;
+      if (ids.length < KEYS_PER_TURN) return { suspects, beingWritten };
       after = to;
       await giveWay(clock);
     }

@@ -59,6 +59,31 @@ it("what a copy that was away for too long alone has heard of, and nobody acknow
   }
 });
 
+it("what nobody has heard of goes, too, when its write is still under way as the copy comes back", async () => {
+  let fail: (error: Error) => void = () => undefined;
+  const unsent = new Promise<void>((_, reject) => (fail = reject));
+  const reached = new Promise<void>((resolve) => {
+    gates.set("node-1 asks quorum-store", () => {
+      resolve();
+      return unsent;
+    });
+  });
+  const outcome = put("node-1", "k", "green tea").catch((error: unknown) => error);
+  await reached;
+  const { copy } = here("node-1");
+  await copy.become("rebuilding");
+  const asked = hold("node-1 is answered quorum-outlines");
+  start("node-1", "node-2", "node-3");
+  await asked.reached;
+  asked.release();
+  await eventually(() => expect(here("node-1").orphans.awaits("node-2")).toBe(false));
+  expect(copy.state).toBe("rebuilding");
+  fail(new Mem0ctlError("unavailable", "peer-unreachable", "node-1"));
+  expect(await outcome).toBeInstanceOf(Mem0ctlError);
+  await eventually(() => expect(copy.state).toBe("serving"));
+  expect(textAt("node-1", "k")).toBeUndefined();
+});
+
 it("a copy that was away for too long gives nothing before all others have said what they know", async () => {
   // It waits for three rounds of these.
   limits.compareEveryMs = 2000;
