@@ -217,15 +217,16 @@ export class LeaderlessShards {
         this.successions.isNeeded(name) || this.copies.get(name.shard)?.copy.version === name.version;
       for (const name of forgottenCopies(store, map, self, isNeeded)) this.clear(name);
     }
-    // What serves is opened first, so that copies which are made meanwhile are told of its writes; what takes over by
-    // this map is then followed as any other.
+    // Before anything is opened in the place of what was begun, and is not to be made any more. What serves is opened
+    // next, so that copies which are made meanwhile are told of its writes; what takes over by this map is then followed
+    // as any other.
+    this.successions.giveUpUnwanted();
     this.openCurrent(map);
     this.successions.follow();
     this.openCurrent(map);
     if (map.epoch === 0) return;
-    for (const { copy } of this.copies.values()) {
-      const isThere = map.shards.some(({ id }) => id === copy.shard);
-      if (!isThere && !this.successions.isNeeded(copy)) this.giveUp(copy.shard);
+    for (const shard of this.copies.keys()) {
+      if (!map.shards.some(({ id }) => id === shard)) this.giveUpUnneeded(shard);
     }
     // When one that left comes again, it was not away meanwhile.
     for (const here of this.copies.values()) {
@@ -241,7 +242,7 @@ export class LeaderlessShards {
       const name = { shard: shard.id, version: shard.version ?? 0 };
       if (shard.founding === true) continue;
       const belongs = shard.replicas.includes(self) || shard.outgoing?.replicas.includes(self) === true;
-      if (!belongs && map.epoch > 0) this.giveUp(shard.id);
+      if (!belongs && map.epoch > 0) this.giveUpUnneeded(shard.id);
       if (!belongs || this.clearing.has(wordsOf(name))) continue;
       if (this.isCurrent(name)) this.fillWhenNew(this.open(shard, "filling"), shard);
     }
@@ -624,6 +625,12 @@ export class LeaderlessShards {
     if (whole.length < needed && !this.peersOf(here).every((node) => sources.has(node))) return;
     sources.clear();
     copy.become("serving", since ?? copy.filledFor).catch((error: unknown) => this.options.onFailure(error));
+  }
+
+  /** What this node holds of another shard may still have to be made of one that the map has taken away. */
+  private giveUpUnneeded(shard: ShardId): void {
+    const copy = this.copies.get(shard)?.copy;
+    if (copy !== undefined && !this.successions.isNeeded(copy)) this.giveUp(shard);
   }
 
   /** A copy that the map has taken away: it answers nothing from here on, and is deleted at leisure. */

@@ -104,15 +104,23 @@ export class Successions {
     this.closeSources();
   }
 
+  /** Ends what is being made and is not to be, by the map or for want of what it was made of. */
+  giveUpUnwanted(): void {
+    if (this.stopped) return;
+    const { handover } = this.options.map();
+    const isOther = this.handover !== handover?.id;
+    for (const making of this.makings.values()) {
+      if (isOther || !this.isMissing(making.target)) this.giveUp(making);
+    }
+    if (isOther) this.closeSources();
+    this.handover = handover?.id;
+  }
+
   /** Makes what the map wants made, and lets it take over when the map says so. */
   follow(): void {
     if (this.stopped) return;
+    this.giveUpUnwanted();
     const { handover } = this.options.map();
-    if (this.handover !== handover?.id) {
-      for (const making of this.makings.values()) this.giveUp(making);
-      this.closeSources();
-      this.handover = handover?.id;
-    }
     if (handover === undefined) return;
     const missing = this.missing();
     for (const target of missing) if (!this.makings.has(target.shard)) this.begin(target);
@@ -125,8 +133,13 @@ export class Successions {
     if (areReady && !this.options.store.full) this.takeOver(makings, handover.id);
   }
 
-  /** Whether the copy is not there yet, and will be made from others here: nothing else may be put in its place. */
-  isBecoming({ shard, version }: CopyName): boolean {
+  /** Whether the copy is being made, or will be, from others here: nothing else may be put in its place. */
+  isBecoming(name: CopyName): boolean {
+    const making = this.makings.get(name.shard);
+    return making?.target.version === name.version || this.isMissing(name);
+  }
+
+  private isMissing({ shard, version }: CopyName): boolean {
     return this.missing().some((target) => target.shard === shard && target.version === version);
   }
 

@@ -291,10 +291,11 @@ it("a copy says only of a change that is on its disk that it goes by it", async 
 });
 
 /** The half of the slots that a split gives to shard 1, by whether it is copied still or has gone. */
-function split(phase: "copying" | "dropping"): ShardMap {
+function split(phase: "copying" | "dropping", which: "lower" | "upper" = "upper"): ShardMap {
   const [shard] = first.shards;
   if (shard === undefined) throw new Error("a map without shards");
-  const half = [{ from: 8192, to: 16_383 }];
+  const halves = { lower: [{ from: 0, to: 8191 }], upper: [{ from: 8192, to: 16_383 }] };
+  const half = halves[which];
   const handover = {
     id: first.epoch + 1,
     name: "split shard 0 at 8192 into 0 and 1",
@@ -317,7 +318,7 @@ function split(phase: "copying" | "dropping"): ShardMap {
         ...first,
         epoch: handover.id + 1,
         shards: [
-          { ...shard, slots: [{ from: 0, to: 8191 }], version: 1 },
+          { ...shard, slots: halves[which === "upper" ? "lower" : "upper"], version: 1 },
           { ...made, slots: half, version: 1 },
         ],
         handover,
@@ -373,6 +374,31 @@ it("a node that starts again while keys go brings the others every memory that i
   await compareWith(copy, "node-3", "node-2");
   expect(copy.machine.record("ada", "k")?.memory).toBe("tea");
   expect(copy.tree.root).toBe(copyAfterSplit("node-2").tree.root);
+});
+
+it("a node that leaves the shard that was split while it still makes its part keeps what it makes, and what of", async () => {
+  // More than are made in one go.
+  const ids = Array.from({ length: 250 }, (_, at) => `k${at}`);
+  for (const id of ids) await put("node-1", id, id);
+  const { handover, ...rest } = split("dropping", slotOf("ada") < 8192 ? "lower" : "upper");
+  if (handover === undefined) throw new Error("a split without a handover");
+  const [left, made] = rest.shards;
+  if (left === undefined || made === undefined) throw new Error("a split into one");
+  const others = { ...left, replicas: ["node-2", "node-3"] };
+  const leaving = { ...others, outgoing: { replicas: left.replicas, since: rest.epoch } };
+  learn({ ...rest, handover, shards: [leaving, made] }, "node-1");
+  learn({ ...rest, handover, shards: [others, made], epoch: rest.epoch + 1 }, "node-1");
+  await eventually(() => {
+    nodeOf("node-1").shards.follow();
+    expect(nodeOf("node-1").shards.succession(handover.id).state).toBe("over");
+  });
+  learn({ ...rest, shards: [others, made], epoch: rest.epoch + 2 }, "node-1");
+  const copy = nodeOf("node-1").shards.here("1")?.copy;
+  expect(copy?.state).toBe("serving");
+  // What is removed is removed at leisure.
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  expect(ids.map((id) => copy?.machine.record("ada", id)?.memory)).toEqual(ids);
+  expect(nodeOf("node-1").shards.here("0")).toBeUndefined();
 });
 
 /** Shard 0 is all shard 1's, and is in the map no more. */
