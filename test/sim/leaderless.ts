@@ -3,9 +3,9 @@
 // so that nothing here follows from a log.
 
 import { DigestTree, digestOf } from "../../src/consensus/quorum/digest-tree.ts";
-import { covers, includes, join } from "../../src/consensus/quorum/vectors.ts";
+import { covers, includes, join, sameDot } from "../../src/consensus/quorum/vectors.ts";
 import { resolve } from "../../src/consensus/quorum/resolve.ts";
-import type { VersionVector } from "../../src/consensus/quorum/vectors.ts";
+import type { Dot, VersionVector } from "../../src/consensus/quorum/vectors.ts";
 import { copiesOfLevel, type ReadConsistency, type WriteConsistency } from "../../src/model/consistency.ts";
 import type { NodeId, ShardId } from "../../src/model/ids.ts";
 import type { ShardMap, ShardSlice } from "../../src/model/shard-map.ts";
@@ -35,6 +35,13 @@ interface Sight {
   generation: string;
   /** Of the shard: another one is another copy. */
   readonly version: number;
+}
+
+/** A copy on another node than the one that is looked at. */
+interface OtherCopy {
+  readonly node: NodeId;
+  readonly copy: ShardCopy;
+  readonly counts: boolean;
 }
 
 export class LeaderlessWatch {
@@ -126,6 +133,10 @@ export class LeaderlessWatch {
    * but for copies that were away for longer than they are waited for, and those that are still being filled. A node
    * that lags does not know of a copy that is new; what it forgets with the others lies under the floors of them all, so
    * the new copy loses it to whichever of them fills it, and to every read, which meets the copies before it.
+   *
+   * Nor does it know of a copy that has left, of which those that forgot first have heard: that one may keep what it holds
+   * until it hears of it, too, and is given up, or is filled anew where it was called back. Until then it can give it only
+   * to copies that know it for gone, so each that counts has to.
    */
   #lookAtTombstones(process: Process, copy: ShardCopy, sight: Sight, say: () => string): void {
     if (!copy.isReadable) {
@@ -137,33 +148,45 @@ export class LeaderlessWatch {
       if (now.has(id) || copy.outline(id).versions.length > 0) continue;
       this.#world.mix(`forgets ${id}`);
       if (this.#limits.awayMsMax < 60_000) continue;
-      for (const [other, outline] of this.#others(process, copy, id)) {
-        const seen = resolve(outline);
+      const others = this.#others(process, copy);
+      const counting = [copy, ...others.filter(({ counts }) => counts).map((other) => other.copy)];
+      for (const other of others) {
+        const seen = resolve(other.copy.outline(id));
         // Beside the tombstone it may hold an older version: nobody sees that any more.
         const isOld = seen !== undefined && seen.value !== null && includes(context, [seen.dot]);
+        if (!isOld) continue;
         this.#world.must(
-          !isOld,
+          !other.counts && counting.every((one) => isGoneFor(one, id, seen.dot)),
           "tombstones-known-to-all",
-          () => `${say()} forgot that ${id} is deleted, and ${other} still has it`,
+          () => `${say()} forgot that ${id} is deleted, and ${other.node} still has it`,
         );
       }
     }
     sight.remains = now;
   }
 
-  *#others(
-    process: Process,
-    { shard, version }: ShardCopy,
-    id: string,
-  ): Iterable<readonly [NodeId, Outline]> {
+  /** The other copies that a process knows of, and whether each still counts by the newest map. */
+  #others(process: Process, { shard, version }: ShardCopy): readonly OtherCopy[] {
     const map = process.running?.map();
     const slice = map?.shards.find((one) => one.id === shard);
-    for (const node of [...(slice?.replicas ?? []), ...(slice?.outgoing?.replicas ?? [])]) {
+    const others: OtherCopy[] = [];
+    for (const node of new Set([...(slice?.replicas ?? []), ...(slice?.outgoing?.replicas ?? [])])) {
       const copy = this.#machines.get(node)?.core?.leaderless?.shards.here(shard)?.copy;
       if (node === process.name || copy?.isReadable !== true || copy.version !== version) continue;
       if (copy.state === "filling") continue;
-      yield [node, copy.outline(id)];
+      others.push({ node, copy, counts: this.#counts(node, copy) });
     }
+    return others;
+  }
+
+  /** Not one that is given up, or filled anew, as soon as its node hears of the newest map. */
+  #counts(node: NodeId, { shard, version, filledFor }: ShardCopy): boolean {
+    const slice = this.#newest?.shards.find((one) => one.id === shard);
+    // Keys were handed over since: what is made of a copy has what it has.
+    if (slice === undefined || (slice.version ?? 0) !== version) return true;
+    const { replicas, outgoing } = slice;
+    if (outgoing?.replicas.includes(node) === true) return true;
+    return replicas.includes(node) && (outgoing === undefined || filledFor === outgoing.since);
   }
 
   /**
@@ -361,6 +384,14 @@ function sightOf(copy: ShardCopy, id: string) {
     if (!(error instanceof StoreCorruptError)) throw error;
     return undefined;
   }
+}
+
+/** Whether a version that comes to the copy is no news there; one that is being rebuilt asks the others before it serves. */
+function isGoneFor(copy: ShardCopy, id: string, dot: Dot): boolean {
+  if (copy.state !== "serving") return true;
+  const { context, versions } = copy.outline(id);
+  const isHeld = versions.some((version) => sameDot(version.dot, dot));
+  return !isHeld && covers(join(context, copy.floor), dot);
 }
 
 function* outlines(copy: ShardCopy): Iterable<readonly [string, Outline]> {

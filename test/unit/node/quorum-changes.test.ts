@@ -3,10 +3,12 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, it } from "vitest";
+import { absent } from "../../../src/consensus/quorum/versions.ts";
 import { scopeFilter } from "../../../src/memory/filter.ts";
 import { Mem0ctlError } from "../../../src/model/errors.ts";
 import type { NodeId } from "../../../src/model/ids.ts";
 import type { ShardMap } from "../../../src/model/shard-map.ts";
+import { queries } from "../../../src/node/cluster/shard-queries.ts";
 import { putItem } from "../../../src/node/memories/commands.ts";
 import { standingOf } from "../../../src/node/quorum/calls.ts";
 import { type CopyHere } from "../../../src/node/quorum/leaderless-shards.ts";
@@ -16,6 +18,7 @@ import { slotOf } from "../../../src/topology/slots.ts";
 import { eventually } from "./eventually.ts";
 import {
   AT,
+  limits,
   nodes,
   away,
   gates,
@@ -41,6 +44,7 @@ import {
   setLevels,
   withThreeNodes,
   damage,
+  start,
 } from "./quorum-nodes.ts";
 
 withThreeNodes();
@@ -259,6 +263,62 @@ it("a copy that lost something and a new one do not take each other for whole wh
   away.clear();
   await eventually(() => expect([lost.copy.state, added.copy.state]).toEqual(["serving", "serving"]));
   expect([textAt("node-1", "k"), textAt("node-3", "k")]).toEqual(["acknowledged", "acknowledged"]);
+});
+
+/**
+ * node-3 has left and has not heard of it, nor has node-2; k, which node-3 still holds, is deleted, and forgotten by
+ * those two who are left.
+ */
+async function forgetWithoutTheOneThatLeft(): Promise<void> {
+  await put("node-1", "k", "tea");
+  await eventually(() => expect(textAt("node-3", "k")).toBe("tea"));
+  away.add("node-3");
+  await here("node-1").coordinator.write({ command: { t: "delete", id: "k" }, ...request("delete") });
+  learn(mapWith(1, ["node-1", "node-2"]), "node-1");
+  limits.graceMs = -1;
+  start("node-1");
+  const areForgotten = (): void => {
+    for (const id of ["node-1", "node-2"]) {
+      expect(here(id).copy.outline("k")).toEqual(absent());
+      expect(here(id).copy.remaining).toBe(0);
+    }
+  };
+  await eventually(areForgotten);
+  nodeOf("node-1").shards.stop();
+  startAgain("node-1", mapWith(1, ["node-1", "node-2"]));
+  learn(mapWith(1, ["node-1", "node-2"]), "node-1");
+  away.clear();
+  expect(textAt("node-3", "k")).toBe("tea");
+}
+
+it("a copy that has left without hearing of it brings back nothing that the others have forgotten (10)", async () => {
+  await forgetWithoutTheOneThatLeft();
+  const outdated = { code: "stale-map" };
+  await expect(compareWith(here("node-3").copy, "node-3", "node-1")).rejects.toMatchObject(outdated);
+  expect(here("node-1").copy.outline("k")).toEqual(absent());
+  // To a copy that lags as well it tells it, and it is no news there.
+  const get = (): Promise<unknown> => here("node-3").coordinator.read(queries.get("k"), "quorum", soon());
+  away.add("node-1");
+  await expect(get()).rejects.toMatchObject({ code: "memory-not-found" });
+  expect(here("node-2").copy.outline("k")).toEqual(absent());
+  // Compared with it, it hears that something was forgotten without it, and loses what it held before it serves again.
+  start("node-3");
+  await eventually(() => expect(here("node-3").copy.state).toBe("rebuilding"));
+  await eventually(() => expect(here("node-3").copy.state).toBe("serving"));
+  for (const id of ["node-2", "node-3"]) expect(here(id).copy.outline("k")).toEqual(absent());
+});
+
+it("a copy that has left without hearing of it is filled anew when it is called back, and has nothing left of it then (10)", async () => {
+  await forgetWithoutTheOneThatLeft();
+  const back = mapWith(2, ["node-1", "node-2", "node-3"], ["node-1", "node-2"]);
+  learn(back, "node-1", "node-2", "node-3");
+  expect(here("node-3").copy.state).toBe("filling");
+  start("node-1", "node-2", "node-3");
+  await eventually(() => expect(here("node-3").copy.state).toBe("serving"));
+  for (const id of ["node-1", "node-2", "node-3"]) {
+    expect(here(id).copy.outline("k").versions).toEqual([]);
+    expect(textAt(id, "k")).toBeUndefined();
+  }
 });
 
 /** Of a write to the store of node-2: whether it is on disk. */
