@@ -690,8 +690,10 @@ export class LeaderlessShards {
     const own = standingOf(map(), here.copy.shard);
     const slice = map().shards.find(({ id }) => id === here.copy.shard);
     if (slice !== undefined) this.gatherFor(here, slice);
-    // Only one that went by the same sets refuses what older ones would still acknowledge (12).
-    if (sameSets(standing, own)) here.sources.set(peer, { lacks });
+    // Only one that went by the same sets refuses what older ones would still acknowledge (12), and only as those of this
+    // change: of an earlier one to the same sets, which was undone, it may not know that, nor that its copy is new again.
+    const knowsOfChange = standing.epoch >= (slice?.outgoing?.since ?? 0);
+    if (sameSets(standing, own) && knowsOfChange) here.sources.set(peer, { lacks });
     if (slice !== undefined) this.serveWhenFilled(here, slice);
     if (here.copy.state !== "serving") return;
     const { graceMs, awayMsMax } = limits;

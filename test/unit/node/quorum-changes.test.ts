@@ -321,6 +321,37 @@ it("a copy that has left without hearing of it is filled anew when it is called 
   }
 });
 
+it("a copy that knows of an earlier change to the same sets alone does not count when one is filled (12)", async () => {
+  const [before, after] = [
+    ["node-1", "node-2", "node-3"],
+    ["node-1", "node-2", "node-4"],
+  ] as const;
+  const store = storeOf("node-4");
+  nodes.set("node-4", { store, shards: shardsOn("node-4", store), map: first });
+  // The change was cancelled, and begun again; node-3 has heard of the one, and node-2 of neither.
+  learn(mapWith(1, after, before), "node-1", "node-2", "node-3");
+  learn(mapWith(2, before), "node-1", "node-3");
+  const again = mapWith(3, after, before);
+  learn(again, "node-1", "node-4");
+  away.add("node-3");
+  start("node-4");
+  const { copy, peers } = here("node-4");
+  await eventually(() => {
+    for (const id of ["node-1", "node-2"]) expect(peers.get(id)?.comparedMs).toBeDefined();
+  });
+  await copy.settled();
+  expect(copy.state).toBe("filling");
+  // What is acknowledged by the set before is met by whoever asks the one after.
+  away.delete("node-3");
+  away.add("node-1");
+  await put("node-3", "k", "acknowledged");
+  away.delete("node-1");
+  away.add("node-3");
+  learn(again, "node-2");
+  await eventually(() => expect(copy.state).toBe("serving"));
+  expect(textAt("node-4", "k")).toBe("acknowledged");
+});
+
 /** Of a write to the store of node-2: whether it is on disk. */
 function written(): { isFlushed: boolean } {
   const seen = { isFlushed: false };
