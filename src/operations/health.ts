@@ -164,7 +164,7 @@ function* nodeReasons(nodes: readonly NodeView[]): Generator<Reason> {
       yield {
         code: "node-not-member",
         message: `${node.id} (${node.address}) ${node.error}`,
-        hint: "a new node joins with `mem0ctl nodes add`; one that was reset has lost its data and its place",
+        hint: `a new node joins with \`mem0ctl nodes add\`; one that was taken out is stopped by \`mem0ctl nodes remove ${node.id}\`; one that was reset has lost its data and its place`,
       };
     }
     if (node.waiting !== undefined) {

@@ -217,7 +217,12 @@ async function removeNode(
     return watched(context, (call) => moves.removeNode(engine, { node, force }, mannerOf(options), call));
   });
   if (!options.wait) {
-    await printOperation(context, operation);
+    await printOperation(context, operation, withoutAlready(operation, node));
+    if (changed) {
+      await context.say(
+        `${node} runs, and is in the manifest, until the same command is given without --no-wait`,
+      );
+    }
     return EXIT.done;
   }
   await withCluster(context, async ({ engine, manifest }) => {
@@ -225,8 +230,13 @@ async function removeNode(
     await engine.down([node], { timeoutMs: ADD_TIMEOUT_MS, signal: context.io.signal });
   });
   await editManifest(context, (file) => withoutNode(file, node));
-  await printOperation(context, operation);
+  await printOperation(context, operation, withoutAlready(operation, node));
+  if (operation === null && changed) await context.say(`${node} is stopped, and out of the manifest`);
   return EXIT.done;
+}
+
+function withoutAlready(operation: object | null, node: string): string | undefined {
+  return operation === null ? `the cluster was without ${node} already` : undefined;
 }
 
 async function isConfirmed(context: Context, node: string): Promise<boolean> {

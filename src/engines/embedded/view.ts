@@ -405,7 +405,7 @@ function nodeView(
     replicas: map.shards.filter(({ replicas }) => replicas.includes(id)).length,
     memories: held?.reduce((sum, group) => sum + group.memories, 0) ?? null,
     bytes: held?.reduce((sum, group) => sum + group.bytes, 0) ?? null,
-    ...(report === undefined ? { error: errors.get(id) ?? "was not asked" } : {}),
+    ...(report === undefined ? { error: errors.get(id) ?? "was not asked" } : outsideOf(report, map)),
     ...(report === undefined || report.writeRefusal === null ? {} : { writeRefusal: report.writeRefusal }),
     ...(report?.waiting === undefined ? {} : { waiting: report.waiting }),
     ...(report?.settings === undefined ? {} : { settings: report.settings }),
@@ -413,6 +413,14 @@ function nodeView(
     ...cutOffOf(id, reports),
     ...damagedOf(report),
   };
+}
+
+/** A node that was taken out runs on until somebody stops it, and reaches nobody. */
+function outsideOf({ id, waiting }: NodeReport, map: ShardMap): Pick<NodeView, "error"> {
+  const isMember = map.epoch === 0 || map.nodes.some((node) => node.id === id);
+  return isMember || waiting !== undefined
+    ? {}
+    : { error: `runs, and is no member as of epoch ${map.epoch}` };
 }
 
 /** Nodes that answer here, have begun, and have no connection with this one, which does as well. */

@@ -117,6 +117,28 @@ describe("nodes that answer, and have no connection with each other", () => {
   });
 });
 
+describe("a node that was taken out of the cluster and runs on", () => {
+  const map = initialShardMap(manifest);
+  const without = { ...map, epoch: 7, nodes: map.nodes.filter(({ id }) => id !== "node-3") };
+
+  const reports = reportsOf(manifest).map((report) =>
+    report.id === "node-3" ? report : { ...report, map: without },
+  );
+
+  it("is named by the map of those that know, whatever it has heard itself", () => {
+    const { nodes } = buildView(manifest, answersOf(reports));
+    expect(nodes[2]).toMatchObject({ state: "up", error: "runs, and is no member as of epoch 7" });
+    for (const node of nodes.slice(0, 2)) expect(node).not.toHaveProperty("error");
+  });
+
+  it("is not one that waits until it may begin", () => {
+    const waiting = reports.map((report) =>
+      report.id === "node-3" ? { ...report, waiting: "waits" } : report,
+    );
+    expect(buildView(manifest, answersOf(waiting)).nodes[2]).not.toHaveProperty("error");
+  });
+});
+
 describe("a node that does not answer", () => {
   it("is suspect while another node heard of it lately, and its replicas are as their leaders say", () => {
     const view = viewOf({ goneMs: { "node-3": 300 } }, { "node-3": "no answer within 2 s" });
