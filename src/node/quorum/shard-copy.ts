@@ -410,33 +410,39 @@ export class ShardCopy {
   /** Forgets tombstones that everybody knows of, and contexts that the floor covers. Resolves to how many. */
   async collect(witnesses: readonly Witness[], age: TombstoneAge): Promise<number> {
     if (this.remains.size === 0 || this.options.store.full) return 0;
-    const { floor } = this;
-    let { forgotten } = this.record;
-    const gone: string[] = [];
+    const { floor, generation } = this;
+    let unheard: VersionVector = NOTHING;
+    const gone = new Map<string, Outline>();
     let looked = 0;
     for (const id of this.remains) {
-      if (gone.length === KEYS_PER_TURN) break;
+      if (gone.size === KEYS_PER_TURN) break;
       looked += 1;
       if (looked % KEYS_PER_TURN === 0) await giveWay(this.options.clock);
       const outline = this.outline(id);
-      if (isForgettable(outline, floor)) gone.push(id);
+      if (isForgettable(outline, floor)) gone.set(id, outline);
       else if (isCollectable(outline, floor, witnesses, age)) {
         const toldAll = witnesses.every(
           (witness) => witness.floor !== undefined && includes(witness.floor, outline.context),
         );
-        if (!toldAll) forgotten = join(forgotten, outline.context);
-        gone.push(id);
+        if (!toldAll) unheard = join(unheard, outline.context);
+        gone.set(id, outline);
       }
     }
-    if (gone.length === 0) return 0;
+    if (gone.size === 0 || generation !== this.generation) return 0;
     await this.transact((writer) => {
-      for (const id of gone) this.write(id, { context: this.outline(id).context, versions: [] }, writer);
+      for (const [id, outline] of gone) {
+        // Written again while others had their turn.
+        if (!sameItem(this.outline(id), outline)) continue;
+        this.write(id, { context: outline.context, versions: [] }, writer);
+      }
+      // Another copy may have told of more meanwhile.
+      const forgotten = join(this.record.forgotten, unheard);
       if (forgotten !== this.record.forgotten) {
         this.record = { ...this.record, forgotten };
         this.writeRecord(writer);
       }
     });
-    return gone.length;
+    return gone.size;
   }
 
   /** Runs `read`; a record that fails its checksum makes the copy damaged and the read fail. */
