@@ -113,8 +113,9 @@ export class Orphans {
     const judgement = this.current();
     if (judgement === undefined || !copy.withholds) return;
     const { suspects, beingWritten, asked, allWhole, sinceMs } = judgement;
-    if (beingWritten.size > 0 && clock.nowMs() - sinceMs <= patienceMsMax) {
-      // No other write begins meanwhile. Who was asked before the end of this one may have heard of it since.
+    if (beingWritten.size > 0) {
+      // No other write begins meanwhile. Who was asked before the end of this one may have heard of it since. It ends by its
+      // deadline, unless this disk holds it up: then nothing can be told to anybody either.
       if (![...beingWritten].some(isBeingWritten)) this.judgement = undefined;
       return;
     }

@@ -4,8 +4,10 @@ import { expect, it } from "vitest";
 import { absent } from "../../../src/consensus/quorum/versions.ts";
 import { Mem0ctlError } from "../../../src/model/errors.ts";
 import { queries } from "../../../src/node/cluster/shard-queries.ts";
+import { pause } from "../../../src/node/clock.ts";
 import { putItem } from "../../../src/node/memories/commands.ts";
 import { type CopyHere } from "../../../src/node/quorum/leaderless-shards.ts";
+import { systemClock } from "../../../src/node/system-clock.ts";
 import { eventually } from "./eventually.ts";
 import {
   AT,
@@ -49,6 +51,19 @@ async function comeBackWith(write: () => Promise<unknown>): Promise<CopyHere["co
   return copy;
 }
 
+/** A write of node-1 is under way to the others, until it fails without having reached them. */
+function loseWrite(): { readonly reached: Promise<void>; readonly fail: () => void } {
+  let fail: (error: Error) => void = () => undefined;
+  const unsent = new Promise<void>((_, reject) => (fail = reject));
+  const reached = new Promise<void>((resolve) => {
+    gates.set("node-1 asks quorum-store", () => {
+      resolve();
+      return unsent;
+    });
+  });
+  return { reached, fail: () => fail(new Mem0ctlError("unavailable", "peer-unreachable", "node-1")) };
+}
+
 it("what a copy that was away for too long alone has heard of, and nobody acknowledged, goes (10)", async () => {
   const copy = await comeBackWith(() => put("node-1", "k", "green tea"));
   start("node-1", "node-2", "node-3");
@@ -60,14 +75,7 @@ it("what a copy that was away for too long alone has heard of, and nobody acknow
 });
 
 it("what nobody has heard of goes, too, when its write is still under way as the copy comes back", async () => {
-  let fail: (error: Error) => void = () => undefined;
-  const unsent = new Promise<void>((_, reject) => (fail = reject));
-  const reached = new Promise<void>((resolve) => {
-    gates.set("node-1 asks quorum-store", () => {
-      resolve();
-      return unsent;
-    });
-  });
+  const { reached, fail } = loseWrite();
   const outcome = put("node-1", "k", "green tea").catch((error: unknown) => error);
   await reached;
   const { copy } = here("node-1");
@@ -78,7 +86,22 @@ it("what nobody has heard of goes, too, when its write is still under way as the
   asked.release();
   await eventually(() => expect(here("node-1").orphans.awaits("node-2")).toBe(false));
   expect(copy.state).toBe("rebuilding");
-  fail(new Mem0ctlError("unavailable", "peer-unreachable", "node-1"));
+  fail();
+  expect(await outcome).toBeInstanceOf(Mem0ctlError);
+  await eventually(() => expect(copy.state).toBe("serving"));
+  expect(textAt("node-1", "k")).toBeUndefined();
+});
+
+it("what nobody has heard of is not judged before its write has ended, however long that takes", async () => {
+  const { reached, fail } = loseWrite();
+  const outcome = put("node-1", "k", "green tea").catch((error: unknown) => error);
+  await reached;
+  const { copy } = here("node-1");
+  await copy.become("rebuilding");
+  start("node-1", "node-2", "node-3");
+  // Longer than those are waited for who give no answer.
+  await pause(systemClock, 20 * limits.compareEveryMs);
+  fail();
   expect(await outcome).toBeInstanceOf(Mem0ctlError);
   await eventually(() => expect(copy.state).toBe("serving"));
   expect(textAt("node-1", "k")).toBeUndefined();
