@@ -78,6 +78,8 @@ export class Coordinator {
   /** Writes on their way to a copy: since when, by a number of their own. */
   private readonly unacknowledged = new Map<NodeId, Map<number, number>>();
   private nextRound = 1;
+  /** Memories of each write that is still being sent; some of them were answered before. */
+  private readonly sending = new Set<readonly string[]>();
 
   constructor(options: CoordinatorOptions) {
     this.options = options;
@@ -93,7 +95,7 @@ export class Coordinator {
 
   /** Whether a write of the memory is under way here. */
   isBeingWritten(id: string): boolean {
-    return this.turns.has(id);
+    return this.turns.has(id) || [...this.sending].some((ids) => ids.includes(id));
   }
 
   async write(request: WriteRequest): Promise<unknown> {
@@ -327,6 +329,7 @@ export class Coordinator {
     if (clock.nowMs() >= request.deadlineMs) throw unknownOutcome(copy.shard);
     const round = new WriteRound({ self, sets: standing, level: request.consistency.write });
     const ids = changes.map(({ id }) => id);
+    this.sending.add(ids);
     await new Promise<void>((resolveWrite, reject) => {
       const timer = clock.later(Math.max(1, request.deadlineMs - clock.nowMs()), () =>
         carryOut(round.step({ kind: "deadline" })),
@@ -336,7 +339,9 @@ export class Coordinator {
         if (output.answer === "acknowledged") resolveWrite();
         if (output.answer === "unknown") reject(unknownOutcome(copy.shard));
         for (const node of output.send) send(node);
-        if (round.isOver) timer.close();
+        if (!round.isOver) return;
+        timer.close();
+        this.sending.delete(ids);
       };
       const send = (node: NodeId): void => {
         const done = this.noteUnacknowledged(node);

@@ -107,6 +107,37 @@ it("what nobody has heard of is not judged before its write has ended, however l
   expect(textAt("node-1", "k")).toBeUndefined();
 });
 
+it("what is still on its way to another copy is not judged, though its write was answered", async () => {
+  const sent = hold("node-1 asks quorum-store");
+  gates.set("node-1 is answered quorum-digests", () => {
+    // Two are enough to read, and three to write.
+    away.add("node-3");
+    return Promise.resolve();
+  });
+  const record = { memory: "green tea", user_id: "ada", created_at: AT, updated_at: AT, hash: "green tea" };
+  const item = putItem({ id: "k", key: "ada", record, vector: Float32Array.of(1, 0) });
+  const outcome = here("node-1").coordinator.write({
+    command: { t: "put", items: [item] },
+    ...request("put"),
+    consistency: { read: "quorum", write: "all" },
+  });
+  await expect(outcome).rejects.toMatchObject({ kind: "unknown-outcome" });
+  await sent.reached;
+  gates.clear();
+  away.clear();
+  const { copy } = here("node-1");
+  await copy.become("rebuilding");
+  const compared = hold("node-1 asks quorum-open");
+  start("node-1");
+  await pause(systemClock, 5 * limits.compareEveryMs);
+  sent.release();
+  await eventually(() => expect(textAt("node-2", "k")).toBe("green tea"));
+  compared.release();
+  await eventually(() => expect(copy.state).toBe("serving"));
+  await eventually(() => expect(textAt("node-3", "k")).toBe("green tea"));
+  expect(textAt("node-1", "k")).toBe("green tea");
+});
+
 it("a copy that was away for too long gives nothing before all others have said what they know", async () => {
   // It waits for three rounds of these.
   limits.compareEveryMs = 2000;
