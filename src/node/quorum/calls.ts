@@ -5,6 +5,7 @@
 import type { CopySets } from "../../consensus/quorum/levels.ts";
 import type { Digest } from "../../consensus/quorum/digest-tree.ts";
 import type { Listed, Opening } from "../../consensus/quorum/exchange.ts";
+import { mustBeRebuilt } from "../../consensus/quorum/tombstones.ts";
 import type { VersionVector } from "../../consensus/quorum/vectors.ts";
 import { Mem0ctlError } from "../../model/errors.ts";
 import type { NodeId, ShardId } from "../../model/ids.ts";
@@ -20,6 +21,20 @@ export interface Standing extends CopySets {
   readonly epoch: number;
   /** Of the shard: which keys are its own. */
   readonly version: number;
+}
+
+/**
+ * What two copies have to know of each other before one takes anything of the other: how long one was away, each only
+ * reckons for itself, by a clock that may have stood still with its machine.
+ */
+export interface Past {
+  /** What was forgotten without some copy, as far as this one knows. */
+  readonly forgotten: VersionVector;
+  /**
+   * Its floor and that, for it has asked since: of a copy that serves. Any other knows that it lacks something, or gives
+   * nothing before it has asked.
+   */
+  readonly seen?: VersionVector;
 }
 
 export interface CopyCalls {
@@ -71,6 +86,8 @@ export interface ItemsAnswer {
   readonly changes: readonly Change[];
   readonly floor: VersionVector;
   readonly generation: string;
+  /** An older version does not say. */
+  readonly past?: Past;
 }
 
 /** What is held of each key afterwards, on disk. */
@@ -117,6 +134,8 @@ export interface FilledAnswer {
 export interface CallBody<Method extends CopyCall> {
   readonly shard: ShardId;
   readonly standing: Standing;
+  /** Of the copy that asks; absent where there is none, and an older version does not say. */
+  readonly past?: Past;
   readonly ask: CopyCalls[Method]["ask"];
 }
 
@@ -170,13 +189,23 @@ export function notServing(shard: ShardId): Mem0ctlError {
   );
 }
 
+/**
+ * Throws `copy-not-serving` (unavailable) when `forgotten` is not all known to a copy that takes itself for whole: it may
+ * hold what was deleted, and is rebuilt as soon as it is compared (10).
+ */
+export function refuseBehind(past: Past | undefined, forgotten: VersionVector, shard: ShardId): void {
+  if (past?.seen !== undefined && mustBeRebuilt(past.seen, forgotten)) throw notServing(shard);
+}
+
 export class CopyClient {
   private readonly network: Network;
   private readonly map: () => ShardMap;
+  private readonly pastOf: (name: CopyName) => Past | undefined;
 
-  constructor(network: Network, map: () => ShardMap) {
+  constructor(network: Network, map: () => ShardMap, pastOf: (name: CopyName) => Past | undefined) {
     this.network = network;
     this.map = map;
+    this.pastOf = pastOf;
   }
 
   /** Which sets a call goes by that is made now. */
@@ -192,7 +221,8 @@ export class CopyClient {
     deadlineMs: number,
     standing: Standing = this.standing(shard),
   ): Promise<CopyCalls[Method]["answer"]> {
-    const body: CallBody<Method> = { shard, standing, ask };
+    const past = this.pastOf({ shard, version: standing.version });
+    const body: CallBody<Method> = { shard, standing, ask, ...(past === undefined ? {} : { past }) };
     return (await this.network.call(node, method, body, deadlineMs)) as CopyCalls[Method]["answer"];
   }
 }

@@ -10,7 +10,7 @@ import { Mem0ctlError } from "../../model/errors.ts";
 import type { NodeId } from "../../model/ids.ts";
 import { pause, type Clock } from "../clock.ts";
 import type { Pace } from "../moves/pace.ts";
-import { notServing, type CopyClient, type Standing } from "./calls.ts";
+import { notServing, refuseBehind, type CopyClient, type Standing } from "./calls.ts";
 import { sizeOf, type Change, type ShardCopy } from "./shard-copy.ts";
 
 export interface ComparisonLimits {
@@ -156,6 +156,7 @@ async function ask(
           standing,
         );
         refuseWhenChanged(answer.generation, generation);
+        refuseBehind(answer.past, copy.forgotten, copy.shard);
         await copy.guarded(() => copy.take(answer.changes, answer.floor));
         refuseWhenChanged(copy.generation, own);
         await bringBack(answer.changes, comparison);

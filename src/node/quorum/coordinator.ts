@@ -24,7 +24,14 @@ import { staleEpoch } from "../memories/custody.ts";
 import { memoryValue, recordIn, vectorBytesIn, type ShardCommand } from "../memories/commands.ts";
 import { listMemories } from "../memories/queries.ts";
 import type { Network } from "../transport/network.ts";
-import { refuseOtherVersion, refuseOutdated, standingOf, type CopyClient, type Standing } from "./calls.ts";
+import {
+  refuseBehind,
+  refuseOtherVersion,
+  refuseOutdated,
+  standingOf,
+  type CopyClient,
+  type Standing,
+} from "./calls.ts";
 import { compare, refuseWhenChanged, type ComparisonLimits } from "./comparison.ts";
 import type { Handoff } from "./handoff.ts";
 import type { PeerClocks } from "./peer-clocks.ts";
@@ -449,6 +456,7 @@ export class Coordinator {
     while (held.length < ids.length) {
       const ask = { ids: ids.slice(held.length), reading: true };
       const answer = await client.call(node, "quorum-items", copy.shard, ask, deadlineMs, standing);
+      refuseBehind(answer.past, copy.forgotten, copy.shard);
       for (const { item } of answer.changes) held.push({ item, floor: answer.floor });
       if (answer.changes.length === 0) throw tooFewCopies(copy.shard, "nothing was read");
     }

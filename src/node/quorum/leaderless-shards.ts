@@ -22,6 +22,7 @@ import type { Network } from "../transport/network.ts";
 import {
   CopyClient,
   notServing,
+  refuseBehind,
   refuseOtherVersion,
   refuseOutdated,
   sameSets,
@@ -31,6 +32,7 @@ import {
   type CopyCalls,
   type FilledAnswer,
   type ItemsAnswer,
+  type Past,
   type Standing,
 } from "./calls.ts";
 import { compare, type ComparisonLimits } from "./comparison.ts";
@@ -143,7 +145,10 @@ export class LeaderlessShards {
 
   constructor(options: LeaderlessOptions) {
     this.options = options;
-    this.client = new CopyClient(options.network, options.map);
+    this.client = new CopyClient(options.network, options.map, ({ shard, version }) => {
+      const copy = this.copies.get(shard)?.copy;
+      return copy?.version === version ? copy.past : undefined;
+    });
     this.clocks = new PeerClocks(options.clock);
     this.successions = new Successions({
       self: options.self,
@@ -346,6 +351,7 @@ export class LeaderlessShards {
     }
     const here = this.admit(body.shard, body.standing);
     const { copy } = here;
+    if (method !== "quorum-open" && body.past !== undefined) this.heed(here, body.past);
     try {
       const answer = await this.answerCopy(from, here, method, body);
       // Nothing that a crash could take back is told to anyone.
@@ -355,6 +361,13 @@ export class LeaderlessShards {
     } catch (error) {
       throw copy.noteDamage(error);
     }
+  }
+
+  /** Without one of two copies deletions were forgotten: it has to ask before it gives anything (10). */
+  private heed(here: CopyHere, past: Past): void {
+    const { copy } = here;
+    refuseBehind(past, copy.forgotten, copy.shard);
+    if (copy.isBehind(past.forgotten)) this.rebuildSoon(here);
   }
 
   private async answerCopy(
@@ -837,5 +850,5 @@ function itemsAnswer(copy: ShardCopy, ids: readonly string[]): ItemsAnswer {
     if (changes.length > 0 && bytes > ITEMS_BYTES_MAX) break;
     changes.push(change);
   }
-  return { changes, floor: copy.floor, generation: copy.generation };
+  return { changes, floor: copy.floor, generation: copy.generation, past: copy.past };
 }

@@ -14,7 +14,7 @@ import { unheardOf } from "../../consensus/quorum/versions.ts";
 import type { NodeId } from "../../model/ids.ts";
 import { giveWay, pause, type Clock } from "../clock.ts";
 import type { Key } from "../storage/key.ts";
-import { sameSets, type CopyClient, type Standing } from "./calls.ts";
+import { refuseBehind, sameSets, type CopyClient, type Standing } from "./calls.ts";
 import { refuseWhenChanged, type ComparisonLimits } from "./comparison.ts";
 import type { ShardCopy } from "./shard-copy.ts";
 
@@ -151,6 +151,7 @@ export class Orphans {
         standing,
       );
       refuseWhenChanged(copy.generation, generation);
+      refuseBehind(answer.past, copy.forgotten, copy.shard);
       await copy.guarded(() => copy.take(answer.changes, answer.floor));
       refuseWhenChanged(copy.generation, generation);
       ids = ids.slice(Math.max(1, answer.changes.length));

@@ -14,7 +14,12 @@
 import { DigestTree, digestOf, type Digest } from "../../consensus/quorum/digest-tree.ts";
 import type { Listed, Opening } from "../../consensus/quorum/exchange.ts";
 import { resolve } from "../../consensus/quorum/resolve.ts";
-import { isCollectable, type TombstoneAge, type Witness } from "../../consensus/quorum/tombstones.ts";
+import {
+  isCollectable,
+  mustBeRebuilt,
+  type TombstoneAge,
+  type Witness,
+} from "../../consensus/quorum/tombstones.ts";
 import {
   includes,
   join,
@@ -43,6 +48,7 @@ import type { VectorCache } from "../../memory/vector-cache.ts";
 import { decodeKey, extendKey, prefixEnd, type Key } from "../storage/key.ts";
 import { StoreCorruptError, type Store, type StoreWriter } from "../storage/store.ts";
 import { pack, unpack } from "../transport/frames.ts";
+import type { Past } from "./calls.ts";
 import { prefixOfCopy, rangeOfCopy } from "./forgotten.ts";
 import {
   COPY,
@@ -192,6 +198,17 @@ export class ShardCopy {
 
   get forgotten(): VersionVector {
     return this.record.forgotten;
+  }
+
+  get past(): Past {
+    const { forgotten } = this;
+    return this.state === "serving" ? { forgotten, seen: join(this.floor, forgotten) } : { forgotten };
+  }
+
+  /** It takes itself for whole, and others have forgotten deletions of which it may not have heard. */
+  isBehind(forgottenByOthers: VersionVector): boolean {
+    const { seen } = this.past;
+    return seen !== undefined && mustBeRebuilt(seen, forgottenByOthers);
   }
 
   /** Keys that are deleted and not forgotten, with all that their deletion had seen. */

@@ -413,3 +413,80 @@ it("a copy that has to ask what others know sends nothing more of what it was wr
   expect(await outcome).toMatchObject({ kind: "unknown-outcome" });
   expect(["k1", "k2"].map((id) => textAt("node-2", id)?.length)).toEqual([(3 << 20) + 2, undefined]);
 });
+
+/**
+ * node-1 alone has a write that was done elsewhere as well and deleted there; the others have forgotten that without it,
+ * and it takes itself for one that was not away for long.
+ */
+async function forgetWithout(): Promise<void> {
+  gates.set("node-1 asks quorum-store", () =>
+    Promise.reject(new Mem0ctlError("unavailable", "peer-unreachable", "node-1")),
+  );
+  await put("node-1", "k", "green tea").catch(() => undefined);
+  gates.delete("node-1 asks quorum-store");
+  away.add("node-1");
+  await put("node-2", "k", "green tea");
+  await here("node-2").coordinator.write({ command: { t: "delete", id: "k" }, ...request("delete") });
+  await compareWith(here("node-3").copy, "node-3", "node-2");
+  for (const [id, other] of [
+    ["node-2", "node-3"],
+    ["node-3", "node-2"],
+  ] as const) {
+    const { floor } = here(other).copy;
+    const witnesses = [
+      { node: other, floor, awayMs: 0 },
+      { node: "node-1", floor: undefined, awayMs: 2 },
+    ];
+    await here(id).copy.collect(witnesses, { nowMs: Date.now() + 1000, graceMs: 0, awayMsMax: 1 });
+    expect([...here(id).copy.tombstones()]).toEqual([]);
+  }
+  away.clear();
+  expect(textAt("node-1", "k")).toBe("green tea");
+  expect(here("node-1").copy.state).toBe("serving");
+}
+
+/** What was deleted is nowhere once all copies have met. */
+async function expectGone(): Promise<void> {
+  start("node-1", "node-2", "node-3");
+  await eventually(() => expect(textAt("node-1", "k")).toBeUndefined());
+  for (const id of ["node-2", "node-3"]) expect(textAt(id, "k")).toBeUndefined();
+}
+
+it("a read at a copy without which deletions were forgotten brings none of them back (10)", async () => {
+  await forgetWithout();
+  const read = here("node-1").coordinator.read(queries.get("k"), "quorum", soon());
+  await expect(read).rejects.toMatchObject({ kind: "unavailable" });
+  await expectGone();
+});
+
+it("a read that asks a copy without which deletions were forgotten brings none of them back (10)", async () => {
+  await forgetWithout();
+  away.add("node-3");
+  const read = here("node-2").coordinator.read(queries.get("k"), "quorum", soon());
+  await expect(read).rejects.toMatchObject({ kind: "unavailable" });
+  away.clear();
+  await expectGone();
+});
+
+it("a hint of a copy without which deletions were forgotten brings none of them back (10)", async () => {
+  await forgetWithout();
+  const { handoff } = here("node-1");
+  expect(handoff.book.countFor("node-2")).toBe(1);
+  await handoff.bring("node-2").catch(() => undefined);
+  expect(textAt("node-2", "k")).toBeUndefined();
+  await expectGone();
+});
+
+it("what is forgotten without a copy while it is compared is not brought back by that comparison (10)", async () => {
+  const opened = hold("node-1 is answered quorum-open");
+  away.add("node-1");
+  await put("node-2", "other", "tea");
+  away.clear();
+  const comparison = compareWith(here("node-1").copy, "node-1", "node-2").catch(() => undefined);
+  await opened.reached;
+  await forgetWithout();
+  opened.release();
+  await comparison;
+  expect(textAt("node-2", "k")).toBeUndefined();
+  await expectGone();
+});
