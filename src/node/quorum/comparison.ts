@@ -4,7 +4,6 @@
 // so that it answers from a state which lacks nothing of the copies it asked.
 
 import { Exchange, type Question } from "../../consensus/quorum/exchange.ts";
-import { mustBeRebuilt } from "../../consensus/quorum/tombstones.ts";
 import { absent, sameItem } from "../../consensus/quorum/versions.ts";
 import { Mem0ctlError } from "../../model/errors.ts";
 import type { NodeId } from "../../model/ids.ts";
@@ -67,9 +66,7 @@ export async function compare(comparison: Comparison): Promise<Compared> {
     soon(comparison),
     standing,
   );
-  if (copy.state === "serving" && mustBeRebuilt(copy.floor, open.opening.forgotten)) {
-    await copy.become("rebuilding");
-  }
+  if (copy.isBehind(open.opening.forgotten)) await copy.become("rebuilding");
   refuseWhenChanged(copy.generation, generation);
   if (open.ranges !== null) {
     const exchange = new Exchange(copy.tree.rangeDigests(), open.ranges, {

@@ -3,7 +3,7 @@
 // itself comes from the metadata group.
 
 import { everyone, sourcesNeeded } from "../../consensus/quorum/levels.ts";
-import { mustBeRebuilt, type Witness } from "../../consensus/quorum/tombstones.ts";
+import type { Witness } from "../../consensus/quorum/tombstones.ts";
 import type { VersionVector } from "../../consensus/quorum/vectors.ts";
 import type { HintLimits } from "../../consensus/quorum/hints.ts";
 import type { Consistency } from "../../model/consistency.ts";
@@ -398,7 +398,7 @@ export class LeaderlessShards {
         if (ask.reading) this.refuseReading(copy, body.standing);
         this.hear(here, from, ask.opening.floor);
         this.clocks.hear(from, ask.wallMs);
-        if (copy.state === "serving" && mustBeRebuilt(copy.floor, ask.opening.forgotten)) {
+        if (copy.isBehind(ask.opening.forgotten)) {
           await this.rebuild(here);
           if (ask.reading) this.refuseReading(copy, body.standing);
         }

@@ -490,3 +490,27 @@ it("what is forgotten without a copy while it is compared is not brought back by
   expect(textAt("node-2", "k")).toBeUndefined();
   await expectGone();
 });
+
+it("a copy that has asked because of what was forgotten without it is not rebuilt for that again and again", async () => {
+  const two = mapWith(1, ["node-1", "node-2"]);
+  learn(two, "node-1", "node-2", "node-3");
+  startAgain("node-2", two, () => undefined);
+  learn(two, "node-2");
+  const forgotten = [["another", 7]] as const;
+  await here("node-2").copy.raiseFloor({ floor: forgotten, forgotten });
+  // From here on nobody can say any more what was seen up to there.
+  damage("node-2");
+  start("node-1", "node-2");
+  const copies = ["node-1", "node-2"].map((id) => here(id).copy);
+  await eventually(() => {
+    for (const copy of copies) {
+      expect(copy.forgotten).toEqual(forgotten);
+      expect(copy.state).toBe("serving");
+    }
+  });
+  const generations = copies.map(({ generation }) => generation);
+  await pause(systemClock, 5 * limits.compareEveryMs);
+  expect(copies.map(({ generation }) => generation)).toEqual(generations);
+  await put("node-1", "k", "tea");
+  await put("node-2", "k", "green tea");
+});
