@@ -385,12 +385,12 @@ export class Coordinator {
     // Refuses a level that cannot be, before anything waits for it.
     isEnough(standing, level, () => true);
     if (ids.length === 0) return [];
+    const { shard, generation } = copy;
     const own = copy.guarded(() => ids.map((id) => copy.held(id)));
     const ownDigests = copy.guarded(() => ids.map((id) => copy.digest(id)));
     await copy.settled();
     const usable = everyone(standing).filter((node) => node === self || network.connected(node));
     const round = new ReadRound({ self, sets: standing, level, usable, own, ownDigests });
-    const { shard, generation } = copy;
     return new Promise((resolveRead, reject) => {
       let slow = clock.later(slowMs, onSlow);
       const deadline = clock.later(Math.max(1, deadlineMs - clock.nowMs()), () =>

@@ -514,3 +514,15 @@ it("a copy that has asked because of what was forgotten without it is not rebuil
   await put("node-1", "k", "tea");
   await put("node-2", "k", "green tea");
 });
+
+it("a read that waits for the disk tells nothing that its copy has to withhold by then (10)", async () => {
+  await forgetWithout();
+  const { copy, coordinator } = here("node-1");
+  // Something has to be flushed before anything is told.
+  const flushed = copy.joinedBy(["node-4"]);
+  const read = coordinator.read(queries.get("k"), "quorum", soon()).catch((error: unknown) => error);
+  await copy.become("rebuilding");
+  await flushed;
+  expect(await read).toBeInstanceOf(Mem0ctlError);
+  for (const id of ["node-2", "node-3"]) expect(textAt(id, "k")).toBeUndefined();
+});
