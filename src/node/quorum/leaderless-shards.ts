@@ -35,7 +35,7 @@ import {
   type Past,
   type Standing,
 } from "./calls.ts";
-import { compare, type ComparisonLimits } from "./comparison.ts";
+import { compare, refuseWhenChanged, type ComparisonLimits } from "./comparison.ts";
 import { Coordinator } from "./coordinator.ts";
 import { Handoff } from "./handoff.ts";
 import { Orphans } from "./orphans.ts";
@@ -801,6 +801,7 @@ export class LeaderlessShards {
         }
         return;
       }
+      const { generation } = here.copy;
       const { standing, lacks, floorOfPeer, wallMs } = await compare({
         peer,
         copy: here.copy,
@@ -819,6 +820,8 @@ export class LeaderlessShards {
       here.handoff.settle(peer, beganMs);
       // Those of before, too: what it took meanwhile may have been for them.
       await here.copy.exchanged([...everyone(own), ...this.peersOf(here)].filter((node) => node !== self));
+      // What was lost while that was written it has not been told again.
+      refuseWhenChanged(here.copy.generation, generation);
       await this.compared(here, peer, { floor: floorOfPeer, lacks, standing });
     } finally {
       here.comparing.delete(peer);

@@ -556,3 +556,21 @@ it("what is made of a copy refuses new memories alone, and whoever sent one is t
   await put("node-1", "l", "milk");
   expect([textAt("node-1", "k"), textAt("node-1", "l")]).toEqual(["cocoa", "milk"]);
 });
+
+it("a copy that lost something at the end of a comparison was not filled by it", async () => {
+  startAgain("node-3", first, () => undefined);
+  learn(first, "node-3");
+  away.add("node-2");
+  const { copy, sources } = here("node-3");
+  await copy.joinedBy(["node-4"]);
+  const done = hold("node-3 is answered quorum-done");
+  nodeOf("node-3").shards.start();
+  await done.reached;
+  done.release();
+  // What it keeps of the comparison is on its way to the disk.
+  for (let turn = 0; turn < 1000 && copy.members.includes("node-4"); turn += 1) await Promise.resolve();
+  away.add("node-1");
+  damage();
+  await eventually(() => expect(copy.isReadable).toBe(true));
+  expect([...sources.keys()]).toEqual([]);
+});
