@@ -606,8 +606,9 @@ export class LeaderlessShards {
   /** One that was cut off from all others for too long is rebuilt as soon as it meets one, before it tells it anything. */
   private noticeAbsence(here: CopyHere): void {
     const { clock, limits, network, store } = this.options;
-    // While its own disk is full it compares nothing, and could not be rebuilt.
-    if (here.copy.state !== "serving" || store.full) return;
+    // One that was given up meanwhile has nothing to be rebuilt. While its own disk is full it compares nothing, and could
+    // not be.
+    if (here.copy.state !== "serving" || !here.copy.isReadable || store.full) return;
     const peers = this.peersOf(here);
     const heardMs = Math.max(...peers.map((peer) => this.knowledge(here, peer).heardMs));
     if (peers.length === 0 || clock.nowMs() - heardMs <= limits.awayMsMax) return;

@@ -22,6 +22,7 @@ import {
   nodes,
   away,
   gates,
+  limits,
   first,
   folderOf,
   mapWith,
@@ -573,4 +574,14 @@ it("a copy that lost something at the end of a comparison was not filled by it",
   damage();
   await eventually(() => expect(copy.isReadable).toBe(true));
   expect([...sources.keys()]).toEqual([]);
+});
+
+it("a request that outlives a copy which was cut off for too long, and then given up, ends nothing but itself", async () => {
+  await put("node-1", "k", "tea");
+  const { coordinator } = here("node-3");
+  limits.awayMsMax = -1;
+  learn(mapWith(1, ["node-1", "node-2"]), "node-1", "node-2", "node-3");
+  const get = coordinator.read(queries.get("k"), "quorum", soon());
+  await expect(get).rejects.toMatchObject({ kind: "unavailable", code: "copy-not-serving" });
+  await cleared("node-3");
 });
