@@ -435,7 +435,7 @@ export class ShardCopy {
       if (gone.size === KEYS_PER_TURN) break;
       looked += 1;
       if (looked % KEYS_PER_TURN === 0) await giveWay(this.options.clock);
-      const outline = this.outline(id);
+      const outline = this.guarded(() => this.outline(id));
       if (isForgettable(outline, floor)) gone.set(id, outline);
       else if (isCollectable(outline, floor, witnesses, age)) {
         const toldAll = witnesses.every(

@@ -1,10 +1,25 @@
-// Deletions that a copy forgets, while something else happens to the very same memories.
+// Deletions that a copy forgets, while something else happens to the very same memories; and what of it cannot be read.
 
+import { closeSync, openSync, readFileSync, writeSync } from "node:fs";
+import { join } from "node:path";
 import { expect, it } from "vitest";
 import { NOTHING, type VersionVector } from "../../../src/consensus/quorum/vectors.ts";
 import { putItem } from "../../../src/node/memories/commands.ts";
 import type { ShardCopy } from "../../../src/node/quorum/shard-copy.ts";
-import { AT, here, textAt, withThreeNodes } from "./quorum-nodes.ts";
+import { standingOf } from "../../../src/node/quorum/calls.ts";
+import { eventually } from "./eventually.ts";
+import {
+  AT,
+  first,
+  folderOf,
+  here,
+  learn,
+  put,
+  request,
+  startAgain,
+  textAt,
+  withThreeNodes,
+} from "./quorum-nodes.ts";
 
 withThreeNodes();
 
@@ -47,4 +62,38 @@ it("what another copy tells that it has forgotten, while deletions are being for
   const forgotten: VersionVector = [["another", 7]];
   await Promise.all([copy.raiseFloor({ floor: forgotten, forgotten }), collecting]);
   expect(copy.forgotten).toEqual([...forgotten, ...SEEN]);
+});
+
+/** One letter of a text is another one everywhere on the disk of node-1, which runs. */
+function rot(text: string): void {
+  const file = join(folderOf("node-1"), "data.mdb");
+  const bytes = readFileSync(file);
+  const opened = openSync(file, "r+");
+  for (let at = bytes.indexOf(text); at >= 0; at = bytes.indexOf(text, at + 1)) writeSync(opened, "?", at);
+  closeSync(opened);
+}
+
+it("a record that cannot be read when a copy looks what it may forget is damage, and repaired", async () => {
+  startAgain("node-1", first, () => undefined);
+  learn(first, "node-1");
+  await put("node-1", "k", "tea");
+  const { copy, coordinator } = here("node-1");
+  await coordinator.write({ command: { t: "delete", id: "k" }, ...request("delete with rot") });
+  rot("delete with rot");
+  await expect(copy.collect([], AGE)).rejects.toMatchObject({ code: "copy-damaged" });
+  expect(copy.lacks).toBe(true);
+  await eventually(() => expect(copy.isReadable).toBe(true));
+});
+
+it("a record that cannot be read when a copy that was away asks about it is damage, and repaired", async () => {
+  startAgain("node-1", first, () => undefined);
+  learn(first, "node-1");
+  await put("node-1", "k", "tea with rot");
+  const { copy, orphans } = here("node-1");
+  await copy.become("rebuilding");
+  rot("put k tea with rot");
+  const asked = orphans.ask("node-2", standingOf(first, "0"));
+  await expect(asked).rejects.toMatchObject({ code: "copy-damaged" });
+  expect(copy.lacks).toBe(true);
+  await eventually(() => expect(copy.isReadable).toBe(true));
 });
