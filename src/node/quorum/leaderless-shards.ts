@@ -305,12 +305,11 @@ export class LeaderlessShards {
     const added = replicas.filter((node) => !outgoing.replicas.includes(node));
     const ask = { since: outgoing.since };
     const answers = await Promise.all(
-      added.map(async (node) =>
-        node === self
+      added.map((node) =>
+        (node === self
           ? this.isFilled(shard.id, ask.since)
-          : this.client
-              .call(node, "quorum-filled", shard.id, ask, deadlineMs)
-              .catch((): FilledAnswer => ({ state: "filling", filled: false })),
+          : this.client.call(node, "quorum-filled", shard.id, ask, deadlineMs)
+        ).catch((): FilledAnswer => ({ state: "filling", filled: false })),
       ),
     );
     return answers.every(({ filled }) => filled);
@@ -446,10 +445,13 @@ export class LeaderlessShards {
     if (outgoing.length > 0) await this.options.store.flush();
   }
 
-  private isFilled(shard: ShardId, since: number): FilledAnswer {
+  /** The change ends when all have said so, and those before it go: told is only what a crash cannot take back. */
+  private async isFilled(shard: ShardId, since: number): Promise<FilledAnswer> {
     const copy = this.copies.get(shard)?.copy;
     if (copy === undefined) return { state: "filling", filled: false };
-    return { state: copy.state, filled: copy.state === "serving" && copy.filledFor === since };
+    const { state, filledFor } = copy;
+    await copy.settled();
+    return { state, filled: state === "serving" && filledFor === since };
   }
 
   private admit(shard: ShardId, sender: Standing): CopyHere {

@@ -381,6 +381,25 @@ it("a copy says only of a change that is on its disk that it goes by it", async 
   expect(await wasFlushed).toBe(true);
 });
 
+it("a new copy is counted as filled only once it is so on its disk, also by its own node", async () => {
+  const [shard] = mapWith(1, ["node-1", "node-2", "node-4"], ["node-1", "node-2", "node-3"]).shards;
+  if (shard?.outgoing === undefined) throw new Error("no change");
+  const { since } = shard.outgoing;
+  for (const asker of ["node-1", "node-4"]) {
+    nodes.get("node-4")?.shards.stop();
+    await nodes.get("node-4")?.store.close();
+    const store = storeOf("node-4");
+    nodes.set("node-4", { store, shards: shardsOn("node-4", store), map: first });
+    learn({ ...first, epoch: first.epoch + 1, shards: [shard] }, "node-1", "node-2", "node-3", "node-4");
+    const { copy } = here("node-4");
+    await copy.become("filling", 0);
+    let isFlushed = false;
+    void copy.become("serving", since).then(() => (isFlushed = true));
+    expect(await nodeOf(asker).shards.areFilled(shard, soon())).toBe(true);
+    expect(isFlushed).toBe(true);
+  }
+});
+
 /** The half of the slots that a split gives to shard 1, by whether it is copied still or has gone. */
 function split(phase: "copying" | "dropping", which: "lower" | "upper" = "upper"): ShardMap {
   const [shard] = first.shards;
