@@ -481,7 +481,8 @@ export class ShardCopy {
     if (this.repairing === undefined && !this.options.isAlone()) {
       this.options.onDamage(this.shard, error.message);
       this.life += 1;
-      this.record = { ...this.freshRecord("rebuilding"), forgotten: this.record.forgotten };
+      const { forgotten, filledFor } = this.record;
+      this.record = { ...this.freshRecord("rebuilding"), forgotten, filledFor };
       this.repairing = this.dropDamaged().finally(() => {
         this.repairing = undefined;
       });

@@ -321,6 +321,26 @@ it("a copy that has left without hearing of it is filled anew when it is called 
   }
 });
 
+it("a copy that lost something is no remains for a map from before it came, once it is whole again", async () => {
+  const store = storeOf("node-4");
+  nodes.set("node-4", { store, shards: shardsOn("node-4", store, () => undefined), map: first });
+  await put("node-1", "k", "acknowledged");
+  const after = ["node-1", "node-2", "node-4"];
+  learn(mapWith(1, after, ["node-1", "node-2", "node-3"]), "node-1", "node-2", "node-3", "node-4");
+  start("node-1", "node-2", "node-4");
+  await eventually(() => expect(here("node-4").copy.state).toBe("serving"));
+  learn(mapWith(2, after), "node-1", "node-2", "node-3", "node-4");
+  const { copy } = damage("node-4");
+  await eventually(() => expect(copy.state).toBe("serving"));
+  await copy.settled();
+  // Its map was lost, and the first that it is given again is an older one.
+  startAgain("node-4", first, () => undefined);
+  learn(first, "node-4");
+  learn(mapWith(2, after), "node-4");
+  expect(here("node-4").copy.state).toBe("serving");
+  expect(textAt("node-4", "k")).toBe("acknowledged");
+});
+
 it("a copy that knows of an earlier change to the same sets alone does not count when one is filled (12)", async () => {
   const [before, after] = [
     ["node-1", "node-2", "node-3"],

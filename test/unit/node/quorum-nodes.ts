@@ -63,7 +63,8 @@ export function mapWith(epoch: number, replicas: readonly NodeId[], outgoing?: r
   const [shard] = first.shards;
   if (shard === undefined) throw new Error("a map without shards");
   const { outgoing: _, ...rest } = shard;
-  const change = outgoing === undefined ? {} : { outgoing: { replicas: outgoing, since: epoch } };
+  const change =
+    outgoing === undefined ? {} : { outgoing: { replicas: outgoing, since: first.epoch + epoch } };
   return { ...first, epoch: first.epoch + epoch, shards: [{ ...rest, replicas, ...change }] };
 }
 
