@@ -693,6 +693,8 @@ export class ShardCopy {
         lost.add(id);
       }
     }
+    // Of one that was being made nothing may be left when this begins.
+    if (this.isGivenUp) return;
     await this.transact((writer) => {
       for (const key of unreadable) writer.remove(key);
       for (const id of lost) for (const key of recordsOf.get(id) ?? []) writer.remove(key);

@@ -17,7 +17,7 @@ import { rangeOfCopy, type CopyName } from "../../../src/node/quorum/forgotten.t
 import { ShardCopy } from "../../../src/node/quorum/shard-copy.ts";
 import { Successions } from "../../../src/node/quorum/successions.ts";
 import { openLmdbStore } from "../../../src/node/storage/lmdb.ts";
-import { removeRange, type Store } from "../../../src/node/storage/store.ts";
+import { removeRange, StoreCorruptError, type Store } from "../../../src/node/storage/store.ts";
 import { systemClock } from "../../../src/node/system-clock.ts";
 import { initialShardMap } from "../../../src/topology/shard-map.ts";
 import { manifestOf } from "../topology/manifest.ts";
@@ -257,4 +257,30 @@ it("a copy that could not be told of a write does not take over", async () => {
   expect(served).toHaveLength(0);
   const copy = await made();
   expect(textAt(copy, "k")).toBe("white tea");
+});
+
+it("a copy that is damaged while it is made is given up alone: nothing else ends with it", async () => {
+  map = merging("copying");
+  await put("0", { k: "tea" });
+  await put("1", { l: "milk" });
+  start();
+  const unhandled: unknown[] = [];
+  const note = (error: unknown): void => void unhandled.push(error);
+  process.on("unhandledRejection", note);
+  try {
+    await eventually(() => {
+      successions.follow();
+      expect(successions.report(map.handover?.id ?? 0).state).toBe("ready");
+    });
+    const target = copies.findLast(({ version }) => version === 1);
+    if (target === undefined) throw new Error("nothing is made");
+    target.noteDamage(new StoreCorruptError(target.prefix));
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    expect(unhandled).toEqual([]);
+  } finally {
+    process.off("unhandledRejection", note);
+  }
+  map = merging("dropping");
+  const copy = await made();
+  expect([textAt(copy, "k"), textAt(copy, "l")]).toEqual(["tea", "milk"]);
 });
