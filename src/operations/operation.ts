@@ -18,6 +18,11 @@ import { formatBytes, formatDuration } from "../model/units.ts";
 
 const LOOK_MS = 500;
 const ASK_MS = 3000;
+/**
+ * Looks in a row that show no operation, or another one, before the one that is followed is taken for over. A node that
+ * knows of no leader, as after its start, tells of what it knew last: of an older operation, or of none.
+ */
+const ELSEWHERE_LOOKS_MAX = 20;
 
 /** The deadline, the signal and the listener of whoever watches. */
 export type Watching = Pick<CallOptions, "timeoutMs" | "signal" | "onProgress">;
@@ -83,7 +88,7 @@ export async function cancelOperation(engine: Engine, options: CallOptions): Pro
 /**
  * Watches the operation that runs until it ends. Nodes may come and go meanwhile, even all of them for a while.
  * @throws Mem0ctlError `no-operation`, `operation-cancelled` (conflict), `operation-failed` (failed),
- *   `still-running` (unknown-outcome) at the deadline.
+ *   `still-running` (unknown-outcome) at the deadline, `end-not-seen` (unknown-outcome) when another one has begun.
  */
 export async function followOperation(
   engine: Engine,
@@ -94,6 +99,7 @@ export async function followOperation(
   const deadlineMs = performance.now() + options.timeoutMs;
   const meter = new Meter();
   let last = begun;
+  let elsewhere = 0;
   for (;;) {
     const leftMs = deadlineMs - performance.now();
     const now = await control
@@ -101,8 +107,13 @@ export async function followOperation(
       .catch((error: unknown) => whenAway(error));
     if (now === null && last === undefined) throw noOperation();
     // Another one is looked at from here on only by whoever asks for it.
-    if (now !== undefined && now !== null && (last === undefined || now.plan.id === last.plan.id)) last = now;
-    else if (now !== undefined && last !== undefined) return last;
+    if (now !== undefined && now !== null && (last === undefined || now.plan.id === last.plan.id)) {
+      last = now;
+      elsewhere = 0;
+    } else if (now !== undefined && last !== undefined) {
+      elsewhere += 1;
+      if (elsewhere >= ELSEWHERE_LOOKS_MAX) throw endNotSeen(last, now);
+    }
     if (last !== undefined) {
       if (hasEnded(last)) return judged(last);
       options.onProgress?.(meter.progressOf(last));
@@ -145,6 +156,16 @@ function judged(report: OperationReport): OperationReport {
 
 function noOperation(): Mem0ctlError {
   return new Mem0ctlError("conflict", "no-operation", "no operation is running");
+}
+
+/** Never taken for done: what follows an operation, as the stop of a node that was removed, would be done too early. */
+function endNotSeen(followed: OperationReport, now: OperationReport | null): Mem0ctlError {
+  const { name } = followed.plan;
+  return new Mem0ctlError("unknown-outcome", "end-not-seen", `how ${name} ended was not seen`, {
+    why: `the cluster tells of ${now === null ? "no operation" : `another operation by now: ${now.plan.name}`}`,
+    hint: "look at `mem0ctl status`; the same command again does what is left",
+    data: { operation: followed },
+  });
 }
 
 function stillRunning(report: OperationReport | undefined): Mem0ctlError {
