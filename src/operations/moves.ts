@@ -8,7 +8,7 @@ import type { ClusterStep, OperationReport } from "../model/operation.ts";
 import type { AddReplica, MoveReplica, RemoveReplica, Step } from "../model/plan.ts";
 import type { ShardMap, ShardSlice } from "../model/shard-map.ts";
 import { leavingSteps } from "../topology/steps.ts";
-import { runOperation, type Manner } from "./operation.ts";
+import { requireNoneRunning, runOperation, type Manner } from "./operation.ts";
 import { unknownNode } from "./up.ts";
 
 interface Moving {
@@ -79,7 +79,8 @@ function whyNothing({ id, replicas, arbiters }: ShardSlice, step: CopyStep): str
 
 /**
  * Keeps new replicas off a node and moves away what it holds; it stays a member. Null when it held nothing.
- * @throws Mem0ctlError `too-few-nodes` (conflict) when others cannot hold it all: nothing is changed then.
+ * @throws Mem0ctlError `too-few-nodes` (conflict) when others cannot hold it all, `operation-running` (conflict): nothing
+ *   is changed then.
  */
 export async function drainNode(
   engine: Engine,
@@ -97,7 +98,7 @@ export async function drainNode(
   const { map, bytesOf } = await look(engine, options);
   requireNodes(map, [node]);
   // Refused before anything is changed; planned once nothing can be put there any more.
-  leavingSteps(map, node, bytesOf);
+  if (leavingSteps(map, node, bytesOf).length > 0) await requireNoneRunning(engine, options);
   await engine.operations?.drain(node, true, options);
   const { map: draining } = await look(engine, options);
   const steps = leavingSteps(draining, node, bytesOf);

@@ -216,6 +216,21 @@ class Meter {
   }
 }
 
+/**
+ * For what changes something before it begins an operation: refused as its begin would be, while nothing is changed.
+ * @throws Mem0ctlError `operation-running` (conflict)
+ */
+export async function requireNoneRunning(engine: Engine, options: CallOptions): Promise<void> {
+  const current = await currentOperation(engine, options);
+  if (current === null || hasEnded(current)) return;
+  const { plan, progress } = current;
+  throw new Mem0ctlError("conflict", "operation-running", `another operation runs: ${plan.name}`, {
+    why: `it was started by ${plan.startedBy} and is ${progress.state}; one runs at a time`,
+    hint: "watch it with `mem0ctl shards rebalance --watch`, or end it with `mem0ctl shards rebalance --cancel`",
+    data: { id: plan.id, name: plan.name, state: progress.state },
+  });
+}
+
 /** Whether an operation of this name is under way. */
 export async function isRunning(engine: Engine, name: string, options: CallOptions): Promise<boolean> {
   const current = await currentOperation(engine, options);

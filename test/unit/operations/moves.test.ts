@@ -2,12 +2,15 @@
 
 import { describe, expect, it } from "vitest";
 import type { Engine, OperationControl } from "../../../src/engines/engine.ts";
+import { Mem0ctlError } from "../../../src/model/errors.ts";
 import type { OperationReport, OperationRequest } from "../../../src/model/operation.ts";
-import { runCopyStep, type CopyStep } from "../../../src/operations/moves.ts";
+import { drainNode, runCopyStep, type CopyStep } from "../../../src/operations/moves.ts";
 import type { Manner } from "../../../src/operations/operation.ts";
 import { renderOperation } from "../../../src/render/operation.ts";
 import { makeTheme } from "../../../src/render/theme.ts";
-import { manifest, scriptedEngine, type ScriptedEngine } from "./support.ts";
+import { initialShardMap } from "../../../src/topology/shard-map.ts";
+import { manifestOf } from "../engines/support.ts";
+import { errorOf, manifest, scriptedEngine, type ScriptedEngine } from "./support.ts";
 
 const theme = makeTheme({ isTty: false, env: {}, columns: 80, noColor: true });
 const call = { timeoutMs: 1000 };
@@ -70,5 +73,28 @@ describe("a copy that is there already", () => {
   it("is taken away where that is asked, which is something to do", async () => {
     const step: CopyStep = { kind: "remove-replica", shard: "1", from: "node-3" };
     expect((await runCopyStep(ownSteps(), step, manner, call)).nothingToDo).toBeUndefined();
+  });
+});
+
+describe("a node that is drained while another operation runs", () => {
+  it("is not kept from replicas by a command that is refused", async () => {
+    const map = initialShardMap(manifestOf({ ports: [1, 2, 3, 4] }));
+    const marked: string[] = [];
+    const running = {
+      plan: { id: "1", name: "rebalance", startedBy: "them" },
+      progress: { state: "running" },
+    } as OperationReport;
+    const operations = {
+      begin: () => Promise.reject(new Mem0ctlError("conflict", "operation-running", "another operation runs")),
+      current: () => Promise.resolve(running),
+      drain: (node: string, draining: boolean) => {
+        marked.push(`${node} ${draining}`);
+        return Promise.resolve();
+      },
+    } as unknown as OperationControl;
+    const engine = { ...scriptedEngine(), operations, shardMap: () => Promise.resolve({ map, live: true }) };
+    const error = await errorOf(drainNode(engine, "node-2", manner, call));
+    expect(error).toMatchObject({ code: "operation-running", message: "another operation runs: rebalance" });
+    expect(marked).toEqual([]);
   });
 });
