@@ -99,10 +99,21 @@ async function applyManifestPlan(
   });
 }
 
+function notAFile(name: string, isDirectory: boolean): Mem0ctlError {
+  return new Mem0ctlError("invalid", "not-a-regular-file", `${name} is not a regular file`, {
+    why: `it is ${isDirectory ? "a directory" : "a pipe, a socket or a device"}`,
+    hint: "name the file that `mem0ctl plan --out` or `mem0ctl shards rebalance --out` wrote",
+  });
+}
+
 function textOf(path: string, name: string): string {
   try {
-    if (statSync(path).size <= PLAN_BYTES_MAX) return readFileSync(path, "utf8");
+    const found = statSync(path);
+    // A pipe may never end, and while it is read no signal is heard.
+    if (!found.isFile()) throw notAFile(name, found.isDirectory());
+    if (found.size <= PLAN_BYTES_MAX) return readFileSync(path, "utf8");
   } catch (cause) {
+    if (cause instanceof Mem0ctlError) throw cause;
     throw new Mem0ctlError("invalid", "cannot-read", `cannot read ${name}`, {
       why: cause instanceof Error ? cause.message : "not found, or not readable",
       hint: "name the file that `mem0ctl plan --out` or `mem0ctl shards rebalance --out` wrote",

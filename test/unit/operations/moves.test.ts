@@ -85,7 +85,8 @@ describe("a node that is drained while another operation runs", () => {
       progress: { state: "running" },
     } as OperationReport;
     const operations = {
-      begin: () => Promise.reject(new Mem0ctlError("conflict", "operation-running", "another operation runs")),
+      begin: () =>
+        Promise.reject(new Mem0ctlError("conflict", "operation-running", "another operation runs")),
       current: () => Promise.resolve(running),
       drain: (node: string, draining: boolean) => {
         marked.push(`${node} ${draining}`);
