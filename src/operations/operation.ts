@@ -88,7 +88,8 @@ export async function cancelOperation(engine: Engine, options: CallOptions): Pro
 /**
  * Watches the operation that runs until it ends. Nodes may come and go meanwhile, even all of them for a while.
  * @throws Mem0ctlError `no-operation`, `operation-cancelled` (conflict), `operation-failed` (failed),
- *   `still-running` (unknown-outcome) at the deadline, `end-not-seen` (unknown-outcome) when another one has begun.
+ *   `still-running` (unknown-outcome) at the deadline, `end-not-seen` (unknown-outcome) when another one has begun,
+ *   `not-followed` (failed) when interrupted.
  */
 export async function followOperation(
   engine: Engine,
@@ -104,7 +105,10 @@ export async function followOperation(
     const leftMs = deadlineMs - performance.now();
     const now = await control
       .current({ ...options, timeoutMs: Math.max(1, Math.min(ASK_MS, leftMs)) })
-      .catch((error: unknown) => whenAway(error));
+      .catch((error: unknown) => {
+        if (options.signal?.aborted === true) throw notFollowed(last);
+        return whenAway(error);
+      });
     if (now === null && last === undefined) throw noOperation();
     // Another one is looked at from here on only by whoever asks for it.
     if (now !== undefined && now !== null && (last === undefined || now.plan.id === last.plan.id)) {
@@ -121,7 +125,7 @@ export async function followOperation(
     if (deadlineMs - performance.now() <= LOOK_MS) throw stillRunning(last);
     await pause(LOOK_MS, undefined, options.signal === undefined ? {} : { signal: options.signal }).catch(
       () => {
-        throw new Mem0ctlError("failed", "interrupted", "interrupted");
+        throw notFollowed(last);
       },
     );
   }
@@ -165,6 +169,18 @@ function endNotSeen(followed: OperationReport, now: OperationReport | null): Mem
     why: `the cluster tells of ${now === null ? "no operation" : `another operation by now: ${now.plan.name}`}`,
     hint: "look at `mem0ctl status`; the same command again does what is left",
     data: { operation: followed },
+  });
+}
+
+/** Only the watching was interrupted: who pressed Ctrl-C has to know that nodes go on copying. */
+function notFollowed(last: OperationReport | undefined): Mem0ctlError {
+  const cause = new Mem0ctlError("failed", "interrupted", "interrupted");
+  if (last === undefined || hasEnded(last)) return cause;
+  return new Mem0ctlError("failed", "not-followed", `interrupted; ${last.plan.name} goes on by itself`, {
+    why: "the cluster carries it out, whoever watches",
+    hint: "watch it with `mem0ctl shards rebalance --watch`, or end it with `mem0ctl shards rebalance --cancel`",
+    data: { operation: last },
+    cause,
   });
 }
 

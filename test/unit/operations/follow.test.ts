@@ -2,6 +2,7 @@
 
 import { describe, expect, it, vi } from "vitest";
 import type { Engine, OperationControl } from "../../../src/engines/engine.ts";
+import { Mem0ctlError } from "../../../src/model/errors.ts";
 import type { OperationReport } from "../../../src/model/operation.ts";
 import { followOperation } from "../../../src/operations/operation.ts";
 import { errorOf, scriptedEngine } from "./support.ts";
@@ -43,5 +44,20 @@ describe("an operation that is followed", () => {
     const error = await errorOf(followOperation(engine, call, begun));
     expect(error).toMatchObject({ kind: "unknown-outcome", code: "end-not-seen" });
     expect(error).toMatchObject({ message: "how operation 2 ended was not seen" });
+  });
+
+  it("goes on when its watching is interrupted, and that is said", async () => {
+    const current = (): Promise<never> =>
+      Promise.reject(new Mem0ctlError("failed", "interrupted", "interrupted"));
+    const engine = { ...scriptedEngine(), operations: { current } as unknown as OperationControl };
+    const interrupted = { ...call, signal: AbortSignal.abort() };
+    expect(await errorOf(followOperation(engine, interrupted, begun))).toMatchObject({
+      code: "not-followed",
+      message: "interrupted; operation 2 goes on by itself",
+      hint: expect.stringContaining("mem0ctl shards rebalance --cancel") as string,
+      cause: { code: "interrupted" },
+    });
+    // Of one that nothing is known of there is nothing to say.
+    expect(await errorOf(followOperation(engine, interrupted))).toMatchObject({ code: "interrupted" });
   });
 });
