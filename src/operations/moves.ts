@@ -8,7 +8,7 @@ import type { ClusterStep, OperationReport } from "../model/operation.ts";
 import type { AddReplica, MoveReplica, RemoveReplica, Step } from "../model/plan.ts";
 import type { ShardMap, ShardSlice } from "../model/shard-map.ts";
 import { leavingSteps } from "../topology/steps.ts";
-import { requireNoneRunning, runOperation, type Manner } from "./operation.ts";
+import { isRunning, requireNoneRunning, runOperation, type Manner } from "./operation.ts";
 import { unknownNode } from "./up.ts";
 
 interface Moving {
@@ -123,11 +123,15 @@ export async function requireDrainable(
   await drainingWaves(engine, await liveTable(engine, options), node, options);
 }
 
-/** Lets a node have replicas again. What was moved away stays there until a rebalance. */
-export async function undrainNode(engine: Engine, node: NodeId, options: CallOptions): Promise<void> {
+/**
+ * Lets a node have replicas again. What was moved away stays there until a rebalance.
+ * @returns whether its drain is still moving replicas away: that is an operation of its own, and goes on.
+ */
+export async function undrainNode(engine: Engine, node: NodeId, options: CallOptions): Promise<boolean> {
   const { map } = await look(engine, options);
   requireNodes(map, [node]);
   await engine.operations?.drain(node, false, options);
+  return engine.operations !== undefined && (await isRunning(engine, `drain ${node}`, options));
 }
 
 /**

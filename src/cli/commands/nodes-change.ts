@@ -184,8 +184,12 @@ async function undrainNode(context: Context, _: object, words: readonly string[]
   return withCluster(context, async ({ engine }) => {
     const moves = await import("../../operations/moves.ts");
     const timeoutMs = context.timeoutMs(LOOK_TIMEOUT_MS);
-    await moves.undrainNode(engine, node, { timeoutMs, signal: context.io.signal });
-    await context.say(`${node} may hold replicas again; \`mem0ctl shards rebalance\` moves some to it`);
+    const drains = await moves.undrainNode(engine, node, { timeoutMs, signal: context.io.signal });
+    await context.say(
+      drains
+        ? `${node} may hold replicas again, but its drain goes on; end it with \`mem0ctl shards rebalance --cancel\``
+        : `${node} may hold replicas again; \`mem0ctl shards rebalance\` moves some to it`,
+    );
     return EXIT.done;
   });
 }

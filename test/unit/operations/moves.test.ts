@@ -4,7 +4,7 @@ import { describe, expect, it } from "vitest";
 import type { Engine, OperationControl } from "../../../src/engines/engine.ts";
 import { Mem0ctlError } from "../../../src/model/errors.ts";
 import type { OperationReport, OperationRequest } from "../../../src/model/operation.ts";
-import { drainNode, runCopyStep, type CopyStep } from "../../../src/operations/moves.ts";
+import { drainNode, runCopyStep, undrainNode, type CopyStep } from "../../../src/operations/moves.ts";
 import type { Manner } from "../../../src/operations/operation.ts";
 import { renderOperation } from "../../../src/render/operation.ts";
 import { makeTheme } from "../../../src/render/theme.ts";
@@ -99,3 +99,17 @@ describe("a node that is drained while another operation runs", () => {
     expect(marked).toEqual([]);
   });
 });
+
+it.each([
+  ["drain node-2", "running", true],
+  ["drain node-2", "done", false],
+  ["drain node-3", "running", false],
+])(
+  "a node that is undrained while %s is %s: whether it is emptied all the same is %s",
+  async (name, state, drains) => {
+    const operation = { plan: { name }, progress: { state } };
+    const operations = { current: () => Promise.resolve(operation), drain: () => Promise.resolve() };
+    const engine = { ...scriptedEngine(), operations: operations as unknown as OperationControl };
+    expect(await undrainNode(engine, "node-2", call)).toBe(drains);
+  },
+);
