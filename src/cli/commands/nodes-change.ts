@@ -224,7 +224,7 @@ async function removeNode(
     await printOperation(context, operation, withoutAlready(operation, node));
     if (changed) {
       await context.say(
-        `${node} runs, and is in the manifest, until the same command is given without --no-wait`,
+        `${node} runs, and is in the manifest, until this has ended and the command is given again`,
       );
     }
     return EXIT.done;
