@@ -52,6 +52,11 @@ function payloadBytes(bytes: Buffer, offset: number): number | undefined {
   return bytes.readUInt32BE(offset + 4);
 }
 
+/** The number that a whole head at `offset` gives its frame. */
+function sequenceOf(bytes: Buffer, offset: number): number {
+  return Number(bytes.readBigUInt64BE(offset + 8));
+}
+
 /** The payload of the frame at `offset`; undefined when it is not whole or not as it was written. */
 export function readFrame(bytes: Buffer, offset: number, sequence: number): Buffer | undefined {
   const frame = readAnyFrame(bytes, offset);
@@ -70,7 +75,7 @@ export function readAnyFrame(
   const payload = Buffer.from(bytes.subarray(start, start + length));
   whiten(payload);
   if (crc32(payload) !== bytes.readUInt32BE(offset + 16)) return undefined;
-  const sequence = Number(bytes.readBigUInt64BE(offset + 8));
+  const sequence = sequenceOf(bytes, offset);
   return { payload, sequence, end: start + length + 1 };
 }
 
@@ -78,9 +83,10 @@ export function readAnyFrame(
  * True when what begins at `offset` is the end of the log, or a write that a crash cut off: nothing but
  * zeros, or the last frame of the file, shorter than it says or with a sector that never reached the disk.
  * A frame that is whole but wrong was damaged later and may have been acknowledged; so may one that another
- * frame follows, which is only written after a flush.
+ * frame follows, which is only written after a flush, and what lies where a part of another frame than the one with
+ * number `sequence` is, which a disk put in its place.
  */
-export function isTorn(bytes: Buffer, offset: number): boolean {
+export function isTorn(bytes: Buffer, offset: number, sequence: number): boolean {
   if (isZero(bytes.subarray(offset))) return true;
   const magic = Buffer.alloc(4);
   magic.writeUInt32BE(MAGIC);
@@ -89,6 +95,7 @@ export function isTorn(bytes: Buffer, offset: number): boolean {
   }
   const length = payloadBytes(bytes, offset);
   if (length === undefined) return isTornHead(bytes, offset);
+  if (sequenceOf(bytes, offset) !== sequence) return false;
   const end = offset + HEAD_BYTES + length;
   if (end >= bytes.length || bytes[end] === 0) return true;
   for (let sector = offset - (offset % SECTOR_BYTES); sector < end; sector += SECTOR_BYTES) {

@@ -542,12 +542,14 @@ export class LogStore {
   private recover(bytes: Buffer): number {
     let offset = 0;
     while (offset < bytes.length) {
-      const payload = readFrame(bytes, offset, this.sequence + 1);
+      const next = this.sequence + 1;
+      const payload = readFrame(bytes, offset, next);
       if (payload === undefined) {
-        if (!isTorn(bytes, offset)) throw new StoreCorruptError(`the frame at byte ${offset} is damaged`);
+        if (!isTorn(bytes, offset, next))
+          throw new StoreCorruptError(`the frame at byte ${offset} is damaged`);
         return offset;
       }
-      this.sequence += 1;
+      this.sequence = next;
       for (const one of readRecords(payload)) this.see(one);
       offset += payload.length + FRAME_OVERHEAD_BYTES;
     }

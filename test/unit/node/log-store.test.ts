@@ -225,6 +225,30 @@ describe("the log store", () => {
     }
   });
 
+  it("reports a part of another batch in the place of the last ones, which they may have been acknowledged from", async () => {
+    const store = open();
+    const sizes: number[] = [];
+    await store.append([{ kind: "group", group: "0", record: record(1) }]);
+    for (const index of [2, 3, 4]) {
+      sizes.push(store.sizeBytes());
+      await store.append([{ kind: "entries", group: "0", entries: [entry(index, "x".repeat(600))] }]);
+    }
+    await store.close();
+    const whole = readFileSync(logFile());
+    const [first = 0, , last = 0] = sizes;
+    // The last one went to where the first one was, and of it only what a part of the disk took.
+    for (const reached of [100, 400, whole.length - last - 1]) {
+      const part = whole.subarray(last, last + reached);
+      writeFileSync(logFile(), Buffer.concat([whole.subarray(0, first), part, Buffer.alloc(2000)]));
+      expect(open).toThrow(StoreCorruptError);
+    }
+    // Torn, it is the end.
+    writeFileSync(logFile(), Buffer.concat([whole.subarray(0, last + 100), Buffer.alloc(2000)]));
+    const torn = open();
+    expect(torn.groups.get("0")?.entries.map(({ index }) => index)).toEqual([2, 3]);
+    await torn.close();
+  });
+
   it("refuses garbage instead of a log", async () => {
     writeFileSync(logFile(), "this is a text of somebody else, long enough to be looked at");
     expect(() => open()).toThrow(StoreCorruptError);
