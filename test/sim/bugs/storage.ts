@@ -23,8 +23,8 @@ export const STORAGE_BUGS: readonly Bug[] = [
     lines: [2],
     what: "everything behind a damaged frame is cut off, acknowledged or not",
     file: LOG,
-    find: "if (!isTorn(bytes, offset, next)) throw",
-    replace: "if (bytes.length < offset) throw",
+    find: "if (!isTorn(bytes, offset, next))",
+    replace: "if (bytes.length < offset)",
   },
   {
     ...STORAGE,
@@ -32,9 +32,9 @@ export const STORAGE_BUGS: readonly Bug[] = [
     lines: [2],
     what: "a node whose last write was cut off by a crash does not start again",
     file: LOG,
-    find: "if (!isTorn(bytes, offset, next)) throw",
+    find: "if (!isTorn(bytes, offset, next))",
     replace:
-      "if (isTorn(bytes, offset, next) !== undefined && bytes.subarray(offset).some((byte) => byte !== 0)) throw",
+      "if (isTorn(bytes, offset, next) !== undefined && bytes.subarray(offset).some((byte) => byte !== 0))",
   },
   {
     ...STORAGE,
