@@ -106,6 +106,8 @@ const TICKS_PER_HEARTBEAT = 4;
 const CATCH_UP_TICKS_MAX = TICKS_PER_HEARTBEAT * 2;
 /** How often a log is looked at for compaction while it grows by its budget. */
 const COMPACTION_LOOKS = 16;
+/** By so many budgets a log grows while a state is sent, before it is cut all the same. */
+const SENDING_BUDGETS = 8;
 /** What is kept for an arbiter at least, in what a log may have that nobody needs. */
 const KEPT_BUDGETS_MIN = 4;
 
@@ -712,9 +714,10 @@ export class Host {
     if (group.damage !== undefined && otherCopies(group, this.options.self).length > 0) return;
     const { logBytes, groupLogBytesMin, keptLogBytes, groupKeptLogBytesMax } = this.options.limits;
     const budget = Math.max(groupLogBytesMin, logBytes / Math.max(1, this.groups.size));
-    // A look costs a status, and rounds are many.
-    // Who is sent the state goes on from this log; between two attempts it is cut.
-    if (group.logGrowthBytes < budget / COMPACTION_LOOKS || this.snapshots.sending(group.id)) return;
+    // A look costs a status, and rounds are many. Who is sent the state goes on from this log: it is cut between two
+    // attempts, or when one lasts so long that memory is what would end.
+    const isSending = this.snapshots.sending(group.id);
+    if (group.logGrowthBytes < (isSending ? SENDING_BUDGETS * budget : budget / COMPACTION_LOOKS)) return;
     group.logGrowthBytes = 0;
     const { logBytes: bytes, first } = group.replica.status();
     if (bytes <= budget) return;

@@ -234,13 +234,17 @@ class StillClock implements Pick<Clock, "nowMs" | "later" | "soon"> {
   }
 }
 
-test("a follower that takes no state does not keep its leader's log from being cut", async () => {
+/** What the log of a leader holds at most, in bytes, in ten minutes of writes at a MiB per second, and calls to a follower. */
+async function logBeside(
+  follower: { readonly afterMs: number; readonly takes: boolean },
+  { rows, logBytes }: { readonly rows: number; readonly logBytes: number },
+): Promise<{ readonly most: number; readonly calls: number }> {
   const clock = new StillClock();
   const state = {
     ...EMPTY_STATE,
     snapshot: () => ({
       get: () => undefined,
-      range: () => [{ key: Buffer.alloc(64), value: Buffer.alloc(10) }],
+      range: () => Array.from({ length: rows }, () => ({ key: Buffer.alloc(64), value: Buffer.alloc(10) })),
       close: () => undefined,
     }),
   };
@@ -260,13 +264,15 @@ test("a follower that takes no state does not keep its leader's log from being c
           answer({ kind: "append-rejected", term, index: prevIndex, hintIndex: 0, hintTerm: 0 });
         }
       },
-      // Its disk is full: what it is sent is never flushed.
       call: (_to: string, _method: string, { step }: { step: string }) => {
         if (step === "begin") return Promise.resolve(true);
         calls += 1;
-        const waitMs = 30_000 + ((calls * 37) % 100);
-        return new Promise((_resolve, reject) =>
-          clock.later(waitMs, () => reject(new Error("no answer in time"))),
+        const waitMs = follower.afterMs + ((calls * 37) % 100);
+        return new Promise((resolve, reject) =>
+          clock.later(waitMs, () => {
+            if (follower.takes) resolve(true);
+            else reject(new Error("no answer in time"));
+          }),
         );
       },
       beat: () => undefined,
@@ -279,7 +285,7 @@ test("a follower that takes no state does not keep its leader's log from being c
     heartbeatIntervalMs: 100,
     electionTimeoutMs: 1000,
     makeMachine: () => LOG_ONLY,
-    limits: { ...LIMITS, logBytes: 32 << 20, groupLogBytesMin: 1 << 20 },
+    limits: { ...LIMITS, logBytes, groupLogBytesMin: 1 << 20, snapshotChunkBytes: 1 },
     onChanged: () => undefined,
     beat: () => undefined,
     onFailure: (error: unknown) => expect.unreachable(String(error)),
@@ -297,10 +303,23 @@ test("a follower that takes no state does not keep its leader's log from being c
     for (let turns = 0; turns < 12; turns += 1) await Promise.resolve();
     most = Math.max(most, group.replica.status().logBytes);
   }
+  await host.stop();
+  return { most, calls };
+}
+
+test("a follower that takes no state does not keep its leader's log from being cut", async () => {
+  // Its disk is full: what it is sent is never flushed.
+  const { most, calls } = await logBeside({ afterMs: 30_000, takes: false }, { rows: 1, logBytes: 32 << 20 });
   expect(calls).toBeGreaterThan(5);
   expect(most).toBeGreaterThan(32 << 20);
   expect(most).toBeLessThan(100 << 20);
-  await host.stop();
+}, 60_000);
+
+test("a state that is taken for as long as one likes does not let its sender's log grow without end", async () => {
+  const { most, calls } = await logBeside({ afterMs: 5000, takes: true }, { rows: 1000, logBytes: 8 << 20 });
+  expect(calls).toBeGreaterThan(100);
+  expect(most).toBeGreaterThan(64 << 20);
+  expect(most).toBeLessThan(80 << 20);
 }, 60_000);
 
 test.each([
