@@ -96,13 +96,13 @@ export async function replaceUnchanged(
 ): Promise<boolean> {
   checkReplaceable(path);
   const lock = join(dirname(path), `.${basename(path)}.lock`);
-  for (let seen: { readonly inode: number; readonly sinceMs: number } | undefined; !isTaken(lock, path);) {
-    const inode = lstatSync(lock, { throwIfNoEntry: false })?.ino;
-    if (inode !== undefined && inode === seen?.inode) {
-      if (performance.now() - seen.sinceMs > leftBehindMs) rmSync(lock, { force: true });
-    } else if (inode !== undefined) {
-      seen = { inode, sinceMs: performance.now() };
-    }
+  let seen: { readonly mark: string; readonly sinceMs: number } | undefined;
+  while (!takeLock(lock, path)) {
+    const found = lstatSync(lock, { throwIfNoEntry: false, bigint: true });
+    // A new one may get the inode of the one before.
+    const mark = found === undefined ? "" : `${found.ino} ${found.ctimeNs}`;
+    if (mark !== seen?.mark) seen = { mark, sinceMs: performance.now() };
+    else if (performance.now() - seen.sinceMs > leftBehindMs) rmSync(lock, { force: true });
     await pause(LOCKED_PAUSE_MS);
   }
   // From here on nothing lets go of the process until the lock is gone again.
@@ -119,7 +119,8 @@ export async function replaceUnchanged(
 const LEFT_BEHIND_MS = 10_000;
 const LOCKED_PAUSE_MS = 10;
 
-function isTaken(lock: string, path: string): boolean {
+/** False where another has it. */
+function takeLock(lock: string, path: string): boolean {
   try {
     closeSync(openSync(lock, "wx", 0o600));
     return true;

@@ -86,6 +86,7 @@ function drainedBy(name: string): NodeId | undefined {
 function endsInLog(core: NodeCore, before: Operation, next: string): boolean {
   const replica = core.host.groups.get(META_GROUP)?.replica;
   const { first, applied } = replica?.status() ?? { first: 1, applied: 0 };
+  let { revision } = before.progress;
   let isOver = false;
   for (let index = first; index <= applied; index += 1) {
     const entry = replica?.entry(index);
@@ -95,7 +96,10 @@ function endsInLog(core: NodeCore, before: Operation, next: string): boolean {
     if ("begin" in command && command.begin.id === next && isOver) return true;
     if (!("operation" in command) || command.operation !== before.plan.id) continue;
     const { progress } = command;
-    isOver ||= progress.revision > before.progress.revision && hasEnded({ progress });
+    // Any other was refused.
+    if (isOver || progress.revision !== revision + 1) continue;
+    revision += 1;
+    isOver = hasEnded({ progress });
   }
   return false;
 }
