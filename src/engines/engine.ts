@@ -165,9 +165,9 @@ export interface OperationControl {
   current(options: CallOptions): Promise<OperationReport | null>;
   /** What has not begun never does. Throws `no-operation` (conflict). */
   cancel(options: CallOptions): Promise<OperationReport>;
-  /** Compares what the replicas of a shard hold. Throws `shard-unknown`. */
+  /** Compares what the replicas of a shard hold. Throws `unknown-shard`. */
   verify(shard: ShardId, options: CallOptions): Promise<ShardVerification>;
-  /** How much of a shard lies on either side of a cut. Throws `shard-unknown`. */
+  /** How much of a shard lies on either side of a cut. Throws `unknown-shard`. */
   cut(request: CutRequest, options: CallOptions): Promise<ShardCut>;
   /** Begins to make a replica anew from another one. Throws `not-a-replica`, `only-copy`, `repairs-itself`. */
   repair(shard: ShardId, node: NodeId, options: CallOptions): Promise<void>;

@@ -35,7 +35,7 @@ export interface AdminService {
   cancelOperation(context: CallContext): Promise<OperationReport>;
   /** Compares what the replicas of a shard hold. */
   verify(shard: ShardId, context: CallContext): Promise<ShardVerification>;
-  /** How much of a shard lies on either side of a cut. Throws `shard-unknown`. */
+  /** How much of a shard lies on either side of a cut. Throws `unknown-shard`. */
   cut(request: CutRequest, context: CallContext): Promise<ShardCut>;
   /** Begins to make a replica anew from another one. Throws `only-copy`, `repairs-itself`. */
   repair(request: RepairRequest, context: CallContext): Promise<void>;

@@ -26,7 +26,7 @@ export interface Verification {
 /**
  * `shards` empty: all of them. Where a replica does not know how old its state is, as under load, the shard is
  * compared again; what nobody could compare in time is in the result with the reason, and is not the same.
- * @throws Mem0ctlError `shard-unknown` (not-found)
+ * @throws Mem0ctlError `unknown-shard` (not-found)
  */
 export async function verifyReplicas(
   engine: Engine,

@@ -38,7 +38,7 @@ export function mapWithNode(map: ShardMap, node: MapNode): ShardMap {
 
 /**
  * The map in which a member has another role, zone or weight; the very same map where it has them already. No copy
- * moves. Throws `node-unknown` (not-found), `address-fixed` or `role-fixed` (conflict): peers know a node by its
+ * moves. Throws `unknown-node` (not-found), `address-fixed` or `role-fixed` (conflict): peers know a node by its
  * address, and what an arbiter keeps is no data.
  */
 export function mapWithNodeChanged(map: ShardMap, node: Omit<MapNode, "draining">): ShardMap {
@@ -62,7 +62,7 @@ export function mapWithNodeChanged(map: ShardMap, node: Omit<MapNode, "draining"
 
 /**
  * Who takes over each place that a node has: spread over zones first, then balanced by weight. Draining
- * nodes and arbiters take no data. Throws `node-unknown` (not-found), or `too-few-nodes` (conflict) when
+ * nodes and arbiters take no data. Throws `unknown-node` (not-found), or `too-few-nodes` (conflict) when
  * some shard would be left with fewer copies than it has.
  */
 export function planLeave(map: ShardMap, leaving: NodeId): Reassignment[] {
@@ -133,7 +133,7 @@ function replaceArbiters(map: ShardMap, leaving: NodeId, staying: readonly MapNo
 
 /**
  * The map after a node has left. `reassignments` must cover every place that it had (`planLeave` gives
- * them). Shards whose preferred leader it was get a new one, balanced by weight. Throws `node-unknown`
+ * them). Shards whose preferred leader it was get a new one, balanced by weight. Throws `unknown-node`
  * (not-found), or `node-in-use` (conflict) when a place is not covered.
  */
 export function mapWithoutNode(
@@ -238,7 +238,7 @@ function withNewLeaders(
 function requireNode(map: ShardMap, id: NodeId): MapNode {
   const known = map.nodes.find((node) => node.id === id);
   if (known !== undefined) return known;
-  throw new Mem0ctlError("not-found", "node-unknown", `${id} is not a node of this cluster`, {
+  throw new Mem0ctlError("not-found", "unknown-node", `${id} is not a node of this cluster`, {
     why: `its nodes are ${map.nodes.map((node) => node.id).join(", ")}`,
     hint: "see them with `mem0ctl nodes list`",
   });

@@ -194,7 +194,7 @@ export function mapWithoutMember(map: ShardMap, node: NodeId): ShardMap {
 export function mapWithDraining(map: ShardMap, node: NodeId, draining: boolean): ShardMap {
   const known = map.nodes.find(({ id }) => id === node);
   if (known === undefined) {
-    throw new Mem0ctlError("not-found", "node-unknown", `${node} is not a node of this cluster`, {
+    throw new Mem0ctlError("not-found", "unknown-node", `${node} is not a node of this cluster`, {
       why: `its nodes are ${map.nodes.map(({ id }) => id).join(", ")}`,
       hint: "see them with `mem0ctl nodes list`",
     });

@@ -311,12 +311,12 @@ function transferRefused(group: GroupId, target: NodeId): Mem0ctlError {
   });
 }
 
-/** Nodes that may lead a group, preferred first. Throws `shard-unknown`. */
+/** Nodes that may lead a group, preferred first. Throws `unknown-shard`. */
 function membersOf(map: ShardMap, group: GroupId): readonly NodeId[] {
   if (group === META_GROUP) return map.metaVoters;
   const shard = shardById(map, group);
   if (shard === undefined) {
-    throw new Mem0ctlError("not-found", "shard-unknown", `there is no shard ${group}`, {
+    throw new Mem0ctlError("not-found", "unknown-shard", `there is no shard ${group}`, {
       why: `the cluster has shards 0 to ${map.shards.length - 1}, and the metadata group is called meta`,
       hint: "see them with `mem0ctl shards list`",
     });

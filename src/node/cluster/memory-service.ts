@@ -335,7 +335,7 @@ export function createMemoryService(options: MemoryServiceOptions): MemoryServic
       routed(context, async (map) => {
         const slice = shardById(map, shard);
         if (slice === undefined) {
-          throw new Mem0ctlError("not-found", "shard-unknown", `there is no shard ${shard}`, {
+          throw new Mem0ctlError("not-found", "unknown-shard", `there is no shard ${shard}`, {
             why: `the cluster has ${map.shards.length} shards`,
             hint: "see them with `mem0ctl shards list`",
           });

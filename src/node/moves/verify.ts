@@ -49,11 +49,11 @@ export class Verifier {
     this.options = options;
   }
 
-  /** @throws Mem0ctlError `shard-unknown`; a replica that does not answer is in the result, with why. */
+  /** @throws Mem0ctlError `unknown-shard`; a replica that does not answer is in the result, with why. */
   async verify(shard: ShardId, deadlineMs: number): Promise<ShardVerification> {
     const slice = shardById(this.options.map(), shard);
     if (slice === undefined) {
-      throw new Mem0ctlError("not-found", "shard-unknown", `there is no shard ${shard}`, {
+      throw new Mem0ctlError("not-found", "unknown-shard", `there is no shard ${shard}`, {
         hint: "see them with `mem0ctl shards list`",
       });
     }

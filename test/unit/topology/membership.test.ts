@@ -109,7 +109,7 @@ describe("a node leaves", () => {
 
   test("an unknown node, and a place that no reassignment covers, are refused", () => {
     const map = initialShardMap(manifestOf({ nodes: 3, shards: 4, copies: 2 }));
-    expect(() => planLeave(map, "node-9")).toThrowError(expect.objectContaining({ code: "node-unknown" }));
+    expect(() => planLeave(map, "node-9")).toThrowError(expect.objectContaining({ code: "unknown-node" }));
     expect(() => mapWithoutNode(map, "node-1", [])).toThrowError(
       expect.objectContaining({ code: "node-in-use" }),
     );
@@ -184,7 +184,7 @@ describe("a member changes", () => {
     ["node-1", { address: "127.0.0.1:9999" }, "address-fixed"],
     ["node-1", { role: "arbiter" }, "role-fixed"],
     ["arbiter-1", { role: "primary", address: "127.0.0.1:7999" }, "role-fixed"],
-    ["node-9", {}, "node-unknown"],
+    ["node-9", {}, "unknown-node"],
   ] as const)("%s %j: %s", (id, change, code) => {
     expect(() => mapWithNodeChanged(map, { ...changed, id, ...change })).toThrowError(
       expect.objectContaining({ code }),

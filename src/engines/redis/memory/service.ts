@@ -278,7 +278,7 @@ export function createRedisMemoryService(options: RedisMemoryOptions): MemorySer
       const shards = await options.shards(context);
       const ranges = shards.find(({ id }) => id === shard)?.slots;
       if (ranges === undefined) {
-        throw new Mem0ctlError("not-found", "shard-unknown", `there is no shard ${shard}`, {
+        throw new Mem0ctlError("not-found", "unknown-shard", `there is no shard ${shard}`, {
           why: `the cluster has shards ${shards.map(({ id }) => id).join(", ")}`,
           hint: "see them with `mem0ctl shards list`",
         });

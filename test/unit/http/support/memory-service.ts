@@ -157,7 +157,7 @@ export function inProcessMemories(): InProcessMemories {
       return { imported: records.length - failed.length, failed };
     },
     export: async (shard, cursor, limit) => {
-      if (shard !== "0") throw new Mem0ctlError("not-found", "shard-unknown", `there is no shard ${shard}`);
+      if (shard !== "0") throw new Mem0ctlError("not-found", "unknown-shard", `there is no shard ${shard}`);
       const ids = [...kept.keys()].toSorted().filter((id) => cursor === null || id > cursor);
       const records = ids.slice(0, limit).map((id): MemoryRecord => {
         const { record, vector, history } = find(id);
