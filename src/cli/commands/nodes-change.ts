@@ -19,6 +19,8 @@ import { printStarted } from "./started.ts";
 
 const ADD_TIMEOUT_MS = 60_000;
 const JOIN_TIMEOUT_MS = 10_000;
+/** How following an operation ends that goes on, or whose end was missed. */
+const GOES_ON: ReadonlySet<string> = new Set(["not-followed", "still-running", "end-not-seen"]);
 const ROLES = ["primary", "secondary", "arbiter"] as const;
 
 interface AddOptions {
@@ -216,17 +218,22 @@ async function removeNode(
   const { withoutNode } = await import("../../operations/membership.ts");
   const { changed } = withoutNode(await openManifest(context.file), node);
   if (changed && options.wait) await requireReplaceable(context);
+  const sayItRuns = async (): Promise<void> => {
+    if (!changed) return;
+    await context.say(
+      `${node} runs, and is in the manifest, until this has ended and the command is given again`,
+    );
+  };
   const operation = await withCluster(context, async ({ engine }) => {
     const moves = await import("../../operations/moves.ts");
     return watched(context, (call) => moves.removeNode(engine, { node, force }, mannerOf(options), call));
+  }).catch(async (error: unknown) => {
+    if (error instanceof Mem0ctlError && GOES_ON.has(error.code)) await sayItRuns();
+    throw error;
   });
   if (!options.wait) {
     await printOperation(context, operation, withoutAlready(operation, node));
-    if (changed) {
-      await context.say(
-        `${node} runs, and is in the manifest, until this has ended and the command is given again`,
-      );
-    }
+    await sayItRuns();
     return EXIT.done;
   }
   await withCluster(context, async ({ engine, manifest }) => {
