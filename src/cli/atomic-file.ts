@@ -96,12 +96,13 @@ export async function replaceUnchanged(
 ): Promise<boolean> {
   checkReplaceable(path);
   const lock = join(dirname(path), `.${basename(path)}.lock`);
-  let seen: { readonly mark: string; readonly sinceMs: number } | undefined;
+  let seen: { readonly mark: string | undefined; readonly sinceMs: number } | undefined;
   while (!takeLock(lock, path)) {
     const found = lstatSync(lock, { throwIfNoEntry: false, bigint: true });
     // A new one may get the inode of the one before.
-    const mark = found === undefined ? "" : `${found.ino} ${found.ctimeNs}`;
-    if (mark !== seen?.mark) seen = { mark, sinceMs: performance.now() };
+    const mark = found === undefined ? undefined : `${found.ino} ${found.ctimeNs}`;
+    // One that was let go of between two looks is not left behind, however often that happens.
+    if (mark === undefined || mark !== seen?.mark) seen = { mark, sinceMs: performance.now() };
     else if (performance.now() - seen.sinceMs > leftBehindMs) rmSync(lock, { force: true });
     await pause(LOCKED_PAUSE_MS);
   }
