@@ -34,6 +34,8 @@ const ANSWER_MS_MAX = 2000;
 const POLL_MS = 50;
 /** After this the servers have given a handover up (CLUSTER_MF_TIMEOUT is 5 s). */
 const HANDOVER_MS = 5500;
+/** The new primary tells all others at once; a replica that has not heard of it by then is told. */
+const FOLLOWING_MS = 2000;
 
 /** Part of the time in which a server may be busy with moving; the rest is its clients'. */
 const MOVING_SHARE = 0.9;
@@ -196,16 +198,35 @@ async function transferLeader(
     `the transfer of shard ${group.id} to ${heir}`,
     options,
     deadlineMs,
-    async ({ groups }) => {
-      const done = groups.find(({ primary }) => primary.id === heir)?.epoch;
-      if (done !== undefined || performance.now() - toldMs < HANDOVER_MS) return done;
-      // A handover that did not come about is given up by the servers, and has to be asked for again.
+    async (topology) => {
+      const led = topology.groups.find(({ primary }) => primary.id === heir);
+      const behind = led === undefined ? [] : stillWith(group.primary, led.primary, topology);
+      if (led !== undefined && behind.length === 0) return led.epoch;
+      if (performance.now() - toldMs < (led === undefined ? HANDOVER_MS : FOLLOWING_MS)) return undefined;
       toldMs = performance.now();
-      await tell(cluster, heir, ["CLUSTER", "FAILOVER"], deadlineMs);
+      // A handover that did not come about is given up by the servers, and has to be asked for again.
+      if (led === undefined) await tell(cluster, heir, ["CLUSTER", "FAILOVER"], deadlineMs);
+      for (const { id, line } of behind) {
+        if (line?.primary === null || led?.primary.redisId === undefined) continue;
+        await tell(cluster, id, ["CLUSTER", "REPLICATE", led.primary.redisId], deadlineMs);
+      }
       return undefined;
     },
   );
   return `shard ${group.id} went from ${group.primary.id} to ${heir} in term ${term}`;
+}
+
+/**
+ * Those that answer and have not heard yet that another leads: the one that led, and who follows it. What is done next
+ * must not find them so, since a replica does not leave a primary that itself goes away.
+ */
+function stillWith(before: Member, now: Member, { members }: RedisTopology): Member[] {
+  return members.filter(
+    ({ id, report, line }) =>
+      report !== undefined &&
+      id !== now.id &&
+      (id === before.id ? line?.primary === null : line?.primary === before.redisId),
+  );
 }
 
 /** The replica that has most of the primary's stream. */
