@@ -106,6 +106,11 @@ async function tell(
   }
 }
 
+/** What is asked for again and again may be refused meanwhile. @throws every other error. */
+function unlessRefused(error: unknown): void {
+  if (!(error instanceof Mem0ctlError) || error.code !== "refused-by-node") throw error;
+}
+
 /** Looks until it is so. @throws Mem0ctlError `step-not-seen` (unknown-outcome) at the deadline. */
 async function untilSeen<Value>(
   cluster: LiveCluster,
@@ -205,10 +210,14 @@ async function transferLeader(
       if (performance.now() - toldMs < (led === undefined ? HANDOVER_MS : FOLLOWING_MS)) return undefined;
       toldMs = performance.now();
       // A handover that did not come about is given up by the servers, and has to be asked for again.
-      if (led === undefined) await tell(cluster, heir, ["CLUSTER", "FAILOVER"], deadlineMs);
+      if (led === undefined)
+        await tell(cluster, heir, ["CLUSTER", "FAILOVER"], deadlineMs).catch(unlessRefused);
       for (const { id, line } of behind) {
         if (line?.primary === null || led?.primary.redisId === undefined) continue;
-        await tell(cluster, id, ["CLUSTER", "REPLICATE", led.primary.redisId], deadlineMs);
+        // One that has not heard of the handover at all refuses to follow a replica.
+        await tell(cluster, id, ["CLUSTER", "REPLICATE", led.primary.redisId], deadlineMs).catch(
+          unlessRefused,
+        );
       }
       return undefined;
     },

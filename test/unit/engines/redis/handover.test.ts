@@ -23,9 +23,10 @@ function bulk(text: string): string {
 
 /**
  * Three servers, of which bbb and ccc follow aaa until ccc is told to take over: from then on ccc leads by its own
- * word, and the others as `heard` says, told how often the server was looked at since.
+ * word, and the others as `heard` says, told how often the server was looked at since. The first so many commands to
+ * follow another are refused.
  */
-async function servers(heard: (id: RedisId, looks: number) => boolean) {
+async function servers(heard: (id: RedisId, looks: number) => boolean, refusals = 0) {
   const follows: Record<RedisId, RedisId | null> = { aaa: null, bbb: "aaa", ccc: "aaa" };
   const looks: Record<RedisId, number> = { aaa: 0, bbb: 0, ccc: 0 };
   const told: string[] = [];
@@ -55,7 +56,12 @@ async function servers(heard: (id: RedisId, looks: number) => boolean) {
         over = true;
         follows.ccc = null;
       }
-      if (words === "CLUSTER REPLICATE ccc") follows[self] = "ccc";
+      if (words !== "CLUSTER REPLICATE ccc") return "+OK\r\n";
+      if (refusals > 0) {
+        refusals -= 1;
+        return "-ERR I can only replicate a master, not a replica.\r\n";
+      }
+      follows[self] = "ccc";
       return "+OK\r\n";
     });
     ends.push(() => server.close());
@@ -80,11 +86,11 @@ it("is done when the one that led and those that followed it have heard, too", a
   expect(told).toEqual(["ccc: CLUSTER FAILOVER"]);
 });
 
-it("tells a replica that does not hear of it whom to follow", async () => {
-  const { transfer, follows, told } = await servers((id) => id === "aaa");
+it("tells a replica that does not hear of it whom to follow, again where it refused", async () => {
+  const { transfer, follows, told } = await servers((id) => id === "aaa", 1);
   await expect(transfer(20_000)).resolves.toBe("shard 0 went from node-1 to node-3 in term 2");
   expect(follows.bbb).toBe("ccc");
-  expect(told).toEqual(["ccc: CLUSTER FAILOVER", "bbb: CLUSTER REPLICATE ccc"]);
+  expect(told).toEqual(["ccc: CLUSTER FAILOVER", "bbb: CLUSTER REPLICATE ccc", "bbb: CLUSTER REPLICATE ccc"]);
 }, 20_000);
 
 it("is not known to be done while the one that led takes itself for the leader", async () => {
