@@ -12,13 +12,21 @@ const MODULES = [
     target: "src/memory/dot-product-wasm.ts",
     constant: "DOT_PRODUCT_WASM_BASE64",
   },
+  {
+    source: "src/memory/lexical.wat",
+    target: "src/memory/lexical-wasm.ts",
+    constant: "LEXICAL_WASM_BASE64",
+  },
 ];
 const LINE_CHARACTERS = 96;
 
 /** The text of one generated file. */
 async function render({ source, constant }) {
   const compiler = await wabt();
-  const module = compiler.parseWat(source, readFileSync(`${root}${source}`, "utf8"), { simd: true });
+  const module = compiler.parseWat(source, readFileSync(`${root}${source}`, "utf8"), {
+    simd: true,
+    bulk_memory: true,
+  });
   try {
     module.validate();
     const base64 = Buffer.from(module.toBinary({}).buffer).toString("base64");

@@ -4,9 +4,9 @@
 
 import { Mem0ctlError } from "../model/errors.ts";
 import { DOT_PRODUCT_WASM_BASE64 } from "./dot-product-wasm.ts";
+import { instantiate, PAGE_BYTES, type KernelMemory } from "./kernel.ts";
 import { checkVector } from "./record.ts";
 
-const PAGE_BYTES = 65_536;
 /** What 32-bit addresses reach: 4 GiB, e.g. 2.7 million vectors of 384 dimensions. */
 const PAGES_MAX = 65_536;
 /** Vectors are padded to this many bytes, which the kernel takes in one step. */
@@ -15,24 +15,14 @@ const SCORE_BYTES = 4;
 
 /** What dot-product.wat exports. Addresses and sizes in bytes. */
 interface Kernel {
-  readonly memory: { readonly buffer: ArrayBuffer; grow(pages: number): number };
+  readonly memory: KernelMemory;
   scoreAll(query: number, rows: number, count: number, stride: number, scores: number): void;
   scoreAt(query: number, places: number, count: number, stride: number): void;
 }
 
-// The part of WebAssembly's own interface that is used here: Node's types for version 20 leave it to the
-// browser's, which a server program must not see.
-declare const WebAssembly: {
-  readonly Module: new (bytes: Uint8Array) => object;
-  readonly Instance: new (module: object) => { readonly exports: Kernel };
-};
-
-let compiled: object | undefined;
-
 function newKernel(): Kernel {
-  compiled ??= new WebAssembly.Module(Buffer.from(DOT_PRODUCT_WASM_BASE64, "base64"));
   try {
-    return new WebAssembly.Instance(compiled).exports;
+    return instantiate<Kernel>(DOT_PRODUCT_WASM_BASE64);
   } catch (error) {
     throw outOfMemory(error);
   }

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import fc from "fast-check";
 import { lexicalEmbedding } from "../../../src/memory/lexical.ts";
+import { referenceEmbedding } from "./lexical-reference.ts";
 
 const DIMENSIONS = 384;
 
@@ -26,6 +27,46 @@ describe("the lexical embedding", () => {
         },
       ),
     );
+  });
+
+  const units = fc.oneof(
+    fc.constantFrom("a", "b", "z", "0", "9", " ", " ", "`", "{", "/", ":", "\u0000", "\u007f"),
+    fc.constantFrom("\u00aa", "\u00b5", "\u00bf", "\u00c0", "\u00d7", "\u00f7", "\u2014", "\u2070", "\u2e7f"),
+    fc.constantFrom(
+      "\u2e80",
+      "\u3040",
+      "東",
+      "京",
+      "\ud7ff",
+      "\ud800",
+      "\udfff",
+      "\ue000",
+      "\ufaff",
+      "\ufb00",
+    ),
+    fc.string({ maxLength: 3, unit: "binary" }),
+    // More features of one word than are held at once.
+    fc.integer({ min: 200, max: 900 }).map((length) => "abcdefg".repeat(length / 7)),
+  );
+
+  it("is, bit for bit, what its features give when they are added one by one", () => {
+    fc.assert(
+      fc.property(
+        fc.array(units, { maxLength: 60 }).map((parts) => parts.join("")),
+        fc.oneof(fc.integer({ min: 1, max: 70 }), fc.constantFrom(384, 1536, 4095, 4096)),
+        (text, dimensions) => {
+          expect(lexicalEmbedding(text, dimensions)).toEqual(referenceEmbedding(text, dimensions));
+        },
+      ),
+      { numRuns: 500 },
+    );
+  });
+
+  it("takes a text of megabytes, and then a short one", () => {
+    const long = "Prefers a window seat. ".repeat(100_000);
+    for (const text of [long, "a", long, "Prefers an aisle seat"]) {
+      expect(lexicalEmbedding(text, 16)).toEqual(referenceEmbedding(text, 16));
+    }
   });
 
   it("is the same for the same text, and for the same text written otherwise", () => {
