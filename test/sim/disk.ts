@@ -462,7 +462,11 @@ export class SimulatedStore implements Store {
     };
     try {
       work({
-        put: (key, value) => write(key, typeof value === "function" ? value() : value),
+        put: (key, value) =>
+          write(
+            key,
+            typeof value === "function" ? value() : typeof value === "string" ? Buffer.from(value) : value,
+          ),
         remove: (key) => write(key, undefined),
       });
     } catch (error) {

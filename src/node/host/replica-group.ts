@@ -1,6 +1,7 @@
 // One replica of one group as the host runs it: the protocol's effects waiting to be written, the
 // proposals and reads waiting to be answered, and how far each follower lags in time.
 
+import { EMPTY_EFFECTS } from "../../consensus/effects.ts";
 import type {
   Effects,
   Entry,
@@ -480,6 +481,7 @@ export class ReplicaGroup {
 
   /** Sorts one batch of effects into queues; true when the host has something to do. */
   private take(effects: Effects): boolean {
+    if (effects === EMPTY_EFFECTS) return false;
     let work = false;
     if (effects.changed) {
       this.changed = true;

@@ -9,7 +9,7 @@
 
 import { historyKept, memoryChanged, memoryNotFound, updated } from "../../memory/changes.ts";
 import { matches } from "../../memory/filter.ts";
-import { SCOPE_FIELDS, type ScopeField } from "../../memory/record.ts";
+import { SCOPE_FIELDS } from "../../memory/record.ts";
 import { countedOf, vectorFrom, type Counted, type StoredRecord } from "../../memory/stored.ts";
 import { errorBody, Mem0ctlError } from "../../model/errors.ts";
 import type { MemoryEvent } from "../../model/node-api.ts";
@@ -37,10 +37,12 @@ const ENTITIES_KEPT = 4096;
 
 export type EntityRecord = readonly [memories: number, createdAt: string, updatedAt: string];
 
-/** Counts are undefined where nothing of the entity is there. */
 interface KnownEntity {
   readonly key: Key;
-  readonly counts: EntityRecord | undefined;
+  /** Undefined where nothing of the entity is there. */
+  counts: EntityRecord | undefined;
+  /** By a command of the transaction at hand. */
+  isChanged: boolean;
 }
 
 export class MemoryMachine implements StateMachine {
@@ -53,10 +55,10 @@ export class MemoryMachine implements StateMachine {
   readonly sessions: Sessions;
   /** Which keys it answers for. */
   readonly custody: Custody;
-  /** Changed by commands of the transaction at hand. */
-  private readonly entities = new Map<string, KnownEntity>();
-  /** As the last transaction left them: most commands are about what was counted shortly before. */
-  private readonly knownEntities = new Map<string, KnownEntity>();
+  /** By name, those of each field of SCOPE_FIELDS: most commands are about what was counted shortly before. */
+  private readonly entities = SCOPE_FIELDS.map(() => new Map<string, KnownEntity>());
+  private entitiesKnown = 0;
+  private changedEntities: KnownEntity[] = [];
   /** What the keys of memories and places begin with. */
   private prefixes: { readonly memory: Key; readonly place: Key; readonly totals: Key };
   private memories = 0;
@@ -93,8 +95,7 @@ export class MemoryMachine implements StateMachine {
     this.statePrefix = prefix;
     this.prefixes = prefixesOf(prefix);
     this.vectors.drop(this.owner);
-    this.entities.clear();
-    this.knownEntities.clear();
+    this.forgetEntities();
     this.sessions.reload(prefix);
     this.custody.reload(prefix);
     this.readTotals();
@@ -238,7 +239,7 @@ export class MemoryMachine implements StateMachine {
   private addMemory(item: PutItem, writer: StoreWriter): void {
     const value = Buffer.from(item.value.buffer, item.value.byteOffset, item.value.byteLength);
     writer.put(this.memoryKey(item.key, item.id), value);
-    writer.put(extendKey(this.prefixes.place, item.id), () => Buffer.from(item.key));
+    writer.put(extendKey(this.prefixes.place, item.id), item.key);
     if (item.history !== undefined && item.history.length > 0) {
       writer.put(extendKey(this.statePrefix, "history", item.id), pack(historyKept(item.history)));
     }
@@ -287,8 +288,7 @@ export class MemoryMachine implements StateMachine {
   recount(writer: StoreWriter): void {
     this.memories = 0;
     this.bytes = 0;
-    this.entities.clear();
-    this.knownEntities.clear();
+    this.forgetEntities();
     this.vectors.drop(this.owner);
     const entities = extendKey(this.statePrefix, "entity");
     const counted = [...this.store.keys({ start: entities, end: prefixEnd(entities) })];
@@ -317,39 +317,53 @@ export class MemoryMachine implements StateMachine {
 
   /** `change` 1 for an added memory, -1 for a removed one, 0 for one that was updated. */
   private countEntities([names, createdAt, updatedAt]: Counted, change: -1 | 0 | 1): void {
-    for (const [at, field] of SCOPE_FIELDS.entries()) {
+    for (let at = 0; at < SCOPE_FIELDS.length; at += 1) {
       const name = names[at];
       if (name === undefined || name === null) continue;
-      const id = `${field} ${name}`;
-      const { key, counts } =
-        this.entities.get(id) ?? this.knownEntities.get(id) ?? this.readEntity(field, name);
+      const entity = this.entities[at]?.get(name) ?? this.readEntity(at, name);
+      const { counts } = entity;
       // One whose last memory went is gone, whether a transaction ended in between or not: replicas group
       // commands into transactions as they come.
       const [count, created, updated] =
         counts !== undefined && counts[0] > 0 ? counts : [0, createdAt, updatedAt];
       const newest = change >= 0 && updatedAt > updated ? updatedAt : updated;
       const oldest = createdAt < created ? createdAt : created;
-      this.entities.set(id, { key, counts: [count + change, oldest, newest] });
+      entity.counts = [count + change, oldest, newest];
+      if (!entity.isChanged) this.changedEntities.push(entity);
+      entity.isChanged = true;
     }
   }
 
-  private readEntity(field: ScopeField, name: string): KnownEntity {
+  private readEntity(at: number, name: string): KnownEntity {
+    const field = SCOPE_FIELDS[at] ?? "";
     // Memory of its own, for it is kept: a piece of the buffers' pool would keep all of them from being freed.
     const key = Buffer.from(Uint8Array.from(extendKey(this.statePrefix, "entity", field, name)).buffer);
     const bytes = this.store.get(key);
-    return { key, counts: bytes === undefined ? undefined : (unpack(bytes) as EntityRecord) };
+    const counts = bytes === undefined ? undefined : (unpack(bytes) as EntityRecord);
+    const entity = { key, counts, isChanged: false };
+    this.entities[at]?.set(name, entity);
+    this.entitiesKnown += 1;
+    return entity;
   }
 
   /** Once per transaction: many memories of one user change one record. */
   private writeEntities(writer: StoreWriter): void {
-    if (this.knownEntities.size > ENTITIES_KEPT) this.knownEntities.clear();
-    for (const [id, { key, counts }] of this.entities) {
+    for (const entity of this.changedEntities) {
+      const { key, counts } = entity;
       const isLeft = counts !== undefined && counts[0] > 0;
       if (isLeft) writer.put(key, () => pack(counts));
       else writer.remove(key);
-      this.knownEntities.set(id, { key, counts: isLeft ? counts : undefined });
+      if (!isLeft) entity.counts = undefined;
+      entity.isChanged = false;
     }
-    this.entities.clear();
+    this.changedEntities = [];
+    if (this.entitiesKnown > ENTITIES_KEPT) this.forgetEntities();
+  }
+
+  private forgetEntities(): void {
+    for (const known of this.entities) known.clear();
+    this.entitiesKnown = 0;
+    this.changedEntities = [];
   }
 
   /** The cache may forget a scope; it never stops a replica. */

@@ -25,6 +25,7 @@ import {
   type RangeOptions,
   type Store,
   type StoreSnapshot,
+  type StoreValue,
   type StoreWriter,
 } from "./store.ts";
 
@@ -55,8 +56,7 @@ function unseal(key: Buffer, record: Buffer): Buffer {
 }
 
 /** A value or what makes it, not yet sealed; undefined for a removed record. */
-type Written = Payload | undefined;
-type Payload = Uint8Array | (() => Uint8Array);
+type Written = StoreValue | undefined;
 
 /**
  * Written and not yet flushed, by the key's bytes as Latin-1, which sort as the key does. A name and no key:
@@ -78,8 +78,9 @@ function keyOf(name: string): Key {
   return Buffer.from(name, "latin1");
 }
 
-function payloadOf(written: Payload): Buffer {
+function payloadOf(written: StoreValue): Buffer {
   const payload = typeof written === "function" ? written() : written;
+  if (typeof payload === "string") return Buffer.from(payload);
   return payload instanceof Buffer
     ? payload
     : Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength);
@@ -187,9 +188,10 @@ class LmdbStore implements Store {
     const write = (key: Key, written: Written): void => {
       const name = nameOf(key);
       const old = active.get(name);
-      names.push(name);
-      olds.push(old === undefined && !active.has(name) ? ABSENT : old);
+      const known = active.size;
       active.set(name, written);
+      names.push(name);
+      olds.push(active.size > known ? ABSENT : old);
       this.activeBytes += key.length + bytesOf(written) - (old === undefined ? 0 : key.length + bytesOf(old));
     };
     try {
@@ -413,7 +415,7 @@ async function sealed(batch: Unflushed): Promise<readonly Sealed[]> {
 
 /** What is read of what: of a value that is not flushed, and of a record on disk. */
 interface Reading<Value> {
-  readonly payload: (written: Payload) => Buffer;
+  readonly payload: (written: StoreValue) => Buffer;
   readonly record: (key: Buffer, value: Value) => Buffer;
 }
 

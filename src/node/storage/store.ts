@@ -4,12 +4,14 @@
 
 import type { Key } from "./key.ts";
 
+/**
+ * A text is kept as UTF-8. A function is asked for the value when it is first needed, if it is: of what changes with
+ * every command only the last value before a flush is ever made. It must give the same whenever it is asked.
+ */
+export type StoreValue = Uint8Array | string | (() => Uint8Array);
+
 export interface StoreWriter {
-  /**
-   * A function is asked for the value when it is first needed, if it is: of what changes with every command
-   * only the last value before a flush is ever made. It must give the same whenever it is asked.
-   */
-  put(key: Key, value: Uint8Array | (() => Uint8Array)): void;
+  put(key: Key, value: StoreValue): void;
   remove(key: Key): void;
 }
 
