@@ -120,7 +120,7 @@ export class Host {
   /** How the groups were opened that have to be opened again. */
   private readonly starts = new Map<GroupId, GroupStart>();
   private readonly options: HostOptions;
-  private readonly dirty = new Set<ReplicaGroup>();
+  private dirty = new Set<ReplicaGroup>();
   private scheduled = false;
   private stopped = false;
   private tickTimer: Timer | undefined;
@@ -585,11 +585,11 @@ export class Host {
   private round(): void {
     if (this.stopped) return;
     for (const group of this.dirty) group.proposeGathered();
-    const groups = [...this.dirty];
-    this.dirty.clear();
+    const groups = this.dirty;
+    this.dirty = new Set();
     for (const group of groups) this.sendOutgoing(group);
     this.options.network.flush();
-    const writing = groups.filter((group) => group.hasUnwritten());
+    const writing = [...groups].filter((group) => group.hasUnwritten());
     if (writing.length > 0) this.write(writing);
     for (const group of groups) {
       if (group.canSwitchState()) this.switchState(group);

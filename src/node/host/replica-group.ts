@@ -19,6 +19,7 @@ import type { Clock } from "../clock.ts";
 import type { Key } from "../storage/key.ts";
 import type { LogWrite } from "../storage/log-store.ts";
 import type { StoreWriter } from "../storage/store.ts";
+import { TransientMap } from "../transient-map.ts";
 import type { DurableGroup } from "./durable-group.ts";
 import { LagClock } from "./lag-clock.ts";
 import { LOG_ONLY, type StateMachine } from "./machine.ts";
@@ -74,9 +75,9 @@ export class ReplicaGroup {
   private outgoing: Message[] = [];
   private proposing: Proposal[] = [];
   private unwritten: Unwritten[] = [];
-  private readonly proposals = new Map<number, Waiting>();
+  private readonly proposals = new TransientMap<number, Waiting>();
   private readonly accepted = new Map<number, { readonly term: number; readonly context: number }>();
-  private readonly readContexts = new Map<number, Waiting>();
+  private readonly readContexts = new TransientMap<number, Waiting>();
   private readyReads: { readonly index: number; readonly waiting: Waiting }[] = [];
   private snapshotsWanted: { readonly to: NodeId; readonly term: number }[] = [];
   private nextContext = 1;
@@ -268,8 +269,7 @@ export class ReplicaGroup {
   /** Resolves once the state holds everything up to `index`. */
   async reached(index: number, deadlineMs: number): Promise<void> {
     await this.wait(this.readContexts, deadlineMs, (context) => {
-      const waiting = this.readContexts.get(context);
-      this.readContexts.delete(context);
+      const waiting = this.readContexts.take(context);
       if (waiting !== undefined) this.readyReads.push({ index, waiting });
       this.serveReads();
     });
@@ -444,15 +444,14 @@ export class ReplicaGroup {
   }
 
   private abandon(error: Mem0ctlError): void {
-    for (const waiting of [...this.proposals.values(), ...this.readContexts.values()]) waiting.reject(error);
+    for (const waiting of [...this.proposals.takeAll(), ...this.readContexts.takeAll()])
+      waiting.reject(error);
     for (const { waiting } of this.readyReads) waiting.reject(error);
-    this.proposals.clear();
-    this.readContexts.clear();
     this.readyReads = [];
   }
 
   private wait(
-    table: Map<number, Waiting>,
+    table: TransientMap<number, Waiting>,
     deadlineMs: number,
     start: (context: number) => void,
   ): Promise<unknown> {
@@ -460,7 +459,7 @@ export class ReplicaGroup {
     const { clock } = this;
     return new Promise((resolve, reject) => {
       const timer = clock.later(Math.max(1, deadlineMs - clock.nowMs()), () => {
-        table.delete(context);
+        table.take(context);
         this.readyReads = this.readyReads.filter(({ waiting }) => waiting !== entry);
         reject(timedOut(this.id));
       });
@@ -518,9 +517,8 @@ export class ReplicaGroup {
       this.refuse(this.readContexts, context, reason, leader);
     }
     for (const { context, index } of effects.reads) {
-      const waiting = this.readContexts.get(context);
+      const waiting = this.readContexts.take(context);
       if (waiting === undefined) continue;
-      this.readContexts.delete(context);
       this.readyReads.push({ index, waiting });
     }
     if (effects.reads.length > 0) this.serveReads();
@@ -545,8 +543,7 @@ export class ReplicaGroup {
     const place = this.accepted.get(entry.index);
     if (place === undefined) return undefined;
     this.accepted.delete(entry.index);
-    const waiting = this.proposals.get(place.context);
-    this.proposals.delete(place.context);
+    const waiting = this.proposals.take(place.context);
     if (waiting === undefined) return undefined;
     if (place.term === entry.term) return { waiting, give: () => waiting.resolve(result) };
     // Another leader's entry took the place: this proposal can never commit.
@@ -554,10 +551,14 @@ export class ReplicaGroup {
     return { waiting, give: refused };
   }
 
-  private refuse(table: Map<number, Waiting>, context: number, reason: RefusalReason, leader: NodeId): void {
-    const waiting = table.get(context);
+  private refuse(
+    table: TransientMap<number, Waiting>,
+    context: number,
+    reason: RefusalReason,
+    leader: NodeId,
+  ): void {
+    const waiting = table.take(context);
     if (waiting === undefined) return;
-    table.delete(context);
     waiting.reject(refusal(this.id, reason, leader));
   }
 }

@@ -161,7 +161,8 @@ function owned(packed: Uint8Array): Uint8Array {
 }
 
 export function decodeCommand(bytes: Uint8Array): Envelope {
-  const [session, sequence, answered, body, isFresh, version = 0] = unpack(bytes) as [
+  // Of a view: msgpackr hangs a DataView on what it reads, and an entry of the log lives long.
+  const [session, sequence, answered, body, isFresh, version = 0] = unpack(bytes.subarray()) as [
     string,
     number,
     number,

@@ -11,6 +11,7 @@ import type { Duplex } from "node:stream";
 import { errorBody, errorFromBody, Mem0ctlError, type ErrorBody } from "../../model/errors.ts";
 import type { GroupId, NodeId } from "../../model/ids.ts";
 import type { Message } from "../../consensus/seam.ts";
+import { TransientMap } from "../transient-map.ts";
 import { encodeFrame, FRAME_BYTES_MAX, FrameReader } from "./frames.ts";
 import { notPart, refusalOf, type Hello } from "./hello.ts";
 import { PEER_PROTOCOL, type Network, type NetworkHandlers, type NodeBeat } from "./network.ts";
@@ -97,7 +98,7 @@ interface Link {
   /** Beats sent since the peer was last heard on this connection. */
   silentBeats: number;
   outbox: Outbox;
-  calls: Map<number, PendingCall>;
+  readonly calls: TransientMap<number, PendingCall>;
   error: string | undefined;
   retryMs: number;
   retryTimer: NodeJS.Timeout | undefined;
@@ -144,7 +145,7 @@ export class Peers implements Network {
         socket: undefined,
         silentBeats: 0,
         outbox: emptyOutbox(),
-        calls: new Map(),
+        calls: new TransientMap(),
         error: "not connected yet",
         retryMs: RETRY_MS_MIN,
         retryTimer: undefined,
@@ -208,7 +209,7 @@ export class Peers implements Network {
     return new Promise((resolve, reject) => {
       const timer = setTimeout(
         () => {
-          link.calls.delete(id);
+          link.calls.take(id);
           reject(unanswered(to, "no answer in time"));
         },
         Math.max(1, deadlineMs - performance.now()),
@@ -424,9 +425,7 @@ export class Peers implements Network {
     link.error = error;
     if (farewell === undefined) socket?.destroy();
     else part(socket, farewell);
-    const calls = link.calls;
-    link.calls = new Map();
-    for (const call of calls.values()) {
+    for (const call of link.calls.takeAll()) {
       clearTimeout(call.timer);
       call.reject(unanswered(link.address.id, error));
     }
@@ -459,8 +458,7 @@ export class Peers implements Network {
   }
 
   private settle(link: Link, id: number): PendingCall | undefined {
-    const call = link.calls.get(id);
-    link.calls.delete(id);
+    const call = link.calls.take(id);
     clearTimeout(call?.timer);
     return call;
   }
