@@ -8,7 +8,7 @@
 // Information", TACL 2017, section 3.2.
 //
 // A text of 1 KiB has 2,400 features, and every write makes them: lexical.wat does so in half the time that
-// JavaScript takes, and in the same time whatever the compiler thinks of it (16 us; 18 to 36).
+// JavaScript takes, and in the same time whatever the compiler thinks of it (14 us; 18 to 36).
 
 import { instantiate, PAGE_BYTES, type KernelMemory } from "./kernel.ts";
 import { LEXICAL_WASM_BASE64 } from "./lexical-wasm.ts";

@@ -28,13 +28,14 @@
       (local.set $to (i32.add (local.get $at) (i32.const 2)))
       (if (call $isSpelled (local.get $unit))
         (then
-          ;; A word: its end and its hash. The letters of ASCII are looked at here, a call for each takes longer.
+          ;; A word: its end and its hash. Letters of ASCII and a space are looked at here, a call for each takes longer.
           (local.set $hash
             (i32.mul (i32.xor (i32.const 0x811c9dc5) (local.get $unit)) (i32.const 0x2c1b3c6d)))
           (block $over (loop $more
             (br_if $over (i32.ge_u (local.get $to) (local.get $end)))
             (local.set $unit (i32.load16_u (local.get $to)))
             (if (i32.ge_u (i32.sub (local.get $unit) (i32.const 97)) (i32.const 26)) (then
+              (br_if $over (i32.eq (local.get $unit) (i32.const 32)))
               (br_if $over (i32.eqz (call $isSpelled (local.get $unit))))))
             (local.set $hash (i32.mul (i32.xor (local.get $hash) (local.get $unit)) (i32.const 0x2c1b3c6d)))
             (local.set $to (i32.add (local.get $to) (i32.const 2)))
@@ -164,7 +165,8 @@
 
   ;; Adds each weight that was noted, with the sign that its hash gives, to the dimension that its hash gives.
   (func $addNoted
-    (local $at i32) (local $end i32) (local $hashes v128) (local $places v128)
+    (local $at i32) (local $end i32) (local $place i32)
+    (local $hashes v128) (local $places v128) (local $weights v128)
     (local.set $end (global.get $noted))
     (global.set $noted (i32.const 0))
     (if (i32.eqz (local.get $end)) (then (return)))
@@ -200,30 +202,36 @@
           (i32.const 2)))
       ;; The lowest bit is the sign.
       (local.set $hashes (i32x4.shl (local.get $hashes) (i32.const 31)))
-      (call $addTwo
-        (i32x4.extract_lane 0 (local.get $places))
-        (i32x4.extract_lane 1 (local.get $places))
+      (local.set $weights
         (v128.xor
           (v128.load offset=4096 (i32.shl (local.get $at) (i32.const 1)))
           (i64x2.shl (i64x2.extend_low_i32x4_u (local.get $hashes)) (i32.const 32))))
-      (call $addTwo
-        (i32x4.extract_lane 2 (local.get $places))
-        (i32x4.extract_lane 3 (local.get $places))
+      (local.set $place (i32x4.extract_lane 0 (local.get $places)))
+      (f32.store offset=12288 (local.get $place)
+        (f32.demote_f64 (f64.add
+          (f64.promote_f32 (f32.load offset=12288 (local.get $place)))
+          (f64x2.extract_lane 0 (local.get $weights)))))
+      (local.set $place (i32x4.extract_lane 1 (local.get $places)))
+      (f32.store offset=12288 (local.get $place)
+        (f32.demote_f64 (f64.add
+          (f64.promote_f32 (f32.load offset=12288 (local.get $place)))
+          (f64x2.extract_lane 1 (local.get $weights)))))
+      (local.set $weights
         (v128.xor
           (v128.load offset=4112 (i32.shl (local.get $at) (i32.const 1)))
           (i64x2.shl (i64x2.extend_high_i32x4_u (local.get $hashes)) (i32.const 32))))
+      (local.set $place (i32x4.extract_lane 2 (local.get $places)))
+      (f32.store offset=12288 (local.get $place)
+        (f32.demote_f64 (f64.add
+          (f64.promote_f32 (f32.load offset=12288 (local.get $place)))
+          (f64x2.extract_lane 0 (local.get $weights)))))
+      (local.set $place (i32x4.extract_lane 3 (local.get $places)))
+      (f32.store offset=12288 (local.get $place)
+        (f32.demote_f64 (f64.add
+          (f64.promote_f32 (f32.load offset=12288 (local.get $place)))
+          (f64x2.extract_lane 1 (local.get $weights)))))
       (local.set $at (i32.add (local.get $at) (i32.const 16)))
       (br_if $next (i32.lt_u (local.get $at) (local.get $end)))))
-
-  (func $addTwo (param $one i32) (param $other i32) (param $weights v128)
-    (f32.store offset=12288 (local.get $one)
-      (f32.demote_f64 (f64.add
-        (f64.promote_f32 (f32.load offset=12288 (local.get $one)))
-        (f64x2.extract_lane 0 (local.get $weights)))))
-    (f32.store offset=12288 (local.get $other)
-      (f32.demote_f64 (f64.add
-        (f64.promote_f32 (f32.load offset=12288 (local.get $other)))
-        (f64x2.extract_lane 1 (local.get $weights))))))
 
   ;; 0 when the vector has no direction.
   (func $scaleToUnit (result i32)
