@@ -19,6 +19,7 @@ import { makeFolder, syncFolder } from "./folders.ts";
 import { checkDataFile } from "./lmdb-file.ts";
 import type { Key } from "./key.ts";
 import { Room } from "./room.ts";
+import { Slabs } from "./slabs.ts";
 import {
   StoreCorruptError,
   type Item,
@@ -41,8 +42,8 @@ const SEALED_PER_TURN = 500;
 /** Unflushed bytes above which a flush is not put off any longer. */
 const UNFLUSHED_BYTES_MAX = 16 << 20;
 
-function seal(key: Key, payload: Uint8Array): Buffer {
-  const record = Buffer.allocUnsafe(CHECKSUM_BYTES + payload.length);
+function seal(key: Key, payload: Uint8Array, slabs: Slabs): Buffer {
+  const record = slabs.take(CHECKSUM_BYTES + payload.length);
   record.set(payload, CHECKSUM_BYTES);
   record.writeUInt32BE(crc32(payload, crc32(key)), 0);
   return record;
@@ -76,6 +77,12 @@ function nameOf(key: Key): string {
 
 function keyOf(name: string): Key {
   return Buffer.from(name, "latin1");
+}
+
+function keyIn(slabs: Slabs, name: string): Key {
+  const key = slabs.take(name.length);
+  key.write(name, "latin1");
+  return key;
 }
 
 function payloadOf(written: StoreValue): Buffer {
@@ -114,6 +121,7 @@ class LmdbStore implements Store {
   private readonly environment: ReturnType<typeof open<Buffer, Buffer>>;
   private readonly dataFile: string;
   private readonly room: Room;
+  private readonly slabs = new Slabs();
   private active: Unflushed = new Map();
   private activeBytes = 0;
   /** Resolves once all of `active` is on disk; one for all its transactions. */
@@ -343,7 +351,9 @@ class LmdbStore implements Store {
     // Generously: a new page for each that is changed, and twice what is written.
     const changedBytes = Math.min(batch.size * PAGE_BYTES, CHANGED_BYTES_MAX);
     this.room.check(ROOM_BYTES_MIN + changedBytes + 2 * this.flushingBytes);
-    const records = await sealed(batch);
+    // The flush before has ended, well or not.
+    this.slabs.reuse();
+    const records = await sealed(batch, this.slabs);
     await this.commit(() => {
       for (const { key, record } of records) {
         if (record === undefined) void this.environment.remove(key);
@@ -403,11 +413,11 @@ interface Sealed {
 }
 
 /** What is to be put and removed. Of seconds of writes that is much: requests are answered in between. */
-async function sealed(batch: Unflushed): Promise<readonly Sealed[]> {
+async function sealed(batch: Unflushed, slabs: Slabs): Promise<readonly Sealed[]> {
   const records: Sealed[] = [];
   for (const [name, written] of batch) {
-    const key = keyOf(name);
-    records.push({ key, record: written === undefined ? undefined : seal(key, payloadOf(written)) });
+    const key = keyIn(slabs, name);
+    records.push({ key, record: written === undefined ? undefined : seal(key, payloadOf(written), slabs) });
     if (records.length % SEALED_PER_TURN === 0) await setImmediate();
   }
   return records;
