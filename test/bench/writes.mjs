@@ -37,7 +37,7 @@ export function measure({ quick, skip }) {
     });
     if (etcd !== undefined) await closedLoop({ endpoints: etcd.endpoints, ...warmUp, nextRequest: nextPut });
 
-    const rounds = quick ? 2 : 5;
+    const rounds = quick ? 2 : 9;
     const seconds = quick ? 1 : 2;
     let acknowledged = acknowledgedBefore;
     const figures = [];

@@ -39,7 +39,7 @@ export function nodeProgram(): string {
  * flag, and refuse to start with it.
  */
 const NODE_FLAGS = [
-  "--max-semi-space-size=64",
+  "--max-semi-space-size=32",
   "--heap-growing-percent=400",
   "--v8-pool-size=1",
   ...(process.versions.v8.startsWith("11.3.") ? ["--interrupt-budget=24000"] : []),
