@@ -19,7 +19,6 @@ import { makeFolder, syncFolder } from "./folders.ts";
 import { checkDataFile } from "./lmdb-file.ts";
 import type { Key } from "./key.ts";
 import { Room } from "./room.ts";
-import { Slabs } from "./slabs.ts";
 import {
   StoreCorruptError,
   type Item,
@@ -42,8 +41,8 @@ const SEALED_PER_TURN = 500;
 /** Unflushed bytes above which a flush is not put off any longer. */
 const UNFLUSHED_BYTES_MAX = 16 << 20;
 
-function seal(key: Key, payload: Uint8Array, slabs: Slabs): Buffer {
-  const record = slabs.take(CHECKSUM_BYTES + payload.length);
+function seal(key: Key, payload: Uint8Array): Buffer {
+  const record = Buffer.allocUnsafe(CHECKSUM_BYTES + payload.length);
   record.set(payload, CHECKSUM_BYTES);
   record.writeUInt32BE(crc32(payload, crc32(key)), 0);
   return record;
@@ -77,12 +76,6 @@ function nameOf(key: Key): string {
 
 function keyOf(name: string): Key {
   return Buffer.from(name, "latin1");
-}
-
-function keyIn(slabs: Slabs, name: string): Key {
-  const key = slabs.take(name.length);
-  key.write(name, "latin1");
-  return key;
 }
 
 function payloadOf(written: StoreValue): Buffer {
@@ -121,7 +114,6 @@ class LmdbStore implements Store {
   private readonly environment: ReturnType<typeof open<Buffer, Buffer>>;
   private readonly dataFile: string;
   private readonly room: Room;
-  private readonly slabs = new Slabs();
   private active: Unflushed = new Map();
   private activeBytes = 0;
   /** Resolves once all of `active` is on disk; one for all its transactions. */
@@ -351,9 +343,7 @@ class LmdbStore implements Store {
     // Generously: a new page for each that is changed, and twice what is written.
     const changedBytes = Math.min(batch.size * PAGE_BYTES, CHANGED_BYTES_MAX);
     this.room.check(ROOM_BYTES_MIN + changedBytes + 2 * this.flushingBytes);
-    // The flush before has ended, well or not.
-    this.slabs.reuse();
-    const records = await sealed(batch, this.slabs);
+    const records = await sealed(batch);
     await this.commit(() => {
       for (const { key, record } of records) {
         if (record === undefined) void this.environment.remove(key);
@@ -413,11 +403,11 @@ interface Sealed {
 }
 
 /** What is to be put and removed. Of seconds of writes that is much: requests are answered in between. */
-async function sealed(batch: Unflushed, slabs: Slabs): Promise<readonly Sealed[]> {
+async function sealed(batch: Unflushed): Promise<readonly Sealed[]> {
   const records: Sealed[] = [];
   for (const [name, written] of batch) {
-    const key = keyIn(slabs, name);
-    records.push({ key, record: written === undefined ? undefined : seal(key, payloadOf(written), slabs) });
+    const key = keyOf(name);
+    records.push({ key, record: written === undefined ? undefined : seal(key, payloadOf(written)) });
     if (records.length % SEALED_PER_TURN === 0) await setImmediate();
   }
   return records;
