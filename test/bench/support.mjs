@@ -14,6 +14,8 @@ export const mem0ctl = join(root, "bin", "mem0ctl.js");
 
 const run = promisify(execFile);
 const openFolders = new Set();
+/** Lines of a node's log. */
+const LAST_WORDS = 5;
 
 /** Progress goes to stderr, so that stdout holds the table and nothing else. */
 export function say(line) {
@@ -25,15 +27,26 @@ export const sleep = (milliseconds) => new Promise((resolve) => setTimeout(resol
 /**
  * Runs `work(folder)` in a temporary folder. Afterwards, also when it throws or the bench is
  * interrupted, every process that names the folder in its arguments is ended by its pid, and the
- * folder is removed.
+ * folder is removed. When it throws, the nodes' last words are told before.
  */
 export async function withFolder(work) {
   const folder = mkdtempSync(join(tmpdir(), "mem0ctl-bench-"));
   openFolders.add(folder);
   try {
     return await work(folder);
+  } catch (error) {
+    sayLastWords(folder);
+    throw error;
   } finally {
     closeFolder(folder);
+  }
+}
+
+function sayLastWords(folder) {
+  for (const path of readdirSync(folder, { recursive: true })) {
+    if (!path.endsWith("node.log")) continue;
+    const lines = readFileSync(join(folder, path), "utf8").trimEnd().split("\n");
+    say([path, ...lines.slice(-LAST_WORDS)].join("\n  "));
   }
 }
 
