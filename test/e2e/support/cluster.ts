@@ -18,6 +18,9 @@ const COMMAND_MS_MAX = 60_000;
 const PORT_MIN = 20_000;
 /** A redis server has a second port 10,000 above its own: no node is ever given one of those. */
 const PORT_MAX = 30_000;
+/** Tests run in several workers of vitest at a time; ports lie in blocks, and every so many of them are one worker's. */
+const BLOCK_PORTS = 32;
+const WORKERS_MAX = 16;
 
 export interface CommandResult {
   readonly code: number;
@@ -215,10 +218,17 @@ function filesNamed(directory: string, name: string): readonly string[] {
     .map((entry) => join(entry.parentPath, entry.name));
 }
 
-/** As many ports in a row that nothing listens on. */
+/**
+ * As many ports in a row that nothing listens on, in a block of this worker's own: between the look and the start of a
+ * node another worker may look, too.
+ */
 async function freePorts(count: number, portMax: number): Promise<readonly number[]> {
+  if (count > BLOCK_PORTS) throw new RangeError(`${count} ports are more than a block has`);
+  const worker = Number(process.env["VITEST_POOL_ID"] ?? 0) % WORKERS_MAX;
+  const rounds = Math.floor((portMax - PORT_MIN) / (BLOCK_PORTS * WORKERS_MAX));
   for (let attempt = 0; attempt < 50; attempt += 1) {
-    const first = PORT_MIN + Math.floor(Math.random() * (portMax - PORT_MIN - count));
+    const block = Math.floor(Math.random() * rounds) * WORKERS_MAX + worker;
+    const first = PORT_MIN + block * BLOCK_PORTS + Math.floor(Math.random() * (BLOCK_PORTS - count + 1));
     const ports = Array.from({ length: count }, (_, index) => first + index);
     const held = await Promise.all(ports.map(hold));
     await Promise.all(
