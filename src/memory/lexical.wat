@@ -4,6 +4,10 @@
 ;; Memory, from 0 on: 1,024 hashes (i32), as many weights (f64), the vector (f32), then the text (UTF-16). Features are
 ;; added in the order in which the text has them, so every machine computes the same bits. Addresses are in bytes and
 ;; unsigned; nothing is checked here, that is the caller's.
+;;
+;; Hashes are polynomials over UTF-16 units modulo 2^32, with the multiplier 0x2c1b3c6d. What keeps the kinds of features
+;; apart: 0x811c9dc5 words, 0x51ed270b pairs, 0x9e3779b9 and 0x7f4a7c15 3- and 4-grams, 0x3c6ef372 a text as a whole;
+;; 0x5bd1e995 the copies of a word.
 (module
   (memory (export "memory") 1)
 

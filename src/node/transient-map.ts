@@ -16,15 +16,9 @@ export class TransientMap<Key, Value extends object> {
     return this.#cells.size;
   }
 
-  get(key: Key): Value | undefined {
-    return this.#cells.get(key)?.value;
-  }
-
-  /** In place of what is there under the key, if anything is. */
+  /** Nothing may be there under the key yet. */
   set(key: Key, value: Value): void {
-    const cell = this.#cells.get(key);
-    if (cell === undefined) this.#cells.set(key, { value });
-    else cell.value = value;
+    this.#cells.set(key, { value });
   }
 
   /** Removes what is there under the key, and returns it. */
