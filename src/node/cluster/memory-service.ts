@@ -162,14 +162,6 @@ export function createMemoryService(options: MemoryServiceOptions): MemoryServic
     areFresh: boolean,
   ): Promise<void> =>
     named(context, async (write) => {
-      const command = (batch: readonly PutItem[]): ShardCommand =>
-        areFresh ? { t: "put", items: batch, fresh: true } : { t: "put", items: batch };
-      const [only] = items;
-      // Most requests bring one memory, of which no part can be done.
-      if (only !== undefined && items.length === 1) {
-        await routed(context, (map) => write(shardOfKey(map, only.key), command(items)));
-        return;
-      }
       let done = 0;
       // Of one id the last counts, as if they came one after the other.
       for (let left = [...new Map(items.map((item) => [item.id, item])).values()]; left.length > 0;) {
@@ -179,8 +171,11 @@ export function createMemoryService(options: MemoryServiceOptions): MemoryServic
           [...byShard(map, left)],
           async ([shard, list], onDone) => {
             for (const batch of batches(list)) {
+              const command: ShardCommand = areFresh
+                ? { t: "put", items: batch, fresh: true }
+                : { t: "put", items: batch };
               try {
-                await write(shard, command(batch));
+                await write(shard, command);
                 done += 1;
                 onDone();
               } catch (error) {
