@@ -43,10 +43,15 @@ export async function withFolder(work) {
 }
 
 function sayLastWords(folder) {
-  for (const path of readdirSync(folder, { recursive: true })) {
-    if (!path.endsWith("node.log")) continue;
-    const lines = readFileSync(join(folder, path), "utf8").trimEnd().split("\n");
-    say([path, ...lines.slice(-LAST_WORDS)].join("\n  "));
+  try {
+    for (const path of readdirSync(folder, { recursive: true })) {
+      if (!path.endsWith("node.log")) continue;
+      const lines = readFileSync(join(folder, path), "utf8").trimEnd().split("\n");
+      say([path, ...lines.slice(-LAST_WORDS)].join("\n  "));
+    }
+  } catch (error) {
+    // What failed before counts, and is thrown on; nodes that run on may remove what is read here.
+    say(`the nodes' last words could not be read: ${error.message}`);
   }
 }
 

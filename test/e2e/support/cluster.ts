@@ -58,7 +58,7 @@ export interface ClusterOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Name of the cluster. */
   readonly name?: string;
-  /** Below this; default 32,000. */
+  /** Below this; default 30,000. */
   readonly portMax?: number;
   /** Further ports, at the end of `ports`, for nodes that come later. */
   readonly spare?: number;
