@@ -165,6 +165,7 @@ export class NodeCore {
       onDismissed: (epoch) => {
         this.dismissedAt = Math.max(this.dismissedAt, epoch);
       },
+      willFlush: () => this.host.isRoundDue,
     });
     const { network } = this;
     const askMap = async (peer: NodeId): Promise<ShardMap> =>

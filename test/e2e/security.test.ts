@@ -124,7 +124,7 @@ describe("a cluster with TLS and tokens", () => {
 
   test("plain HTTP gets no answer, and an admin token alone makes nobody a peer", async () => {
     await expect(fetch(`http://127.0.0.1:${cluster.ports[0] ?? 0}/v1/ping/`)).rejects.toThrow("fetch failed");
-    const upgrade = { headers: { connection: "Upgrade", upgrade: "mem0ctl-peer/1" } };
+    const upgrade = { headers: { connection: "Upgrade", upgrade: "mem0ctl-peer/2" } };
     expect(await status("GET", "/", TOKENS.admin, upgrade)).toBe(401);
     expect(await status("GET", "/", undefined, upgrade)).toBe(401);
   });

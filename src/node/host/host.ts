@@ -180,6 +180,11 @@ export class Host {
     return state.full ? "the disk is full: the state cannot grow" : null;
   }
 
+  /** Whether the next round is on its way, with a flush of the network in it. */
+  get isRoundDue(): boolean {
+    return this.scheduled && !this.stopped;
+  }
+
   /** Entries that a full disk does not take are held in memory, but no more than so many. */
   private takesNoEntries(): boolean {
     const { log, state } = this.options.stores;

@@ -5,7 +5,7 @@ import type { GroupId, NodeId } from "../../model/ids.ts";
 import type { Message } from "../../consensus/seam.ts";
 
 /** The `Upgrade:` token by which a peer asks for the framed stream. */
-export const PEER_PROTOCOL = "mem0ctl-peer/1";
+export const PEER_PROTOCOL = "mem0ctl-peer/2";
 
 /** A node's sign of life, sent to every peer each heartbeat interval. */
 export interface NodeBeat {
@@ -24,6 +24,8 @@ export interface NetworkHandlers {
   onGone(peer: NodeId): void;
   /** This node is not in a peer's shard map, which is of that epoch. */
   onDismissed(epoch: number): void;
+  /** Whether `flush` is about to be called: what is queued for the peers need not leave alone before. */
+  willFlush(): boolean;
 }
 
 export interface Network {

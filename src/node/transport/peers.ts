@@ -15,6 +15,7 @@ import { TransientMap } from "../transient-map.ts";
 import { encodeFrame, FRAME_BYTES_MAX, FrameReader } from "./frames.ts";
 import { notPart, refusalOf, type Hello } from "./hello.ts";
 import { PEER_PROTOCOL, type Network, type NetworkHandlers, type NodeBeat } from "./network.ts";
+import { packMessage, unpackMessage, type PackedMessage } from "./packed.ts";
 
 /** Above this many unsent bytes a peer is too slow: its messages are dropped (the protocol repeats them). */
 const UNSENT_BYTES_MAX = 64 << 20;
@@ -63,7 +64,7 @@ type Failure = readonly [id: number, error: ErrorBody];
 /** Everything that one turn of the event loop has for a peer. */
 interface Batch {
   readonly k: "batch";
-  readonly messages: readonly (readonly [GroupId, Message])[];
+  readonly messages: readonly PackedMessage[];
   readonly calls: readonly Call[];
   readonly answers: readonly Answer[];
   readonly failures: readonly Failure[];
@@ -77,7 +78,7 @@ interface PendingCall {
 }
 
 interface Outbox {
-  readonly messages: (readonly [GroupId, Message])[];
+  readonly messages: PackedMessage[];
   readonly calls: Call[];
   readonly answers: Answer[];
   readonly failures: Failure[];
@@ -113,7 +114,7 @@ export class Peers implements Network {
   private epoch = 0;
   private nextCall = 1;
   private closed = false;
-  private flushing = false;
+  private soon: NodeJS.Immediate | undefined;
 
   constructor(options: PeersOptions) {
     this.options = options;
@@ -158,7 +159,7 @@ export class Peers implements Network {
 
   send(to: NodeId, group: GroupId, message: Message): void {
     const link = this.links.get(to);
-    if (link?.socket !== undefined) link.outbox.messages.push([group, message]);
+    if (link?.socket !== undefined) link.outbox.messages.push(packMessage(group, message));
   }
 
   beat(to: NodeId, beat: NodeBeat): void {
@@ -175,6 +176,9 @@ export class Peers implements Network {
   }
 
   flush(): void {
+    // What comes after this leaves with the next turn's: a frame costs more than what it carries.
+    clearImmediate(this.soon);
+    this.soon = undefined;
     for (const link of this.links.values()) {
       const { outbox, socket } = link;
       if (isEmpty(outbox)) continue;
@@ -188,11 +192,9 @@ export class Peers implements Network {
 
   /** At the end of the turn, with everything else that it has for the peer. */
   flushSoon(): void {
-    if (this.flushing) return;
-    this.flushing = true;
-    setImmediate(() => {
-      this.flushing = false;
-      this.flush();
+    this.soon ??= setImmediate(() => {
+      this.soon = undefined;
+      if (!this.options.handlers.willFlush()) this.flush();
     });
   }
 
@@ -436,7 +438,14 @@ export class Peers implements Network {
     const { handlers } = this.options;
     const from = link.address.id;
     if (frame.beat !== null) handlers.onBeat(from, frame.beat);
-    if (frame.messages.length > 0) handlers.onMessages(from, frame.messages);
+    if (frame.messages.length > 0) {
+      const { self } = this.options;
+      const messages = frame.messages.map((packed) => unpackMessage(packed, from, self));
+      handlers.onMessages(
+        from,
+        messages.filter((message) => message !== undefined),
+      );
+    }
     for (const [id, method, body] of frame.calls) this.answer(link, id, handlers.onCall(from, method, body));
     for (const [id, body] of frame.answers) this.settle(link, id)?.resolve(body);
     for (const [id, error] of frame.failures) this.settle(link, id)?.reject(errorFromBody(error));

@@ -26,7 +26,12 @@ afterEach(async () => {
 
 async function side(
   id: string,
-  options: { clusterId?: string; uid?: string; onCall?: NetworkHandlers["onCall"] } = {},
+  options: {
+    clusterId?: string;
+    uid?: string;
+    onCall?: NetworkHandlers["onCall"];
+    willFlush?: NetworkHandlers["willFlush"];
+  } = {},
 ): Promise<Side> {
   const server = createServer();
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
@@ -51,6 +56,7 @@ async function side(
       onCall: options.onCall ?? (async (_from, _method, body) => body),
       onGone: (peer) => gone.push(peer),
       onDismissed: (epoch) => dismissed.push(epoch),
+      willFlush: options.willFlush ?? (() => false),
     },
   });
   server.on("upgrade", (request, socket, head) => peers.accept(request, socket, head));
@@ -91,6 +97,30 @@ it("answers that are too large for one frame are sent one by one, and one that i
     code: "answer-too-large",
   });
   expect(await b.peers.call("a", "make", 10, later())).toHaveLength(10);
+});
+
+it("what is queued leaves with the flush that is about to come, and what comes after it with the next turn's", async () => {
+  let isDue = true;
+  const a = await side("a");
+  const b = await side("b", { willFlush: () => isDue });
+  introduce(a, b);
+  await until(() => b.peers.connected("a"));
+  let answered = 0;
+  const call = async (): Promise<void> => {
+    await b.peers.call("a", "echo", null, later());
+    answered += 1;
+  };
+  const first = call();
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  expect(answered).toBe(0);
+  b.peers.flush();
+  await first;
+  isDue = false;
+  const second = call();
+  b.peers.flush();
+  const third = call();
+  await Promise.all([second, third]);
+  expect(answered).toBe(3);
 });
 
 it("an error of the callee reaches the caller as it was, and an unknown peer is certainly not reached", async () => {
