@@ -50,11 +50,11 @@ export async function requestJson(endpoint, request) {
 
 /**
  * `clients` clients, each with one connection and one request in flight, spread evenly over the
- * endpoints, for `seconds`. `nextRequest()` makes the next request. Only answers with a 2xx status that
- * arrive in time count. Resolves to `{ perSecond, acknowledged, failed, firstFailure, latenciesMs }`;
- * `acknowledged` counts also those that arrived after the end.
+ * endpoints, for `leadSeconds` and then `seconds`. `nextRequest()` makes the next request. Only answers with
+ * a 2xx status that arrive within the latter count. Resolves to `{ perSecond, acknowledged, failed,
+ * firstFailure, latenciesMs }`; `acknowledged` counts also those that arrived before and after.
  */
-export async function closedLoop({ endpoints, clients, seconds, nextRequest }) {
+export async function closedLoop({ endpoints, clients, seconds, nextRequest, leadSeconds = 0 }) {
   const connections = Array.from(
     { length: clients },
     (_, index) => new Client(endpoints[index % endpoints.length], { pipelining: 1 }),
@@ -63,8 +63,8 @@ export async function closedLoop({ endpoints, clients, seconds, nextRequest }) {
   let acknowledged = 0;
   let failed = 0;
   let firstFailure;
-  const began = performance.now();
-  const endAt = began + seconds * 1_000;
+  const countsFrom = performance.now() + leadSeconds * 1_000;
+  const endAt = countsFrom + seconds * 1_000;
 
   async function loop(connection) {
     let now = performance.now();
@@ -75,7 +75,7 @@ export async function closedLoop({ endpoints, clients, seconds, nextRequest }) {
         now = performance.now();
         if (status >= 200 && status <= 299) {
           acknowledged++;
-          if (now <= endAt) latenciesMs.push(now - sentAt);
+          if (now >= countsFrom && now <= endAt) latenciesMs.push(now - sentAt);
         } else {
           failed++;
           firstFailure ??= `HTTP ${status} ${body.toString().slice(0, 200)}`;
