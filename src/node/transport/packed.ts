@@ -2,6 +2,7 @@
 // its answer, are lists: with the names of their fields, and with the addresses that the connection knows, half of what
 // is packed and read would be no news. Everything else travels as it is.
 
+import type { Append, AppendAccepted } from "../../consensus/raft/messages.ts";
 import type { Entry, Message } from "../../consensus/seam.ts";
 import type { GroupId, NodeId } from "../../model/ids.ts";
 
@@ -22,23 +23,12 @@ export type PackedMessage =
 const ACCEPTED_PARTS = 3;
 const APPEND_PARTS = 6;
 
-interface Append extends Message {
-  readonly prevIndex: number;
-  readonly prevTerm: number;
-  readonly commit: number;
-  readonly entries: readonly Entry[];
-}
-
-interface Accepted extends Message {
-  readonly index: number;
-}
-
 export function packMessage(group: GroupId, message: Message): PackedMessage {
   if (message.kind === "append") {
     const { term, prevIndex, prevTerm, commit, entries } = message as Append;
     return [group, term, prevIndex, prevTerm, commit, entries.map(packEntry)];
   }
-  if (message.kind === "append-accepted") return [group, message.term, (message as Accepted).index];
+  if (message.kind === "append-accepted") return [group, message.term, (message as AppendAccepted).index];
   return [group, message];
 }
 
@@ -72,7 +62,7 @@ export function unpackMessage(
     return [group, append];
   }
   if (parts.length === ACCEPTED_PARTS) {
-    const accepted: Accepted = { kind: "append-accepted", from, to, term, index: parts[2] as number };
+    const accepted: AppendAccepted = { kind: "append-accepted", from, to, term, index: parts[2] as number };
     return [group, accepted];
   }
   const message = parts[1];

@@ -62,6 +62,30 @@ describe("the lexical embedding", () => {
     );
   });
 
+  it("is so for words of every length, wherever in the text they end", () => {
+    const letters = "abcdefghijklmnopqrstuvwxyz0123456789";
+    const word = fc.oneof(
+      { weight: 9, arbitrary: fc.integer({ min: 1, max: 14 }) },
+      { weight: 1, arbitrary: fc.integer({ min: 15, max: 140 }) },
+    );
+    const text = fc.array(
+      fc.tuple(word, fc.nat(35), fc.constantFrom(" ", " ", " ", ", ", ". ", " \u2014 ", "\u00e9", "東")),
+      { minLength: 1, maxLength: 80 },
+    );
+    fc.assert(
+      fc.property(text, fc.constantFrom(1, 7, 384, 1000), (parts, dimensions) => {
+        const made = parts
+          .map(([length, from, end]) => {
+            const units = Array.from({ length }, (_, at) => letters[(from + at * (from + 1)) % 36] ?? "");
+            return units.join("") + end;
+          })
+          .join("");
+        expect(lexicalEmbedding(made, dimensions)).toEqual(referenceEmbedding(made, dimensions));
+      }),
+      { numRuns: 500 },
+    );
+  });
+
   it("takes a text of megabytes, and then a short one", () => {
     const long = "Prefers a window seat. ".repeat(100_000);
     for (const text of [long, "a", long, "Prefers an aisle seat"]) {
