@@ -6,6 +6,7 @@ import type { GroupId } from "../../src/model/ids.ts";
 import type { Clock } from "../../src/node/clock.ts";
 import type { LogFile, LogFolder } from "../../src/node/storage/log-folder.ts";
 import {
+  Register,
   StoreCorruptError,
   type Item,
   type RangeOptions,
@@ -15,10 +16,11 @@ import {
   type StoreWriter,
 } from "../../src/node/storage/store.ts";
 import type { Key } from "../../src/node/storage/key.ts";
+import { nameOf, payloadOf, Unflushed } from "../../src/node/storage/unflushed.ts";
 import { unpack } from "../../src/node/transport/frames.ts";
 import type { Chance } from "./chance.ts";
 import { Mirror, type MirrorWatch } from "./mirror.ts";
-import { nameOf, placeOf, Records } from "./records.ts";
+import { placeOf, Records } from "./records.ts";
 import type { Owner } from "./timeline.ts";
 import type { World } from "./world.ts";
 
@@ -389,7 +391,7 @@ export class SimulatedStore implements Store {
   readonly #beforeFlush: () => Promise<void>;
   readonly #onDiskFailure: (reason: string) => void;
   readonly #visible: Records;
-  #unflushed = new Map<string, { readonly key: Key; readonly value: Buffer | undefined }>();
+  #unflushed = new Unflushed();
   #waiting: (() => void)[] = [];
   #isFlushing = false;
   #isPlanned = false;
@@ -416,9 +418,7 @@ export class SimulatedStore implements Store {
   }
 
   get unwrittenBytes(): number {
-    let bytes = 0;
-    for (const { key, value } of this.#unflushed.values()) bytes += key.length + (value?.length ?? 0);
-    return bytes;
+    return this.#unflushed.bytes;
   }
 
   get(key: Key): Buffer | undefined {
@@ -444,33 +444,28 @@ export class SimulatedStore implements Store {
   transact(work: (writer: StoreWriter) => void): Promise<void> {
     const before: (() => void)[] = [];
     const reached = new Map<string, number>();
-    const write = (key: Key, value: Uint8Array | undefined): void => {
+    const unflushed = this.#unflushed;
+    unflushed.begin();
+    const write = (to: Key | Register, value: Buffer | undefined): void => {
+      const key = to instanceof Register ? to.key : to;
       const name = nameOf(key);
       const known = this.#visible.get(name);
-      const pending = this.#unflushed.get(name);
-      before.push(() => {
-        this.#visible.restore(name, known);
-        if (pending === undefined) this.#unflushed.delete(name);
-        else this.#unflushed.set(name, pending);
-      });
+      before.push(() => this.#visible.restore(name, known));
       if (value === undefined) this.#visible.remove(name);
       else this.#visible.put(name, key, value);
-      this.#unflushed.set(name, { key, value: value === undefined ? undefined : Buffer.from(value) });
+      unflushed.write(to, value === undefined ? undefined : Buffer.from(value));
       const place = value === undefined ? undefined : placeOf(name);
       if (value !== undefined && place?.rest === APPLIED_REST)
         reached.set(place.prefix, Number(unpack(value)));
     };
     try {
       work({
-        put: (key, value) =>
-          write(
-            key,
-            typeof value === "function" ? value() : typeof value === "string" ? Buffer.from(value) : value,
-          ),
-        remove: (key) => write(key, undefined),
+        put: (to, value) => write(to, payloadOf(value)),
+        remove: (what) => write(what, undefined),
       });
     } catch (error) {
       for (const undo of before.toReversed()) undo();
+      unflushed.undo();
       return Promise.reject(error instanceof Error ? error : new Error(String(error)));
     }
     for (const [prefix, applied] of reached) {
@@ -483,7 +478,7 @@ export class SimulatedStore implements Store {
   }
 
   async flush(): Promise<void> {
-    if (this.#unflushed.size === 0 && !this.#isFlushing) return;
+    if (this.#unflushed.length === 0 && !this.#isFlushing) return;
     const done = this.#durable();
     this.#isHurried = true;
     this.#startFlush();
@@ -516,12 +511,16 @@ export class SimulatedStore implements Store {
     this.#isHurried = false;
     const batch = this.#unflushed;
     const waiting = this.#waiting;
-    this.#unflushed = new Map();
+    this.#unflushed = new Unflushed();
     this.#waiting = [];
     const disk = this.#disk;
     const settle = (): void => {
       disk.stateInFlight = undefined;
-      for (const [name, { key, value }] of batch) {
+      for (let at = 0; at < batch.length; at += 1) {
+        const key = Buffer.from(batch.keyAt(at));
+        const name = nameOf(key);
+        const written = batch.valueAt(at);
+        const value = written === undefined ? undefined : payloadOf(written);
         if (value === undefined) disk.state.remove(name);
         else disk.state.put(name, key, value);
         const place = placeOf(name);
@@ -540,7 +539,7 @@ export class SimulatedStore implements Store {
     const again = (): void => {
       this.#isFlushing = false;
       if (this.#isHurried && !this.#isFull) this.#startFlush();
-      else if (this.#unflushed.size > 0 || this.#waiting.length > 0) {
+      else if (this.#unflushed.length > 0 || this.#waiting.length > 0) {
         this.#planFlush(this.#isFull ? FULL_RETRY_MS : disk.habits.stateFlushMs);
       }
     };
@@ -558,9 +557,9 @@ export class SimulatedStore implements Store {
           this.#onDiskFailure("EIO: simulated");
           return;
         }
-        this.#isFull = disk.isFull && batch.size > 0;
+        this.#isFull = disk.isFull && batch.length > 0;
         if (this.#isFull) {
-          this.#unflushed = new Map([...batch, ...this.#unflushed]);
+          this.#unflushed = Unflushed.of(new Map([...batch, ...this.#unflushed]));
           this.#waiting = [...waiting, ...this.#waiting];
         } else {
           settle();

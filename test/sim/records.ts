@@ -4,6 +4,7 @@
 import { crc32 } from "node:zlib";
 import type { GroupId } from "../../src/model/ids.ts";
 import type { Key } from "../../src/node/storage/key.ts";
+import { nameOf } from "../../src/node/storage/unflushed.ts";
 
 export interface Stored {
   readonly key: Key;
@@ -28,10 +29,6 @@ export function placeOf(name: string): StatePlace | undefined {
   // The generation is a number of nine bytes, and small.
   const generation = name.charCodeAt(end + 9);
   return { prefix: name.slice(0, end + 10), group, generation, rest: name.slice(end + 10) };
-}
-
-export function nameOf(key: Key): string {
-  return key.toString("latin1");
 }
 
 export class Records {

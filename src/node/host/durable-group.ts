@@ -8,7 +8,7 @@ import type { GroupId } from "../../model/ids.ts";
 import { decodeKey, encodeKey, extendKey, prefixEnd, type Key } from "../storage/key.ts";
 import { marked } from "../storage/log-salvage.ts";
 import type { GroupRecord, GroupRecovery, LogStore, LogWrite } from "../storage/log-store.ts";
-import { StoreCorruptError, type Store, type StoreWriter } from "../storage/store.ts";
+import { Register, StoreCorruptError, type Store, type StoreWriter } from "../storage/store.ts";
 import type { Learned } from "./promise-reports.ts";
 import { pack, unpack } from "../transport/frames.ts";
 
@@ -134,7 +134,9 @@ function readNumber(state: Store, key: Key): number | undefined {
 export class DurableGroup {
   readonly id: GroupId;
   private record: GroupRecord;
-  private appliedKeys: { readonly generation: number; readonly key: Key; readonly termKey: Key } | undefined;
+  private appliedRecords:
+    | { readonly generation: number; readonly applied: Register; readonly appliedTerm: Register }
+    | undefined;
 
   private constructor(id: GroupId, record: GroupRecord) {
     this.id = id;
@@ -316,14 +318,15 @@ export class DurableGroup {
   /** Goes into the state store, in the transaction that applied up to `index`. */
   writeApplied(writer: StoreWriter, index: number, term: number): void {
     const { generation } = this.record;
-    if (this.appliedKeys?.generation !== generation) {
+    if (this.appliedRecords?.generation !== generation) {
       const prefix = this.prefix();
-      const [key, termKey] = [extendKey(prefix, APPLIED), extendKey(prefix, APPLIED_TERM)];
-      this.appliedKeys = { generation, key, termKey };
+      const applied = new Register(extendKey(prefix, APPLIED));
+      const appliedTerm = new Register(extendKey(prefix, APPLIED_TERM));
+      this.appliedRecords = { generation, applied, appliedTerm };
     }
-    const { key, termKey } = this.appliedKeys;
-    writer.put(key, () => pack(index));
-    writer.put(termKey, () => pack([index, term]));
+    const { applied, appliedTerm } = this.appliedRecords;
+    writer.put(applied, () => pack(index));
+    writer.put(appliedTerm, () => pack([index, term]));
   }
 
   /** States of other generations than the current one: what a crash left of a snapshot. */

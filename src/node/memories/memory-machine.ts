@@ -16,7 +16,7 @@ import type { MemoryEvent } from "../../model/node-api.ts";
 import type { Clock } from "../clock.ts";
 import type { MachineSize, StateMachine } from "../host/machine.ts";
 import { decodeKey, extendKey, prefixEnd, type Key } from "../storage/key.ts";
-import type { Store, StoreWriter } from "../storage/store.ts";
+import { Register, type Store, type StoreWriter } from "../storage/store.ts";
 import { pack, unpack } from "../transport/frames.ts";
 import {
   decodeCommand,
@@ -38,7 +38,7 @@ const ENTITIES_KEPT = 4096;
 export type EntityRecord = readonly [memories: number, createdAt: string, updatedAt: string];
 
 interface KnownEntity {
-  readonly key: Key;
+  readonly record: Register;
   /** Undefined where nothing of the entity is there. */
   counts: EntityRecord | undefined;
   /** By a command of the transaction at hand. */
@@ -60,7 +60,8 @@ export class MemoryMachine implements StateMachine {
   private entitiesKnown = 0;
   private changedEntities: KnownEntity[] = [];
   /** What the keys of memories and places begin with. */
-  private prefixes: { readonly memory: Key; readonly place: Key; readonly totals: Key };
+  private prefixes: { readonly memory: Key; readonly place: Key };
+  private totals: Register;
   private memories = 0;
   private bytes = 0;
   private writes = 0;
@@ -82,6 +83,7 @@ export class MemoryMachine implements StateMachine {
     this.clock = parts.clock;
     this.statePrefix = parts.prefix;
     this.prefixes = prefixesOf(parts.prefix);
+    this.totals = totalsOf(parts.prefix);
     this.sessions = new Sessions(parts.store, parts.prefix, parts.sessionsMax);
     this.custody = new Custody(parts.store, parts.prefix);
     this.readTotals();
@@ -94,6 +96,7 @@ export class MemoryMachine implements StateMachine {
   reload(prefix: Key): void {
     this.statePrefix = prefix;
     this.prefixes = prefixesOf(prefix);
+    this.totals = totalsOf(prefix);
     this.vectors.drop(this.owner);
     this.forgetEntities();
     this.sessions.reload(prefix);
@@ -113,7 +116,7 @@ export class MemoryMachine implements StateMachine {
     this.sessions.write(writer);
     this.writeEntities(writer);
     const { memories, bytes, writes } = this;
-    writer.put(this.prefixes.totals, () => pack([memories, bytes, writes]));
+    writer.put(this.totals, () => pack([memories, bytes, writes]));
   }
 
   apply(bytes: Uint8Array, index: number, writer: StoreWriter): CommandResult {
@@ -289,6 +292,8 @@ export class MemoryMachine implements StateMachine {
     this.memories = 0;
     this.bytes = 0;
     this.forgetEntities();
+    // What was removed meanwhile may have been any record.
+    this.totals = totalsOf(this.statePrefix);
     this.vectors.drop(this.owner);
     const entities = extendKey(this.statePrefix, "entity");
     const counted = [...this.store.keys({ start: entities, end: prefixEnd(entities) })];
@@ -340,7 +345,7 @@ export class MemoryMachine implements StateMachine {
     const key = Buffer.from(Uint8Array.from(extendKey(this.statePrefix, "entity", field, name)).buffer);
     const bytes = this.store.get(key);
     const counts = bytes === undefined ? undefined : (unpack(bytes) as EntityRecord);
-    const entity = { key, counts, isChanged: false };
+    const entity = { record: new Register(key), counts, isChanged: false };
     this.entities[at]?.set(name, entity);
     this.entitiesKnown += 1;
     return entity;
@@ -349,10 +354,10 @@ export class MemoryMachine implements StateMachine {
   /** Once per transaction: many memories of one user change one record. */
   private writeEntities(writer: StoreWriter): void {
     for (const entity of this.changedEntities) {
-      const { key, counts } = entity;
+      const { record, counts } = entity;
       const isLeft = counts !== undefined && counts[0] > 0;
-      if (isLeft) writer.put(key, () => pack(counts));
-      else writer.remove(key);
+      if (isLeft) writer.put(record, () => pack(counts));
+      else writer.remove(record);
       if (!isLeft) entity.counts = undefined;
       entity.isChanged = false;
     }
@@ -376,7 +381,7 @@ export class MemoryMachine implements StateMachine {
   }
 
   private readTotals(): void {
-    const bytes = this.store.get(extendKey(this.statePrefix, "totals"));
+    const bytes = this.store.get(this.totals.key);
     const totals: readonly [number, number, number?] =
       bytes === undefined ? [0, 0] : (unpack(bytes) as [number, number, number?]);
     // A state that was written before writes were counted has two numbers.
@@ -384,9 +389,12 @@ export class MemoryMachine implements StateMachine {
   }
 }
 
-function prefixesOf(state: Key): { readonly memory: Key; readonly place: Key; readonly totals: Key } {
-  const under = (name: string): Key => extendKey(state, name);
-  return { memory: under("memory"), place: under("place"), totals: under("totals") };
+function prefixesOf(state: Key): { readonly memory: Key; readonly place: Key } {
+  return { memory: extendKey(state, "memory"), place: extendKey(state, "place") };
+}
+
+function totalsOf(state: Key): Register {
+  return new Register(extendKey(state, "totals"));
 }
 
 function refusal(error: Mem0ctlError): CommandResult {

@@ -3,7 +3,7 @@
 // expire deterministically: the one unused for the longest, counted in log entries, makes room.
 
 import { decodeKey, extendKey, prefixEnd, type Key } from "../storage/key.ts";
-import type { Store, StoreWriter } from "../storage/store.ts";
+import { Register, type Store, type StoreWriter } from "../storage/store.ts";
 import { pack, unpack } from "../transport/frames.ts";
 
 interface Session {
@@ -13,6 +13,7 @@ interface Session {
   touched: number;
   /** Results by sequence number, none below `low`. */
   readonly results: Map<number, unknown>;
+  readonly record: Register;
 }
 
 /** A session as it goes to another shard. */
@@ -49,19 +50,25 @@ export class Sessions {
     const sessions = extendKey(prefix, "session");
     for (const { key, value } of this.store.range({ start: sessions, end: prefixEnd(sessions) })) {
       const [low, touched, results] = unpack(value) as [number, number, [number, unknown][]];
-      this.sessions.set(String(decodeKey(key, sessions.length)[0]), {
+      const id = String(decodeKey(key, sessions.length)[0]);
+      this.sessions.set(id, {
         low,
         touched,
         results: new Map(results),
+        record: this.recordOf(id),
       });
     }
+  }
+
+  private recordOf(id: string): Register {
+    return new Register(extendKey(this.prefix, "session", id));
   }
 
   open(id: string, index: number): void {
     if (!this.sessions.has(id) && this.sessions.size >= this.countMax) this.expireOldest();
     const session = this.sessions.get(id);
-    if (session === undefined) this.sessions.set(id, { low: 1, touched: index, results: new Map() });
-    else session.touched = index;
+    if (session !== undefined) session.touched = index;
+    else this.sessions.set(id, { low: 1, touched: index, results: new Map(), record: this.recordOf(id) });
     this.changed.add(id);
   }
 
@@ -97,7 +104,12 @@ export class Sessions {
     for (const [id, low, results] of records) {
       if (!this.sessions.has(id) && this.sessions.size >= this.countMax) this.expireOldest();
       const known = this.sessions.get(id);
-      const session = { low: Math.max(low, known?.low ?? 0), touched: index, results: new Map(results) };
+      const session: Session = {
+        low: Math.max(low, known?.low ?? 0),
+        touched: index,
+        results: new Map(results),
+        record: known?.record ?? this.recordOf(id),
+      };
       for (const [sequence, result] of known?.results ?? []) session.results.set(sequence, result);
       for (const kept of session.results.keys()) if (kept < session.low) session.results.delete(kept);
       this.sessions.set(id, session);
@@ -108,15 +120,14 @@ export class Sessions {
   /** Writes what changed; once per transaction, whatever the number of commands in it. */
   write(writer: StoreWriter): void {
     for (const id of this.changed) {
-      const key = extendKey(this.prefix, "session", id);
       const session = this.sessions.get(id);
       if (session === undefined) {
-        writer.remove(key);
+        writer.remove(extendKey(this.prefix, "session", id));
         continue;
       }
-      const { low, touched } = session;
+      const { low, touched, record } = session;
       const results = [...session.results];
-      writer.put(key, () => pack([low, touched, results]));
+      writer.put(record, () => pack([low, touched, results]));
     }
     this.changed = new Set();
   }

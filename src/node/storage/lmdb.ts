@@ -19,6 +19,7 @@ import { makeFolder, syncFolder } from "./folders.ts";
 import { checkDataFile } from "./lmdb-file.ts";
 import type { Key } from "./key.ts";
 import { Room } from "./room.ts";
+import { keyOf, nameOf, payloadOf, Unflushed, type Written } from "./unflushed.ts";
 import {
   StoreCorruptError,
   type Item,
@@ -55,41 +56,10 @@ function unseal(key: Buffer, record: Buffer): Buffer {
   return payload;
 }
 
-/** A value or what makes it, not yet sealed; undefined for a removed record. */
-type Written = StoreValue | undefined;
+/** What is read of what was written: the newest by name. */
+type Overlay = ReadonlyMap<string, Written> | Unflushed;
 
-/**
- * Written and not yet flushed, by the key's bytes as Latin-1, which sort as the key does. A name and no key:
- * what lies here for seconds is what the garbage collector has to move.
- */
-type Unflushed = Map<string, Written>;
-
-const UNMADE_BYTES = 64;
-
-const NOTHING: Unflushed = new Map();
-/** Stands for a name under which nothing was written. */
-const ABSENT: unique symbol = Symbol("absent");
-
-function nameOf(key: Key): string {
-  return key.toString("latin1");
-}
-
-function keyOf(name: string): Key {
-  return Buffer.from(name, "latin1");
-}
-
-function payloadOf(written: StoreValue): Buffer {
-  const payload = typeof written === "function" ? written() : written;
-  if (typeof payload === "string") return Buffer.from(payload);
-  return payload instanceof Buffer
-    ? payload
-    : Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength);
-}
-
-/** Roughly, of one that is not made yet. */
-function bytesOf(written: Written): number {
-  return typeof written === "function" ? UNMADE_BYTES : (written?.length ?? 0);
-}
+const NOTHING: Overlay = new Map();
 
 export interface LmdbOptions {
   /** Made with mode 0700 when it is not there. */
@@ -114,11 +84,9 @@ class LmdbStore implements Store {
   private readonly environment: ReturnType<typeof open<Buffer, Buffer>>;
   private readonly dataFile: string;
   private readonly room: Room;
-  private active: Unflushed = new Map();
-  private activeBytes = 0;
+  private active = new Unflushed();
   /** Resolves once all of `active` is on disk; one for all its transactions. */
   private activeDurable: Promise<void> | undefined;
-  private flushingBytes = 0;
   /** Being written by LMDB; reads still come from here until it is visible there. */
   private flushing: Unflushed | undefined;
   private waiting: (() => void)[] = [];
@@ -155,7 +123,7 @@ class LmdbStore implements Store {
   }
 
   get unwrittenBytes(): number {
-    return this.activeBytes + this.flushingBytes;
+    return this.active.bytes + (this.flushing?.bytes ?? 0);
   }
 
   get(key: Key): Buffer | undefined {
@@ -182,33 +150,16 @@ class LmdbStore implements Store {
 
   transact(work: (writer: StoreWriter) => void): Promise<void> {
     const { active } = this;
-    const bytesBefore = this.activeBytes;
-    const names: string[] = [];
-    const olds: (Written | typeof ABSENT)[] = [];
-    const write = (key: Key, written: Written): void => {
-      const name = nameOf(key);
-      const old = active.get(name);
-      const known = active.size;
-      active.set(name, written);
-      names.push(name);
-      olds.push(active.size > known ? ABSENT : old);
-      this.activeBytes += key.length + bytesOf(written) - (old === undefined ? 0 : key.length + bytesOf(old));
-    };
+    active.begin();
     try {
       work({
         // Sealed when it is flushed: a record is a copy, and one that lies here for seconds outlives the young
         // collections, as does the piece of the buffers' pool that it was cut from.
-        put: write,
-        remove: (key) => write(key, undefined),
+        put: (to, value) => active.write(to, value),
+        remove: (what) => active.write(what, undefined),
       });
     } catch (error) {
-      for (let at = names.length - 1; at >= 0; at -= 1) {
-        const name = names[at] ?? "";
-        const old = olds[at];
-        if (old === ABSENT) active.delete(name);
-        else active.set(name, old);
-      }
-      this.activeBytes = bytesBefore;
+      active.undo();
       return Promise.reject(error instanceof Error ? error : new Error(String(error)));
     }
     return this.durable();
@@ -244,7 +195,7 @@ class LmdbStore implements Store {
   }
 
   async flush(): Promise<void> {
-    if (this.active.size === 0 && this.flushing === undefined) return;
+    if (this.active.length === 0 && this.flushing === undefined) return;
     const done = this.durable();
     this.hurried = true;
     this.startFlush();
@@ -255,7 +206,7 @@ class LmdbStore implements Store {
     if (this.closed) return;
     this.closing = true;
     // A full disk takes nothing more: what was never promised durable may be left behind.
-    while ((this.active.size > 0 || this.flushing !== undefined) && !this.isFull) {
+    while ((this.active.length > 0 || this.flushing !== undefined) && !this.isFull) {
       this.startFlush();
       await new Promise<void>((resolve) => this.idle.push(resolve));
     }
@@ -270,7 +221,7 @@ class LmdbStore implements Store {
     const durable = (this.activeDurable ??= new Promise((resolve) => {
       this.waiting.push(resolve);
     }));
-    const isDue = this.options.flushDelayMs === 0 || this.activeBytes > UNFLUSHED_BYTES_MAX;
+    const isDue = this.options.flushDelayMs === 0 || this.active.bytes > UNFLUSHED_BYTES_MAX;
     // While there is no room, it is tried again from time to time.
     if (isDue && !this.isFull) this.startFlush();
     else if (this.timer === undefined) this.flushIn(this.options.flushDelayMs);
@@ -294,16 +245,13 @@ class LmdbStore implements Store {
     const batch = this.active;
     const waiting = this.waiting;
     this.flushing = batch;
-    this.active = new Map();
+    this.active = new Unflushed();
     this.activeDurable = undefined;
-    this.flushingBytes = this.activeBytes;
-    this.activeBytes = 0;
     this.waiting = [];
     this.write(batch).then(
       () => {
         this.isFull = false;
         this.flushing = undefined;
-        this.flushingBytes = 0;
         for (const resolve of waiting) resolve();
         this.flushEnded();
       },
@@ -315,9 +263,7 @@ class LmdbStore implements Store {
         }
         this.isFull = true;
         this.flushing = undefined;
-        this.active = new Map([...batch, ...this.active]);
-        this.activeBytes += this.flushingBytes;
-        this.flushingBytes = 0;
+        this.active = Unflushed.of(new Map([...batch, ...this.active]));
         this.waiting = [...waiting, ...this.waiting];
         this.flushIn(FULL_RETRY_MS);
         this.flushEnded();
@@ -334,15 +280,15 @@ class LmdbStore implements Store {
       return;
     }
     if (this.timer !== undefined || this.waiting.length === 0) return;
-    if (this.options.flushDelayMs === 0 || this.activeBytes > UNFLUSHED_BYTES_MAX) this.startFlush();
+    if (this.options.flushDelayMs === 0 || this.active.bytes > UNFLUSHED_BYTES_MAX) this.startFlush();
     else this.flushIn(this.options.flushDelayMs);
   }
 
   private async write(batch: Unflushed): Promise<void> {
     await this.options.beforeFlush?.();
     // Generously: a new page for each that is changed, and twice what is written.
-    const changedBytes = Math.min(batch.size * PAGE_BYTES, CHANGED_BYTES_MAX);
-    this.room.check(ROOM_BYTES_MIN + changedBytes + 2 * this.flushingBytes);
+    const changedBytes = Math.min(batch.length * PAGE_BYTES, CHANGED_BYTES_MAX);
+    this.room.check(ROOM_BYTES_MIN + changedBytes + 2 * batch.bytes);
     const records = await sealed(batch);
     await this.commit(() => {
       for (const { key, record } of records) {
@@ -363,9 +309,9 @@ class LmdbStore implements Store {
     }
   }
 
-  private overlay(): Unflushed {
+  private overlay(): Overlay {
     if (this.flushing === undefined) return this.active;
-    return this.active.size === 0 ? this.flushing : new Map([...this.flushing, ...this.active]);
+    return this.active.length === 0 ? this.flushing : new Map([...this.flushing, ...this.active]);
   }
 
   /**
@@ -405,8 +351,8 @@ interface Sealed {
 /** What is to be put and removed. Of seconds of writes that is much: requests are answered in between. */
 async function sealed(batch: Unflushed): Promise<readonly Sealed[]> {
   const records: Sealed[] = [];
-  for (const [name, written] of batch) {
-    const key = keyOf(name);
+  for (let at = 0; at < batch.length; at += 1) {
+    const [key, written] = [batch.keyAt(at), batch.valueAt(at)];
     records.push({ key, record: written === undefined ? undefined : seal(key, payloadOf(written)) });
     if (records.length % SEALED_PER_TURN === 0) await setImmediate();
   }
@@ -425,7 +371,7 @@ const KEYS: Reading<undefined> = { payload: () => NO_BYTES, record: () => NO_BYT
 
 /** What is on disk and what is not there yet, in the order of keys; the newer wins. */
 function* merged<Value>(
-  overlay: Unflushed,
+  overlay: Overlay,
   { start, end }: RangeOptions,
   records: Iterable<{ key: Buffer; value: Value }>,
   { payload, record }: Reading<Value>,

@@ -10,9 +10,23 @@ import type { Key } from "./key.ts";
  */
 export type StoreValue = Uint8Array | string | (() => Uint8Array);
 
+/**
+ * The key of a record that many transactions write. The store notes where the last value lies that is not flushed yet,
+ * and puts the next in its place, as it does not for other keys: of them it keeps all that was written until a flush.
+ */
+export class Register {
+  readonly key: Key;
+  /** The store's own. */
+  place: { readonly among: object; readonly at: number } | undefined;
+
+  constructor(key: Key) {
+    this.key = key;
+  }
+}
+
 export interface StoreWriter {
-  put(key: Key, value: StoreValue): void;
-  remove(key: Key): void;
+  put(to: Key | Register, value: StoreValue): void;
+  remove(what: Key | Register): void;
 }
 
 export interface RangeOptions {
