@@ -65,7 +65,7 @@ export function bindRoutes<Provided extends Services>(
     method,
     path,
     access,
-    run: async (raw, context) => run(raw, services, context),
+    run: (raw, context) => run(raw, services, context),
   }));
 }
 

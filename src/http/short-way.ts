@@ -30,7 +30,7 @@ export function createShortWay(options: AppOptions): ShortWay {
     try {
       const raw = { params: {}, query: {}, body: parseJsonBody(body) };
       const context = contextOf(request.headers, id, options.consistency);
-      const result = await admission.run(async () => route.run(raw, context));
+      const result = await admission.run(() => route.run(raw, context));
       send(response, 200, id, {}, result);
     } catch (error) {
       answerFailure(error, route, response, id);

@@ -25,24 +25,8 @@ export function countedOf(record: StoredRecord): Counted {
 
 /** Of a memory that is new at the time `at`. */
 export function newRecord(memory: NewMemory, at: string): StoredRecord {
-  return {
-    memory: memory.text,
-    ...scopeOf(memory),
-    ...(memory.metadata === undefined ? {} : { metadata: memory.metadata }),
-    ...(memory.categories === undefined ? {} : { categories: memory.categories }),
-    created_at: at,
-    updated_at: at,
-    hash: textHash(memory.text),
-  };
-}
-
-function scopeOf({ user_id, agent_id, run_id, app_id }: Scope): Scope {
-  return {
-    ...(user_id === undefined ? {} : { user_id }),
-    ...(agent_id === undefined ? {} : { agent_id }),
-    ...(run_id === undefined ? {} : { run_id }),
-    ...(app_id === undefined ? {} : { app_id }),
-  };
+  const { text, embedding: _, ...rest } = memory;
+  return { memory: text, ...rest, created_at: at, updated_at: at, hash: textHash(text) };
 }
 
 /** Of a memory that was exported somewhere: everything as it was there. */

@@ -6,8 +6,6 @@ export const SLOTS = 16384;
 
 const CRC_TABLE = crcTable();
 const ENCODER = new TextEncoder();
-const BRACE_OPEN = 0x7b;
-const BRACE_CLOSE = 0x7d;
 
 function crcTable(): Uint16Array {
   const table = new Uint16Array(256);
@@ -26,7 +24,7 @@ function crcTable(): Uint16Array {
  */
 export function crc16(bytes: Uint8Array): number {
   let crc = 0;
-  for (const byte of bytes) crc = ((crc << 8) & 0xffff) ^ (CRC_TABLE[(crc >> 8) ^ byte] ?? 0);
+  for (const byte of bytes) crc = next(crc, byte);
   return crc;
 }
 
@@ -35,8 +33,22 @@ export function crc16(bytes: Uint8Array): number {
  * with a tag that is not empty, only the tag between the first `{` and the first `}` after it counts.
  */
 export function slotOf(key: string): number {
-  const bytes = ENCODER.encode(key);
-  const open = bytes.indexOf(BRACE_OPEN);
-  const close = open < 0 ? -1 : bytes.indexOf(BRACE_CLOSE, open + 1);
-  return crc16(close > open + 1 ? bytes.subarray(open + 1, close) : bytes) % SLOTS;
+  const open = key.indexOf("{");
+  const close = open < 0 ? -1 : key.indexOf("}", open + 1);
+  return (close > open + 1 ? crcOf(key, open + 1, close) : crcOf(key, 0, key.length)) % SLOTS;
+}
+
+/** Of the UTF-8 bytes of a part of `text`: of ASCII, which keys nearly always are, no bytes are made for it. */
+function crcOf(text: string, start: number, end: number): number {
+  let crc = 0;
+  for (let at = start; at < end; at += 1) {
+    const code = text.charCodeAt(at);
+    if (code > 0x7f) return crc16(ENCODER.encode(text.slice(start, end)));
+    crc = next(crc, code);
+  }
+  return crc;
+}
+
+function next(crc: number, byte: number): number {
+  return ((crc << 8) & 0xffff) ^ (CRC_TABLE[(crc >> 8) ^ byte] ?? 0);
 }

@@ -7,6 +7,7 @@ import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "n
 import { request } from "node:https";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { PEER_PROTOCOL } from "../../src/node/transport/network.ts";
 import { bringUpCluster, type TestCluster } from "./support/cluster.ts";
 
 const TOKENS = {
@@ -124,7 +125,7 @@ describe("a cluster with TLS and tokens", () => {
 
   test("plain HTTP gets no answer, and an admin token alone makes nobody a peer", async () => {
     await expect(fetch(`http://127.0.0.1:${cluster.ports[0] ?? 0}/v1/ping/`)).rejects.toThrow("fetch failed");
-    const upgrade = { headers: { connection: "Upgrade", upgrade: "mem0ctl-peer/2" } };
+    const upgrade = { headers: { connection: "Upgrade", upgrade: PEER_PROTOCOL } };
     expect(await status("GET", "/", TOKENS.admin, upgrade)).toBe(401);
     expect(await status("GET", "/", undefined, upgrade)).toBe(401);
   });

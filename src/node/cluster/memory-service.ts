@@ -70,7 +70,7 @@ export function createMemoryService(options: MemoryServiceOptions): MemoryServic
       name: WriteName,
     ) => Promise<Result>,
   ): Promise<Result> => {
-    const name = { name: Buffer.from(clock.randomBytes(NAME_BYTES)).toString("base64url"), mayBeDone: false };
+    const name = new Name(clock);
     const write = (shard: ShardRef, command: ShardCommand): Promise<unknown> =>
       path.write(shard, command, context.consistency, context.deadlineMs, name);
     try {
@@ -448,11 +448,28 @@ async function writeParts<Item>(
   });
 }
 
+/** Made when it is first asked for: where writes carry a session, nobody does. */
+class Name implements WriteName {
+  mayBeDone = false;
+  private readonly clock: Clock;
+  private made: string | undefined;
+
+  constructor(clock: Clock) {
+    this.clock = clock;
+  }
+
+  get name(): string {
+    return (this.made ??= Buffer.from(this.clock.randomBytes(NAME_BYTES)).toString("base64url"));
+  }
+}
+
 /** Runs `work` for all, a bounded number at a time; rejects with the first failure. */
 async function inTurn<Item, Result>(
   items: readonly Item[],
   work: (item: Item) => Promise<Result>,
 ): Promise<Result[]> {
+  const [only] = items;
+  if (only !== undefined && items.length === 1) return [await work(only)];
   const results: Result[] = [];
   for (let at = 0; at < items.length; at += SHARDS_AT_ONCE) {
     results.push(...(await Promise.all(items.slice(at, at + SHARDS_AT_ONCE).map(work))));

@@ -240,7 +240,7 @@ export class MemoryMachine implements StateMachine {
   }
 
   private addMemory(item: PutItem, writer: StoreWriter): void {
-    const value = Buffer.from(item.value.buffer, item.value.byteOffset, item.value.byteLength);
+    const { value } = item;
     writer.put(this.memoryKey(item.key, item.id), value);
     writer.put(extendKey(this.prefixes.place, item.id), item.key);
     if (item.history !== undefined && item.history.length > 0) {
@@ -372,9 +372,12 @@ export class MemoryMachine implements StateMachine {
   }
 
   /** The cache may forget a scope; it never stops a replica. */
-  private cache(key: string, id: string, value: Buffer): void {
+  private cache(key: string, id: string, value: Uint8Array): void {
     try {
-      this.vectors.peek(this.owner, key)?.set(id, vectorFrom(vectorBytesIn(value)));
+      const { buffer, byteOffset, byteLength } = value;
+      const vector = (): Float32Array =>
+        vectorFrom(vectorBytesIn(Buffer.from(buffer, byteOffset, byteLength)));
+      this.vectors.peek(this.owner, key)?.set(id, vector());
     } catch {
       this.vectors.forget(this.owner, key);
     }

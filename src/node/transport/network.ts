@@ -5,7 +5,7 @@ import type { GroupId, NodeId } from "../../model/ids.ts";
 import type { Message } from "../../consensus/seam.ts";
 
 /** The `Upgrade:` token by which a peer asks for the framed stream. */
-export const PEER_PROTOCOL = "mem0ctl-peer/2";
+export const PEER_PROTOCOL = "mem0ctl-peer/3";
 
 /** A node's sign of life, sent to every peer each heartbeat interval. */
 export interface NodeBeat {

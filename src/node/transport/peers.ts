@@ -61,15 +61,14 @@ type Call = readonly [id: number, method: string, body: unknown];
 type Answer = readonly [id: number, body: unknown];
 type Failure = readonly [id: number, error: ErrorBody];
 
-/** Everything that one turn of the event loop has for a peer. */
-interface Batch {
-  readonly k: "batch";
-  readonly messages: readonly PackedMessage[];
-  readonly calls: readonly Call[];
-  readonly answers: readonly Answer[];
-  readonly failures: readonly Failure[];
-  readonly beat: NodeBeat | null;
-}
+/** Everything that one turn of the event loop has for a peer, without the names of its parts: most frames are this. */
+type Batch = readonly [
+  messages: readonly PackedMessage[],
+  calls: readonly Call[],
+  answers: readonly Answer[],
+  failures: readonly Failure[],
+  beat: NodeBeat | null,
+];
 
 interface PendingCall {
   readonly resolve: (value: unknown) => void;
@@ -329,7 +328,7 @@ export class Peers implements Network {
     const timer = setTimeout(() => socket.destroy(), 5000);
     const onFrame = (frame: Frame): void => {
       // Also after its own hello was accepted: the other side may know what this one does not.
-      if (frame.k === "refused") {
+      if ("k" in frame && frame.k === "refused") {
         const peer = link ?? dialled;
         if (peer !== undefined) peer.error = `refused: ${frame.reason}`;
         this.options.onRefused(peer?.address.id ?? "", frame.reason);
@@ -342,7 +341,7 @@ export class Peers implements Network {
         if (link.socket === socket) this.receive(link, frame);
         return;
       }
-      if (frame.k !== "hello") {
+      if (!("k" in frame)) {
         socket.destroy();
         return;
       }
@@ -434,21 +433,22 @@ export class Peers implements Network {
   }
 
   private receive(link: Link, frame: Frame): void {
-    if (frame.k !== "batch") return;
+    if ("k" in frame) return;
+    const [packed, calls, answers, failures, beat] = frame;
     const { handlers } = this.options;
     const from = link.address.id;
-    if (frame.beat !== null) handlers.onBeat(from, frame.beat);
-    if (frame.messages.length > 0) {
+    if (beat !== null) handlers.onBeat(from, beat);
+    if (packed.length > 0) {
       const { self } = this.options;
-      const messages = frame.messages.map((packed) => unpackMessage(packed, from, self));
+      const messages = packed.map((message) => unpackMessage(message, from, self));
       handlers.onMessages(
         from,
         messages.filter((message) => message !== undefined),
       );
     }
-    for (const [id, method, body] of frame.calls) this.answer(link, id, handlers.onCall(from, method, body));
-    for (const [id, body] of frame.answers) this.settle(link, id)?.resolve(body);
-    for (const [id, error] of frame.failures) this.settle(link, id)?.reject(errorFromBody(error));
+    for (const [id, method, body] of calls) this.answer(link, id, handlers.onCall(from, method, body));
+    for (const [id, body] of answers) this.settle(link, id)?.resolve(body);
+    for (const [id, error] of failures) this.settle(link, id)?.reject(errorFromBody(error));
   }
 
   private answer(link: Link, id: number, work: Promise<unknown>): void {
@@ -481,12 +481,12 @@ function part(socket: Duplex | undefined, farewell: Refused): void {
 
 /** One frame, or, where that would be more than a peer takes, one for each thing in it. */
 function writeBatch(socket: Duplex, outbox: Outbox): void {
-  const frame = encodeFrame({ k: "batch", ...outbox } satisfies Frame);
+  const { messages, calls, answers, failures, beat } = outbox;
+  const frame = encodeFrame([messages, calls, answers, failures, beat] satisfies Frame);
   if (frame.length - 4 <= FRAME_BYTES_MAX) {
     socket.write(frame);
     return;
   }
-  const { messages, calls, answers, failures, beat } = outbox;
   const alone = (part: Partial<Outbox>): void => writeBatch(socket, { ...emptyOutbox(), ...part });
   if (messages.length + calls.length + answers.length + failures.length > 1) {
     if (beat !== null) alone({ beat });
@@ -523,14 +523,15 @@ function unanswered(peer: NodeId, why: string): Mem0ctlError {
   });
 }
 
-const KINDS = new Set(["hello", "refused", "batch"]);
-const LISTS = ["messages", "calls", "answers", "failures"] as const;
+const KINDS = new Set(["hello", "refused"]);
+const LISTS = 4;
 
 /** Peers are authenticated; this still refuses what is not a frame at all. */
 function parseFrame(value: unknown): Frame {
-  if (typeof value === "object" && value !== null && "k" in value && KINDS.has(String(value.k))) {
-    const frame = value as Frame;
-    if (frame.k !== "batch" || LISTS.every((list) => Array.isArray(frame[list]))) return frame;
+  if (Array.isArray(value)) {
+    if (value.length > LISTS && value.slice(0, LISTS).every(Array.isArray)) return value as unknown as Batch;
+  } else if (typeof value === "object" && value !== null && "k" in value && KINDS.has(String(value.k))) {
+    return value as Hello | Refused;
   }
   throw new Error("the peer sent something that is not a frame");
 }

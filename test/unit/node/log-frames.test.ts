@@ -1,0 +1,36 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import {
+  FRAME_HEAD_BYTES,
+  FRAME_OVERHEAD_BYTES,
+  readFrame,
+  sealFrame,
+} from "../../../src/node/storage/log-frames.ts";
+
+function framed(payload: Uint8Array, sequence: number): Buffer {
+  const room = Buffer.alloc(payload.length + FRAME_OVERHEAD_BYTES);
+  room.set(payload, FRAME_HEAD_BYTES);
+  return sealFrame(room, payload.length, sequence);
+}
+
+describe("a frame of the log", () => {
+  it("gives back its payload, whatever its length and wherever it lies", () => {
+    fc.assert(
+      fc.property(
+        fc.uint8Array({ maxLength: 80 }),
+        fc.nat(9),
+        fc.nat(2 ** 40),
+        (payload, before, sequence) => {
+          const bytes = Buffer.concat([Buffer.alloc(before), framed(payload, sequence)]);
+          expect(readFrame(Buffer.from(bytes), before, sequence)).toEqual(Buffer.from(payload));
+        },
+      ),
+    );
+  });
+
+  it("has no row of zeros as long as a sector, also where its payload has nothing else", () => {
+    for (const length of [512, 513, 527, 4096]) {
+      expect(framed(Buffer.alloc(length), 1).includes(Buffer.alloc(16))).toBe(false);
+    }
+  });
+});
