@@ -468,6 +468,7 @@ export class SimulatedStore implements Store {
       unflushed.undo();
       return Promise.reject(error instanceof Error ? error : new Error(String(error)));
     }
+    unflushed.end();
     for (const [prefix, applied] of reached) {
       const place = placeOf(prefix);
       if (place !== undefined) {
@@ -517,6 +518,7 @@ export class SimulatedStore implements Store {
     const settle = (): void => {
       disk.stateInFlight = undefined;
       for (let at = 0; at < batch.length; at += 1) {
+        if (batch.isReplaced(at)) continue;
         const key = Buffer.from(batch.keyAt(at));
         const name = nameOf(key);
         const written = batch.valueAt(at);
@@ -559,7 +561,8 @@ export class SimulatedStore implements Store {
         }
         this.#isFull = disk.isFull && batch.length > 0;
         if (this.#isFull) {
-          this.#unflushed = Unflushed.of(new Map([...batch, ...this.#unflushed]));
+          batch.append(this.#unflushed);
+          this.#unflushed = batch;
           this.#waiting = [...waiting, ...this.#waiting];
         } else {
           settle();

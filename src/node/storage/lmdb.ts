@@ -162,6 +162,7 @@ class LmdbStore implements Store {
       active.undo();
       return Promise.reject(error instanceof Error ? error : new Error(String(error)));
     }
+    active.end();
     return this.durable();
   }
 
@@ -263,7 +264,8 @@ class LmdbStore implements Store {
         }
         this.isFull = true;
         this.flushing = undefined;
-        this.active = Unflushed.of(new Map([...batch, ...this.active]));
+        batch.append(this.active);
+        this.active = batch;
         this.waiting = [...waiting, ...this.waiting];
         this.flushIn(FULL_RETRY_MS);
         this.flushEnded();
@@ -286,9 +288,7 @@ class LmdbStore implements Store {
 
   private async write(batch: Unflushed): Promise<void> {
     await this.options.beforeFlush?.();
-    // Generously: a new page for each that is changed, and twice what is written.
-    const changedBytes = Math.min(batch.length * PAGE_BYTES, CHANGED_BYTES_MAX);
-    this.room.check(ROOM_BYTES_MIN + changedBytes + 2 * batch.bytes);
+    this.checkRoom(batch);
     const records = await sealed(batch);
     await this.commit(() => {
       for (const { key, record } of records) {
@@ -296,6 +296,22 @@ class LmdbStore implements Store {
         else void this.environment.put(key, record);
       }
     });
+  }
+
+  private checkRoom(batch: Unflushed): void {
+    // Generously: a new page for each that is changed, and twice what is written.
+    const check = (count: number): void => {
+      const changedBytes = Math.min(count * PAGE_BYTES, CHANGED_BYTES_MAX);
+      this.room.check(ROOM_BYTES_MIN + changedBytes + 2 * batch.bytes);
+    };
+    try {
+      check(batch.length);
+    } catch (error) {
+      // What was written again and again takes room once.
+      const count = batch.countNames();
+      if (count === batch.length) throw error;
+      check(count);
+    }
   }
 
   /** What `work` puts and removes as one LMDB transaction. */
@@ -352,6 +368,7 @@ interface Sealed {
 async function sealed(batch: Unflushed): Promise<readonly Sealed[]> {
   const records: Sealed[] = [];
   for (let at = 0; at < batch.length; at += 1) {
+    if (batch.isReplaced(at)) continue;
     const [key, written] = [batch.keyAt(at), batch.valueAt(at)];
     records.push({ key, record: written === undefined ? undefined : seal(key, payloadOf(written)) });
     if (records.length % SEALED_PER_TURN === 0) await setImmediate();

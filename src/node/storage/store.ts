@@ -12,7 +12,8 @@ export type StoreValue = Uint8Array | string | (() => Uint8Array);
 
 /**
  * The key of a record that many transactions write. The store notes where the last value lies that is not flushed yet,
- * and puts the next in its place, as it does not for other keys: of them it keeps all that was written until a flush.
+ * and puts the next in its place, without a look for what is there. Whoever holds one writes the record by it alone: what
+ * another writes later under the same key counts, whatever the register writes after that.
  */
 export class Register {
   readonly key: Key;

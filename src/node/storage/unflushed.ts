@@ -32,57 +32,65 @@ function bytesOf(written: Written): number {
   return typeof written === "function" ? UNMADE_BYTES : (written?.length ?? 0);
 }
 
-/** As a map from names to what was last written under them, and as a list of all that was written. */
+/** Stands for a value that a later one of the same name has replaced. */
+const REPLACED: unique symbol = Symbol("replaced");
+
+type Item = Written | typeof REPLACED;
+
+/** As a map from names to what was last written under them, and as a list of what was written. */
 export class Unflushed {
-  /** Of keys and values. */
+  /** Of keys and values, without those that are known to be replaced. */
   bytes = 0;
   private keyBytes: Buffer = Buffer.allocUnsafeSlow(KEYS_BYTES_FIRST);
   /** Where each key ends in `keyBytes`. */
   private readonly ends: number[] = [];
-  private readonly values: Written[] = [];
-  /** Where the last value of each name is, of the first `indexed` values. */
+  private readonly items: Item[] = [];
+  /** Where the last item of each name is, of the first `indexed` items. */
   private readonly index = new Map<string, number>();
   private indexed = 0;
-  /** Before the transaction at hand: how much there was, and what lay in the registers that it wrote. */
-  private before = { length: 0, bytes: 0 };
+  /** Says of a register's place that it is here. Not this object: registers live on, and would keep all of this. */
+  private readonly token: object = {};
+  /** Of the transaction at hand: where it began, what lay in the registers that it wrote, what reads found replaced by it. */
+  private began = 0;
   private registered: {
     readonly register: Register;
     readonly place: Register["place"];
-    readonly value: Written;
+    readonly item: Item;
   }[] = [];
+  private replaced: { readonly at: number; readonly item: Item }[] = [];
 
-  /** What was last written under each name, as if written now. */
-  static of(written: ReadonlyMap<string, Written>): Unflushed {
-    const unflushed = new Unflushed();
-    for (const [name, value] of written) unflushed.add(keyOf(name), value);
-    return unflushed;
-  }
-
-  /** How often was written, but for what registers wrote again. */
+  /** Of the list, those among it that others have replaced. */
   get length(): number {
-    return this.values.length;
+    return this.items.length;
   }
 
+  /** A transaction begins, which ends with `end` or with `undo`. */
   begin(): void {
-    this.before = { length: this.values.length, bytes: this.bytes };
+    this.began = this.items.length;
+  }
+
+  end(): void {
+    this.began = this.items.length;
     if (this.registered.length > 0) this.registered = [];
+    if (this.replaced.length > 0) this.replaced = [];
   }
 
   /** Nothing was written since `begin`. */
   undo(): void {
-    const { length, bytes } = this.before;
-    for (const { register, place, value } of this.registered.toReversed()) {
+    const { began } = this;
+    for (const { at, item } of this.replaced.toReversed()) this.exchange(at, item);
+    for (const { register, place, item } of this.registered.toReversed()) {
+      if (place?.among === this.token) this.exchange(place.at, item);
       register.place = place;
-      if (place?.among === this) this.values[place.at] = value;
     }
-    this.registered = [];
-    this.values.length = length;
-    this.ends.length = length;
-    this.bytes = bytes;
-    if (this.indexed > length) {
+    for (let at = began; at < this.items.length; at += 1) this.exchange(at, REPLACED);
+    this.items.length = began;
+    this.ends.length = began;
+    if (this.indexed > began) {
       this.index.clear();
       this.indexed = 0;
     }
+    this.end();
   }
 
   write(to: Key | Register, value: Written): void {
@@ -90,16 +98,23 @@ export class Unflushed {
     else this.add(to, value);
   }
 
+  /** What was written after all of this. */
+  append(later: Unflushed): void {
+    for (let at = 0; at < later.length; at += 1) {
+      const item = later.items[at];
+      if (item !== REPLACED) this.add(later.keyAt(at), item);
+    }
+    this.end();
+  }
+
   private register(register: Register, value: Written): void {
     const { place } = register;
-    if (place?.among === this) {
-      const old = this.values[place.at];
-      this.registered.push({ register, place, value: old });
-      this.values[place.at] = value;
-      this.bytes += bytesOf(value) - bytesOf(old);
+    if (place?.among === this.token) {
+      this.registered.push({ register, place, item: this.items[place.at] });
+      this.exchange(place.at, value);
     } else {
-      this.registered.push({ register, place, value: undefined });
-      register.place = { among: this, at: this.values.length };
+      this.registered.push({ register, place, item: undefined });
+      register.place = { among: this.token, at: this.items.length };
       this.add(register.key, value);
     }
   }
@@ -114,8 +129,18 @@ export class Unflushed {
     }
     this.keyBytes.set(key, start);
     this.ends.push(end);
-    this.values.push(value);
+    this.items.push(value);
     this.bytes += key.length + bytesOf(value);
+  }
+
+  private exchange(at: number, item: Item): void {
+    this.bytes += this.bytesAt(at, item) - this.bytesAt(at, this.items[at]);
+    this.items[at] = item;
+  }
+
+  private bytesAt(at: number, item: Item): number {
+    if (item === REPLACED) return 0;
+    return (this.ends[at] ?? 0) - (this.ends[at - 1] ?? 0) + bytesOf(item);
   }
 
   /** The key that was written at `at`: a view, for as long as nothing else is written. */
@@ -123,8 +148,20 @@ export class Unflushed {
     return this.keyBytes.subarray(this.ends[at - 1] ?? 0, this.ends[at]);
   }
 
+  /** Whether what was written at `at` is known to be replaced by what comes later. */
+  isReplaced(at: number): boolean {
+    return this.items[at] === REPLACED;
+  }
+
+  /** What was written at `at`, where it is not replaced. */
   valueAt(at: number): Written {
-    return this.values[at];
+    const item = this.items[at];
+    return item === REPLACED ? undefined : item;
+  }
+
+  /** How many names there are; `bytes` counts nothing twice after it was asked. */
+  countNames(): number {
+    return this.byName().size;
   }
 
   has(name: string): boolean {
@@ -134,7 +171,7 @@ export class Unflushed {
   /** Undefined for what was removed, and for what is not here. */
   get(name: string): Written {
     const at = this.byName().get(name);
-    return at === undefined ? undefined : this.values[at];
+    return at === undefined ? undefined : this.valueAt(at);
   }
 
   keys(): Iterable<string> {
@@ -143,13 +180,19 @@ export class Unflushed {
 
   /** The last of each name. */
   *[Symbol.iterator](): Generator<[name: string, value: Written]> {
-    for (const [name, at] of this.byName()) yield [name, this.values[at]];
+    for (const [name, at] of this.byName()) yield [name, this.valueAt(at)];
   }
 
   private byName(): ReadonlyMap<string, number> {
-    for (; this.indexed < this.values.length; this.indexed += 1) {
+    for (; this.indexed < this.items.length; this.indexed += 1) {
       const at = this.indexed;
-      this.index.set(this.keyBytes.toString("latin1", this.ends[at - 1] ?? 0, this.ends[at]), at);
+      const name = this.keyBytes.toString("latin1", this.ends[at - 1] ?? 0, this.ends[at]);
+      const before = this.index.get(name);
+      this.index.set(name, at);
+      if (before === undefined || this.isReplaced(before)) continue;
+      // Of a transaction that fails nothing is replaced.
+      if (at >= this.began) this.replaced.push({ at: before, item: this.items[before] });
+      this.exchange(before, REPLACED);
     }
     return this.index;
   }

@@ -341,7 +341,7 @@ export class Peers implements Network {
         if (link.socket === socket) this.receive(link, frame);
         return;
       }
-      if (!("k" in frame)) {
+      if (!("k" in frame) || frame.k !== "hello") {
         socket.destroy();
         return;
       }

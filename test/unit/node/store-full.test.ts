@@ -9,7 +9,7 @@ import { isNoRoom } from "../../../src/model/no-room.ts";
 import { encodeKey, prefixEnd } from "../../../src/node/storage/key.ts";
 import { openLmdbStore } from "../../../src/node/storage/lmdb.ts";
 import { Room } from "../../../src/node/storage/room.ts";
-import type { Store } from "../../../src/node/storage/store.ts";
+import { Register, type Store } from "../../../src/node/storage/store.ts";
 import { limitFiles } from "../file-limit.ts";
 
 let folder: string;
@@ -66,6 +66,26 @@ describe("a store without room", () => {
     await store.close();
     store = open();
     expect(held()).toBe(2200);
+    await store.close();
+    expect(failures).toEqual([]);
+  });
+
+  it("has the last value of a register, whatever came before and behind the flush that found no room", async () => {
+    const register = new Register(encodeKey("register"));
+    const note = (value: string): Promise<void> => store.transact((writer) => writer.put(register, value));
+    limitFiles(65_536);
+    const writes = [note("before"), put(200, 100, 1000)];
+    await until(() => store.full);
+    writes.push(note("while full"), put(300, 100, 1000), note("later"));
+    expect(store.get(register.key)?.toString()).toBe("later");
+    limitFiles("unlimited");
+    await Promise.all(writes);
+    writes.push(note("on disk"));
+    await Promise.all(writes);
+    await store.close();
+    store = open();
+    expect(store.get(register.key)?.toString()).toBe("on disk");
+    expect(held()).toBe(400);
     await store.close();
     expect(failures).toEqual([]);
   });
