@@ -17,6 +17,7 @@ import type { Clock } from "../clock.ts";
 import type { MachineSize, StateMachine } from "../host/machine.ts";
 import { decodeKey, extendKey, prefixEnd, type Key } from "../storage/key.ts";
 import { Register, type Store, type StoreWriter } from "../storage/store.ts";
+import { payloadOf } from "../storage/unflushed.ts";
 import { pack, unpack } from "../transport/frames.ts";
 import {
   decodeCommand,
@@ -374,10 +375,7 @@ export class MemoryMachine implements StateMachine {
   /** The cache may forget a scope; it never stops a replica. */
   private cache(key: string, id: string, value: Uint8Array): void {
     try {
-      const { buffer, byteOffset, byteLength } = value;
-      const vector = (): Float32Array =>
-        vectorFrom(vectorBytesIn(Buffer.from(buffer, byteOffset, byteLength)));
-      this.vectors.peek(this.owner, key)?.set(id, vector());
+      this.vectors.peek(this.owner, key)?.set(id, vectorFrom(vectorBytesIn(payloadOf(value))));
     } catch {
       this.vectors.forget(this.owner, key);
     }
