@@ -121,7 +121,7 @@ export function createApp(options: AppOptions): FastifyInstance {
       handler: async (request, reply) => {
         const raw = { params: plain(request.params), query: plain(request.query), body: request.body };
         const context = contextOf(request.headers, request.id, options.consistency);
-        const answer = await admission.run(async () => route.run(raw, context));
+        const answer = await admission.run(() => route.run(raw, context));
         return reply.headers({ "x-request-id": request.id, "cache-control": "no-store" }).send(answer);
       },
     });

@@ -6,6 +6,7 @@ import type { GroupId } from "../../src/model/ids.ts";
 import type { Clock } from "../../src/node/clock.ts";
 import type { LogFile, LogFolder } from "../../src/node/storage/log-folder.ts";
 import {
+  payloadOf,
   Register,
   StoreCorruptError,
   type Item,
@@ -15,8 +16,8 @@ import {
   type StoreSnapshot,
   type StoreWriter,
 } from "../../src/node/storage/store.ts";
-import type { Key } from "../../src/node/storage/key.ts";
-import { nameOf, payloadOf, Unflushed } from "../../src/node/storage/unflushed.ts";
+import { nameOf, type Key } from "../../src/node/storage/key.ts";
+import { Unflushed } from "../../src/node/storage/unflushed.ts";
 import { unpack } from "../../src/node/transport/frames.ts";
 import type { Chance } from "./chance.ts";
 import { Mirror, type MirrorWatch } from "./mirror.ts";
@@ -517,11 +518,9 @@ export class SimulatedStore implements Store {
     const disk = this.#disk;
     const settle = (): void => {
       disk.stateInFlight = undefined;
-      for (let at = 0; at < batch.length; at += 1) {
-        if (batch.isReplaced(at)) continue;
-        const key = Buffer.from(batch.keyAt(at));
+      for (const { key: view, value: written } of batch.inOrder()) {
+        const key = Buffer.from(view);
         const name = nameOf(key);
-        const written = batch.valueAt(at);
         const value = written === undefined ? undefined : payloadOf(written);
         if (value === undefined) disk.state.remove(name);
         else disk.state.put(name, key, value);

@@ -3,8 +3,7 @@
 
 import { crc32 } from "node:zlib";
 import type { GroupId } from "../../src/model/ids.ts";
-import type { Key } from "../../src/node/storage/key.ts";
-import { nameOf } from "../../src/node/storage/unflushed.ts";
+import { nameOf, type Key } from "../../src/node/storage/key.ts";
 
 export interface Stored {
   readonly key: Key;

@@ -16,8 +16,7 @@ import type { MemoryEvent } from "../../model/node-api.ts";
 import type { Clock } from "../clock.ts";
 import type { MachineSize, StateMachine } from "../host/machine.ts";
 import { decodeKey, extendKey, prefixEnd, type Key } from "../storage/key.ts";
-import { Register, type Store, type StoreWriter } from "../storage/store.ts";
-import { payloadOf } from "../storage/unflushed.ts";
+import { payloadOf, Register, type Store, type StoreWriter } from "../storage/store.ts";
 import { pack, unpack } from "../transport/frames.ts";
 import {
   decodeCommand,

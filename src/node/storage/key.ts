@@ -5,6 +5,15 @@ export type KeyPart = string | number;
 /** An encoded key; opaque outside this file but for its byte order. */
 export type Key = Buffer;
 
+/** A key's bytes as Latin-1, which sort as the key does. */
+export function nameOf(key: Key): string {
+  return key.toString("latin1");
+}
+
+export function keyOf(name: string): Key {
+  return Buffer.from(name, "latin1");
+}
+
 const STRING = 0x01;
 const NUMBER = 0x02;
 

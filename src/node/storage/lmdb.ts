@@ -17,10 +17,10 @@ import { open } from "lmdb";
 import { isNoRoom } from "../../model/no-room.ts";
 import { makeFolder, syncFolder } from "./folders.ts";
 import { checkDataFile } from "./lmdb-file.ts";
-import type { Key } from "./key.ts";
+import { keyOf, nameOf, type Key } from "./key.ts";
 import { Room } from "./room.ts";
-import { keyOf, nameOf, payloadOf, Unflushed, type Written } from "./unflushed.ts";
 import {
+  payloadOf,
   StoreCorruptError,
   type Item,
   type RangeOptions,
@@ -29,6 +29,7 @@ import {
   type StoreValue,
   type StoreWriter,
 } from "./store.ts";
+import { Unflushed, type Written } from "./unflushed.ts";
 
 const DATA_FILE = "data.mdb";
 const CHECKSUM_BYTES = 4;
@@ -367,10 +368,8 @@ interface Sealed {
 /** What is to be put and removed. Of seconds of writes that is much: requests are answered in between. */
 async function sealed(batch: Unflushed): Promise<readonly Sealed[]> {
   const records: Sealed[] = [];
-  for (let at = 0; at < batch.length; at += 1) {
-    if (batch.isReplaced(at)) continue;
-    const [key, written] = [batch.keyAt(at), batch.valueAt(at)];
-    records.push({ key, record: written === undefined ? undefined : seal(key, payloadOf(written)) });
+  for (const { key, value } of batch.inOrder()) {
+    records.push({ key, record: value === undefined ? undefined : seal(key, payloadOf(value)) });
     if (records.length % SEALED_PER_TURN === 0) await setImmediate();
   }
   return records;

@@ -10,6 +10,14 @@ import type { Key } from "./key.ts";
  */
 export type StoreValue = Uint8Array | string | (() => Uint8Array);
 
+export function payloadOf(written: StoreValue): Buffer {
+  const payload = typeof written === "function" ? written() : written;
+  if (typeof payload === "string") return Buffer.from(payload);
+  return payload instanceof Buffer
+    ? payload
+    : Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength);
+}
+
 /**
  * The key of a record that many transactions write. The store notes where the last value lies that is not flushed yet,
  * and puts the next in its place, without a look for what is there. Whoever holds one writes the record by it alone: what

@@ -1,31 +1,14 @@
 // What was written and is not on disk yet, in the order in which it was written. To write costs no look at what is
 // there, and leaves no object for a key: bytes behind bytes. By name it is found only once somebody reads.
 
+import { nameOf, type Key } from "./key.ts";
 import { Register, type StoreValue } from "./store.ts";
-import type { Key } from "./key.ts";
 
 /** A value or what makes it; undefined for a removed record. */
 export type Written = StoreValue | undefined;
 
 const UNMADE_BYTES = 64;
 const KEYS_BYTES_FIRST = 1024;
-
-/** A key's bytes as Latin-1, which sort as the key does. */
-export function nameOf(key: Key): string {
-  return key.toString("latin1");
-}
-
-export function keyOf(name: string): Key {
-  return Buffer.from(name, "latin1");
-}
-
-export function payloadOf(written: StoreValue): Buffer {
-  const payload = typeof written === "function" ? written() : written;
-  if (typeof payload === "string") return Buffer.from(payload);
-  return payload instanceof Buffer
-    ? payload
-    : Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength);
-}
 
 /** Roughly, of one that is not made yet. */
 function bytesOf(written: Written): number {
@@ -100,10 +83,7 @@ export class Unflushed {
 
   /** What was written after all of this. */
   append(later: Unflushed): void {
-    for (let at = 0; at < later.length; at += 1) {
-      const item = later.items[at];
-      if (item !== REPLACED) this.add(later.keyAt(at), item);
-    }
+    for (const { key, value } of later.inOrder()) this.add(key, value);
     this.end();
   }
 
@@ -143,20 +123,11 @@ export class Unflushed {
     return (this.ends[at] ?? 0) - (this.ends[at - 1] ?? 0) + bytesOf(item);
   }
 
-  /** The key that was written at `at`: a view, for as long as nothing else is written. */
-  keyAt(at: number): Key {
-    return this.keyBytes.subarray(this.ends[at - 1] ?? 0, this.ends[at]);
-  }
-
-  /** Whether what was written at `at` is known to be replaced by what comes later. */
-  isReplaced(at: number): boolean {
-    return this.items[at] === REPLACED;
-  }
-
-  /** What was written at `at`, where it is not replaced. */
-  valueAt(at: number): Written {
-    const item = this.items[at];
-    return item === REPLACED ? undefined : item;
+  /** As it was written, without what is known to be replaced. A key is a view, for as long as nothing else is written. */
+  *inOrder(): Generator<{ readonly key: Key; readonly value: Written }> {
+    for (const [at, value] of this.items.entries()) {
+      if (value !== REPLACED) yield { key: this.keyAt(at), value };
+    }
   }
 
   /** How many names there are; `bytes` counts nothing twice after it was asked. */
@@ -183,13 +154,22 @@ export class Unflushed {
     for (const [name, at] of this.byName()) yield [name, this.valueAt(at)];
   }
 
+  private keyAt(at: number): Key {
+    return this.keyBytes.subarray(this.ends[at - 1] ?? 0, this.ends[at]);
+  }
+
+  private valueAt(at: number): Written {
+    const item = this.items[at];
+    return item === REPLACED ? undefined : item;
+  }
+
   private byName(): ReadonlyMap<string, number> {
     for (; this.indexed < this.items.length; this.indexed += 1) {
       const at = this.indexed;
-      const name = this.keyBytes.toString("latin1", this.ends[at - 1] ?? 0, this.ends[at]);
+      const name = nameOf(this.keyAt(at));
       const before = this.index.get(name);
       this.index.set(name, at);
-      if (before === undefined || this.isReplaced(before)) continue;
+      if (before === undefined || this.items[before] === REPLACED) continue;
       // Of a transaction that fails nothing is replaced.
       if (at >= this.began) this.replaced.push({ at: before, item: this.items[before] });
       this.exchange(before, REPLACED);

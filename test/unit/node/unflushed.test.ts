@@ -3,7 +3,8 @@ import { runInNewContext } from "node:vm";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { Register } from "../../../src/node/storage/store.ts";
-import { keyOf, nameOf, Unflushed, type Written } from "../../../src/node/storage/unflushed.ts";
+import { keyOf, nameOf } from "../../../src/node/storage/key.ts";
+import { Unflushed, type Written } from "../../../src/node/storage/unflushed.ts";
 
 const PLAIN = ["a", "ab", "b\0", "\u00ff", "long".repeat(700)];
 const REGISTERS = ["r", "ra", "s"];
@@ -37,9 +38,7 @@ type Model = ReadonlyMap<string, Written>;
 
 function listed(unflushed: Unflushed): Model {
   const found = new Map<string, Written>();
-  for (let at = 0; at < unflushed.length; at += 1) {
-    if (!unflushed.isReplaced(at)) found.set(nameOf(unflushed.keyAt(at)), unflushed.valueAt(at));
-  }
+  for (const { key, value } of unflushed.inOrder()) found.set(nameOf(key), value);
   return found;
 }
 
@@ -132,7 +131,8 @@ describe("what is not flushed yet", () => {
       unflushed.write(register, value);
       unflushed.end();
     }
-    expect([unflushed.length, unflushed.valueAt(0), unflushed.bytes]).toEqual([1, "the last", 11]);
+    expect([...unflushed.inOrder()]).toEqual([{ key: register.key, value: "the last" }]);
+    expect([unflushed.length, unflushed.bytes]).toEqual([1, 11]);
   });
 
   it("keeps no value that it knows to be replaced", () => {
