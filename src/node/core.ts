@@ -4,112 +4,53 @@
 
 import { EMPTY_MEMBERSHIP } from "../consensus/membership.ts";
 import type { Membership } from "../consensus/seam.ts";
+import { VectorCache } from "../memory/vector-cache.ts";
+import type { MemoryService } from "../memory/service.ts";
 import type { Consistency } from "../model/consistency.ts";
 import { Mem0ctlError } from "../model/errors.ts";
 import { META_GROUP, type GroupId, type NodeId, type ShardId } from "../model/ids.ts";
-import type { Manifest, NodeSpec } from "../model/manifest.ts";
-import type { NodeReport } from "../model/node-api.ts";
-import { hasEnded, summaryOf, type Operation } from "../model/operation.ts";
+import type { Manifest } from "../model/manifest.ts";
+import { hasEnded, type Operation } from "../model/operation.ts";
 import type { ShardMap } from "../model/shard-map.ts";
-import { VERSION } from "../model/version.ts";
-import { settingsOf } from "../model/settings.ts";
 import { shardById } from "../topology/shard-map.ts";
-import { every, type Clock, type Timer } from "./clock.ts";
-import { Admin, type TransferCall } from "./cluster/admin-service.ts";
+import { Account, MEMBERS_MS_MAX } from "./account.ts";
+import { every, type Timer } from "./clock.ts";
+import { Admin } from "./cluster/admin-service.ts";
 import { Liveness } from "./cluster/liveness.ts";
 import { MapNews } from "./cluster/map-news.ts";
 import { createMemoryService } from "./cluster/memory-service.ts";
 import { haveLogsMatching, replicaFactoryOf } from "./cluster/protocols.ts";
 import { leaderRank, Reconciler, wantedMembership } from "./cluster/reconcile.ts";
-import { groupReport } from "./cluster/report.ts";
 import { Router, type Query, type ShardPath, type ShardRef } from "./cluster/router.ts";
 import { runShardQuery } from "./cluster/shard-queries.ts";
-import type { Embedder } from "../memory/embedder.ts";
-import type { Stores } from "./host/durable-group.ts";
-import { Host, type HostLimits } from "./host/host.ts";
-import { replicaDamaged, type StateCall } from "./host/state-repair.ts";
-import { peerUid, writeIdentity, type Identity } from "./identity.ts";
+import { CORE_LIMITS, type CoreLimits, type CoreOptions } from "./core-options.ts";
+import { Host } from "./host/host.ts";
+import { replicaDamaged } from "./host/state-repair.ts";
+import { writeIdentity } from "./identity.ts";
 import { MemoryMachine } from "./memories/memory-machine.ts";
-import { VectorCache } from "../memory/vector-cache.ts";
 import { MetaMachine } from "./meta/meta-machine.ts";
-import type { MemoryService } from "../memory/service.ts";
 import { Executor } from "./moves/executor.ts";
-import { GroupMembers, type CopyingReport } from "./moves/group-members.ts";
-import { HealthBound, type WorstLag } from "./moves/health-bound.ts";
+import { GroupMembers } from "./moves/group-members.ts";
+import { HealthBound } from "./moves/health-bound.ts";
+import type { ReadShard } from "./moves/id-clashes.ts";
 import { Pace } from "./moves/pace.ts";
 import { Operations } from "./moves/service.ts";
 import { Verifier, VERIFIED_STALENESS_MS } from "./moves/verify.ts";
-import { isCopyCall, type CallBody, type CopyCall } from "./quorum/calls.ts";
+import { PeerAnswers } from "./peer-answers.ts";
 import { Changeover } from "./quorum/changeover.ts";
-import { LEADERLESS_LIMITS, LeaderlessShards, type LeaderlessLimits } from "./quorum/leaderless-shards.ts";
+import { LeaderlessShards } from "./quorum/leaderless-shards.ts";
+import { LeaderlessPath } from "./quorum/path.ts";
 import type { SuccessionReport } from "./quorum/successions.ts";
-import type { ReadShard } from "./moves/id-clashes.ts";
-import { LeaderlessPath, type ForwardedRead, type ForwardedWrite } from "./quorum/path.ts";
 import { StoreCorruptError } from "./storage/store.ts";
-import type { Network, NetworkHandlers } from "./transport/network.ts";
+import type { Network } from "./transport/network.ts";
 
 const RECONCILE_MS = 200;
 /** Longest that leadership is handed over before a stop. */
 const HANDOVER_MS_MAX = 1500;
-const ASK_MEMBERS_MS = 2000;
-const MIB = 1 << 20;
 /** A replica's own state, hardly older than the question. */
 const FRESH: Consistency = { read: "stale", write: "quorum", maxStalenessMs: VERIFIED_STALENESS_MS };
 /** A copy's own state. */
 const ONE: Consistency = { read: "one", write: "quorum" };
-
-export interface CoreLimits extends HostLimits {
-  /** Sessions that a shard keeps; the same on every node. */
-  readonly sessionsMax: number;
-  readonly vectorBytesMax: number;
-  readonly vectorSetsMax: number;
-  /** Of the quorum protocol's shards. */
-  readonly leaderless: LeaderlessLimits;
-}
-
-const LIMITS: CoreLimits = {
-  logBytes: 32 * MIB,
-  groupLogBytesMin: MIB,
-  keptLogBytes: 512 * MIB,
-  groupKeptLogBytesMax: 64 * MIB,
-  snapshotChunkBytes: MIB / 2,
-  cleanRecordsMax: 2000,
-  unwrittenBytesMax: 64 * MIB,
-  scrubBytesPerSecond: MIB,
-  appendBytesMax: MIB,
-  inflightBytesMax: 16 * MIB,
-  inflightMessagesMax: 256,
-  uncommittedBytesMax: 64 * MIB,
-  sessionsMax: 256,
-  vectorBytesMax: 512 * MIB,
-  vectorSetsMax: 512,
-  leaderless: LEADERLESS_LIMITS,
-};
-
-export interface CoreOptions {
-  readonly manifest: Manifest;
-  readonly spec: NodeSpec;
-  readonly identity: Identity;
-  readonly stores: Stores;
-  readonly clock: Clock;
-  readonly embedder: Embedder;
-  /** Makes the network that hands everything it receives to `handlers`. */
-  readonly connect: (handlers: NetworkHandlers) => Network;
-  /** Who belongs to the cluster may have changed; also told from time to time when it has not. */
-  readonly onMap: (map: ShardMap) => void;
-  /** An admin asked for a clean stop. */
-  readonly onStopAsked: () => void;
-  /** A replica's state cannot be read; it is repaired from another one where there is one. */
-  readonly onDamage: (group: GroupId, why: string) => void;
-  readonly onRepaired: (group: GroupId, from: NodeId) => void;
-  /** A replica whose log was damaged begins again in a term, or, without one, has everything again. */
-  readonly onRecovery: (group: GroupId, term: number | undefined) => void;
-  /** The disk, or what this node knows, is broken: it can promise nothing more and must end. */
-  readonly onFailure: (reason: string) => void;
-  readonly pid: number;
-  /** Others than the usual ones, for tests in which they are to be reached. */
-  readonly limits?: Partial<CoreLimits>;
-}
 
 export class NodeCore {
   readonly host: Host;
@@ -118,6 +59,8 @@ export class NodeCore {
   readonly admin: Admin;
   readonly memories: MemoryService;
   private readonly options: CoreOptions;
+  private readonly account: Account;
+  private readonly answers: PeerAnswers;
   private readonly limits: CoreLimits;
   private readonly network: Network;
   private readonly news: MapNews;
@@ -128,7 +71,6 @@ export class NodeCore {
   /** Only where the protocol is quorum. */
   readonly leaderless: Leaderless | undefined;
   private readonly vectors: VectorCache;
-  private readonly startedMs: number;
   private meta: MetaMachine | undefined;
   private initialMap: ShardMap | undefined;
   private readonly timers: Timer[] = [];
@@ -142,10 +84,9 @@ export class NodeCore {
     const { heartbeatIntervalMs, electionTimeoutMs, protocol } = manifest.consensus;
     const self = spec.id;
     const map = (): ShardMap => this.map();
-    this.limits = { ...LIMITS, ...options.limits };
+    this.limits = { ...CORE_LIMITS, ...options.limits };
     const { vectorBytesMax, vectorSetsMax } = this.limits;
     this.vectors = new VectorCache({ bytesMax: vectorBytesMax, setsMax: vectorSetsMax });
-    this.startedMs = clock.nowMs();
     this.liveness = new Liveness({ nowMs: () => clock.nowMs(), heartbeatIntervalMs, electionTimeoutMs });
     const { liveness } = this;
     this.network = options.connect({
@@ -157,7 +98,7 @@ export class NodeCore {
         liveness.beat(from, beat);
         this.news.hear(from, beat.epoch);
       },
-      onCall: (from, method, body) => this.answer(from, method, body),
+      onCall: (from, method, body) => this.answers.answer(from, method, body),
       onGone: (peer) => {
         liveness.gone(peer);
         this.host.peerGone(peer);
@@ -238,15 +179,26 @@ export class NodeCore {
       askMap,
     });
     const operation = (): Operation | null => this.operation();
+    this.account = new Account({
+      ...options,
+      log: stores.log,
+      host,
+      network,
+      liveness,
+      router: this.router,
+      map,
+      operation,
+      leaderless: () => this.leaderless?.shards,
+    });
     const leaderless = protocol === "quorum";
     const members = new GroupMembers({
       self,
       network,
       router: this.router,
       leaderless,
-      membersHere: (group) => this.membersHere(group),
-      copyingHere: (group, to) => this.copyingHere(group, to),
-      holdsShards: () => this.holdsShards(),
+      membersHere: (group) => this.account.members(group),
+      copyingHere: (group, to) => this.account.copying(group, to),
+      holdsShards: () => this.account.holdsShards(),
     });
     const readShard: ReadShard = (shard, query, deadlineMs) =>
       this.leaderless?.path.read(this.shardRef(shard), query, manifest.consensus.consistency, deadlineMs) ??
@@ -266,7 +218,7 @@ export class NodeCore {
         map,
         leaderless,
         lagMsMax: manifest.limits.maxLagMs,
-        worstLagHere: () => this.worstLagHere(),
+        worstLagHere: () => this.account.worstLag(),
       }),
       map,
       readShard,
@@ -281,7 +233,7 @@ export class NodeCore {
       },
       successionAt: async (node, handover, deadlineMs) =>
         node === self
-          ? this.successionHere(handover)
+          ? this.account.succession(handover)
           : ((await network.call(node, "succession", { handover }, deadlineMs)) as SuccessionReport),
     });
     this.operations = new Operations({
@@ -311,10 +263,20 @@ export class NodeCore {
         map,
         ask: (node, shard, query, deadlineMs) => this.askReplica(node, shard, query, deadlineMs),
       }),
-      report: () => this.report(),
+      report: () => this.account.report(),
       stop: async () => options.onStopAsked(),
     });
     this.leaderless = protocol === "quorum" ? this.makeLeaderless() : undefined;
+    this.answers = new PeerAnswers({
+      clock,
+      host,
+      router: this.router,
+      admin: this.admin,
+      operations: this.operations,
+      account: this.account,
+      map,
+      leaderless: this.leaderless,
+    });
     // A protocol without leaders brings commands and reads to its shards by a path of its own.
     const shards: ShardPath = this.leaderless?.path ?? this.router;
     const { dimensions } = manifest.embedding;
@@ -481,74 +443,8 @@ export class NodeCore {
       if (node.id !== this.options.spec.id) this.network.beat(node.id, { leads, epoch });
   }
 
-  private async answer(from: NodeId, method: string, body: unknown): Promise<unknown> {
-    const { clock } = this.options;
-    const ofCopy = this.answerCopy(from, method, body);
-    if (ofCopy !== undefined) return ofCopy;
-    switch (method) {
-      case "propose": {
-        const { group, data, ttlMs } = body as { group: GroupId; data: Uint8Array; ttlMs: number };
-        return this.router.proposeHere(group, data, clock.nowMs() + ttlMs);
-      }
-      case "query": {
-        const { group, query, consistency, ttlMs } = body as {
-          group: GroupId;
-          query: Query;
-          consistency: Consistency;
-          ttlMs: number;
-        };
-        return this.router.readHere(group, query, consistency, clock.nowMs() + ttlMs);
-      }
-      case "read-index": {
-        const { group, ttlMs } = body as { group: GroupId; ttlMs: number };
-        return this.host.group(group).readIndex(clock.nowMs() + ttlMs);
-      }
-      case "snapshot":
-        return this.host.snapshots.receive(from, body);
-      case "promises":
-        return this.host.promisesOf((body as { group: GroupId }).group);
-      case "state":
-        return this.host.snapshots.sendState(from, body as StateCall);
-      case "transfer":
-        return this.admin.transferHere(body as TransferCall);
-      case "map":
-        return this.map();
-      case "holds-shards":
-        return this.holdsShards();
-      case "members":
-        return this.membersHere((body as { group: GroupId }).group);
-      case "succession":
-        return this.successionHere((body as { handover: number }).handover);
-      case "copying": {
-        const { group, to } = body as { group: GroupId; to: NodeId };
-        return this.copyingHere(group, to) ?? null;
-      }
-      case "worst-lag":
-        return this.worstLagHere();
-      case "rebuild":
-        this.host.rebuild((body as { group: GroupId }).group);
-        return null;
-      case "operation":
-        return this.operations.showHere();
-      default:
-        throw new Mem0ctlError(
-          "failed",
-          "call-unknown",
-          "a peer asked for something this version does not know",
-        );
-    }
-  }
-
-  private successionHere(handover: number): SuccessionReport {
-    return this.leaderless?.shards.succession(handover) ?? { state: "none", bytes: 0 };
-  }
-
   private shardRef(shard: ShardId): ShardRef {
     return shardById(this.map(), shard) ?? { id: shard };
-  }
-
-  private holdsShards(): boolean {
-    return this.host.holdsShards() || this.leaderless?.shards.holdsAny() === true;
   }
 
   private bytesPerSecondMax(): number | null {
@@ -591,51 +487,6 @@ export class NodeCore {
     };
   }
 
-  /** What copies of leaderless shards ask each other; undefined for calls of another kind. */
-  private answerCopy(from: NodeId, method: string, body: unknown): Promise<unknown> | undefined {
-    const { leaderless } = this;
-    if (leaderless === undefined) return undefined;
-    if (method === "quorum-write") return leaderless.path.writeHere(body as ForwardedWrite);
-    if (method === "quorum-read") return leaderless.path.readHere(body as ForwardedRead);
-    if (!isCopyCall(method)) return undefined;
-    return leaderless.shards.answer(from, method, body as CallBody<CopyCall>);
-  }
-
-  private async membersHere(group: GroupId): Promise<Membership> {
-    // A new leader may have applied less than what is committed: as a read it waits until it has, and is refused
-    // where nobody leads. A replica that was wiped for members of yesterday takes acknowledged writes along.
-    const deadlineMs = this.options.clock.nowMs() + ASK_MEMBERS_MS;
-    await this.host.group(group).readIndex(deadlineMs);
-    const status = this.host.group(group).replica.status();
-    if (status.role !== "leader")
-      throw new Mem0ctlError("unavailable", "not-leader", "this node does not lead the group");
-    // What is appended and not committed may be taken back; a replica that was wiped for it may not.
-    const committed = this.host.group(group).committedMembership();
-    if (committed === undefined) {
-      throw new Mem0ctlError("unavailable", "starting", "the members of the group are not known yet");
-    }
-    // A node that is on its way in again must not delete what it has acknowledged since: it is named already, and
-    // so is one that this node's map is about to call in.
-    const named = [...committed.learners, ...status.progress.map(({ node }) => node)];
-    named.push(...(wantedMembership(this.map(), group)?.voters ?? []));
-    const votes = (node: NodeId): boolean =>
-      committed.voters.includes(node) || committed.outgoing.includes(node);
-    // Whoever goes can never be asked again. Of paxos the members of before decide the slots up to the change, and this
-    // node, started again, would need them if it did not know any more that those are chosen.
-    await this.host.group(group).reached(status.commit, deadlineMs);
-    await this.host.flushState();
-    return { ...committed, learners: [...new Set(named)].filter((node) => !votes(node)) };
-  }
-
-  /** What this node, as the leader or as the new copy, knows of a shard being copied. */
-  private copyingHere(group: GroupId, to: NodeId): CopyingReport | undefined {
-    if (this.leaderless !== undefined) return this.leaderless.shards.copying(group);
-    const machine = this.host.groups.get(group)?.machine;
-    if (machine === undefined) return undefined;
-    const bytes = this.host.snapshots.sentBytes(group, to);
-    return { from: this.options.spec.id, bytes, bytesTotal: machine.size().bytes };
-  }
-
   /** One replica's own answer, with nearly all in it that was acknowledged before the question. */
   private askReplica(node: NodeId, shard: GroupId, query: Query, deadlineMs: number): Promise<unknown> {
     const { clock, spec } = this.options;
@@ -649,27 +500,10 @@ export class NodeCore {
     return this.network.call(node, "query", { group: shard, query, consistency: FRESH, ttlMs }, deadlineMs);
   }
 
-  /** Of the replicas that this node feeds, the one that lags most. */
-  private worstLagHere(): WorstLag | null {
-    const reports = [...this.host.groups.values()].flatMap((group) =>
-      group.id !== META_GROUP && group.replica.status().role === "leader"
-        ? [groupReport(group, this.options.spec.id, this.network)]
-        : [],
-    );
-    const lags = reports.flatMap(({ id, progress }) =>
-      (progress ?? []).flatMap(({ node, role, state, lagMs }) =>
-        role !== "learner" && state !== "down" ? [{ shard: id, node, lagMs }] : [],
-      ),
-    );
-    return (
-      [...lags, ...(this.leaderless?.shards.lags() ?? [])].toSorted((a, b) => b.lagMs - a.lagMs)[0] ?? null
-    );
-  }
-
   private async askMembers(group: GroupId): Promise<Membership | undefined> {
     const { leader } = this.liveness.leaderOf(group);
     if (leader === null || leader === this.options.spec.id) return undefined;
-    const deadlineMs = this.options.clock.nowMs() + ASK_MEMBERS_MS;
+    const deadlineMs = this.options.clock.nowMs() + MEMBERS_MS_MAX;
     return (await this.network.call(leader, "members", { group }, deadlineMs)) as Membership;
   }
 
@@ -690,49 +524,6 @@ export class NodeCore {
       this.host.damaged(replica, error);
       throw replicaDamaged(replica, self);
     }
-  }
-
-  private report(): NodeReport {
-    const { manifest, spec, identity, clock, stores } = this.options;
-    const map = this.map();
-    const groups = [...this.host.groups.values()];
-    const names = [META_GROUP, ...map.shards.map((shard) => shard.id)];
-    const operation = this.operation();
-    return {
-      cluster: manifest.name,
-      clusterId: identity.clusterId,
-      id: spec.id,
-      uid: identity.uid,
-      address: spec.address,
-      role: map.nodes.find((node) => node.id === spec.id)?.role ?? spec.role,
-      zone: spec.zone,
-      pid: this.options.pid,
-      version: VERSION,
-      protocol: manifest.consensus.protocol,
-      uptimeMs: Math.round(clock.nowMs() - this.startedMs),
-      writeRefusal: this.host.writeRefusal,
-      map,
-      peers: map.nodes
-        .filter((node) => node.id !== spec.id)
-        .map((node) => {
-          const error = this.network.lastError(node.id);
-          const uid = peerUid(stores.log, node.id);
-          return {
-            id: node.id,
-            state: this.liveness.state(node.id),
-            lastHeartbeatMs: this.liveness.lastHeartbeatMs(node.id),
-            ...(uid === undefined ? {} : { uid }),
-            ...(error === undefined || this.network.connected(node.id) ? {} : { error }),
-          };
-        }),
-      groups: [
-        ...groups.map((group) => groupReport(group, spec.id, this.network)),
-        ...(this.leaderless?.shards.reports() ?? []),
-      ],
-      leaders: Object.fromEntries(names.map((group) => [group, this.router.leaderOf(group)])),
-      ...(operation === null || hasEnded(operation) ? {} : { operation: summaryOf(operation) }),
-      settings: settingsOf(manifest),
-    };
   }
 }
 

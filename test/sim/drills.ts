@@ -660,7 +660,7 @@ export class Drills {
     const shard = shardOf(machine, key);
     const copy = shard === undefined ? undefined : machine.core?.leaderless?.shards.here(shard)?.copy;
     if (copy?.isReadable !== true) return undefined;
-    const { versions } = copy.outline(key.id);
+    const { versions } = copy.items.outline(key.id);
     if (versions.length === 0) return "nothing";
     return versions.some(({ value }) => value !== null) ? "value" : "deletion";
   }

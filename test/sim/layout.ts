@@ -4,8 +4,8 @@
 import type { Protocol, Role, ShardingStrategy } from "../../src/model/ids.ts";
 import type { Manifest, NodeSpec } from "../../src/model/manifest.ts";
 import type { Consistency } from "../../src/model/consistency.ts";
-import type { CoreLimits } from "../../src/node/core.ts";
-import type { LeaderlessLimits } from "../../src/node/quorum/leaderless-shards.ts";
+import type { CoreLimits } from "../../src/node/core-options.ts";
+import type { LeaderlessLimits } from "../../src/node/quorum/copy-here.ts";
 import type { Chance } from "./chance.ts";
 import type { DiskHabits } from "./disk.ts";
 import { drillOf, type Drill } from "./drills.ts";

@@ -14,7 +14,7 @@ import { shardOfKey } from "../../src/topology/shard-map.ts";
 import { StoreCorruptError } from "../../src/node/storage/store.ts";
 import { outlineFrom, type Outline } from "../../src/node/quorum/records.ts";
 import { sameSets, standingOf } from "../../src/node/quorum/calls.ts";
-import type { CopyHere, LeaderlessLimits } from "../../src/node/quorum/leaderless-shards.ts";
+import type { CopyHere, LeaderlessLimits } from "../../src/node/quorum/copy-here.ts";
 import type { ShardCopy } from "../../src/node/quorum/shard-copy.ts";
 import { WALL_START_MS, type Machine, type Process } from "./machine.ts";
 import type { Key } from "./workload.ts";
@@ -143,15 +143,15 @@ export class LeaderlessWatch {
       sight.remains = new Map();
       return;
     }
-    const now = new Map(copy.tombstones());
+    const now = new Map(copy.items.tombstones());
     for (const [id, context] of sight.remains) {
-      if (now.has(id) || copy.outline(id).versions.length > 0) continue;
+      if (now.has(id) || copy.items.outline(id).versions.length > 0) continue;
       this.#world.mix(`forgets ${id}`);
       if (this.#limits.awayMsMax < 60_000) continue;
       const others = this.#others(process, copy);
       const counting = [copy, ...others.filter(({ counts }) => counts).map((other) => other.copy)];
       for (const other of others) {
-        const seen = resolve(other.copy.outline(id));
+        const seen = resolve(other.copy.items.outline(id));
         // Beside the tombstone it may hold an older version: nobody sees that any more.
         const isOld = seen !== undefined && seen.value !== null && includes(context, [seen.dot]);
         if (!isOld) continue;
@@ -291,7 +291,7 @@ export class LeaderlessWatch {
       });
       const [first] = copies;
       for (const { node, here } of copies) {
-        if (first !== undefined && here.copy.tree.root !== first.here.copy.tree.root) {
+        if (first !== undefined && here.copy.items.tree.root !== first.here.copy.items.tree.root) {
           missing.push(`${node} and ${first.node} differ in shard ${shard.id}`);
         }
         for (const target of here.handoff.book.targets()) {
@@ -338,7 +338,7 @@ export class LeaderlessWatch {
           throw error;
         }
         this.#world.must(
-          tree.root === copy.tree.root,
+          tree.root === copy.items.tree.root,
           "digests-tell-all",
           () => `${machine.id}, shard ${copy.shard}: its digests are not of what it holds`,
         );
@@ -372,7 +372,7 @@ export class LeaderlessWatch {
  */
 function sightOf(copy: ShardCopy, id: string) {
   try {
-    const outline = copy.outline(id);
+    const outline = copy.items.outline(id);
     const key = copy.machine.placeOf(id);
     return {
       shown: key === undefined ? undefined : copy.machine.record(key, id)?.memory,
@@ -389,7 +389,7 @@ function sightOf(copy: ShardCopy, id: string) {
 /** Whether a version that comes to the copy is no news there; one that is being rebuilt asks the others before it serves. */
 function isGoneFor(copy: ShardCopy, id: string, dot: Dot): boolean {
   if (copy.state !== "serving") return true;
-  const { context, versions } = copy.outline(id);
+  const { context, versions } = copy.items.outline(id);
   const isHeld = versions.some((version) => sameDot(version.dot, dot));
   return !isHeld && covers(join(context, copy.floor), dot);
 }

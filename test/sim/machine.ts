@@ -3,7 +3,8 @@
 
 import { establish, type Waiting } from "../../src/node/beginning.ts";
 import { pause, type Clock } from "../../src/node/clock.ts";
-import { NodeCore, type CoreLimits } from "../../src/node/core.ts";
+import type { CoreLimits } from "../../src/node/core-options.ts";
+import { NodeCore } from "../../src/node/core.ts";
 import { canRecover, isEnough, markShort } from "../../src/node/damaged-log.ts";
 import { APPLIED } from "../../src/node/host/durable-group.ts";
 import { peerUid, readIdentity, writePeerUid } from "../../src/node/identity.ts";

@@ -375,7 +375,7 @@ class Run {
   /** Copies that are equal compare their digests and send each other nothing more (Quorum 11). */
   #restQuietly(): void {
     const copies = this.#serving().flatMap((machine) => [...(machine.core?.leaderless?.shards.all() ?? [])]);
-    if (copies.length === 0 || copies.some(({ copy }) => copy.remaining > 0)) {
+    if (copies.length === 0 || copies.some(({ copy }) => copy.items.remains.size > 0)) {
       this.#isOver = true;
       return;
     }
@@ -417,7 +417,7 @@ class Run {
   #digests(): string {
     return this.#serving()
       .flatMap((machine) => [...(machine.core?.leaderless?.shards.all() ?? [])])
-      .map(({ copy }) => copy.tree.root)
+      .map(({ copy }) => copy.items.tree.root)
       .join();
   }
 

@@ -3,117 +3,32 @@
 // groups want written or applied; answers once it is visible; promises (votes, acknowledgements) once it
 // is on disk. Everything it touches is handed in, so a simulator can run this very code.
 
-import type {
-  DurableState,
-  Membership,
-  Message,
-  ReplicaFactory,
-  SnapshotMeta,
-} from "../../consensus/seam.ts";
+import type { Message } from "../../consensus/seam.ts";
 import { Mem0ctlError } from "../../model/errors.ts";
-import { formatBytes } from "../../model/units.ts";
 import { META_GROUP, type GroupId, type NodeId } from "../../model/ids.ts";
-import type { Clock, Timer } from "../clock.ts";
-import type { Pace } from "../moves/pace.ts";
-import { prefixEnd, type Key } from "../storage/key.ts";
+import { formatBytes } from "../../model/units.ts";
+import type { Timer } from "../clock.ts";
 import { LOG_DAMAGED, type LogWrite } from "../storage/log-store.ts";
-import { removeRange, StoreCorruptError, type StoreWriter } from "../storage/store.ts";
-import type { Network } from "../transport/network.ts";
-import {
-  DurableGroup,
-  forgetLogged,
-  forgottenStates,
-  generationAfter,
-  type LoadedGroup,
-  loggedGroups,
-  noteLogged,
-  type Stores,
-} from "./durable-group.ts";
-import { LOG_ONLY, type StateMachine } from "./machine.ts";
+import { StoreCorruptError, type StoreWriter } from "../storage/store.ts";
+import { compact } from "./compaction.ts";
+import type { GroupStart, HostOptions } from "./host-options.ts";
+import { Leftovers } from "./leftovers.ts";
+import { loadReplica } from "./loading.ts";
 import { LogRecovery, SilentReplica } from "./log-recovery.ts";
 import type { Learned, PromiseReport } from "./promise-reports.ts";
 import { ReplicaGroup, type Answer, type Replaced, type Work } from "./replica-group.ts";
 import { Scrub } from "./scrub.ts";
 import { SnapshotTransfers } from "./snapshot-transfers.ts";
-import { otherCopies, StateRepair } from "./state-repair.ts";
-
-export interface HostOptions {
-  readonly self: NodeId;
-  readonly stores: Stores;
-  readonly network: Network;
-  readonly clock: Clock;
-  /** Of what is copied to replicas that do not count yet. */
-  readonly pace: Pace;
-  /** The protocol that a group runs. */
-  readonly protocolOf: (group: GroupId) => ReplicaFactory;
-  /** Whether the logs of a group agree on all that comes before an entry on which they agree. */
-  readonly logsMatch: (group: GroupId) => boolean;
-  readonly heartbeatIntervalMs: number;
-  readonly electionTimeoutMs: number;
-  readonly makeMachine: (group: GroupId, prefix: Key) => StateMachine;
-  readonly limits: HostLimits;
-  /** Queues a sign of life for every peer; it leaves with what the groups have to say at the same tick. */
-  readonly beat: () => void;
-  /** Leader, term or membership of a group changed. */
-  readonly onChanged: (group: ReplicaGroup) => void;
-  /** A record of a replica's state cannot be read; it is rebuilt from another replica, where there is one. */
-  readonly onDamage: (group: GroupId, why: string) => void;
-  /** Every node that may be a member of a group. */
-  readonly nodes: () => readonly NodeId[];
-  /** A group whose log was damaged begins again in this term, or, without one, has everything again. */
-  readonly onRecovery: (group: GroupId, term: number | undefined) => void;
-  /** A replica whose state was damaged has another one's in its place. */
-  readonly onRepaired: (group: GroupId, from: NodeId) => void;
-  /** A command could not be applied, or a promise cannot be kept: the node cannot go on. */
-  readonly onFailure: (error: unknown) => void;
-}
-
-export interface HostLimits {
-  /** Log bytes that all groups together keep in memory for followers that lag … */
-  readonly logBytes: number;
-  /** … and each of them at least. */
-  readonly groupLogBytesMin: number;
-  /** Log bytes that all groups together keep in memory where an arbiter is to have what a copy lacks … */
-  readonly keptLogBytes: number;
-  /** … and each of them at most. */
-  readonly groupKeptLogBytesMax: number;
-  readonly snapshotChunkBytes: number;
-  /** Records of a former state that are deleted in one transaction, so that no write waits long. */
-  readonly cleanRecordsMax: number;
-  /** What waits in memory for a full disk, of entries and of state each, before no more is taken. */
-  readonly unwrittenBytesMax: number;
-  /** Bytes of state that are read per second to see whether they can be. */
-  readonly scrubBytesPerSecond: number;
-  readonly appendBytesMax: number;
-  readonly inflightBytesMax: number;
-  readonly inflightMessagesMax: number;
-  readonly uncommittedBytesMax: number;
-}
-
-export interface GroupStart {
-  readonly id: GroupId;
-  /** Log only. */
-  readonly arbiter: boolean;
-  /** Preference as leader, 0 first. */
-  readonly rank: number;
-  /** What a group that is not on disk yet begins with. */
-  readonly genesis: Membership;
-}
+import { StateRepair } from "./state-repair.ts";
 
 /** A tick is a quarter of a heartbeat, so that randomised timeouts are fine-grained. */
 const TICKS_PER_HEARTBEAT = 4;
 /** Ticks made up for at once after the process was stopped; a stop must not look like an election timeout twice. */
 const CATCH_UP_TICKS_MAX = TICKS_PER_HEARTBEAT * 2;
-/** How often a log is looked at for compaction while it grows by its budget. */
-const COMPACTION_LOOKS = 16;
-/** By so many budgets a log grows while a state is sent, before it is cut all the same. */
-const SENDING_BUDGETS = 8;
-/** What is kept for an arbiter at least, in what a log may have that nobody needs. */
-const KEPT_BUDGETS_MIN = 4;
-
 export class Host {
   readonly groups = new Map<GroupId, ReplicaGroup>();
   readonly snapshots: SnapshotTransfers;
+  private readonly leftovers: Leftovers;
   private readonly repair: StateRepair;
   private readonly scrub: Scrub;
   private readonly recovery: LogRecovery;
@@ -129,9 +44,6 @@ export class Host {
   /** Ticks since the last heartbeat, counted as the groups count theirs. */
   private ticks = 0;
   private lastDurable: Promise<void> = Promise.resolve();
-  private readonly cleaning = new Set<Promise<void>>();
-  /** Those that are about to be forgotten. */
-  private readonly leaving = new WeakSet<ReplicaGroup>();
 
   constructor(options: HostOptions) {
     this.options = options;
@@ -145,6 +57,14 @@ export class Host {
       pace: options.pace,
       chunkBytes: options.limits.snapshotChunkBytes,
       cleanRecordsMax: options.limits.cleanRecordsMax,
+    });
+    this.leftovers = new Leftovers({
+      stores: options.stores,
+      groups: this.groups,
+      cleanRecordsMax: options.limits.cleanRecordsMax,
+      lastDurable: () => this.lastDurable,
+      remove: (group) => this.drop(group, "the replica was moved away"),
+      onFailure: (error) => this.failed(error),
     });
     this.repair = new StateRepair({
       self: options.self,
@@ -206,6 +126,7 @@ export class Host {
     this.stopped = true;
     this.tickTimer?.close();
     this.scrub.stop();
+    this.leftovers.stop();
     this.repair.stop();
     this.recovery.stop();
     for (const group of this.groups.values()) group.close("the node is stopping");
@@ -219,7 +140,9 @@ export class Host {
       return present;
     }
     const { clock, limits } = this.options;
-    const { durable, state, machine, damage } = this.load(start);
+    const { durable, state, machine, damage, write } = loadReplica(start, this.options);
+    // Writes reach the disk in order.
+    if (write !== undefined) this.append([write]);
     const { recovery } = durable;
     const isSilent = recovery !== undefined && recovery.term === undefined;
     const replica = isSilent
@@ -253,8 +176,8 @@ export class Host {
       onWork: (dirty) => this.markDirty(dirty),
     });
     this.groups.set(start.id, group);
-    for (const { start: from, end } of durable.leftovers()) this.clean(from, end);
-    this.noteWhenDurable(group);
+    for (const { start: from, end } of durable.leftovers()) this.leftovers.clean(from, end);
+    this.leftovers.noteWhenDurable(group);
     if (isSilent) {
       this.starts.set(start.id, start);
       this.options.onDamage(start.id, group.trouble ?? "its log was damaged");
@@ -283,9 +206,7 @@ export class Host {
       () => {
         if (this.stopped || this.groups.get(group.id) !== group) return;
         this.options.onRecovery(group.id, learned.term);
-        this.groups.delete(group.id);
-        this.dirty.delete(group);
-        group.close("the replica begins again");
+        this.drop(group, "the replica begins again");
         const { damage } = group;
         const begun = this.open({ ...start, rank: group.rank });
         // What was found while it was silent waited for this.
@@ -363,32 +284,6 @@ export class Host {
     if (recovery === undefined || (recovery.term !== undefined && !recovery.refill)) this.repair.begin(group);
   }
 
-  /** What a group begins with: its disk, or its genesis; an empty machine where the state cannot be read. */
-  private load(start: GroupStart): {
-    readonly durable: DurableGroup;
-    readonly state: DurableState;
-    readonly machine: StateMachine;
-    readonly damage: Error | undefined;
-  } {
-    const { stores, logsMatch } = this.options;
-    const { group, durable, damage } =
-      DurableGroup.load(start.id, stores, logsMatch(start.id)) ?? this.create(start);
-    // An arbiter has no state: where its log begins is all that it needs.
-    if (start.arbiter) return { durable: group, state: durable, machine: LOG_ONLY, damage: undefined };
-    const { makeMachine } = this.options;
-    if (damage === undefined) {
-      try {
-        const machine = makeMachine(start.id, group.prefix());
-        return { durable: group, state: durable, machine, damage };
-      } catch (error) {
-        if (!(error instanceof StoreCorruptError)) throw error;
-        const state = { ...durable, applied: durable.snapshot.index };
-        return { durable: group, state, machine: makeMachine(start.id, group.emptyPrefix()), damage: error };
-      }
-    }
-    return { durable: group, state: durable, machine: makeMachine(start.id, group.emptyPrefix()), damage };
-  }
-
   /** Resolves when all that was applied so far is on disk, the shard map among it. */
   flushState(): Promise<void> {
     return this.options.stores.state.flush();
@@ -398,61 +293,18 @@ export class Host {
    * Forgets a replica that the cluster has taken away from this node, if that is still due once all that was applied so
    * far is on disk, the shard map among it.
    */
-  async removeGroup(id: GroupId, isDue: () => boolean): Promise<void> {
-    const group = this.groups.get(id);
-    if (group === undefined) return;
-    const { log, state } = this.options.stores;
-    this.leaving.add(group);
-    let forgotten: number;
-    // A snapshot may take the state's place meanwhile.
-    do {
-      forgotten = group.durable.generation;
-      await Promise.all([forgetLogged(state, id, forgotten), this.flushState()]);
-    } while (group.durable.generation !== forgotten);
-    if (this.groups.get(id) !== group || this.stopped) return;
-    if (!isDue()) {
-      this.leaving.delete(group);
-      this.noteWhenDurable(group);
-      return;
-    }
-    this.groups.delete(id);
-    this.dirty.delete(group);
-    group.close("the replica was moved away");
-    const removed = log.append([{ kind: "remove", group: id }]);
-    const { start, end } = group.durable.allStates();
-    // Under way from now on: the replica may be called back, and be sent a state, before this is on disk.
-    this.clean(start, end, removed);
-    await removed;
-  }
-
-  /** The state says which generation of the replica the log has on disk, from where it has. */
-  private noteWhenDurable(group: ReplicaGroup): void {
-    const { generation } = group.durable;
-    this.lastDurable
-      .then(() => this.noteLogged(group, generation))
-      .catch((error: unknown) => this.failed(error));
-  }
-
-  private async noteLogged(group: ReplicaGroup, generation: number): Promise<void> {
-    if (this.stopped || this.leaving.has(group) || this.groups.get(group.id) !== group) return;
-    await noteLogged(this.options.stores.state, group.id, generation);
-  }
-
-  /** The log has the switch to `generation` on disk: what was the state before goes, once the state says so, too. */
-  private dropReplaced({ group, generation, prefix }: Replaced): void {
-    const noted = this.noteLogged(group, generation);
-    void this.flushState();
-    this.clean(prefix, prefixEnd(prefix), noted);
+  removeGroup(id: GroupId, isDue: () => boolean): Promise<void> {
+    return this.leftovers.forget(id, isDue);
   }
 
   /** At the start, when all replicas that are on disk are known. */
   cleanForgotten(): void {
-    const { stores } = this.options;
-    for (const { start, end } of forgottenStates(stores)) this.clean(start, end);
-    for (const id of loggedGroups(stores.state)) {
-      if (this.groups.has(id)) continue;
-      forgetLogged(stores.state, id).catch((error: unknown) => this.failed(error));
-    }
+    this.leftovers.cleanForgotten();
+  }
+
+  /** Resolves once nothing of a former state or staging is being deleted any more. */
+  cleaned(): Promise<void> {
+    return this.leftovers.cleaned();
   }
 
   /** Whether this node holds a replica of any shard. */
@@ -489,6 +341,12 @@ export class Host {
     return group;
   }
 
+  private drop(group: ReplicaGroup, why: string): void {
+    this.groups.delete(group.id);
+    this.dirty.delete(group);
+    group.close(why);
+  }
+
   /** Makes `group` part of the next round of the loop. */
   markDirty(group: ReplicaGroup): void {
     // One that was taken away comes back to life by no late answer.
@@ -502,60 +360,10 @@ export class Host {
     });
   }
 
-  async cleaned(): Promise<void> {
-    await Promise.allSettled(this.cleaning);
-  }
-
-  /** Deletes a range of states at leisure, once `after` has resolved. */
-  clean(start: Key, end: Key, after: Promise<void> = Promise.resolve()): void {
-    // What a stop leaves is cleaned at the next start.
-    const { stores, limits } = this.options;
-    const work = after
-      .then(() => removeRange(stores.state, start, end, () => this.stopped, limits.cleanRecordsMax))
-      .catch((error: unknown) => this.failed(error))
-      .finally(() => this.cleaning.delete(work));
-    this.cleaning.add(work);
-  }
-
-  private create(start: GroupStart): LoadedGroup {
-    // In a log that was damaged there may have been one, with promises that are not to be broken.
-    if ((this.options.stores.log.facts.get(LOG_DAMAGED) ?? null) !== null)
-      return this.createRecovering(start);
-    const founder = start.genesis.voters.length > 0;
-    // A founding replica begins after an agreed first entry: a later replica, which has nothing, must then
-    // be sent a snapshot, and so gets the state that the group was founded with.
-    const snapshot: SnapshotMeta = founder
-      ? { index: 1, term: 1, membership: start.genesis }
-      : { index: 0, term: 0, membership: start.genesis };
-    const hardState = { term: snapshot.term, vote: "", commit: snapshot.index };
-    const durable: DurableState = { hardState, snapshot, entries: [], applied: snapshot.index };
-    const { group, write } = DurableGroup.create(start.id, this.unusedGeneration(start.id), durable);
-    // Durable before the first vote at the latest: writes reach the disk in order.
-    this.append([write]);
-    return { group, durable, damage: undefined };
-  }
-
   /** What nothing waits for but what is written after it. */
   private append(writes: readonly LogWrite[]): void {
     this.lastDurable = this.options.stores.log.append(writes);
     this.lastDurable.catch((error: unknown) => this.failed(error));
-  }
-
-  private unusedGeneration(id: GroupId): number {
-    return generationAfter(this.options.stores.state, id);
-  }
-
-  private createRecovering(start: GroupStart): LoadedGroup {
-    const durable: DurableState = {
-      hardState: { term: 0, vote: "", commit: 0 },
-      snapshot: { index: 0, term: 0, membership: start.genesis },
-      entries: [],
-      applied: 0,
-    };
-    const generation = this.unusedGeneration(start.id);
-    const { group, write } = DurableGroup.create(start.id, generation, durable, { refill: true });
-    this.append([write]);
-    return { group, durable, damage: new Error("its log was damaged, and nothing of it is left") };
   }
 
   private scheduleTick(): void {
@@ -589,6 +397,7 @@ export class Host {
   /** One round: send, write and apply, answer, then (flushed) acknowledge. */
   private round(): void {
     if (this.stopped) return;
+    const { self, stores, limits } = this.options;
     for (const group of this.dirty) group.proposeGathered();
     const groups = this.dirty;
     this.dirty = new Set();
@@ -600,13 +409,20 @@ export class Host {
       if (group.canSwitchState()) this.switchState(group);
       if (group.durable.recovery !== undefined) this.endRecovery(group);
     }
+    const compaction = {
+      self,
+      state: stores.state,
+      limits,
+      groups: this.groups.size,
+      snapshots: this.snapshots,
+    };
     for (const group of groups) {
       if (group.changed) {
         group.changed = false;
         this.options.onChanged(group);
       }
       for (const wanted of group.takeSnapshotsWanted()) this.snapshots.send(group, wanted.to, wanted.term);
-      this.compact(group);
+      compact(group, compaction);
     }
   }
 
@@ -639,7 +455,7 @@ export class Host {
         }
         // What was committed by it is answered in this turn, too, and shares the frame.
         this.options.network.flushSoon();
-        for (const one of replaced) this.dropReplaced(one);
+        for (const one of replaced) this.leftovers.dropReplaced(one);
       },
       (error: unknown) => this.failed(error),
     );
@@ -704,7 +520,7 @@ export class Host {
     this.lastDurable = this.options.stores.log.append(writes);
     this.applyTo(group, (writer) => group.switchState(writer));
     this.lastDurable.then(
-      () => this.dropReplaced({ group, generation, prefix }),
+      () => this.leftovers.dropReplaced({ group, generation, prefix }),
       (error: unknown) => this.failed(error),
     );
   }
@@ -712,34 +528,6 @@ export class Host {
   /** A stopping node whose disk is full gives up what it could not write: nobody was promised it. */
   private failed(error: unknown): void {
     if (!this.stopped) this.options.onFailure(error);
-  }
-
-  private compact(group: ReplicaGroup): void {
-    // What comes after the state that a peer sends is taken from this log; where there is no peer, none will come.
-    if (group.damage !== undefined && otherCopies(group, this.options.self).length > 0) return;
-    const { logBytes, groupLogBytesMin, keptLogBytes, groupKeptLogBytesMax } = this.options.limits;
-    const budget = Math.max(groupLogBytesMin, logBytes / Math.max(1, this.groups.size));
-    // A look costs a status, and rounds are many. Who is sent the state goes on from this log: it is cut between two
-    // attempts, or when one lasts so long that memory is what would end.
-    const isSending = this.snapshots.sending(group.id);
-    if (group.logGrowthBytes < (isSending ? SENDING_BUDGETS * budget : budget / COMPACTION_LOOKS)) return;
-    group.logGrowthBytes = 0;
-    const { logBytes: bytes, first } = group.replica.status();
-    if (bytes <= budget) return;
-    // Keep the newer half for followers that are a little behind.
-    let keep = 0;
-    let index = group.applied;
-    while (index > first && keep < budget / 2) {
-      keep += group.replica.entry(index)?.data.length ?? 0;
-      index -= 1;
-    }
-    // Only what is on disk as state may leave the log.
-    if (index > group.appliedOnDisk) void this.options.stores.state.flush();
-    index = Math.min(index, group.appliedOnDisk);
-    if (index <= first) return;
-    // Who brings an arbiter up to date keeps a part of it, which has to be more than a log that nobody needs.
-    const kept = Math.min(groupKeptLogBytesMax, keptLogBytes / this.groups.size);
-    group.step({ kind: "compact", index, keepBytesMax: Math.max(KEPT_BUDGETS_MIN * budget, kept) });
   }
 }
 

@@ -14,7 +14,7 @@ import { shardById } from "../../topology/shard-map.ts";
 import type { Network } from "../transport/network.ts";
 import type { CopyName } from "./forgotten.ts";
 import type { CopyState, Outline } from "./records.ts";
-import type { Change } from "./shard-copy.ts";
+import type { Change } from "./copy-items.ts";
 
 /** Which sets the sender goes by. */
 export interface Standing extends CopySets {

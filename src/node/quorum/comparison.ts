@@ -10,7 +10,8 @@ import type { NodeId } from "../../model/ids.ts";
 import { pause, type Clock } from "../clock.ts";
 import type { Pace } from "../moves/pace.ts";
 import { notServing, refuseBehind, type CopyClient, type Standing } from "./calls.ts";
-import { sizeOf, type Change, type ShardCopy } from "./shard-copy.ts";
+import { sizeOf, type Change } from "./copy-items.ts";
+import type { ShardCopy } from "./shard-copy.ts";
 
 export interface ComparisonLimits {
   readonly rangesPerQuestion: number;
@@ -69,7 +70,7 @@ export async function compare(comparison: Comparison): Promise<Compared> {
   if (copy.isBehind(open.opening.forgotten)) await copy.become("rebuilding");
   refuseWhenChanged(copy.generation, generation);
   if (open.ranges !== null) {
-    const exchange = new Exchange(copy.tree.rangeDigests(), open.ranges, {
+    const exchange = new Exchange(copy.items.tree.rangeDigests(), open.ranges, {
       ranges: limits.rangesPerQuestion,
       leaves: limits.leavesPerQuestion,
       keys: limits.keysPerQuestion,
@@ -121,7 +122,7 @@ async function ask(
       );
       refuseWhenChanged(answer.generation, generation);
       ranges.forEach((range, at) => {
-        exchange.leavesCompared(range, copy.tree.leafDigests(range), answer.leaves[at] ?? []);
+        exchange.leavesCompared(range, copy.items.tree.leafDigests(range), answer.leaves[at] ?? []);
       });
       return 0;
     }
@@ -137,7 +138,7 @@ async function ask(
       );
       refuseWhenChanged(answer.generation, generation);
       copy.guarded(() => {
-        leaves.forEach((leaf, at) => exchange.keysCompared(copy.listed(leaf), answer.keys[at] ?? []));
+        leaves.forEach((leaf, at) => exchange.keysCompared(copy.items.listed(leaf), answer.keys[at] ?? []));
       });
       return 0;
     }

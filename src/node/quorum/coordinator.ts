@@ -36,7 +36,8 @@ import { compare, refuseWhenChanged, type ComparisonLimits } from "./comparison.
 import type { Handoff } from "./handoff.ts";
 import type { PeerClocks } from "./peer-clocks.ts";
 import type { MemoryValue } from "./records.ts";
-import { sizeOf, type Change, type ShardCopy } from "./shard-copy.ts";
+import { sizeOf, type Change } from "./copy-items.ts";
+import type { ShardCopy } from "./shard-copy.ts";
 
 /** Changes sent in one call, roughly. */
 const CALL_BYTES_MAX = 4 << 20;
@@ -166,14 +167,14 @@ export class Coordinator {
   ): Promise<Answer> {
     const { copy } = this.options;
     const { generation } = copy;
-    const { root } = copy.tree;
+    const { root } = copy.items.tree;
     await this.catchUp(level, deadlineMs);
     this.refuseUnlessServing();
     try {
       const answer = await read();
       await copy.settled();
       // What came here after the others were compared was read as well, and a later read may ask them alone (2).
-      if (copy.tree.root !== root) await this.catchUp(level, deadlineMs);
+      if (copy.items.tree.root !== root) await this.catchUp(level, deadlineMs);
       // Given up or found damaged meanwhile, it may have lacked what it was asked for.
       this.refuseUnlessServing();
       refuseWhenChanged(copy.generation, generation);
@@ -195,7 +196,7 @@ export class Coordinator {
     );
     const ids = new Set(newest.map(({ id }) => id));
     // Sent again after some of it was done: what it deleted then counts as well.
-    const before = request.isRepeated ? copy.deletedBy(request.write) : [];
+    const before = request.isRepeated ? copy.items.deletedBy(request.write) : [];
     for (const id of before) ids.add(id);
     const keys = boundingShardKeys(filter, map().key);
     const all = [...ids];
@@ -387,7 +388,7 @@ export class Coordinator {
     if (ids.length === 0) return [];
     const { shard, generation } = copy;
     const own = copy.guarded(() => ids.map((id) => copy.held(id)));
-    const ownDigests = copy.guarded(() => ids.map((id) => copy.digest(id)));
+    const ownDigests = copy.guarded(() => ids.map((id) => copy.items.digest(id)));
     await copy.settled();
     const usable = everyone(standing).filter((node) => node === self || network.connected(node));
     const round = new ReadRound({ self, sets: standing, level, usable, own, ownDigests });

@@ -8,7 +8,8 @@ import { decodeKey, extendKey, prefixEnd, type Key } from "../storage/key.ts";
 import type { Store, StoreWriter } from "../storage/store.ts";
 import { pack, unpack } from "../transport/frames.ts";
 import { refuseOtherVersion, type CopyClient } from "./calls.ts";
-import type { Change, ShardCopy } from "./shard-copy.ts";
+import type { Change } from "./copy-items.ts";
+import type { ShardCopy } from "./shard-copy.ts";
 
 const KEYS_PER_CALL = 64;
 const CALL_MS = 3000;

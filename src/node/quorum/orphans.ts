@@ -90,7 +90,7 @@ export class Orphans {
       portion.forEach((id, at) => {
         const item = answer.outlines[at];
         if (item === undefined) return;
-        const held = copy.guarded(() => copy.outline(id));
+        const held = copy.guarded(() => copy.items.outline(id));
         const unheard = unheardOf(held, { item, floor: answer.floor });
         const dots = (judgement.suspects.get(id) ?? []).filter((dot) => includesDot(unheard, dot));
         if (dots.length === 0) return;
@@ -169,9 +169,9 @@ export class Orphans {
     const suspects = new Map<string, readonly Dot[]>();
     const beingWritten = new Set<string>();
     for (let after: Key | undefined; ;) {
-      const { ids, to } = copy.guarded(() => copy.idsAfter(after, KEYS_PER_TURN));
+      const { ids, to } = copy.guarded(() => copy.items.idsAfter(after, KEYS_PER_TURN));
       for (const id of ids) {
-        const outline = copy.guarded(() => copy.outline(id));
+        const outline = copy.guarded(() => copy.items.outline(id));
         const dots = unheardOf(outline, { item: { context: [], versions: [] }, floor });
         if (dots.length === 0) continue;
         if (isBeingWritten(id)) beingWritten.add(id);

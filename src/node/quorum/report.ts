@@ -3,7 +3,7 @@
 
 import type { CopyPeerReport, GroupReport } from "../../model/node-api.ts";
 import type { NodeId } from "../../model/ids.ts";
-import type { CopyHere } from "./leaderless-shards.ts";
+import type { CopyHere } from "./copy-here.ts";
 
 export interface Surroundings {
   readonly self: NodeId;
@@ -32,7 +32,7 @@ export function copyReport(here: CopyHere, members: readonly NodeId[], around: S
       state: copy.state,
       hints: handoff.book.count,
       hintBytes: handoff.book.bytes,
-      tombstones: copy.remaining,
+      tombstones: copy.items.remains.size,
       divergentKeys: peers.reduce((sum, peer) => sum + peer.divergentKeys, 0),
       peers,
     },

@@ -1,18 +1,12 @@
-// One copy of a leaderless shard on this node: items with their versions, the values that readers see in a
-// MemoryMachine, the floor and counter, and the tree of digests. Everything that leaves the node, an answer
-// as well as an acknowledgement, waits until what it tells of is flushed: a dot that was seen elsewhere and
-// lost here would be given twice.
+// One copy of a leaderless shard on this node: its items, what it has seen, and the dots that it gives. Everything
+// that leaves the node, an answer as well as an acknowledgement, waits until what it tells of is flushed: a dot that
+// was seen elsewhere and lost here would be given twice.
 //
 // A record that fails its checksum is never read as absent. The copy is then damaged: it drops that record,
 // goes on under a new actor with an empty floor, so that it claims to have seen nothing, and is rebuilt from
 // the other copies.
-//
-// A copy that was given up is removed from the disk while what began before may still run. Its floor says of all
-// that is gone already that it was seen: read as absent, it would be deleted at every copy that is told so. So it
-// neither reads nor writes any more.
 
-import { DigestTree, digestOf, type Digest } from "../../consensus/quorum/digest-tree.ts";
-import type { Listed, Opening } from "../../consensus/quorum/exchange.ts";
+import type { Opening } from "../../consensus/quorum/exchange.ts";
 import { resolve } from "../../consensus/quorum/resolve.ts";
 import {
   isCollectable,
@@ -28,58 +22,23 @@ import {
   type Dot,
   type VersionVector,
 } from "../../consensus/quorum/vectors.ts";
-import {
-  absent,
-  isForgettable,
-  merge,
-  sameItem,
-  type Held,
-  type Item,
-  type Version,
-} from "../../consensus/quorum/versions.ts";
-import { countedOf } from "../../memory/stored.ts";
+import { isForgettable, merge, sameItem, type Held, type Item } from "../../consensus/quorum/versions.ts";
 import { Mem0ctlError } from "../../model/errors.ts";
 import type { NodeId, ShardId } from "../../model/ids.ts";
 import { giveWay, type Clock } from "../clock.ts";
 import type { MachineSize } from "../host/machine.ts";
-import { itemBytes, recordIn } from "../memories/commands.ts";
 import { MemoryMachine } from "../memories/memory-machine.ts";
 import type { VectorCache } from "../../memory/vector-cache.ts";
-import { decodeKey, extendKey, prefixEnd, type Key } from "../storage/key.ts";
+import { extendKey, type Key } from "../storage/key.ts";
 import { StoreCorruptError, type Store, type StoreWriter } from "../storage/store.ts";
 import { pack, unpack } from "../transport/frames.ts";
 import type { Past } from "./calls.ts";
+import { CopyItems, notHere, type Change } from "./copy-items.ts";
 import { prefixOfCopy, rangeOfCopy } from "./forgotten.ts";
-import {
-  COPY,
-  itemKey,
-  outlineBytes,
-  outlineFrom,
-  outlineOf,
-  type CopyRecord,
-  type CopyState,
-  type MemoryValue,
-  type Outline,
-} from "./records.ts";
+import { COPY, type CopyRecord, type CopyState, type MemoryValue, type Outline } from "./records.ts";
 
 /** Keys looked at, or forgotten, in one go. */
 const KEYS_PER_TURN = 1000;
-
-/** A change of one key: what is known of it afterwards, with the values that came with it. */
-export interface Change {
-  readonly id: string;
-  readonly item: Item<MemoryValue>;
-}
-
-/** Bytes of a change on the network, roughly. */
-export function sizeOf({ item }: Change): number {
-  let bytes = 200;
-  for (const { value } of item.versions) {
-    if (value === null) continue;
-    bytes += itemBytes(value);
-  }
-  return bytes;
-}
 
 /** Copies that are being made of this one, and have to know at once what it comes to know. */
 export interface Heirs {
@@ -111,11 +70,9 @@ export class ShardCopy {
   readonly version: number;
   readonly prefix: Key;
   readonly machine: MemoryMachine;
-  readonly tree = new DigestTree();
+  readonly items: CopyItems;
   private readonly options: ShardCopyOptions;
   private record: CopyRecord;
-  /** Keys of which nothing is left for readers: tombstones, and contexts that the floor does not cover yet. */
-  private readonly remains = new Set<string>();
   private lastWrite: Promise<void> = Promise.resolve();
   private unflushed = 0;
   /** Changes when the copy loses something: what was told before does not hold any more. */
@@ -123,7 +80,6 @@ export class ShardCopy {
   private repairing: Promise<void> | undefined;
   /** Found before the copy was open. */
   private damage: StoreCorruptError | undefined;
-  private isGivenUp = false;
   /** What it alone held when it came back has been judged (orphans.ts). */
   private isJudged = false;
   heirs: Heirs | undefined;
@@ -143,6 +99,7 @@ export class ShardCopy {
       prefix: this.prefix,
       sessionsMax: 1,
     });
+    this.items = new CopyItems({ shard, prefix: this.prefix, store, machine: this.machine });
     this.record = this.freshRecord(options.initial);
   }
 
@@ -153,7 +110,7 @@ export class ShardCopy {
       const bytes = store.get(extendKey(this.prefix, COPY));
       if (bytes === undefined) void this.begin();
       else this.record = { ...this.record, ...(unpack(bytes) as Partial<CopyRecord>) };
-      this.indexItems();
+      this.items.index();
       if (this.damage !== undefined) this.noteDamage(this.damage);
     } catch (error) {
       this.noteDamage(error);
@@ -211,17 +168,8 @@ export class ShardCopy {
     return seen !== undefined && mustBeRebuilt(seen, forgottenByOthers);
   }
 
-  /** Keys that are deleted and not forgotten, with all that their deletion had seen. */
-  *tombstones(): Iterable<readonly [id: string, context: VersionVector]> {
-    for (const id of this.remains) yield [id, this.outline(id).context];
-  }
-
-  get remaining(): number {
-    return this.remains.size;
-  }
-
   opening(): Opening {
-    return { floor: this.floor, forgotten: this.forgotten, root: this.tree.root };
+    return { floor: this.floor, forgotten: this.forgotten, root: this.items.tree.root };
   }
 
   /** Resolves when everything that can be read here is on disk. Throws kind `full` while it cannot be. */
@@ -231,44 +179,8 @@ export class ShardCopy {
     await this.lastWrite;
   }
 
-  outline(id: string): Outline {
-    this.refuseWhenGivenUp();
-    const bytes = this.options.store.get(itemKey(this.prefix, id));
-    return bytes === undefined ? absent() : outlineFrom(bytes);
-  }
-
-  digest(id: string): Digest {
-    return digestOf(id, this.outline(id));
-  }
-
   held(id: string): Held<MemoryValue> {
-    const outline = this.outline(id);
-    const seen = resolve(outline);
-    const versions = outline.versions.map((version) => ({
-      ...version,
-      value: version.value === null ? null : this.valueOf(id, version.dot, seen),
-    }));
-    return { item: { context: outline.context, versions }, floor: this.floor };
-  }
-
-  /** The keys of a leaf with their digests. */
-  listed(leaf: number): readonly Listed[] {
-    this.refuseWhenGivenUp();
-    const start = extendKey(this.prefix, "item", leaf);
-    const all: Listed[] = [];
-    for (const { key, value } of this.options.store.range({ start, end: prefixEnd(start) })) {
-      const id = String(decodeKey(key, start.length)[0]);
-      all.push([id, digestOf(id, outlineFrom(value))]);
-    }
-    return all;
-  }
-
-  /** Keys whose deletion was done by that write. */
-  deletedBy(write: string): readonly string[] {
-    return [...this.remains].filter((id) => {
-      const seen = resolve(this.outline(id));
-      return seen !== undefined && seen.value === null && seen.writes[0] === write;
-    });
+    return { item: this.items.item(id), floor: this.floor };
   }
 
   /**
@@ -294,7 +206,7 @@ export class ShardCopy {
         const one = make([this.record.actor, counter], id, this.held(id).item);
         made.push(one.made);
         changes.push(one.change);
-        this.write(one.change.id, one.change.item, writer);
+        this.write(one.change, writer);
       }
       this.record = { ...this.record, counter };
       this.writeRecord(writer);
@@ -322,26 +234,11 @@ export class ShardCopy {
       if (isDeletion && item.versions.length === 0) forgotten = join(forgotten, item.context);
     }
     return this.transact((writer) => {
-      for (const { id, item } of news) this.write(id, item, writer);
+      for (const { id, item } of news) this.write({ id, item }, writer);
       if (forgotten === this.record.forgotten) return;
       this.record = { ...this.record, forgotten };
       this.writeRecord(writer);
     });
-  }
-
-  /** Ids of which anything is known, in an order of their own, and where to go on. */
-  idsAfter(after: Key | undefined, countMax: number): { readonly ids: readonly string[]; readonly to: Key } {
-    this.refuseWhenGivenUp();
-    const items = extendKey(this.prefix, "item");
-    const start = after === undefined ? items : Buffer.concat([after, Buffer.of(0)]);
-    const ids: string[] = [];
-    let to = start;
-    for (const key of this.options.store.keys({ start, end: prefixEnd(items) })) {
-      to = Buffer.from(key);
-      ids.push(String(decodeKey(key, items.length)[1]));
-      if (ids.length === countMax) break;
-    }
-    return { ids, to };
   }
 
   /** Runs what `put`s keys of a copy that is being made. */
@@ -351,8 +248,8 @@ export class ShardCopy {
   }
 
   /** Brings a key of a copy that is being made to what it is to know of it. */
-  put({ id, item }: Change, writer: StoreWriter): void {
-    this.write(id, item, writer);
+  put(change: Change, writer: StoreWriter): void {
+    this.write(change, writer);
   }
 
   /** Ends what was put in the transaction of another copy. */
@@ -417,7 +314,7 @@ export class ShardCopy {
         for (const [id, dots] of orphans) {
           const { item } = this.held(id);
           const versions = item.versions.filter(({ dot }) => !dots.some((orphan) => sameDot(orphan, dot)));
-          this.write(id, { ...item, versions }, writer);
+          this.write({ id, item: { ...item, versions } }, writer);
         }
       });
     }
@@ -426,16 +323,16 @@ export class ShardCopy {
 
   /** Forgets tombstones that everybody knows of, and contexts that the floor covers. Resolves to how many. */
   async collect(witnesses: readonly Witness[], age: TombstoneAge): Promise<number> {
-    if (this.remains.size === 0 || this.options.store.full) return 0;
+    if (this.items.remains.size === 0 || this.options.store.full) return 0;
     const { floor, generation } = this;
     let unheard: VersionVector = NOTHING;
     const gone = new Map<string, Outline>();
     let looked = 0;
-    for (const id of this.remains) {
+    for (const id of this.items.remains) {
       if (gone.size === KEYS_PER_TURN) break;
       looked += 1;
       if (looked % KEYS_PER_TURN === 0) await giveWay(this.options.clock);
-      const outline = this.guarded(() => this.outline(id));
+      const outline = this.guarded(() => this.items.outline(id));
       if (isForgettable(outline, floor)) gone.set(id, outline);
       else if (isCollectable(outline, floor, witnesses, age)) {
         const toldAll = witnesses.every(
@@ -449,8 +346,8 @@ export class ShardCopy {
     await this.transact((writer) => {
       for (const [id, outline] of gone) {
         // Written again while others had their turn.
-        if (!sameItem(this.outline(id), outline)) continue;
-        this.write(id, { context: outline.context, versions: [] }, writer);
+        if (!sameItem(this.items.outline(id), outline)) continue;
+        this.write({ id, item: { context: outline.context, versions: [] } }, writer);
       }
       // Another copy may have told of more meanwhile.
       const forgotten = join(this.record.forgotten, unheard);
@@ -477,7 +374,7 @@ export class ShardCopy {
       return error instanceof Error ? error : new Error(String(error));
     }
     // Half of it may be gone from the disk already.
-    if (this.isGivenUp) return notHere(this.shard);
+    if (this.items.isClosed) return notHere(this.shard);
     if (this.repairing === undefined && !this.options.isAlone()) {
       this.options.onDamage(this.shard, error.message);
       this.life += 1;
@@ -500,7 +397,7 @@ export class ShardCopy {
 
   /** False while a damaged copy is being cleared of what cannot be read, and when it was given up. */
   get isReadable(): boolean {
-    return this.repairing === undefined && !this.isGivenUp;
+    return this.repairing === undefined && !this.items.isClosed;
   }
 
   size(): MachineSize {
@@ -509,7 +406,7 @@ export class ShardCopy {
 
   /** Given up, or its process ends: from here on it tells nothing and takes nothing. */
   close(): void {
-    this.isGivenUp = true;
+    this.items.close();
     this.machine.close();
   }
 
@@ -539,7 +436,7 @@ export class ShardCopy {
   }
 
   private refuseWhenGivenUp(): void {
-    if (this.isGivenUp) throw notHere(this.shard);
+    if (this.items.isClosed) throw notHere(this.shard);
   }
 
   private refuseWhenFull(): void {
@@ -598,133 +495,20 @@ export class ShardCopy {
     return done;
   }
 
-  /** Brings a key to `item`; inside a transaction. */
-  private write(id: string, item: Item<MemoryValue>, writer: StoreWriter): void {
-    const before = this.outline(id);
-    const after = outlineOf(item);
-    const seen = resolve(before);
-    const next = resolve(item);
-    for (const version of before.versions) {
-      const isHidden = version.value !== null && !isSame(version, seen);
-      const stays = item.versions.some(({ dot }) => sameDot(dot, version.dot)) && !isSame(version, next);
-      if (isHidden && !stays) writer.remove(this.siblingKey(id, version.dot));
-    }
-    for (const version of item.versions) {
-      const wasHidden =
-        before.versions.some(({ dot }) => sameDot(dot, version.dot)) && !isSame(version, seen);
-      if (version.value === null || isSame(version, next) || wasHidden) continue;
-      writer.put(this.siblingKey(id, version.dot), pack(version.value));
-    }
-    if (!isSame(seen, next)) {
-      if (next !== undefined && next.value !== null) this.machine.putMemory({ id, ...next.value }, writer);
-      else if (seen !== undefined && seen.value !== null) this.machine.removeMemory(id, writer);
-    }
-    const isGone = isForgettable(after, this.floor);
-    if (isGone) writer.remove(itemKey(this.prefix, id));
-    else writer.put(itemKey(this.prefix, id), outlineBytes(after));
-    this.tree.change(id, digestOf(id, before), isGone ? "" : digestOf(id, after));
-    if (!isGone && (next === undefined || next.value === null)) this.remains.add(id);
-    else this.remains.delete(id);
-    this.heirs?.wrote(this, { id, item }, writer);
-  }
-
-  private valueOf(id: string, dot: Dot, seen: Version<true> | undefined): MemoryValue {
-    if (seen !== undefined && sameDot(seen.dot, dot)) {
-      const key = this.machine.placeOf(id);
-      const value = key === undefined ? undefined : this.machine.valueOf(key, id);
-      if (key !== undefined && value !== undefined) {
-        return { key, value, counted: countedOf(recordIn(value)), history: this.machine.events(id) };
-      }
-    } else {
-      const bytes = this.options.store.get(this.siblingKey(id, dot));
-      if (bytes !== undefined) return unpack(bytes) as MemoryValue;
-    }
-    // The outline promises a value that is not there: as bad as one that fails its checksum.
-    throw new StoreCorruptError(itemKey(this.prefix, id));
-  }
-
-  private siblingKey(id: string, [actor, counter]: Dot): Key {
-    return extendKey(this.prefix, "sibling", id, actor, counter);
-  }
-
-  private indexItems(): void {
-    this.tree.clear();
-    this.remains.clear();
-    const start = extendKey(this.prefix, "item");
-    for (const { key, value } of this.options.store.range({ start, end: prefixEnd(start) })) {
-      const id = String(decodeKey(key, start.length)[1]);
-      const outline = outlineFrom(value);
-      this.tree.change(id, "", digestOf(id, outline));
-      const seen = resolve(outline);
-      if (seen === undefined || seen.value === null) this.remains.add(id);
-    }
+  private write(change: Change, writer: StoreWriter): void {
+    this.items.write(change, this.floor, writer);
+    this.heirs?.wrote(this, change, writer);
   }
 
   /** Removes every key of which some record cannot be read, then counts and indexes what is left. */
   private async dropDamaged(): Promise<void> {
-    const { store, clock } = this.options;
-    const lost = new Set<string>();
-    const unreadable: Buffer[] = [];
-    const recordsOf = new Map<string, Buffer[]>();
-    let looked = 0;
-    // Taken once: others write while this one gives way.
-    const keys = [...store.keys({ start: this.prefix, end: prefixEnd(this.prefix) })];
-    for (const key of keys) {
-      looked += 1;
-      if (looked % KEYS_PER_TURN === 0) await giveWay(clock);
-      if (this.isGivenUp) return;
-      const id = idOf(key, this.prefix.length);
-      if (id !== undefined) recordsOf.set(id, [...(recordsOf.get(id) ?? []), Buffer.from(key)]);
-      try {
-        store.get(key);
-      } catch (error) {
-        if (!(error instanceof StoreCorruptError)) throw error;
-        unreadable.push(Buffer.from(key));
-        if (id !== undefined) lost.add(id);
-      }
-    }
-    // One whose outline and records contradict each other is as good as unreadable.
-    for (const [id] of recordsOf) {
-      if (lost.has(id)) continue;
-      try {
-        this.held(id);
-      } catch (error) {
-        if (!(error instanceof StoreCorruptError)) throw error;
-        lost.add(id);
-      }
-    }
-    // Of one that was being made nothing may be left when this begins.
-    if (this.isGivenUp) return;
+    const damaged = await this.items.damaged(this.options.clock);
+    if (damaged === undefined) return;
     await this.transact((writer) => {
-      for (const key of unreadable) writer.remove(key);
-      for (const id of lost) for (const key of recordsOf.get(id) ?? []) writer.remove(key);
+      for (const key of damaged) writer.remove(key);
       this.machine.recount(writer);
       this.writeRecord(writer);
     });
-    this.indexItems();
-  }
-}
-
-function notHere(shard: ShardId): Mem0ctlError {
-  return new Mem0ctlError("unavailable", "not-here", `this node has given up its copy of shard ${shard}`);
-}
-
-function isSame(a: Version<unknown> | undefined, b: Version<unknown> | undefined): boolean {
-  return a === b || (a !== undefined && b !== undefined && sameDot(a.dot, b.dot));
-}
-
-/** The memory that a record belongs to; undefined for those of the copy as a whole. */
-function idOf(key: Buffer, offset: number): string | undefined {
-  const [kind, ...rest] = decodeKey(key, offset);
-  switch (kind) {
-    case "item":
-    case "memory":
-      return String(rest[1]);
-    case "sibling":
-    case "place":
-    case "history":
-      return String(rest[0]);
-    default:
-      return undefined;
+    this.items.index();
   }
 }

@@ -26,7 +26,8 @@ import type { Key } from "../storage/key.ts";
 import { StoreCorruptError, type Store, type StoreWriter } from "../storage/store.ts";
 import { hasRecord, liesOnDisk, type CopyName } from "./forgotten.ts";
 import type { CopyState, MemoryValue } from "./records.ts";
-import { sizeOf, type Change, type ShardCopy } from "./shard-copy.ts";
+import { sizeOf, type Change } from "./copy-items.ts";
+import type { ShardCopy } from "./shard-copy.ts";
 
 const KEYS_PER_TURN = 100;
 const BYTES_PER_TURN = 256 << 10;
@@ -239,7 +240,7 @@ export class Successions {
       let after: Key | undefined;
       for (;;) {
         if (making.isGivenUp || this.stopped) return;
-        const { ids, to } = copy.guarded(() => copy.idsAfter(after, KEYS_PER_TURN));
+        const { ids, to } = copy.guarded(() => copy.items.idsAfter(after, KEYS_PER_TURN));
         if (ids.length === 0) break;
         after = to;
         const bytes = this.copyKeys(making, ids);

@@ -88,7 +88,7 @@ export const HANDOVER_BUGS: readonly Bug[] = [
     lines: [5],
     what: "what a copy comes to know while the next one is made of it stays behind",
     file: COPY,
-    find: "this.heirs?.wrote(this, { id, item }, writer);",
+    find: "this.heirs?.wrote(this, change, writer);",
     replace: "",
   },
 ];

@@ -3,7 +3,6 @@
 import type { Bug } from "./bug.ts";
 
 const MOVES = { checklist: "moves", protocols: ["raft"] } as const;
-const HOST = "src/node/host/host.ts";
 const META = "src/node/meta/meta-machine.ts";
 
 export const MOVE_BUGS: readonly Bug[] = [
@@ -21,7 +20,7 @@ export const MOVE_BUGS: readonly Bug[] = [
     name: "removed-replica-stays-in-the-log",
     lines: [2],
     what: "that a replica was taken away is not written down, so it comes back to life at the next start",
-    file: HOST,
+    file: "src/node/host/leftovers.ts",
     find: 'log.append([{ kind: "remove", group: id }]);',
     replace: "log.append([]);",
   },

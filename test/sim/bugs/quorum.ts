@@ -119,14 +119,14 @@ export const QUORUM_BUGS: readonly Bug[] = [
     name: "compares-everything",
     lines: [11],
     what: "copies list all their keys to each other whether their digests differ or not",
-    file: "src/node/quorum/leaderless-shards.ts",
+    file: "src/node/quorum/answers.ts",
     find: "tree.root === ask.opening.root ? null : tree.rangeDigests()",
     replace: 'tree.root === "" ? null : tree.rangeDigests().map(() => "all")',
     and: [
       {
-        file: "src/node/quorum/leaderless-shards.ts",
-        find: "ask.ranges.map((range) => copy.tree.leafDigests(range))",
-        replace: 'ask.ranges.map((range) => copy.tree.leafDigests(range).map(() => "all"))',
+        file: "src/node/quorum/answers.ts",
+        find: "ask.ranges.map((range) => copy.items.tree.leafDigests(range))",
+        replace: 'ask.ranges.map((range) => copy.items.tree.leafDigests(range).map(() => "all"))',
       },
     ],
   },

@@ -81,8 +81,8 @@ export const RAFT_MEMBERSHIP_BUGS: readonly Bug[] = [
     name: "wiped-for-an-uncommitted-change",
     lines: [36],
     what: "a node deletes a replica because of a membership that is not committed and may be taken back",
-    file: "src/node/core.ts",
-    find: "    const committed = this.host.group(group).committedMembership();",
+    file: "src/node/account.ts",
+    find: "    const committed = host.group(group).committedMembership();",
     replace: "    const committed = status.membership;",
   },
   {
@@ -90,18 +90,18 @@ export const RAFT_MEMBERSHIP_BUGS: readonly Bug[] = [
     name: "wiped-by-a-leader-that-lags",
     lines: [36],
     what: "a new leader says who is a member before it has applied what is committed, and a member is wiped",
-    file: "src/node/core.ts",
-    find: "    await this.host.group(group).readIndex(deadlineMs);\n",
+    file: "src/node/account.ts",
+    find: "    await host.group(group).readIndex(deadlineMs);\n",
     replace: "",
     // Those on their way in, and those whom the map wants, are named for other reasons, and hide it.
     and: [
       {
-        file: "src/node/core.ts",
-        find: "    named.push(...(wantedMembership(this.map(), group)?.voters ?? []));\n",
+        file: "src/node/account.ts",
+        find: "    named.push(...(wantedMembership(map(), group)?.voters ?? []));\n",
         replace: "",
       },
       {
-        file: "src/node/core.ts",
+        file: "src/node/account.ts",
         find: "[...committed.learners, ...status.progress.map(({ node }) => node)]",
         replace: "[...committed.learners]",
       },

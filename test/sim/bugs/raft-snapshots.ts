@@ -99,8 +99,8 @@ export const RAFT_SNAPSHOT_BUGS: readonly Bug[] = [
     name: "compaction-before-flush",
     lines: [30],
     what: "the log is cut up to what is applied, though the state may not be on disk so far",
-    file: "src/node/host/host.ts",
-    find: "    if (index > group.appliedOnDisk) void this.options.stores.state.flush();\n    index = Math.min(index, group.appliedOnDisk);\n",
+    file: "src/node/host/compaction.ts",
+    find: "  if (index > group.appliedOnDisk) void state.flush();\n  index = Math.min(index, group.appliedOnDisk);\n",
     replace: "",
   },
   {
@@ -113,9 +113,9 @@ export const RAFT_SNAPSHOT_BUGS: readonly Bug[] = [
     replace: "return { group, durable, damage: undefined };",
     and: [
       {
-        file: "src/node/host/host.ts",
-        find: "group.emptyPrefix()), damage: error };",
-        replace: "group.emptyPrefix()), damage: undefined };",
+        file: "src/node/host/loading.ts",
+        find: "machine, damage: error };",
+        replace: "machine, damage: undefined };",
       },
     ],
   },

@@ -11,7 +11,7 @@ import type { ShardMap } from "../../../src/model/shard-map.ts";
 import { queries } from "../../../src/node/cluster/shard-queries.ts";
 import { putItem } from "../../../src/node/memories/commands.ts";
 import { standingOf } from "../../../src/node/quorum/calls.ts";
-import { type CopyHere } from "../../../src/node/quorum/leaderless-shards.ts";
+import { type CopyHere } from "../../../src/node/quorum/copy-here.ts";
 import { encodeKey } from "../../../src/node/storage/key.ts";
 import { systemClock } from "../../../src/node/system-clock.ts";
 import { slotOf } from "../../../src/topology/slots.ts";
@@ -215,7 +215,7 @@ it("a comparison of another copy during whose end this one loses something has n
   const { generation } = here("node-3").copy;
   const ask = { floor: [["another", 7]] as const, forgotten: [], generation, lacks: false };
   const body = { shard: "0", standing: standingOf(first, "0"), ask };
-  const told = nodeOf("node-3").shards.answer("node-1", "quorum-done", body);
+  const told = nodeOf("node-3").shards.answers.answer("node-1", "quorum-done", body);
   const { sources } = damage();
   await told;
   expect(sources).toEqual(new Map());
@@ -232,7 +232,7 @@ it("a copy that lost what reads of a majority have told is filled from enough ot
   const filledBy = (node: NodeId): Promise<unknown> => {
     const { floor } = here(node).copy;
     const ask = { floor, forgotten: [], generation: copy.generation, lacks: false };
-    return shards.answer(node, "quorum-done", { shard: "0", standing: standingOf(first, "0"), ask });
+    return shards.answers.answer(node, "quorum-done", { shard: "0", standing: standingOf(first, "0"), ask });
   };
   await filledBy("node-1");
   expect(copy.state).toBe("rebuilding");
@@ -279,8 +279,8 @@ async function forgetWithoutTheOneThatLeft(): Promise<void> {
   start("node-1");
   const areForgotten = (): void => {
     for (const id of ["node-1", "node-2"]) {
-      expect(here(id).copy.outline("k")).toEqual(absent());
-      expect(here(id).copy.remaining).toBe(0);
+      expect(here(id).copy.items.outline("k")).toEqual(absent());
+      expect(here(id).copy.items.remains.size).toBe(0);
     }
   };
   await eventually(areForgotten);
@@ -295,17 +295,17 @@ it("a copy that has left without hearing of it brings back nothing that the othe
   await forgetWithoutTheOneThatLeft();
   const outdated = { code: "stale-map" };
   await expect(compareWith(here("node-3").copy, "node-3", "node-1")).rejects.toMatchObject(outdated);
-  expect(here("node-1").copy.outline("k")).toEqual(absent());
+  expect(here("node-1").copy.items.outline("k")).toEqual(absent());
   // One that lags as well takes nothing of it: it knows that something was forgotten without it.
   const get = (): Promise<unknown> => here("node-3").coordinator.read(queries.get("k"), "quorum", soon());
   away.add("node-1");
   await expect(get()).rejects.toMatchObject({ code: "too-few-copies" });
-  expect(here("node-2").copy.outline("k")).toEqual(absent());
+  expect(here("node-2").copy.items.outline("k")).toEqual(absent());
   // Compared with it, it hears that something was forgotten without it, and loses what it held before it serves again.
   start("node-3");
   await eventually(() => expect(here("node-3").copy.state).toBe("rebuilding"));
   await eventually(() => expect(here("node-3").copy.state).toBe("serving"));
-  for (const id of ["node-2", "node-3"]) expect(here(id).copy.outline("k")).toEqual(absent());
+  for (const id of ["node-2", "node-3"]) expect(here(id).copy.items.outline("k")).toEqual(absent());
 });
 
 it("a copy that has left without hearing of it is filled anew when it is called back, and has nothing left of it then (10)", async () => {
@@ -316,7 +316,7 @@ it("a copy that has left without hearing of it is filled anew when it is called 
   start("node-1", "node-2", "node-3");
   await eventually(() => expect(here("node-3").copy.state).toBe("serving"));
   for (const id of ["node-1", "node-2", "node-3"]) {
-    expect(here(id).copy.outline("k").versions).toEqual([]);
+    expect(here(id).copy.items.outline("k").versions).toEqual([]);
     expect(textAt(id, "k")).toBeUndefined();
   }
 });
@@ -390,7 +390,7 @@ it("a copy says only of a change that is on its disk that it goes by it", async 
   const asked = written();
   const ask = { opening: here("node-3").copy.opening(), reading: false, lacks: false, wallMs: 0 };
   const body = { shard: "0", standing: standingOf(changing, "0"), ask };
-  await nodeOf("node-2").shards.answer("node-3", "quorum-open", body);
+  await nodeOf("node-2").shards.answers.answer("node-3", "quorum-open", body);
   expect(asked.isFlushed).toBe(true);
 
   const asking = written();
@@ -503,7 +503,7 @@ it("a node that starts again while keys go brings the others every memory that i
   const copy = copyAfterSplit("node-3");
   await compareWith(copy, "node-3", "node-2");
   expect(copy.machine.record("ada", "k")?.memory).toBe("tea");
-  expect(copy.tree.root).toBe(copyAfterSplit("node-2").tree.root);
+  expect(copy.items.tree.root).toBe(copyAfterSplit("node-2").items.tree.root);
 });
 
 it("a node that leaves the shard that was split while it still makes its part keeps what it makes, and what of", async () => {

@@ -38,7 +38,7 @@ async function withDeletions(): Promise<ShardCopy> {
   });
   await copy.take(changes, NOTHING);
   await copy.raiseFloor({ floor: SEEN, forgotten: NOTHING });
-  expect(copy.remaining).toBe(DELETED);
+  expect(copy.items.remains.size).toBe(DELETED);
   return copy;
 }
 
@@ -52,7 +52,7 @@ it("a memory that is written again while its deletion is being forgotten stays",
   const written = copy.take([{ id, item: { context: [dot, ["before", 1]], versions: [version] } }], NOTHING);
   await Promise.all([written, collecting]);
   expect(textAt("node-1", "k0")).toBe("again");
-  expect(copy.remaining).toBe(0);
+  expect(copy.items.remains.size).toBe(0);
 });
 
 it("what another copy tells that it has forgotten, while deletions are being forgotten, stays known (9)", async () => {

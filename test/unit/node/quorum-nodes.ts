@@ -15,11 +15,8 @@ import { putItem } from "../../../src/node/memories/commands.ts";
 import { Pace } from "../../../src/node/moves/pace.ts";
 import { standingOf, type CallBody, type CopyCall } from "../../../src/node/quorum/calls.ts";
 import { compare, type Compared } from "../../../src/node/quorum/comparison.ts";
-import {
-  LEADERLESS_LIMITS,
-  LeaderlessShards,
-  type CopyHere,
-} from "../../../src/node/quorum/leaderless-shards.ts";
+import { LEADERLESS_LIMITS, type CopyHere } from "../../../src/node/quorum/copy-here.ts";
+import { LeaderlessShards } from "../../../src/node/quorum/leaderless-shards.ts";
 import { LeaderlessPath, type ForwardedRead } from "../../../src/node/quorum/path.ts";
 import { encodeKey, prefixEnd } from "../../../src/node/storage/key.ts";
 import { openLmdbStore } from "../../../src/node/storage/lmdb.ts";
@@ -80,7 +77,7 @@ function networkOf(self: NodeId): Network {
       if (away.has(to) || away.has(self)) throw new Mem0ctlError("unavailable", "peer-unreachable", to);
       const wire = pack(body);
       await gates.get(`${self} asks ${method}`)?.();
-      const answer = await nodeOf(to).shards.answer(
+      const answer = await nodeOf(to).shards.answers.answer(
         self,
         method as CopyCall,
         unpack(wire) as CallBody<CopyCall>,

@@ -6,7 +6,7 @@ import { Mem0ctlError } from "../../../src/model/errors.ts";
 import { queries } from "../../../src/node/cluster/shard-queries.ts";
 import { pause } from "../../../src/node/clock.ts";
 import { putItem } from "../../../src/node/memories/commands.ts";
-import { type CopyHere } from "../../../src/node/quorum/leaderless-shards.ts";
+import { type CopyHere } from "../../../src/node/quorum/copy-here.ts";
 import { systemClock } from "../../../src/node/system-clock.ts";
 import { eventually } from "./eventually.ts";
 import {
@@ -248,10 +248,10 @@ it("a copy that lets a deletion go because another has forgotten it knows itself
   await here("node-1").coordinator.write({ command: { t: "delete", id: "k" }, ...request("delete") });
   const { copy } = here("node-2");
   await compareWith(copy, "node-2", "node-1");
-  const { context } = copy.outline("k");
-  expect(copy.outline("k").versions).toMatchObject([{ value: null }]);
+  const { context } = copy.items.outline("k");
+  expect(copy.items.outline("k").versions).toMatchObject([{ value: null }]);
   await copy.take([{ id: "k", item: absent() }], context);
-  expect(copy.outline("k").versions).toEqual([]);
+  expect(copy.items.outline("k").versions).toEqual([]);
   // node-3, which was away, is rebuilt, whichever of the two it meets.
   expect(copy.forgotten).toEqual(context);
 });
@@ -438,7 +438,7 @@ async function forgetWithout(): Promise<void> {
       { node: "node-1", floor: undefined, awayMs: 2 },
     ];
     await here(id).copy.collect(witnesses, { nowMs: Date.now() + 1000, graceMs: 0, awayMsMax: 1 });
-    expect([...here(id).copy.tombstones()]).toEqual([]);
+    expect([...here(id).copy.items.tombstones()]).toEqual([]);
   }
   away.clear();
   expect(textAt("node-1", "k")).toBe("green tea");
