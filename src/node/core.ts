@@ -237,14 +237,13 @@ export class NodeCore {
           : ((await network.call(node, "succession", { handover }, deadlineMs)) as SuccessionReport),
     });
     this.operations = new Operations({
-      self,
       clock,
       router: this.router,
-      network,
       members,
       map,
       readShard,
       operation,
+      confirm: (deadlineMs) => host.group(META_GROUP).readIndex(deadlineMs),
       copying: () => this.executor.copying,
       levels: leaderless ? manifest.consensus.consistency : undefined,
     });

@@ -83,7 +83,7 @@ export class PeerAnswers {
         host.rebuild((body as { group: GroupId }).group);
         return null;
       case "operation":
-        return operations.showHere();
+        return operations.showHere(clock.nowMs() + (body as { ttlMs: number }).ttlMs);
       default:
         throw new Mem0ctlError(
           "failed",

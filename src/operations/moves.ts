@@ -103,7 +103,14 @@ export async function drainNode(
   const { map: draining } = await look(engine, options);
   const steps = leavingSteps(draining, node, bytesOf);
   if (steps.length === 0) return null;
-  return runOperation(engine, { name: `drain ${node}`, waves: [steps], epoch: null }, manner, options);
+  const request = { name: `drain ${node}`, waves: [steps], epoch: null };
+  return runOperation(engine, request, manner, options).catch(async (error: unknown) => {
+    // Another one has begun in between: a drain that is refused keeps nothing off the node.
+    const isRefused = error instanceof Mem0ctlError && error.code === "operation-running";
+    const wasDraining = map.nodes.some(({ id, draining: was }) => id === node && was);
+    if (isRefused && !wasDraining) await engine.operations?.drain(node, false, options);
+    throw error;
+  });
 }
 
 /**

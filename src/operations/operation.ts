@@ -18,11 +18,6 @@ import { formatBytes, formatDuration } from "../model/units.ts";
 
 const LOOK_MS = 500;
 const ASK_MS = 3000;
-/**
- * Looks in a row that show no operation, or another one, before the one that is followed is taken for over. A node that
- * knows of no leader, as after its start, tells of what it knew last: of an older operation, or of none.
- */
-const ELSEWHERE_LOOKS_MAX = 20;
 
 /** The deadline, the signal and the listener of whoever watches. */
 export type Watching = Pick<CallOptions, "timeoutMs" | "signal" | "onProgress">;
@@ -100,7 +95,6 @@ export async function followOperation(
   const deadlineMs = performance.now() + options.timeoutMs;
   const meter = new Meter();
   let last = begun;
-  let elsewhere = 0;
   for (;;) {
     const leftMs = deadlineMs - performance.now();
     const now = await control
@@ -111,13 +105,8 @@ export async function followOperation(
       });
     if (now === null && last === undefined) throw noOperation();
     // Another one is looked at from here on only by whoever asks for it.
-    if (now !== undefined && now !== null && (last === undefined || now.plan.id === last.plan.id)) {
-      last = now;
-      elsewhere = 0;
-    } else if (now !== undefined && last !== undefined) {
-      elsewhere += 1;
-      if (elsewhere >= ELSEWHERE_LOOKS_MAX) throw endNotSeen(last, now);
-    }
+    if (last !== undefined && now !== undefined && now?.plan.id !== last.plan.id) throw endNotSeen(last, now);
+    last = now ?? last;
     if (last !== undefined) {
       if (hasEnded(last)) return judged(last);
       options.onProgress?.(meter.progressOf(last));

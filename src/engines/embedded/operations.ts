@@ -22,8 +22,6 @@ import type { ClusterNodes } from "./nodes.ts";
 
 const PATH = "/v1/cluster/operation";
 const LOOK_MS = 200;
-/** Looks in a row that show no operation or another one: fewer may be of a node that knows only an older one, or none. */
-const ELSEWHERE_LOOKS_MAX = 20;
 const POST = { method: "POST", write: true } as const;
 
 const STEPS: {
@@ -169,18 +167,15 @@ export async function carryOut(
     },
     left(),
   );
-  let elsewhere = 0;
   for (;;) {
-    const current = await control.current(left());
-    const now = current?.plan.id === plan.id ? current : null;
-    elsewhere = now === null ? elsewhere + 1 : 0;
-    if (elsewhere >= ELSEWHERE_LOOKS_MAX) {
+    const now = await control.current(left());
+    if (now?.plan.id !== plan.id) {
       throw new Mem0ctlError("unknown-outcome", "end-not-seen", `whether it could ${words} was not seen`, {
-        why: `the cluster tells of ${current === null ? "no operation" : `another operation by now: ${current.plan.name}`}`,
+        why: `the cluster tells of ${now === null ? "no operation" : `another operation by now: ${now.plan.name}`}`,
         hint: "look at the cluster with `mem0ctl status`",
       });
     }
-    if (now !== null && hasEnded(now)) {
+    if (hasEnded(now)) {
       if (now.progress.state === "done") return words;
       throw new Mem0ctlError("failed", "step-failed", `could not ${words}`, {
         ...(now.progress.why === null ? {} : { why: now.progress.why }),
@@ -189,7 +184,7 @@ export async function carryOut(
     }
     if (performance.now() + LOOK_MS >= deadlineMs) {
       throw new Mem0ctlError("unknown-outcome", "still-running", `did not ${words} in time`, {
-        why: now?.progress.why ?? `${stepsOf(plan).length} step is under way`,
+        why: now.progress.why ?? `${stepsOf(plan).length} step is under way`,
         hint: "it goes on; watch it with `mem0ctl shards rebalance --status`",
       });
     }

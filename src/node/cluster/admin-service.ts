@@ -13,7 +13,12 @@ import type {
   TransferRequest,
   TransferResult,
 } from "../../model/node-api.ts";
-import { hasEnded, type OperationReport, type OperationRequest } from "../../model/operation.ts";
+import {
+  hasEnded,
+  type Operation,
+  type OperationReport,
+  type OperationRequest,
+} from "../../model/operation.ts";
 import type { HandoverStep } from "../../model/plan.ts";
 import type { KeySlice, MapNode, ShardMap } from "../../model/shard-map.ts";
 import { slotsCutOff } from "../../topology/handovers.ts";
@@ -180,7 +185,7 @@ export class Admin implements AdminService {
     const map = await this.changeMap((known) => known, context.deadlineMs);
     if (!map.nodes.some(({ id }) => id === node)) return map;
     const running = await operations.running(context.deadlineMs);
-    const { id } = (
+    let operation: Operation =
       running?.plan.name === name
         ? running
         : await operations.begin(
@@ -193,21 +198,31 @@ export class Admin implements AdminService {
               epoch: map.epoch,
             },
             context.deadlineMs,
-          )
-    ).plan;
-    for (;;) {
-      const operation = operations.showHere();
-      if (operation?.plan.id === id && hasEnded(operation)) {
-        const { state, why } = operation.progress;
-        if (state === "done") return this.changeMap((known) => known, context.deadlineMs);
-        throw new Mem0ctlError("conflict", "leave-ended", `${node} did not leave: its removal is ${state}`, {
-          ...(why === null ? {} : { why }),
-          hint: "repeat the command: what was done is not done twice",
-        });
-      }
+          );
+    while (!hasEnded(operation)) {
       if (clock.nowMs() >= context.deadlineMs) throw stillDraining(node, operation);
       await pause(clock, 5 * POLL_MS);
+      const now = await operations.show(context.deadlineMs).catch(whenLate);
+      if (now === undefined) continue;
+      if (now?.plan.id !== operation.plan.id) return this.judgedByMap(node, now, context.deadlineMs);
+      operation = now;
     }
+    const { state, why } = operation.progress;
+    if (state === "done") return this.changeMap((known) => known, context.deadlineMs);
+    throw new Mem0ctlError("conflict", "leave-ended", `${node} did not leave: its removal is ${state}`, {
+      ...(why === null ? {} : { why }),
+      hint: "repeat the command: what was done is not done twice",
+    });
+  }
+
+  /** What came of a removal whose end nobody saw, for another operation has begun since. */
+  private async judgedByMap(node: NodeId, since: Operation | null, deadlineMs: number): Promise<ShardMap> {
+    const map = await this.changeMap((known) => known, deadlineMs);
+    if (!map.nodes.some(({ id }) => id === node)) return map;
+    throw new Mem0ctlError("conflict", "leave-ended", `${node} did not leave: its removal is over`, {
+      ...(since === null ? {} : { why: `another operation has begun since: ${since.plan.name}` }),
+      hint: "repeat the command when that is over: what was done is not done twice",
+    });
   }
 
   /** Keeps new replicas off a node, or lets it have some again; what it holds stays where it is. */
@@ -324,8 +339,15 @@ function membersOf(map: ShardMap, group: GroupId): readonly NodeId[] {
   return shard.replicas;
 }
 
-function stillDraining(node: NodeId, operation: OperationReport | null): Mem0ctlError {
-  const paused = operation?.progress.state === "paused" ? operation.progress.why : null;
+/** Nobody who leads the metadata group has answered in time: nothing is known of what is waited for. */
+function whenLate(error: unknown): undefined {
+  const isLate =
+    error instanceof Mem0ctlError && (error.code === "no-leader" || error.code === "read-timed-out");
+  if (!isLate) throw error;
+}
+
+function stillDraining(node: NodeId, { progress }: Operation): Mem0ctlError {
+  const paused = progress.state === "paused" ? progress.why : null;
   return new Mem0ctlError("unknown-outcome", "still-draining", `${node} still holds replicas`, {
     why: paused === null ? "its copies are being moved to other nodes" : `its removal waits: ${paused}`,
     hint: "the move goes on; repeat the command to wait for its end",

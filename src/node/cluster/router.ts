@@ -202,6 +202,28 @@ export class Router implements ShardPath {
     return (await this.proposeMeta(command, deadlineMs)) as OperationResult;
   }
 
+  /**
+   * What the leader of the metadata group says, by its own state: `here` at this node, or by `method` at a peer.
+   * @throws Mem0ctlError `no-leader`, `read-timed-out` (unavailable).
+   */
+  async askMeta(
+    method: string,
+    here: (deadlineMs: number) => Promise<unknown>,
+    deadlineMs: number,
+  ): Promise<unknown> {
+    const { self, network, clock } = this.options;
+    try {
+      const { value } = await this.atLeader(META_GROUP, deadlineMs, (leader, attemptMs) =>
+        leader === self
+          ? here(attemptMs)
+          : network.call(leader, method, { ttlMs: attemptMs - clock.nowMs() }, attemptMs),
+      );
+      return value;
+    } catch (error) {
+      throw readFailure(error, META_GROUP);
+    }
+  }
+
   private async proposeMeta(command: MetaCommand, deadlineMs: number): Promise<unknown> {
     const data = pack(command);
     const { value } = await this.atLeader(META_GROUP, deadlineMs, (leader, attemptMs) =>

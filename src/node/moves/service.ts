@@ -3,7 +3,7 @@
 
 import type { Consistency } from "../../model/consistency.ts";
 import { Mem0ctlError } from "../../model/errors.ts";
-import { META_GROUP, type NodeId } from "../../model/ids.ts";
+import { META_GROUP } from "../../model/ids.ts";
 import {
   hasEnded,
   stepsOf,
@@ -25,7 +25,6 @@ import type { Clock } from "../clock.ts";
 import { changeOfMap } from "../cluster/map-change.ts";
 import type { Router } from "../cluster/router.ts";
 import type { OperationResult } from "../meta/meta-machine.ts";
-import type { Network } from "../transport/network.ts";
 import type { GroupMembers } from "./group-members.ts";
 import { refuseClashes, type ReadShard } from "./id-clashes.ts";
 
@@ -35,14 +34,14 @@ const ID_BYTES = 6;
 type Waves = OperationRequest["waves"];
 
 export interface OperationsOptions {
-  readonly self: NodeId;
   readonly clock: Clock;
   readonly router: Router;
-  readonly network: Network;
   readonly members: GroupMembers;
   readonly map: () => ShardMap;
   readonly readShard: ReadShard;
   readonly operation: () => Operation | null;
+  /** Resolves once this node has what the metadata group had committed. Throws where it does not lead that. */
+  readonly confirm: (deadlineMs: number) => Promise<unknown>;
   /** What this node, as the one that carries it out, knows of what is being copied. */
   readonly copying: () => readonly StepCopying[];
   /** Of the quorum protocol; undefined where shards have leaders. */
@@ -86,16 +85,20 @@ export class Operations {
     return planned;
   }
 
-  /** As whoever carries it out knows it; the last one when none runs, null when none ever did. */
+  /**
+   * As whoever carries it out knows it; the last one when none runs, null when none ever did. What was acknowledged
+   * before the question is in it.
+   * @throws Mem0ctlError `no-leader`, `read-timed-out` (unavailable).
+   */
   async show(deadlineMs: number): Promise<OperationReport | null> {
-    const { self, router, network } = this.options;
-    const { leader } = router.leaderOf(META_GROUP);
-    if (leader === self || leader === null) return this.showHere();
-    const asked = network.call(leader, "operation", {}, deadlineMs).catch(() => this.showHere());
-    return (await asked) as OperationReport | null;
+    const { router } = this.options;
+    const shown = await router.askMeta("operation", (untilMs) => this.showHere(untilMs), deadlineMs);
+    return shown as OperationReport | null;
   }
 
-  showHere(): OperationReport | null {
+  /** At the leader of the metadata group, which makes sure that it still is. */
+  async showHere(deadlineMs: number): Promise<OperationReport | null> {
+    await this.options.confirm(deadlineMs);
     const operation = this.options.operation();
     return operation === null ? null : { ...operation, copying: this.options.copying() };
   }

@@ -66,6 +66,26 @@ test("a read without a leader is not told about a write", async () => {
   });
 });
 
+test("only who leads the metadata group tells of it, and nobody where none does", async () => {
+  const here = (): Promise<string> => Promise.resolve("from here");
+  const soon = (): number => systemClock.nowMs() + 60;
+  expect(await routerOf("a").askMeta("operation", here, soon())).toBe("from here");
+  const calls: unknown[] = [];
+  const network = {
+    call: async (...call: unknown[]) => {
+      calls.push(call.slice(0, 2));
+      return "from b";
+    },
+  } as unknown as RouterOptions["network"];
+  expect(await routerOf("b", { network }).askMeta("operation", here, soon())).toBe("from b");
+  expect(calls).toEqual([["b", "operation"]]);
+  await expect(routerOf("").askMeta("operation", here, soon())).rejects.toMatchObject({ code: "no-leader" });
+  await expect(routerOf("b").askMeta("operation", here, soon())).rejects.toMatchObject({
+    kind: "unavailable",
+    code: "read-timed-out",
+  });
+});
+
 test("a read of a shard that is merged away meanwhile is sent by the new map, not kept until its deadline", async () => {
   for (const read of ["linearizable", "stale"] as const) {
     const mergedMs = systemClock.nowMs() + 60;

@@ -9,6 +9,7 @@ import type { Manner } from "../../../src/operations/operation.ts";
 import { renderOperation } from "../../../src/render/operation.ts";
 import { makeTheme } from "../../../src/render/theme.ts";
 import { initialShardMap } from "../../../src/topology/shard-map.ts";
+import { mapWithDraining } from "../../../src/topology/steps.ts";
 import { manifestOf } from "../engines/support.ts";
 import { errorOf, manifest, scriptedEngine, type ScriptedEngine } from "./support.ts";
 
@@ -98,6 +99,37 @@ describe("a node that is drained while another operation runs", () => {
     expect(error).toMatchObject({ code: "operation-running", message: "another operation runs: rebalance" });
     expect(marked).toEqual([]);
   });
+
+  it.each([
+    { was: false, marks: ["node-2 true", "node-2 false"] },
+    { was: true, marks: ["node-2 true"] },
+  ])(
+    "is as it was when the other one began after the look, draining before: $was",
+    async ({ was, marks }) => {
+      const first = initialShardMap(manifestOf({ ports: [1, 2, 3, 4] }));
+      let map = was ? mapWithDraining(first, "node-2", true) : first;
+      const marked: string[] = [];
+      const operations = {
+        begin: () =>
+          Promise.reject(new Mem0ctlError("conflict", "operation-running", "another operation runs")),
+        current: () => Promise.resolve(null),
+        drain: (node: string, draining: boolean) => {
+          marked.push(`${node} ${draining}`);
+          map = mapWithDraining(map, node, draining);
+          return Promise.resolve();
+        },
+      } as unknown as OperationControl;
+      const engine = {
+        ...scriptedEngine(),
+        operations,
+        shardMap: () => Promise.resolve({ map, live: true }),
+      };
+      expect(await errorOf(drainNode(engine, "node-2", manner, call))).toMatchObject({
+        code: "operation-running",
+      });
+      expect(marked).toEqual(marks);
+    },
+  );
 });
 
 it.each([
