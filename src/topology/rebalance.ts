@@ -99,12 +99,22 @@ interface Target {
   readonly optimal: boolean;
 }
 
-/** Rounds until the nodes of giants are where the placement has them: two or three. */
-const ROUNDS_MAX = 6;
+/** Rounds until the nodes of giants are where the placement has them, or it comes by again: two or three. */
+const ROUNDS_MAX = 8;
+
+type Placement = Target["holders"];
+
+/** A placement, what is aimed at while giants are as in it, and the placement that this asks for. */
+interface Round {
+  readonly holders: Placement;
+  readonly aims: Aims;
+  readonly target: Target;
+}
 
 /**
  * The placement that is aimed at. Where giants stay decides what the others should hold, and may be decided by
- * it: then the aims are looked at again from there, until they ask for nothing more.
+ * it: then the aims are looked at again from there, until they ask for nothing more. Of placements that ask for one
+ * another in a circle it is the one that is evenest by its own aims, the first of equals: who is there has nothing to do.
  */
 function settled(
   state: PlannedState,
@@ -112,31 +122,62 @@ function settled(
   by: Measure,
   threshold: number,
 ): { readonly aims: Aims; readonly target: Target } {
-  const target = placementFor(first);
-  if (first.giants.length === 0) return { aims: first, target };
-  let { holders } = target;
-  let last = first;
-  for (let round = 0; round < ROUNDS_MAX; round += 1) {
-    const there = holders;
-    const placed = last.shards.map((shard, index) => ({
+  if (first.giants.length === 0) return { aims: first, target: placementFor(first) };
+  const known = inOrder(first);
+  const present = known.problem.shards.map(({ holders }) => holders);
+  const start: Round = { holders: present, aims: known, target: placementFor(known) };
+  const { aims: last, holders } = lastRound(start, (placed) => {
+    const shards = first.shards.map((shard, index) => ({
       ...shard,
-      replicas: (there[index] ?? []).map((node) => last.nodes[node]?.id ?? ""),
+      replicas: (placed[index] ?? []).map((node) => first.nodes[node]?.id ?? ""),
     }));
-    const next = aimsOf({ ...state, shards: placed }, by, threshold);
-    const moved = placementFor(next).holders;
-    last = next;
-    if (bytesMoved(next.problem, moved) === 0 && round === 0) return { aims: first, target };
-    holders = moved;
-    if (bytesMoved(next.problem, moved) === 0) break;
-  }
-  const shards = last.problem.shards.map((shard, index) => ({
-    ...shard,
-    holders: first.problem.shards[index]?.holders ?? [],
-  }));
+    return inOrder(aimsOf({ ...state, shards }, by, threshold));
+  });
+  if (isSame(holders, start.target.holders)) return start;
+  const shards = last.problem.shards.map((shard, index) => ({ ...shard, holders: present[index] ?? [] }));
   const aims = { ...last, shards: first.shards, problem: { ...last.problem, shards } };
-  const after = loadsOf(aims.problem, holders);
-  const bytes = bytesLowerBound(aims.problem, violationOf(aims.problem.nodes, after));
+  const bytes = bytesLowerBound(aims.problem, outsideBounds({ aims, holders }));
   return { aims, target: { holders, bytes, moves: 0, optimal: false } };
+}
+
+/** Which node of a shard is named first is nothing to a circle of placements: one that differs in that alone is the same. */
+function inOrder(aims: Aims): Aims {
+  const shards = aims.problem.shards.map((shard) => ({
+    ...shard,
+    holders: shard.holders.toSorted((a, b) => a - b),
+  }));
+  return { ...aims, problem: { ...aims.problem, shards } };
+}
+
+function lastRound(start: Round, aimsAt: (placed: Placement) => Aims): Round {
+  const rounds: Round[] = [];
+  let round = start;
+  for (;;) {
+    rounds.push(round);
+    const { holders } = round.target;
+    const again = rounds.findIndex((earlier) => isSame(earlier.holders, holders));
+    if (again !== -1) return evenest(rounds.slice(again)) ?? round;
+    if (rounds.length === ROUNDS_MAX) return round;
+    const aims = aimsAt(holders);
+    round = { holders, aims, target: placementFor(aims) };
+  }
+}
+
+/** Told apart by more than rounding, so that each of a circle names the same one. */
+function evenest(circle: readonly Round[]): Round | undefined {
+  const least = Math.min(...circle.map(outsideBounds));
+  return circle.find((round) => outsideBounds(round) <= least * (1 + 1e-9));
+}
+
+function outsideBounds({ aims: { problem }, holders }: Pick<Round, "aims" | "holders">): number {
+  return violationOf(problem.nodes, loadsOf(problem, holders));
+}
+
+function isSame(a: Placement, b: Placement): boolean {
+  return a.every((nodes, shard) => {
+    const others = b[shard] ?? [];
+    return nodes.length === others.length && nodes.every((node) => others.includes(node));
+  });
 }
 
 function placementFor({ problem, uniform, nodes: specs }: Aims): Target {

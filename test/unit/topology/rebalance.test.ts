@@ -270,6 +270,44 @@ describe("any plan", () => {
   });
 });
 
+// Where the one that is too large stays decides what the others should hold: each of these placements called the other
+// better, and a rebalance after the other moved everything there and back.
+describe("shards beside one that is too large for any node", () => {
+  const three = (first: readonly string[], second: readonly string[], third: readonly string[]) =>
+    [first, second, third].map((replicas, index) => {
+      const bytes = index === 0 ? 60 : 35;
+      return shard(index, replicas, { copies: 2, bytes, memories: bytes });
+    });
+  const zoned = (zones: string, light: string): PlannedNode[] =>
+    zones.split("").map((zone, index) => node(`n${index}`, { zone, weight: `n${index}` === light ? 1 : 2 }));
+
+  test.each<[string, PlannedState]>([
+    ["placed anew", { epoch: 1, nodes: zoned("aacbc", "n0"), shards: three([], [], []) }],
+    [
+      "on one half",
+      { epoch: 1, nodes: zoned("aacbc", "n0"), shards: three(["n1", "n4"], ["n0", "n2"], ["n3", "n2"]) },
+    ],
+    [
+      "on the other half",
+      { epoch: 1, nodes: zoned("aacbc", "n0"), shards: three(["n1", "n2"], ["n0", "n4"], ["n3", "n4"]) },
+    ],
+    ["with one moved", { epoch: 1, nodes: zoned("acbca", "n3"), shards: three(["n0", "n3"], [], []) }],
+  ])("come to rest: %s", (_, state) => {
+    const plan = planRebalance(state, { by: "memories" });
+    expect(planRebalance(afterPlan(plan), { by: "memories" }).waves).toEqual([]);
+  });
+
+  test("stay where they are when no other placement is evener", () => {
+    for (const shards of [
+      three(["n1", "n4"], ["n0", "n2"], ["n3", "n2"]),
+      three(["n1", "n2"], ["n0", "n4"], ["n3", "n4"]),
+    ]) {
+      const state = { epoch: 1, nodes: zoned("aacbc", "n0"), shards };
+      expect(planRebalance(state, { by: "memories", leaders: false })).toMatchObject({ waves: [], gap: 0 });
+    }
+  });
+});
+
 describe("what cannot be", () => {
   test("a node drains that no other could replace: no step, and what would let it", () => {
     const state: PlannedState = {
