@@ -163,18 +163,20 @@ export function integerOption(min: number, max: number): (text: string) => numbe
   };
 }
 
-/** A JSON object, for `--metadata` and `--filter`. */
-export function jsonObjectOption(text: string): Readonly<Record<string, unknown>> {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch {
-    throw new InvalidArgumentError('A JSON object is needed, such as {"topic":"food"}.');
-  }
-  if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    throw new InvalidArgumentError('A JSON object is needed, such as {"topic":"food"}.');
-  }
-  return Object.fromEntries(Object.entries(value));
+/** A parser of JSON objects. */
+export function jsonObjectOption(example: string): (text: string) => Readonly<Record<string, unknown>> {
+  return (text) => {
+    let value: unknown;
+    try {
+      value = JSON.parse(text);
+    } catch {
+      value = undefined;
+    }
+    if (typeof value !== "object" || value === null || Array.isArray(value)) {
+      throw new InvalidArgumentError(`A JSON object is needed, such as ${example}.`);
+    }
+    return Object.fromEntries(Object.entries(value));
+  };
 }
 
 const HELP_COLUMNS = 80;

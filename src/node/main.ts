@@ -55,7 +55,7 @@ async function start(argv: readonly string[]): Promise<RunningNode> {
   }
   const spec = manifest.nodes.find((node) => node.id === values.node);
   if (spec === undefined) {
-    throw new Mem0ctlError("invalid", "unknown-node", `the manifest has no node ${values.node}`, {
+    throw new Mem0ctlError("not-found", "unknown-node", `the manifest has no node ${values.node}`, {
       why: `it has ${manifest.nodes.map((node) => node.id).join(", ")}`,
       hint: "name one of these with --node, or add it to spec.nodes",
     });

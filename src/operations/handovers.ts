@@ -4,8 +4,7 @@
 import type { CallOptions, Engine, EngineView } from "../engines/engine.ts";
 import { Mem0ctlError } from "../model/errors.ts";
 import type { ShardId } from "../model/ids.ts";
-import type { OperationReport } from "../model/operation.ts";
-import { stepWords } from "../model/operation.ts";
+import { hasEnded, stepsOf, stepWords, type OperationReport } from "../model/operation.ts";
 import type { HandoverPlan, HandoverStep, ShardChange, ShardSizes, Step } from "../model/plan.ts";
 import type { ShardMap } from "../model/shard-map.ts";
 import { formatBytes } from "../model/units.ts";
@@ -15,7 +14,7 @@ import {
   controlOf,
   currentOperation,
   followOperation,
-  isRunning,
+  requireNoneRunning,
   runOperation,
   type Manner,
 } from "./operation.ts";
@@ -27,7 +26,7 @@ export type HandoverRequest =
   | { readonly kind: "unpin"; readonly key: string };
 
 /**
- * @throws Mem0ctlError `engine-cannot`, `cannot-split` (invalid), `unknown-shard` (not-found),
+ * @throws Mem0ctlError `engine-cannot`, `cannot-split`, `step-impossible` (invalid), `unknown-shard` (not-found),
  *   `step-outdated` (conflict) where the map does not allow it, `nothing-answered` (unavailable).
  */
 export async function planHandover(
@@ -128,10 +127,15 @@ export async function resumeHandover(
   request: HandoverRequest,
   options: CallOptions,
 ): Promise<OperationReport | undefined> {
-  if (engine.operations === undefined || !(await isRunning(engine, nameOf(request), options)))
-    return undefined;
+  if (engine.operations === undefined) return undefined;
   const running = await currentOperation(engine, options);
-  return running === null ? undefined : followOperation(engine, options, running);
+  if (running === null || hasEnded(running) || running.plan.name !== nameOf(request)) return undefined;
+  const cutsElsewhere = ({ plan }: OperationReport): boolean =>
+    request.kind === "split" &&
+    request.at !== undefined &&
+    stepsOf(plan).some((step) => step.kind === "split" && step.at !== request.at);
+  if (cutsElsewhere(running)) await requireNoneRunning(engine, options);
+  return followOperation(engine, options, running);
 }
 
 /** The name of its operation. */

@@ -225,10 +225,11 @@ class ImportRun {
     if (this.#stop === undefined) return;
     const summary = this.#summary();
     const { nextLine } = summary;
+    const memories = `${this.#imported} ${this.#imported === 1 ? "memory" : "memories"}`;
     const done =
       nextLine === null
-        ? `${this.#imported} memories were imported`
-        : `every line before ${nextLine} was imported, ${this.#imported} memories in all; the rest was not, or not for certain`;
+        ? `${memories} imported`
+        : `every line before ${nextLine} was imported, ${memories} in all; the rest was not, or not for certain`;
     const goOn =
       nextLine === null ? "" : `go on with --from-line ${nextLine}; importing a line twice is harmless`;
     if ("refused" in this.#stop) {

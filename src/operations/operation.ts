@@ -204,11 +204,14 @@ class Meter {
     const running = copying.reduce((sum, { bytes }) => sum + bytes, 0);
     const bytes = progress.bytes + running;
     const known = new Map(copying.map(({ step, bytesTotal }) => [step, bytesTotal]));
+    // Of keys that are handed over nobody knows how much they are before all of them were copied.
+    const isOpen = copying.some(({ bytesTotal }) => bytesTotal === null);
     const total = stepsOf(plan).reduce((sum, step, at) => {
       if (progress.steps[at] === "done" || !("bytes" in step)) return sum;
       return sum + Math.max(step.bytes, known.get(at) ?? 0);
     }, progress.bytes);
     if (bytes === 0 && total === 0) return [];
+    if (isOpen) return [`${formatBytes(bytes)} copied`];
     const words = [`${formatBytes(bytes)} of ${formatBytes(Math.max(total, bytes))}`];
     const nowMs = performance.now();
     if (this.firstMs === undefined) {

@@ -31,8 +31,9 @@ export function renderOperation(
   const ended = progress.steps.filter((state) => state === "done").length;
   const took = progress.endedMs === null ? "" : `, took ${formatDuration(progress.endedMs - plan.startedMs)}`;
   const style = styleOf(progress.state, theme);
+  const copied = report.copying.reduce((sum, { bytes }) => sum + bytes, progress.bytes);
   const parts = [
-    `${theme.bold(safeText(plan.name))}  ${style(progress.state)}  ${ended} of ${progress.steps.length} steps done, ${formatBytes(progress.bytes)} copied${took}`,
+    `${theme.bold(safeText(plan.name))}  ${style(progress.state)}  ${ended} of ${progress.steps.length} steps done, ${formatBytes(copied)} copied${took}`,
     theme.dim(`started by ${safeText(plan.startedBy)}${mannerWords(report)}`),
   ];
   if (progress.why !== null) parts.push(style(hang("why: ", safeText(progress.why), theme.proseWidth)));

@@ -52,8 +52,9 @@ export function nextShardId({ nextShard, shards }: ShardMap): ShardId {
 /**
  * The map in which the handover has begun. The very same map where the step is done already, or is this handover.
  * `leaderless`: the copies of both shards hand over each for itself, so they have to be on the same nodes.
- * @throws Mem0ctlError `step-outdated` (conflict) where the map is neither before nor after it; `handover-running`,
- *   `shard-moving` (conflict) while another one is under way, or copies of the shards move.
+ * @throws Mem0ctlError `step-impossible` (invalid) for one that no map of this cluster allows; `step-outdated` (conflict)
+ *   where the map is neither before nor after it; `handover-running`, `shard-moving` (conflict) while another one is under
+ *   way, or copies of the shards move.
  */
 export function mapHandingOver(map: ShardMap, step: HandoverStep, leaderless = false): ShardMap {
   const name = stepWords(step);
@@ -224,6 +225,9 @@ function splitOf(map: ShardMap, step: SplitStep): Pick<Handover, "slice" | "from
     if (!isInside) throw outdated(step, `${at} is no key inside of shard ${from}`);
     return { from, to, slice: { kind: "range", start: at, end: shard.end } };
   }
+  if (!/^\d{1,5}$/.test(at) || Number(at) >= SLOTS) {
+    throw impossible(step, `${JSON.stringify(at)} is no slot: they are numbers from 0 to ${SLOTS - 1}`);
+  }
   const slice = slotsCutOff(map, from, Number(at));
   if (slice.slots.length === 0 || slotCount(slice.slots) === slotCount(shard.slots)) {
     throw outdated(
@@ -249,8 +253,8 @@ function mergeOf(
   step: Extract<HandoverStep, { readonly kind: "merge" }>,
 ): Pick<Handover, "slice" | "from" | "to"> {
   const { shard: from, into: to } = step;
+  if (from === to) throw impossible(step, "they are one shard");
   const [giver, taker] = [requireShard(map, step, from), requireShard(map, step, to)];
-  if (from === to) throw outdated(step, "they are one shard");
   if (map.strategy === "range" && giver.end !== taker.start && taker.end !== giver.start) {
     throw outdated(step, "they are no neighbours: keys of other shards lie between them");
   }
@@ -268,7 +272,7 @@ function pinningOf(
 ): Pick<Handover, "slice" | "from" | "to"> {
   const { key } = step;
   if (map.strategy !== "directory") {
-    throw outdated(
+    throw impossible(
       step,
       `keys are pinned with directory sharding only, and this cluster has ${map.strategy}`,
     );
@@ -367,6 +371,10 @@ function requireShard(map: ShardMap, step: HandoverStep, id: ShardId): ShardSlic
   if (shard === undefined) throw outdated(step, `there is no shard ${id}`);
   if (shard.founding === true) throw outdated(step, `shard ${id} is only being made`);
   return shard;
+}
+
+function impossible(step: HandoverStep, why: string): Mem0ctlError {
+  return new Mem0ctlError("invalid", "step-impossible", `cannot ${stepWords(step)}`, { why });
 }
 
 function outdated(step: HandoverStep, why: string): Mem0ctlError {

@@ -162,6 +162,7 @@ async function initCluster(context: Context, options: InitOptions): Promise<unde
       "both say where the manifest is written",
     );
   }
+  refuseOfRunning(context, options);
   const path = options.out === undefined ? context.file : inDirectory(io.cwd, options.out);
   const plan = { path, overwrite: options.force === true, mode: 0o644 };
   checkTarget(plan);
@@ -199,6 +200,36 @@ async function initCluster(context: Context, options: InitOptions): Promise<unde
     ].join("\n"),
   );
   return undefined;
+}
+
+/** What says how a cluster that runs is reached, where there is none, or only a part of it. */
+function refuseOfRunning(context: Context, { from, ca, cert, keyFile, passwordEnv }: InitOptions): void {
+  const files = Object.entries({ "--ca": ca, "--cert": cert, "--key-file": keyFile });
+  const given = files.flatMap(([option, file]) => (file === undefined ? [] : [option]));
+  const refuse = (options: readonly string[], why: string, hint: string): never => {
+    throw usageError(
+      context.command,
+      "conflicting-option",
+      `${options.join(", ")} would have no effect here`,
+      hint,
+      why,
+    );
+  };
+  const all = [...given, ...(passwordEnv === undefined ? [] : ["--password-env"])];
+  if (from === undefined && all.length > 0) {
+    refuse(
+      all,
+      "it says how a cluster that runs is reached, and no --from names one",
+      "name its address with --from",
+    );
+  }
+  if (from !== undefined && given.length > 0 && !from.startsWith("rediss:")) {
+    refuse(given, "the connection to --from is not TLS", "write rediss:// for TLS, or leave it out");
+  }
+  if (given.length > 0 && given.length < files.length) {
+    const missing = files.flatMap(([option, file]) => (file === undefined ? [option] : []));
+    refuse(given, `TLS needs ${missing.join(" and ")} as well`, "give all three");
+  }
 }
 
 /** The running cluster says what it is; only its name is chosen. */

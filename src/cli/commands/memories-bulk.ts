@@ -129,7 +129,13 @@ async function exportAll(context: Context, options: ExportOptions): Promise<unde
       count.memories === count.expected ? "" : ` (${count.expected} were counted when it began)`;
     const { safeText } = await import("../../render/safe.ts");
     const where = out === undefined ? "" : ` to ${safeText(out)}`;
-    await context.say(`exported ${count.memories} memories${changed}${where}`);
+    const words = `exported ${count.memories} ${count.memories === 1 ? "memory" : "memories"}${changed}${where}`;
+    if (out === undefined || context.format === "table" || context.format === "wide") {
+      await context.say(words);
+    } else {
+      const document = { apiVersion: "mem0ctl/v1", kind: "ExportSummary", file: out, ...count };
+      await context.print(document, () => words);
+    }
   });
   return undefined;
 }

@@ -25,7 +25,8 @@ interface ListOptions extends ScopeOptions, ReadLevelOptions {
   readonly pageSize: number;
 }
 
-const FILTER_HELP = 'mem0\'s filter language as JSON: {"metadata":{"topic":"food"}}';
+const FILTER_EXAMPLE = '{"metadata":{"topic":"food"}}';
+const FILTER_HELP = `mem0's filter language as JSON: ${FILTER_EXAMPLE}`;
 
 export function readingCommands(action: Action): Command[] {
   const search = withReadLevel(
@@ -36,7 +37,7 @@ export function readingCommands(action: Action): Command[] {
     .addOption(
       new Option("--threshold <score>", "only those at least this similar, -1 to 1").argParser(scoreOption),
     )
-    .option("--filter <json>", FILTER_HELP, jsonObjectOption)
+    .option("--filter <json>", FILTER_HELP, jsonObjectOption(FILTER_EXAMPLE))
     .addHelpText(
       "after",
       examples(
@@ -50,7 +51,7 @@ export function readingCommands(action: Action): Command[] {
     .addHelpText("after", examples(["mem0ctl memories get ID -o json", "with its metadata"]))
     .action(action<ReadLevelOptions>(getMemory));
   const list = withReadLevel(withScope(newCommand("list", "List memories, newest first, page by page")))
-    .option("--filter <json>", FILTER_HELP, jsonObjectOption)
+    .option("--filter <json>", FILTER_HELP, jsonObjectOption(FILTER_EXAMPLE))
     .option("--page <number>", "which page", integerOption(1, 1_000_000), 1)
     .option("--page-size <count>", "how many on a page", integerOption(1, 1000), 50)
     .addHelpText(

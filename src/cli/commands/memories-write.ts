@@ -15,6 +15,7 @@ import { scopeOf, scopeSentence, withScope } from "../scope.ts";
 import type { ScopeOptions } from "../scope.ts";
 
 const WRITE_TIMEOUT_MS = 10_000;
+const METADATA_EXAMPLE = '{"topic":"food"}';
 
 type JsonObject = Readonly<Record<string, unknown>>;
 
@@ -35,7 +36,11 @@ interface DeleteOptions extends ScopeOptions, WriteLevelOptions {
 export function writingCommands(action: Action): Command[] {
   const add = withWriteLevel(withScope(newCommand("add", "Store a text as a memory, as it is given")))
     .argument("<text>", "what to remember; - reads it from standard input")
-    .option("--metadata <json>", 'a JSON object kept with it: {"topic":"food"}', jsonObjectOption)
+    .option(
+      "--metadata <json>",
+      `a JSON object kept with it: ${METADATA_EXAMPLE}`,
+      jsonObjectOption(METADATA_EXAMPLE),
+    )
     .addHelpText(
       "after",
       examples(
@@ -47,7 +52,7 @@ export function writingCommands(action: Action): Command[] {
   const update = withWriteLevel(newCommand("update", "Change the text or the metadata of a memory"))
     .argument("<id>", "which memory")
     .option("--text <text>", "its new text; the old one stays in its history")
-    .option("--metadata <json>", "its new metadata, a JSON object", jsonObjectOption)
+    .option("--metadata <json>", "its new metadata, a JSON object", jsonObjectOption(METADATA_EXAMPLE))
     .addOption(
       new Option("--if-hash <hash>", "only while its text has this hash (see get); else exit 6").argParser(
         hashOption,

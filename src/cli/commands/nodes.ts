@@ -1,6 +1,7 @@
 // `mem0ctl nodes list|logs`: the processes of the cluster, and what they wrote; nodes-change.ts lets them come and go.
 
 import type { Command } from "commander";
+import { Mem0ctlError } from "../../model/errors.ts";
 import { LOOK_TIMEOUT_MS, withCluster } from "../cluster.ts";
 import { examples, integerOption, newCommand, newGroup, usageError, notes } from "../command.ts";
 import type { Action } from "../command.ts";
@@ -65,15 +66,14 @@ async function showLogs(context: Context, options: LogsOptions, words: readonly 
   const [node = ""] = words;
   return withCluster(context, async ({ engine, manifest }) => {
     if (!manifest.nodes.some(({ id }) => id === node)) {
-      const looksLikeFile = /[./]/.test(node);
-      throw usageError(
-        context.command,
-        "unknown-node",
-        `there is no node ${JSON.stringify(node)}`,
-        looksLikeFile
-          ? "here -f follows the log; give the manifest with --file"
-          : `the nodes are ${manifest.nodes.map(({ id }) => id).join(", ")}`,
-      );
+      const what = `there is no node ${JSON.stringify(node)}`;
+      if (/[./]/.test(node)) {
+        const hint = "here -f follows the log; give the manifest with --file";
+        throw usageError(context.command, "file-not-node", what, hint);
+      }
+      throw new Mem0ctlError("not-found", "unknown-node", what, {
+        hint: `the nodes are ${manifest.nodes.map(({ id }) => id).join(", ")}`,
+      });
     }
     const { readLog } = await import("../../operations/logs.ts");
     const { safeText } = await import("../../render/safe.ts");

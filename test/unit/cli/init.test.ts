@@ -67,6 +67,21 @@ describe("without a terminal", () => {
     expect(readdirSync(cwd)).toEqual([]);
   });
 
+  it.each([
+    [["--password-env", "REDIS_PASSWORD"], "--password-env would have no effect here"],
+    [
+      ["--ca", "ca.pem", "--cert", "c.pem", "--key-file", "k.pem"],
+      "--ca, --cert, --key-file would have no effect",
+    ],
+    [["--from", "redis://127.0.0.1:1", "--ca", "ca.pem"], "--ca would have no effect here"],
+    [["--from", "rediss://127.0.0.1:1", "--ca", "ca.pem"], "TLS needs --cert and --key-file as well"],
+  ])("takes no %j, which would protect nothing", async (flags, said) => {
+    const cwd = temporaryDirectory();
+    const { exit, stderr } = await mem0ctl(["init", "cluster", ...flags], { cwd });
+    expect({ exit, stderr }).toEqual({ exit: 2, stderr: expect.stringContaining(said) as string });
+    expect(readdirSync(cwd)).toEqual([]);
+  });
+
   it("writes where --out or -f says", async () => {
     const cwd = temporaryDirectory();
     expect((await mem0ctl(["init", "cluster", "--out", "a.yaml"], { cwd })).exit).toBe(0);

@@ -133,6 +133,8 @@ describe("a healthy cluster", () => {
     const { exit, stderr } = await run("nodes logs node-1");
     expect(exit).toBe(1);
     expect(stderr).toContain("error[no-log]");
+    const unknown = await run("nodes logs node-9");
+    expect([unknown.exit, unknown.stderr]).toEqual([1, expect.stringContaining("error[unknown-node]")]);
     const wrong = await run("nodes logs -f cluster.yaml");
     expect(wrong.exit).toBe(2);
     expect(wrong.stderr).toContain("--file");

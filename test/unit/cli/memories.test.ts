@@ -210,7 +210,7 @@ describe("import and export", () => {
       const { exit, stderr } = await run(["import", "bad.jsonl"]);
       expect(exit).toBe(2);
       expect(stderr).toContain(why);
-      expect(stderr).toContain("every line before 2 was imported, 1 memories");
+      expect(stderr).toContain("every line before 2 was imported, 1 memory in all");
       const skipping = await run(["import", "bad.jsonl", "--skip-invalid", "-o", "json"]);
       expect(at(skipping.stdout, "imported")).toBe(2);
       expect(at(skipping.stdout, "skipped")).toBe(1);
@@ -239,6 +239,14 @@ describe("import and export", () => {
     expect(stderr).toContain(`exported ${lines.length} memories`);
     const path = join(cluster.cwd, "out.jsonl");
     expect(readFileSync(path, "utf8")).toBe(piped.stdout);
+    const { stdout } = await run(["export", "--out", "out2.jsonl", "-o", "json"]);
+    expect(JSON.parse(stdout)).toMatchObject({
+      apiVersion: "mem0ctl/v1",
+      kind: "ExportSummary",
+      file: "out2.jsonl",
+      memories: lines.length,
+      expected: lines.length,
+    });
     expect(statSync(path).mode & 0o777).toBe(0o600);
   });
 

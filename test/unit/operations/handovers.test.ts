@@ -7,9 +7,11 @@ import {
   checkHandover,
   explainHandover,
   planHandover,
+  resumeHandover,
   type HandoverRequest,
 } from "../../../src/operations/handovers.ts";
 import { Mem0ctlError } from "../../../src/model/errors.ts";
+import type { OperationReport } from "../../../src/model/operation.ts";
 import type { HandoverStep } from "../../../src/model/plan.ts";
 import { errorOf, scriptedEngine } from "./support.ts";
 
@@ -24,6 +26,43 @@ function engineWith(cut: Partial<ShardCut> = {}, change: Partial<Engine> = {}): 
   };
   return { ...scriptedEngine(), operations: operations as unknown as OperationControl, ...change };
 }
+
+describe("a handover that runs already", () => {
+  const running = (at: string, state: string): OperationReport =>
+    ({
+      plan: {
+        id: "1",
+        name: "split shard 1",
+        startedBy: "them",
+        waves: [[{ kind: "split", shard: "1", at, into: "3" }]],
+      },
+      progress: { state, why: null, steps: ["done"], bytes: 0 },
+      copying: [],
+    }) as unknown as OperationReport;
+  /** An engine that tells of these, look by look; of the last for ever. */
+  const telling = (...looks: OperationReport[]): Engine => {
+    const current = (): Promise<OperationReport | undefined> =>
+      Promise.resolve(looks.length > 1 ? looks.shift() : looks[0]);
+    return { ...scriptedEngine(), operations: { current } as unknown as OperationControl };
+  };
+
+  it.each<HandoverRequest>([
+    { kind: "split", shard: "1" },
+    { kind: "split", shard: "1", at: "8192" },
+  ])("is followed by whoever asks for the same: %o", async (request) => {
+    expect(
+      await resumeHandover(telling(running("8192", "running"), running("8192", "done")), request, call),
+    ).toMatchObject({
+      progress: { state: "done" },
+    });
+  });
+
+  it("is no answer to whoever asks for a cut elsewhere", async () => {
+    const engine = telling(running("8192", "running"));
+    const error = await errorOf(resumeHandover(engine, { kind: "split", shard: "1", at: "9000" }, call));
+    expect(error).toMatchObject({ kind: "conflict", code: "operation-running" });
+  });
+});
 
 describe("a plan of a handover", () => {
   it("halves the slots of a shard, and says what goes", async () => {
@@ -73,8 +112,9 @@ describe("a plan of a handover", () => {
 
   it.each<[string, Engine, HandoverRequest, string, string]>([
     ["an unknown shard", engineWith(), { kind: "split", shard: "9" }, "not-found", "unknown-shard"],
-    ["one shard", engineWith(), { kind: "merge", shard: "1", into: "1" }, "conflict", "step-outdated"],
-    ["a pin by hash", engineWith(), { kind: "pin", key: "a", shard: "1" }, "conflict", "step-outdated"],
+    ["one shard", engineWith(), { kind: "merge", shard: "1", into: "1" }, "invalid", "step-impossible"],
+    ["a pin by hash", engineWith(), { kind: "pin", key: "a", shard: "1" }, "invalid", "step-impossible"],
+    ["no slot", engineWith(), { kind: "split", shard: "1", at: "16384" }, "invalid", "step-impossible"],
     ["a slot elsewhere", engineWith(), { kind: "split", shard: "1", at: "3" }, "conflict", "step-outdated"],
     ["another engine", scriptedEngine(), { kind: "split", shard: "1" }, "invalid", "engine-cannot"],
   ])("is refused for %s", async (_, engine, request, kind, code) => {

@@ -105,15 +105,15 @@ it.each<[ShardMap, HandoverStep, string]>([
     { kind: "split", shard: "1", at: "8192", into: "2" },
     "step-outdated: 8192 is no slot that leaves both",
   ],
-  [hash, { kind: "split", shard: "1", at: "m", into: "2" }, "step-outdated: m is no slot that leaves both"],
+  [hash, { kind: "split", shard: "1", at: "m", into: "2" }, 'step-impossible: "m" is no slot'],
   [range, { kind: "split", shard: "1", at: "g", into: "3" }, "step-outdated: g is no key inside of shard 1"],
   [range, { kind: "split", shard: "1", at: "n", into: "3" }, "step-outdated: n is no key inside of shard 1"],
   [range, { kind: "merge", shard: "0", into: "2" }, "step-outdated: they are no neighbours"],
-  [range, { kind: "merge", shard: "0", into: "0" }, "step-outdated: they are one shard"],
+  [range, { kind: "merge", shard: "0", into: "0" }, "step-impossible: they are one shard"],
   [
     range,
     { kind: "pin", key: "a", shard: "0" },
-    "step-outdated: keys are pinned with directory sharding only",
+    "step-impossible: keys are pinned with directory sharding only",
   ],
   [directory, { kind: "pin", key: "a", shard: "9" }, "step-outdated: there is no shard 9"],
 ])("what the map does not allow is refused (%#)", (map, step, said) => {
