@@ -54,7 +54,7 @@ complete -c mem0ctl -n '__mem0ctl_at \'\'' -a init -d 'Begin: write the manifest
 complete -c mem0ctl -n '__mem0ctl_at \'\'' -a validate -d 'Check the manifest offline; show what it means'
 complete -c mem0ctl -n '__mem0ctl_at \'\'' -a up -d 'Start the cluster and wait until it is healthy'
 complete -c mem0ctl -n '__mem0ctl_at \'\'' -a down -d 'Stop the nodes that `up` started; their data stays'
-complete -c mem0ctl -n '__mem0ctl_at \'\'' -a restart -d 'Restart nodes one at a time, each when the cluster is healthy again'
+complete -c mem0ctl -n '__mem0ctl_at \'\'' -a restart -d 'Restart nodes one at a time, each while the others are healthy'
 complete -c mem0ctl -n '__mem0ctl_at \'\'' -a status -d 'Show nodes, leaders and replication, and why if not healthy'
 complete -c mem0ctl -n '__mem0ctl_at \'\'' -a wait -d 'Wait until the cluster is healthy, available or down'
 complete -c mem0ctl -n '__mem0ctl_at \'\'' -a plan -d 'Compare the manifest with the live cluster: what would change, at what cost'

@@ -11,7 +11,7 @@ Register-ArgumentCompleter -Native -CommandName mem0ctl -ScriptBlock {
             , @('validate', 'Check the manifest offline; show what it means')
             , @('up', 'Start the cluster and wait until it is healthy')
             , @('down', 'Stop the nodes that `up` started; their data stays')
-            , @('restart', 'Restart nodes one at a time, each when the cluster is healthy again')
+            , @('restart', 'Restart nodes one at a time, each while the others are healthy')
             , @('status', 'Show nodes, leaders and replication, and why if not healthy')
             , @('wait', 'Wait until the cluster is healthy, available or down')
             , @('plan', 'Compare the manifest with the live cluster: what would change, at what cost')

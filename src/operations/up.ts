@@ -4,7 +4,7 @@ import type { CallOptions, Engine, NodeAction } from "../engines/engine.ts";
 import { Mem0ctlError } from "../model/errors.ts";
 import type { NodeId } from "../model/ids.ts";
 import type { Manifest } from "../model/manifest.ts";
-import type { ClusterView, Health } from "../model/view.ts";
+import type { ClusterView, Health, NodeView } from "../model/view.ts";
 import type { HealthLimits } from "./health.ts";
 import { clusterStatus } from "./status.ts";
 import { watchFor } from "./wait.ts";
@@ -72,14 +72,25 @@ export async function downCluster(
   return engine.down(chosen(manifest, nodes), options);
 }
 
+/** Whether what is wrong with the cluster, if anything, is wrong with this node alone. */
+function isOwnTrouble({ health, nodes, shards }: ClusterView, id: NodeId): boolean {
+  if (health === "healthy") return true;
+  const isThere = ({ state }: NodeView): boolean => state === "up" || state === "draining";
+  return (
+    nodes.every((node) => node.id === id || isThere(node)) &&
+    shards.every(({ replicas }) =>
+      replicas.every(({ node, state }) => node === id || state === "replicating"),
+    )
+  );
+}
+
 /** How long a node may take to say that it is up, before a restart treats it as down. */
 const LOOK_MS = 2000;
 
 /**
- * Restarts nodes (`nodes` empty: all), first those that are down, then the others one at a time, each only
- * after the cluster is healthy again, so that a shard loses its quorum on the way only where it has none without one
- * node. A cluster that does not
- * become healthy in between stops the restart: the nodes that are still up stay up.
+ * Restarts nodes (`nodes` empty: all), first those that are down, then the others one at a time, each only while the
+ * cluster is healthy but for that node, so that a shard loses its quorum on the way only where it has none without one
+ * node. A cluster that does not become healthy stops the restart: the nodes that are still up stay up.
  */
 export async function restartNodes(
   engine: Engine,
@@ -109,7 +120,7 @@ export async function restartNodes(
   }
   const up = ids.filter(isUp);
   for (const [index, id] of up.entries()) {
-    if (actions.length > 0) {
+    if (actions.length > 0 || !isOwnTrouble(before, id)) {
       const view = await untilHealthy(engine, manifest.limits, left(), deadlineMs);
       if (view.health !== "healthy") return { actions, view };
     }

@@ -11,7 +11,7 @@ import { printStarted } from "./started.ts";
 const RESTART_TIMEOUT_MS = 120_000;
 
 export function restartCommand(action: Action): Command {
-  return newCommand("restart", "Restart nodes one at a time, each when the cluster is healthy again")
+  return newCommand("restart", "Restart nodes one at a time, each while the others are healthy")
     .argument("[node...]", "only these nodes (default: all)")
     .addHelpText(
       "after",
@@ -36,6 +36,12 @@ async function restart(context: Context, _options: object, nodes: readonly strin
         onProgress,
       }),
     );
-    return printStarted(context, result);
+    const exit = await printStarted(context, result);
+    if (result.actions.length === 0) {
+      await context.say(
+        "nothing was restarted: no node is taken down while another one is missing; `mem0ctl down NODE` does it all the same",
+      );
+    }
+    return exit;
   });
 }

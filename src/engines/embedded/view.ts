@@ -49,7 +49,12 @@ export function buildView(manifest: Manifest, answers: readonly NodeAnswer[]): E
   const shown = map ?? initialShardMap(manifest);
   const members = membersOf(manifest, shown);
   const states = new Map(members.map((node) => [node.id, stateOf(node, manifest, reports)]));
-  const leaderOf = (group: GroupId): Leadership => findLeader(group, reports, states, errors);
+  const voters = votersOf(shown);
+  const leaderOf = (group: GroupId): Leadership => {
+    const found = findLeader(group, reports, states, errors);
+    const isOut = (node: NodeId): boolean => isGone(node, states, errors);
+    return hasQuorum(found, voters.get(group) ?? [], isOut) ? found : { ...NOBODY, term: found.term };
+  };
   const protocol = protocolOf(manifest, reports);
   const copies = manifest.replication.replicas + 1;
   const levels = protocol === "quorum" ? levelsOf(manifest, reports.values(), copies) : undefined;
@@ -266,6 +271,33 @@ function findLeader(
   if (reports.has(named)) return { leader: null, term, report: undefined };
   const believed = states.get(named) === "suspect" && errors.get(named) !== REFUSED;
   return { leader: believed ? named : null, term, report: undefined };
+}
+
+const NOBODY = { leader: null, report: undefined } as const;
+
+/** Of each group, as the map has them; while they change they are others, too. */
+function votersOf({ shards, metaVoters }: ShardMap): ReadonlyMap<GroupId, readonly NodeId[]> {
+  return new Map<GroupId, readonly NodeId[]>([
+    [META_GROUP, metaVoters],
+    ...shards.map(({ id, replicas, arbiters }) => [id, [...replicas, ...arbiters]] as const),
+  ]);
+}
+
+/**
+ * Whether a leader still has a majority, by its own word: it has lost the connection to the others, or they are gone, long
+ * before it steps down. Of members that are just changing only the group itself can tell.
+ */
+function hasQuorum(
+  { leader, report }: Leadership,
+  voters: readonly NodeId[],
+  isOut: (node: NodeId) => boolean,
+): boolean {
+  const others = report?.progress?.filter(({ role }) => role !== "learner");
+  if (leader === null || others === undefined) return true;
+  const known = [leader, ...others.map(({ node }) => node)];
+  if (known.length !== voters.length || !known.every((node) => voters.includes(node))) return true;
+  const there = others.filter(({ node, state }) => state !== "down" && !isOut(node));
+  return 2 * (there.length + 1) > known.length;
 }
 
 function shardView(

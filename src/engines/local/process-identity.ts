@@ -3,9 +3,10 @@
 // does the command line say whether `up` spawned it or someone runs it in the foreground. Sends no signal.
 
 import { execFile } from "node:child_process";
-import { lstat, open, readFile } from "node:fs/promises";
+import { lstat, open, readdir, readFile } from "node:fs/promises";
 import { constants } from "node:fs";
 import { join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
 import { promisify } from "node:util";
 
 import type { NodeId } from "../../model/ids.ts";
@@ -122,11 +123,31 @@ async function runningOnLinux(pid: number): Promise<Running | undefined> {
     ]);
     const startTime = startTimeOfStat(stat);
     const state = stateOfStat(stat);
-    // A zombie has ended; only its parent has not asked for its exit code yet.
-    if (startTime === undefined || state === "Z" || state === "X") return undefined;
+    if (startTime === undefined || state === "X") return undefined;
+    if (state === "Z") {
+      await untilReleased(pid);
+      return undefined;
+    }
     return { startTime, command, bootId: bootId.trim() };
   } catch {
     return undefined;
+  }
+}
+
+const RELEASE_POLL_MS = 5;
+/** Memory is given back before ports are: of a large process in tenths of a second. */
+const RELEASE_MS_MAX = 5000;
+
+/**
+ * A zombie has ended; only its parent has not asked for its exit code yet. Its first thread is one before the others
+ * have ended, though, and what it had open, its port among it, is free only then.
+ */
+async function untilReleased(pid: number): Promise<void> {
+  const deadlineMs = performance.now() + RELEASE_MS_MAX;
+  while (performance.now() < deadlineMs) {
+    const threads = await readdir(`/proc/${pid}/task`).catch(() => []);
+    if (threads.length < 2) return;
+    await pause(RELEASE_POLL_MS);
   }
 }
 

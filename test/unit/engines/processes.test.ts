@@ -19,6 +19,7 @@ import {
   writeFile,
 } from "node:fs/promises";
 import { tmpdir } from "node:os";
+import { createServer } from "node:net";
 import { dirname, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 
@@ -200,6 +201,32 @@ describe.runIf(process.platform === "linux")("no signal is sent", () => {
     expect(await identify(record, isNodeProcess)).toEqual({ kind: "stale", pid });
   });
 });
+
+it.runIf(process.platform === "linux")(
+  "a process that was killed has ended once its port is free",
+  async () => {
+    // What is stopped ends thread by thread, and gives much memory back before it gives its port back.
+    const holder = `
+    const held = Array.from({ length: 6 }, () => Buffer.alloc(64 << 20, 1));
+    require("node:http").createServer(() => held).listen(0, "127.0.0.1", function () {
+      console.log(this.address().port);
+    });`;
+    for (let time = 0; time < 4; time += 1) {
+      const child = spawn(process.execPath, ["-e", holder], { stdio: ["ignore", "pipe", "inherit"] });
+      children.push(child);
+      const port = Number(String((await once(child.stdout, "data"))[0]));
+      const record = await truthOf(child.pid ?? 0);
+      child.kill("SIGSTOP");
+      child.kill("SIGKILL");
+      while ((await identify(record, isNodeProcess)).kind !== "stale");
+      const next = createServer();
+      next.listen(port, "127.0.0.1");
+      await once(next, "listening");
+      expect(next.address()).toMatchObject({ port });
+      next.close();
+    }
+  },
+);
 
 interface Started {
   readonly engine: Engine;

@@ -241,6 +241,45 @@ describe("a shard", () => {
     }
   });
 
+  it.each([
+    ["its leader has lost the connection", { progress: { "node-2": { state: "down" } as const } }, {}],
+    ["it is gone, and its leader has not heard of it yet", {}, { "node-2": "connection refused" }],
+  ])("of two copies has no leader any more when one is away: %s", (_, scene, errors) => {
+    const two = manifestOf({ replicas: 1 });
+    const reports = reportsOf(two, scene).filter(({ id }) => !(id in errors));
+    const view = buildView(two, answersOf(reports, errors));
+    const halved = view.shards.filter(({ replicas }) => replicas[1]?.node === "node-2");
+    expect(halved).not.toEqual([]);
+    for (const { state, leader } of halved)
+      expect({ state, leader }).toEqual({ state: "leaderless", leader: null });
+    const others = view.shards.filter(({ replicas }) => replicas.every(({ node }) => node !== "node-2"));
+    expect(others.map(({ state }) => state)).toEqual(others.map(() => "ok"));
+  });
+
+  it("of three copies keeps its leader while one is away, and has none when two are", () => {
+    const away = { state: "down" } as const;
+    const one = viewOf({ progress: { "node-2": away } });
+    expect(one.shards.find(({ leader }) => leader === "node-1")?.state).toBe("under-replicated");
+    const two = viewOf({ progress: { "node-2": away, "node-3": away } });
+    expect(two.shards[0]).toMatchObject({ state: "leaderless", leader: null });
+    expect(two.leader).toBeNull();
+  });
+
+  it("whose members are changing has the leader that says so: what it needs is not told", () => {
+    const reports = changed("node-1", (report) => {
+      const progress = ["node-2", "node-3", "node-8", "node-9"].map((node) => ({
+        node,
+        role: "follower" as const,
+        state: node === "node-2" ? ("replicating" as const) : ("down" as const),
+        lagEntries: 0,
+        lagBytes: 0,
+        lagMs: 0,
+      }));
+      return inGroup(report, "0", { leader: "node-1", progress });
+    });
+    expect(buildView(manifest, answersOf(reports)).shards[0]).toMatchObject({ leader: "node-1" });
+  });
+
   it("is moving while it has a learner, also one that the map does not know yet", () => {
     const reports = changed("node-1", (report) => {
       const own = report.groups.find(({ id }) => id === "0");

@@ -5,7 +5,7 @@ import { describe, expect, it } from "vitest";
 import { downCluster, restartNodes, upCluster } from "../../../src/operations/up.ts";
 import type { CallOptions } from "../../../src/engines/engine.ts";
 import { waitFor } from "../../../src/operations/wait.ts";
-import { allDown, errorOf, healthy, manifest, oneDown, scriptedEngine } from "./support.ts";
+import { allDown, errorOf, healthy, manifest, oneDown, scriptedEngine, viewOf } from "./support.ts";
 
 const options = { timeoutMs: 5000 };
 const waiting = { ...options, limits: manifest.limits, intervalMs: 1 };
@@ -137,6 +137,23 @@ describe("restart", () => {
     expect(engine.done.filter((line) => line.startsWith("down"))).toEqual(["down node-1"]);
     expect(actions).toHaveLength(1);
     expect(view.health).toBe("degraded");
+  });
+
+  it("takes no node down while another one is missing", async () => {
+    const engine = scriptedEngine({ views: [oneDown, oneDown, healthy] });
+    await restartNodes(engine, manifest, ["node-2"], options);
+    expect(engine.done).toEqual(["look", "look", "look", "down node-2", "up node-2", "look"]);
+    const missing = scriptedEngine({ views: [oneDown] });
+    const { actions, view } = await restartNodes(missing, manifest, ["node-2"], { timeoutMs: 50 });
+    expect([actions, view.health]).toEqual([[], "degraded"]);
+    expect(missing.done.filter((line) => line !== "look")).toEqual([]);
+  });
+
+  it("takes a node down at once that alone is what is wrong", async () => {
+    const trouble = viewOf({ progress: { "node-2": { state: "probing", lagEntries: 9, lagMs: 9000 } } });
+    const engine = scriptedEngine({ views: [trouble, healthy] });
+    await restartNodes(engine, manifest, ["node-2"], options);
+    expect(engine.done).toEqual(["look", "down node-2", "up node-2", "look"]);
   });
 
   it("does not start a second process beside a node that it may not stop", async () => {
