@@ -331,7 +331,7 @@ __mem0ctl_argument() {
     "shards move:0") echo "shards" ;;
     "shards split:0") echo "shards" ;;
     "shards merge:0") echo "shards" ;;
-    "shards merge:1") echo "none" ;;
+    "shards merge:1") echo "shards" ;;
     "shards pin:0") echo "none" ;;
     "shards pin:1") echo "shards" ;;
     "replicas add:0") echo "shards" ;;

@@ -225,6 +225,7 @@ complete -c mem0ctl -n '__mem0ctl_at \'shards merge\'' -l throttle -d 'most that
 complete -c mem0ctl -n '__mem0ctl_at \'shards merge\'' -l concurrency -d 'steps at a time' -x
 complete -c mem0ctl -n '__mem0ctl_at \'shards merge\'' -l no-wait -d 'do not wait for the end; the cluster goes on by itself'
 complete -c mem0ctl -n '__mem0ctl_argument \'shards merge\' 0 0' -k -a '(__mem0ctl_ids shards)'
+complete -c mem0ctl -n '__mem0ctl_argument \'shards merge\' 1 1' -k -a '(__mem0ctl_ids shards)'
 complete -c mem0ctl -n '__mem0ctl_at \'shards pin\'' -s f -l file -d 'the manifest (default: MEM0CTL_MANIFEST or cluster.yaml)' -r -F
 complete -c mem0ctl -n '__mem0ctl_at \'shards pin\'' -s o -l output -d 'how results are printed' -x -a 'table wide json yaml'
 complete -c mem0ctl -n '__mem0ctl_at \'shards pin\'' -l unpin -d 'let it go by its hash again'

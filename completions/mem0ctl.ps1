@@ -602,7 +602,7 @@ Register-ArgumentCompleter -Native -CommandName mem0ctl -ScriptBlock {
         'shards locate' = @('none')
         'shards move' = @('shards')
         'shards split' = @('shards')
-        'shards merge' = @('shards', 'none')
+        'shards merge' = @('shards', 'shards')
         'shards pin' = @('none', 'shards')
         'replicas add' = @('shards')
         'replicas remove' = @('shards')

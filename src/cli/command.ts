@@ -163,6 +163,17 @@ export function integerOption(min: number, max: number): (text: string) => numbe
   };
 }
 
+/** A parser of numbers above 0, at most `max`. */
+export function positiveOption(max: number): (text: string) => number {
+  return (text) => {
+    const value = /^\d{1,9}(\.\d{1,9})?$/.test(text) ? Number(text) : Number.NaN;
+    if (!(value > 0 && value <= max)) {
+      throw new InvalidArgumentError(`A number above 0 is needed, at most ${max}.`);
+    }
+    return value;
+  };
+}
+
 /** A parser of JSON objects. */
 export function jsonObjectOption(example: string): (text: string) => Readonly<Record<string, unknown>> {
   return (text) => {

@@ -4,7 +4,7 @@ import { Option } from "commander";
 import type { Command } from "commander";
 import { Mem0ctlError } from "../../model/errors.ts";
 import { LOOK_TIMEOUT_MS, withCluster } from "../cluster.ts";
-import { examples, integerOption, newCommand, notes, usageError } from "../command.ts";
+import { examples, newCommand, positiveOption, notes, usageError } from "../command.ts";
 import type { Action } from "../command.ts";
 import type { OpenCluster } from "../../operations/cluster.ts";
 import type { ManifestFile } from "../../operations/manifest-file.ts";
@@ -42,7 +42,7 @@ export function nodeChangeCommands(action: Action): readonly Command[] {
     .addOption(new Option("--role <role>", "what it may do").choices(ROLES).default("primary"))
     .addOption(new Option("--zone <zone>", "its failure domain (default: the node's id)"))
     .addOption(
-      new Option("--weight <count>", "its share, relative to the others").argParser(integerOption(1, 1000)),
+      new Option("--weight <number>", "its share, relative to the others").argParser(positiveOption(1000)),
     )
     .addHelpText(
       "after",

@@ -102,6 +102,7 @@ function valuesOf(placeholder: string, choices: readonly string[] | undefined): 
     case "node":
       return { kind: "nodes" };
     case "shard":
+    case "into":
       return { kind: "shards" };
     case "group":
       return { kind: "groups" };

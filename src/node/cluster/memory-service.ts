@@ -286,7 +286,9 @@ export function createMemoryService(options: MemoryServiceOptions): MemoryServic
             shardsOf(map, filter),
             async (shard, onDone) => {
               try {
-                count += Number(await write(shard, { t: "delete-matching", filter }));
+                const deleted = Number(await write(shard, { t: "delete-matching", filter }));
+                // The shards are at work at the same time: what others have added meanwhile stays in it.
+                count += deleted;
                 done += 1;
                 onDone();
               } catch (error) {
@@ -440,8 +442,10 @@ async function writeParts<Item>(
   );
   const [first] = failures;
   if (first === undefined) return;
-  if (done === 0 && !failures.some(isUnknown)) throw first;
-  throw new Mem0ctlError("unknown-outcome", "partly-done", "only part of the request is known to be done", {
+  if (done === 0 && (items.length === 1 || !failures.some(isUnknown))) throw first;
+  const known =
+    done === 0 ? "none of the request is known to be done" : "only part of the request is known to be done";
+  throw new Mem0ctlError("unknown-outcome", "partly-done", known, {
     why: first.message,
     hint: "read back what is there; repeating an import with the same ids is safe",
     cause: first,

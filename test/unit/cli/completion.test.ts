@@ -89,6 +89,7 @@ const CASES: readonly (readonly [typed: string, offered: readonly string[], not:
   ["mem0ctl restart node-1 ", ["node-2"], []],
   ["mem0ctl leader transfer ", ["meta", "0", "2"], ["node-1"]],
   ["mem0ctl leader transfer 1 --to ", ["node-1", "node-2"], ["meta"]],
+  ["mem0ctl shards merge 0 ", ["0", "1", "2"], ["meta", "node-1"]],
   ["mem0ctl -f other.yaml restart ", ["node-1"], ["node-2"]],
   ["mem0ctl memories import ", ["lines.jsonl"], []],
   ["mem0ctl status -f oth", ["other.yaml"], ["cluster.yaml"]],

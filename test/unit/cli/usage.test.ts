@@ -87,6 +87,18 @@ describe("a mistake on the line is explained on stderr, with exit 2", () => {
       "different",
     ],
     ["nothing to change", ["memories", "update", "m-1"], "nothing-to-change", "--text or --metadata"],
+    [
+      "a filter that is no JSON",
+      ["memories", "list", "--filter", "x"],
+      "invalid-argument",
+      '{"metadata":{"topic":"food"}}',
+    ],
+    [
+      "a weight of nothing",
+      ["nodes", "add", "node-4", "--address", "127.0.0.1:9", "--weight", "0"],
+      "invalid-argument",
+      "above 0",
+    ],
     ["a memory of nobody", ["memories", "add", "tea"], "scope-missing", "--user"],
   ];
   for (const [what, argv, code, says] of mistakes) {

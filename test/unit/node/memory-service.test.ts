@@ -23,7 +23,7 @@ const unreachable = new Mem0ctlError("unavailable", "no-leader", "the shard has 
 const unanswered = new Mem0ctlError("unknown-outcome", "timed-out", "no answer in time", { hint: "" });
 
 /** A service over shards that answer so, each after the ones before it. */
-function serviceOver(...answers: readonly (Error | "done")[]): MemoryService {
+function serviceOver(...answers: readonly (Error | "done" | number)[]): MemoryService {
   const map = initialShardMap(manifestOf({ nodes: 3, shards: answers.length, copies: 3 }));
   const answer = async ({ id: shard }: ShardRef): Promise<unknown> => {
     await new Promise((resolve) => setTimeout(resolve, Number(shard)));
@@ -57,6 +57,19 @@ it("certainly not done is said only when no shard may have done it", async () =>
   expect(await codeOf(both.delete("own-id", context))).toBe("timed-out");
   expect(await codeOf(both.update("own-id", { metadata: {} }, context))).toBe("timed-out");
   expect(await codeOf(serviceOver(notThere, unreachable).delete("own-id", context))).toBe("no-leader");
+});
+
+it("of a scope that lies in many shards all that was deleted is counted, whichever shard is done when", async () => {
+  expect(await serviceOver(3, 40, 0, 500, 6000).deleteAll({ kind: "all", of: [] }, context)).toBe(6543);
+});
+
+it("one write whose outcome is unknown is no part of anything; of several the whole is unknown", async () => {
+  const filter = { kind: "all", of: [] } as const;
+  expect(await codeOf(serviceOver(unanswered).deleteAll(filter, context))).toBe("timed-out");
+  const none = await serviceOver(unanswered, unreachable).deleteAll(filter, context).catch(String);
+  expect(none).toContain("none of the request is known to be done");
+  const part = await serviceOver(unanswered, 7).deleteAll(filter, context).catch(String);
+  expect(part).toContain("only part of the request is known to be done");
 });
 
 it("not found is said only when every shard said so", async () => {
