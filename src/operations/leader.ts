@@ -150,7 +150,7 @@ function checkTransfer(view: EngineView, group: GroupId, to: NodeId | undefined)
 /** One message for every command that names a shard. */
 export function unknownShard(shard: string, totalShards: number): Mem0ctlError {
   return new Mem0ctlError("not-found", "unknown-shard", `there is no shard ${JSON.stringify(shard)}`, {
-    why: `the cluster has shards 0 to ${totalShards - 1}, and the metadata group is called meta`,
+    why: `the cluster has ${totalShards} shards, and the metadata group is called meta`,
     hint: "see them with `mem0ctl shards list`",
   });
 }

@@ -332,7 +332,7 @@ function membersOf(map: ShardMap, group: GroupId): readonly NodeId[] {
   const shard = shardById(map, group);
   if (shard === undefined) {
     throw new Mem0ctlError("not-found", "unknown-shard", `there is no shard ${group}`, {
-      why: `the cluster has shards 0 to ${map.shards.length - 1}, and the metadata group is called meta`,
+      why: `the cluster has ${map.shards.length} shards, and the metadata group is called meta`,
       hint: "see them with `mem0ctl shards list`",
     });
   }
