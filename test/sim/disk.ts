@@ -168,7 +168,7 @@ export class SimulatedDisk {
         if (owner.isAlive) this.#names.delete(name);
       },
       sync: () => {
-        if (owner.isAlive) this.#durableNames = new Map(this.#names);
+        if (owner.isAlive) this.#makeCertain();
       },
     };
   }
@@ -185,8 +185,28 @@ export class SimulatedDisk {
     if (this.stateInFlight !== undefined && this.chance.hits(0.5)) this.stateInFlight();
     this.stateInFlight = undefined;
     // What no sync of the folder made certain may be there or not.
-    if (this.chance.hits(0.5)) this.#durableNames = new Map(this.#names);
+    if (this.chance.hits(0.5)) this.#makeCertain();
     else this.#names = new Map(this.#durableNames);
+  }
+
+  /** A file that took the log's name says for certain, from here on, what was written to it. */
+  #makeCertain(): void {
+    const before = this.#durableNames.get(LOG);
+    this.#durableNames = new Map(this.#names);
+    const log = this.#durableNames.get(LOG);
+    if (log === undefined || log === before) return;
+    const { watch } = this;
+    const again: MirrorWatch = {
+      onRecord: (group, record) => watch.onRecord(group, record, false),
+      onEntry: (group, entry, prevTerm) => watch.onEntry(group, entry, prevTerm),
+    };
+    const mirror = new Mirror();
+    for (const { start, end } of log.frames) mirror.take(log.bytes.subarray(start, end), again);
+  }
+
+  /** Of what is written to a file that is not the log yet, nobody was told anything: a crash may forget it. */
+  watchOf(content: Content): MirrorWatch {
+    return this.#names.get(LOG) === content ? this.watch : UNWATCHED;
   }
 
   /** Everything is gone. */
@@ -315,11 +335,11 @@ class SimulatedFile implements LogFile {
       const { start } = whole[disk.chance.below(whole.length - 1)] ?? { start: 0 };
       this.#put(bytes.subarray(0, Math.min(bytes.length, position - start)), start);
       disk.world.say(disk.watch.name, `a write of ${bytes.length} bytes for ${position} went to ${start}`);
-      this.#content.mirror.take(bytes, disk.watch);
+      this.#content.mirror.take(bytes, disk.watchOf(this.#content));
       return;
     }
     this.#put(bytes, position);
-    if (this.#content.mirror.take(bytes, disk.watch)) {
+    if (this.#content.mirror.take(bytes, disk.watchOf(this.#content))) {
       this.#forgetFrames(position);
       whole.push({ start: position, end: position + bytes.length });
     }
