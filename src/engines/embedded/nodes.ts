@@ -207,7 +207,8 @@ export class ClusterNodes {
       return error === undefined ? undefined : { node: node.id, error };
     } catch (error) {
       if (!(error instanceof Mem0ctlError)) throw error;
-      if (error.kind === "denied" || error.code === "interrupted") return error;
+      // Of this client, or of what it would send: no other node answers anything else.
+      if (error.kind === "denied" || error.kind === "invalid" || error.code === "interrupted") return error;
       return { node: node.id, error: error instanceof NodeFailure ? error.reason : error.message };
     }
   }

@@ -68,12 +68,14 @@ describe("a token that no node knows", () => {
   });
 });
 
-it.each(["two\nlines", "пароль"])("a token that no header can carry is named as such: %j", async (token) => {
-  const { exit, stderr } = await run(token, "status");
-  expect(exit).toBe(2);
-  expect(stderr).toContain("error[secret-unusable]");
-  expect(stderr).toContain("MEM0CTL_TOKEN");
-  expect(stderr).not.toContain(token);
+describe.each(["two\nlines", "пароль"])("a token that no header can carry: %j", (token) => {
+  it.each([...LOOKING, ...CHANGING, ...ADMINISTERING])("is named as such by %s", async (line) => {
+    const { exit, stderr } = await run(token, line);
+    expect(exit).toBe(2);
+    expect(stderr).toContain("error[secret-unusable]");
+    expect(stderr).toContain("MEM0CTL_TOKEN");
+    expect(stderr).not.toContain(token);
+  });
 });
 
 it.each(LOOKING)("no token: %s exits 7", async (line) => {
