@@ -134,7 +134,10 @@ export async function resumeHandover(
     request.kind === "split" &&
     request.at !== undefined &&
     stepsOf(plan).some((step) => step.kind === "split" && step.at !== request.at);
-  if (cutsElsewhere(running)) await requireNoneRunning(engine, options);
+  if (cutsElsewhere(running)) {
+    await requireNoneRunning(engine, options);
+    return undefined;
+  }
   return followOperation(engine, options, running);
 }
 

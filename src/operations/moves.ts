@@ -100,17 +100,37 @@ export async function drainNode(
   // Refused before anything is changed; planned once nothing can be put there any more.
   if (leavingSteps(map, node, bytesOf).length > 0) await requireNoneRunning(engine, options);
   await engine.operations?.drain(node, true, options);
-  const { map: draining } = await look(engine, options);
-  const steps = leavingSteps(draining, node, bytesOf);
-  if (steps.length === 0) return null;
-  const request = { name: `drain ${node}`, waves: [steps], epoch: null };
-  return runOperation(engine, request, manner, options).catch(async (error: unknown) => {
-    // Another one has begun in between: a drain that is refused keeps nothing off the node.
-    const isRefused = error instanceof Mem0ctlError && error.code === "operation-running";
-    const wasDraining = map.nodes.some(({ id, draining: was }) => id === node && was);
-    if (isRefused && !wasDraining) await engine.operations?.drain(node, false, options);
+  try {
+    const { map: draining } = await look(engine, options);
+    const steps = leavingSteps(draining, node, bytesOf);
+    if (steps.length === 0) return null;
+    const request = { name: `drain ${node}`, waves: [steps], epoch: null };
+    return await runOperation(engine, request, manner, options);
+  } catch (error) {
+    const wasDraining = map.nodes.some(({ id, draining }) => id === node && draining);
+    if (!wasDraining && isRefused(error) && !empties(error, node)) {
+      // Whether or not that can be done now, why it was refused is what the person has to know.
+      await engine.operations?.drain(node, false, options).catch(() => undefined);
+    }
     throw error;
-  });
+  }
+}
+
+const REFUSED: ReadonlySet<string> = new Set([
+  "operation-running",
+  "map-changed",
+  "step-outdated",
+  "too-few-nodes",
+]);
+
+/** Nothing was begun, for something else came first: a drain that is refused keeps nothing off the node. */
+function isRefused(error: unknown): error is Mem0ctlError {
+  return error instanceof Mem0ctlError && REFUSED.has(error.code);
+}
+
+/** Whether the operation that came first empties the node itself: the mark is that one's. */
+function empties({ code, data }: Mem0ctlError, node: NodeId): boolean {
+  return code === "operation-running" && [`drain ${node}`, `remove ${node}`].includes(String(data?.["name"]));
 }
 
 /**

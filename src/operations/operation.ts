@@ -120,11 +120,11 @@ export async function followOperation(
   }
 }
 
+const AWAY: ReadonlySet<string> = new Set(["unavailable", "unknown-outcome", "busy"]);
+
 /** A node that was asked may just be going down: the next look asks another. */
 export function whenAway(error: unknown): undefined {
-  if (error instanceof Mem0ctlError && (error.kind === "unavailable" || error.kind === "unknown-outcome")) {
-    return undefined;
-  }
+  if (error instanceof Mem0ctlError && AWAY.has(error.kind)) return undefined;
   throw error;
 }
 

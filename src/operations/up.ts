@@ -73,14 +73,20 @@ export async function downCluster(
 }
 
 /** Whether what is wrong with the cluster, if anything, is wrong with this node alone. */
-function isOwnTrouble({ health, nodes, shards }: ClusterView, id: NodeId): boolean {
+function isOwnTrouble({ health, nodes, shards, leader, leaderless }: ClusterView, id: NodeId): boolean {
   if (health === "healthy") return true;
-  const isThere = ({ state }: NodeView): boolean => state === "up" || state === "draining";
+  const isSound = (node: NodeView): boolean =>
+    (node.state === "up" || node.state === "draining") &&
+    ![node.error, node.waiting, node.refusal, node.writeRefusal, node.damaged, node.ownAddress].some(
+      (trouble) => trouble !== undefined,
+    ) &&
+    (node.cutOffFrom ?? []).every((other) => other === id);
   return (
-    nodes.every((node) => node.id === id || isThere(node)) &&
+    nodes.every((node) => node.id === id || isSound(node)) &&
     shards.every(({ replicas }) =>
       replicas.every(({ node, state }) => node === id || state === "replicating"),
-    )
+    ) &&
+    (leader !== null || leaderless === true)
   );
 }
 

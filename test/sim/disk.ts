@@ -196,8 +196,13 @@ export class SimulatedDisk {
     const log = this.#durableNames.get(LOG);
     if (log === undefined || log === before) return;
     const { watch } = this;
+    const seen = new Set<GroupId>();
     const again: MirrorWatch = {
-      onRecord: (group, record) => watch.onRecord(group, record, false),
+      onRecord: (group, record, isNew) => {
+        // Only a group that this very file let go before begins anew in it.
+        watch.onRecord(group, record, isNew && seen.has(group));
+        seen.add(group);
+      },
       onEntry: (group, entry, prevTerm) => watch.onEntry(group, entry, prevTerm),
     };
     const mirror = new Mirror();

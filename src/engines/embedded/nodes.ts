@@ -38,6 +38,9 @@ const ASK_ANOTHER: ReadonlySet<string> = new Set([
   "starting",
 ]);
 
+/** What a node answers that found nobody who could, perhaps because it is cut off itself. */
+const LATE: ReadonlySet<string> = new Set(["no-leader", "read-timed-out"]);
+
 export interface AskOptions {
   readonly timeoutMs: number;
   readonly signal?: AbortSignal;
@@ -53,6 +56,8 @@ export class ClusterNodes {
   #credentials: Promise<Credentials> | undefined;
   /** The node that requests go to, once one has answered as a node of this cluster. */
   #entry: NodeId | undefined;
+  /** The node that could not bring the last one to where it is answered: others are looked for first. */
+  #poor: NodeId | undefined;
 
   constructor(manifest: Manifest, token: string | undefined) {
     this.#manifest = manifest;
@@ -124,10 +129,14 @@ export class ClusterNodes {
         if (!(error instanceof Mem0ctlError)) throw error;
         const isGone = error instanceof NodeFailure;
         const hasNoWay = error.kind === "unavailable" && ASK_ANOTHER.has(error.code);
+        // It has used up the time; the next request begins with another.
+        const isLate = error.kind === "unavailable" && LATE.has(error.code);
+        if (isGone || hasNoWay || isLate) {
+          this.#entry = undefined;
+          this.#poor = entry.id;
+        }
         if (!isGone && !hasNoWay) throw error;
         if (hasNoWay) said ??= error;
-        // It may have gone away since it was chosen: choose anew next time.
-        this.#entry = undefined;
         failed.add(entry.id);
         const again = hasNoWay || (isGone && error.kind === "unavailable" && !(error.sent && request.write));
         const others = failed.size < this.#manifest.nodes.length && performance.now() < deadlineMs;
@@ -166,7 +175,9 @@ export class ClusterNodes {
     signal: AbortSignal | undefined,
     failed: ReadonlySet<NodeId>,
   ): Promise<Endpoint> {
-    const nodes = this.#manifest.nodes.filter(({ id }) => !failed.has(id));
+    const nodes = this.#manifest.nodes
+      .filter(({ id }) => !failed.has(id))
+      .toSorted((a, b) => Number(a.id === this.#poor) - Number(b.id === this.#poor));
     const chosen = nodes.find(({ id }) => id === this.#entry);
     if (chosen !== undefined) return chosen;
     const failures: NodeAnswer[] = [];

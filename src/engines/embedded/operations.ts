@@ -7,7 +7,6 @@ import { Mem0ctlError } from "../../model/errors.ts";
 import type { OperationAnswer, ShardCut, ShardVerification } from "../../model/node-api.ts";
 import {
   hasEnded,
-  stepsOf,
   stepWords,
   type ClusterStep,
   type Operation,
@@ -22,6 +21,9 @@ import type { ClusterNodes } from "./nodes.ts";
 
 const PATH = "/v1/cluster/operation";
 const LOOK_MS = 200;
+const ASK_MS = 3000;
+/** Nobody could tell just now. */
+const AWAY: ReadonlySet<string> = new Set(["unavailable", "unknown-outcome", "busy"]);
 const POST = { method: "POST", write: true } as const;
 
 const STEPS: {
@@ -167,15 +169,23 @@ export async function carryOut(
     },
     left(),
   );
+  let last: OperationReport | undefined;
   for (;;) {
-    const now = await control.current(left());
-    if (now?.plan.id !== plan.id) {
+    const { timeoutMs } = left();
+    const now = await control
+      .current({ ...options, timeoutMs: Math.min(ASK_MS, timeoutMs) })
+      .catch((error: unknown) => {
+        if (error instanceof Mem0ctlError && AWAY.has(error.kind)) return undefined;
+        throw error;
+      });
+    last = now ?? last;
+    if (now !== undefined && now?.plan.id !== plan.id) {
       throw new Mem0ctlError("unknown-outcome", "end-not-seen", `whether it could ${words} was not seen`, {
         why: `the cluster tells of ${now === null ? "no operation" : `another operation by now: ${now.plan.name}`}`,
         hint: "look at the cluster with `mem0ctl status`",
       });
     }
-    if (hasEnded(now)) {
+    if (now !== undefined && hasEnded(now)) {
       if (now.progress.state === "done") return words;
       throw new Mem0ctlError("failed", "step-failed", `could not ${words}`, {
         ...(now.progress.why === null ? {} : { why: now.progress.why }),
@@ -184,7 +194,7 @@ export async function carryOut(
     }
     if (performance.now() + LOOK_MS >= deadlineMs) {
       throw new Mem0ctlError("unknown-outcome", "still-running", `did not ${words} in time`, {
-        why: now.progress.why ?? `${stepsOf(plan).length} step is under way`,
+        why: last?.progress.why ?? "it is under way",
         hint: "it goes on; watch it with `mem0ctl shards rebalance --status`",
       });
     }

@@ -52,8 +52,7 @@ export function buildView(manifest: Manifest, answers: readonly NodeAnswer[]): E
   const voters = votersOf(shown);
   const leaderOf = (group: GroupId): Leadership => {
     const found = findLeader(group, reports, states, errors);
-    const isOut = (node: NodeId): boolean => isGone(node, states, errors);
-    return hasQuorum(found, voters.get(group) ?? [], isOut) ? found : { ...NOBODY, term: found.term };
+    return hasQuorum(found, voters.get(group) ?? []) ? found : { ...NOBODY, term: found.term };
   };
   const protocol = protocolOf(manifest, reports);
   const copies = manifest.replication.replicas + 1;
@@ -284,19 +283,15 @@ function votersOf({ shards, metaVoters }: ShardMap): ReadonlyMap<GroupId, readon
 }
 
 /**
- * Whether a leader still has a majority, by its own word: it has lost the connection to the others, or they are gone, long
- * before it steps down. Of members that are just changing only the group itself can tell.
+ * Whether a leader still has a majority, by its own word: it has lost the connections to the others long before it steps
+ * down. Of members that are just changing only the group itself can tell.
  */
-function hasQuorum(
-  { leader, report }: Leadership,
-  voters: readonly NodeId[],
-  isOut: (node: NodeId) => boolean,
-): boolean {
+function hasQuorum({ leader, report }: Leadership, voters: readonly NodeId[]): boolean {
   const others = report?.progress?.filter(({ role }) => role !== "learner");
   if (leader === null || others === undefined) return true;
   const known = [leader, ...others.map(({ node }) => node)];
   if (known.length !== voters.length || !known.every((node) => voters.includes(node))) return true;
-  const there = others.filter(({ node, state }) => state !== "down" && !isOut(node));
+  const there = others.filter(({ state }) => state !== "down");
   return 2 * (there.length + 1) > known.length;
 }
 

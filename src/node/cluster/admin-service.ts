@@ -342,7 +342,8 @@ function membersOf(map: ShardMap, group: GroupId): readonly NodeId[] {
 /** Nobody who leads the metadata group has answered in time: nothing is known of what is waited for. */
 function whenLate(error: unknown): undefined {
   const isLate =
-    error instanceof Mem0ctlError && (error.code === "no-leader" || error.code === "read-timed-out");
+    error instanceof Mem0ctlError &&
+    (error.code === "no-leader" || error.code === "read-timed-out" || error.kind === "busy");
   if (!isLate) throw error;
 }
 

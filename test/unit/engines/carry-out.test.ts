@@ -30,6 +30,16 @@ it("a step that ends undone has failed", async () => {
   await expect(carryOut(nodes, remove, call)).rejects.toMatchObject({ code: "step-failed" });
 });
 
+it("a step of which nobody can tell until the deadline is under way, and not certainly undone", async () => {
+  const away = new Mem0ctlError("unavailable", "no-leader", "nobody leads");
+  const nodes = {
+    request: ({ write }: { write: boolean }) =>
+      write ? Promise.resolve({ operation: operation("2", "running") }) : Promise.reject(away),
+  } as unknown as ClusterNodes;
+  const late = carryOut(nodes, remove, { timeoutMs: 50 });
+  await expect(late).rejects.toMatchObject({ kind: "unknown-outcome", code: "still-running" });
+});
+
 it("a step of which only another operation is told later is not called done", async () => {
   const carried = carryOut(telling(operation("3", "running")), remove, call);
   await expect(carried).rejects.toBeInstanceOf(Mem0ctlError);

@@ -205,6 +205,19 @@ describe("a request goes to the first node that answers", () => {
     },
   );
 
+  it("while one that found nobody to answer it is told so, and the next request begins with another node", async () => {
+    const alone = errorBody(new Mem0ctlError("unavailable", "no-leader", "the shard has no leader"));
+    const { engine, servers } = await cluster((node) =>
+      node === "node-1"
+        ? { status: 503, body: alone }
+        : { status: 200, body: { group: "1", from: node, to: "node-3", term: 4 } },
+    );
+    const step = { kind: "transfer-leader", group: "1", to: "node-3" } as const;
+    await expect(engine.execute(step, QUICK)).rejects.toMatchObject({ code: "no-leader" });
+    expect(await engine.execute(step, QUICK)).toContain("went from node-2");
+    expect(work(servers)).toEqual([["POST /v1/cluster/transfer"], ["POST /v1/cluster/transfer"], []]);
+  });
+
   it("and what the first said is told when no other answers", async () => {
     const left = errorBody(new Mem0ctlError("unavailable", "not-a-member", "node-1 has left"));
     const { engine, servers } = await cluster(() => ({ status: 503, body: left }));

@@ -4,6 +4,7 @@ import { describe, expect, it } from "vitest";
 
 import { downCluster, restartNodes, upCluster } from "../../../src/operations/up.ts";
 import type { CallOptions } from "../../../src/engines/engine.ts";
+import type { NodeView } from "../../../src/model/view.ts";
 import { waitFor } from "../../../src/operations/wait.ts";
 import { allDown, errorOf, healthy, manifest, oneDown, scriptedEngine, viewOf } from "./support.ts";
 
@@ -147,6 +148,21 @@ describe("restart", () => {
     const { actions, view } = await restartNodes(missing, manifest, ["node-2"], { timeoutMs: 50 });
     expect([actions, view.health]).toEqual([[], "degraded"]);
     expect(missing.done.filter((line) => line !== "look")).toEqual([]);
+  });
+
+  it.each<[string, Partial<NodeView>]>([
+    ["is cut off from a third one", { cutOffFrom: ["node-3"] }],
+    ["has a full disk", { writeRefusal: "the disk is full" }],
+    ["has a damaged replica", { damaged: [{ group: "0", why: "it does not match its checksum" }] }],
+    ["is refused", { refusal: { by: ["node-3"], why: "node-1 is not the node that it was" } }],
+  ])("takes no node down while another one %s", async (_, trouble) => {
+    const nodes = healthy.nodes.map((node) => (node.id === "node-1" ? { ...node, ...trouble } : node));
+    const engine = scriptedEngine({ views: [{ ...healthy, nodes }] });
+    const { actions } = await restartNodes(engine, manifest, ["node-2"], { timeoutMs: 50 });
+    expect(actions).toEqual([]);
+    const itself = scriptedEngine({ views: [{ ...healthy, nodes }, healthy] });
+    await restartNodes(itself, manifest, ["node-1"], options);
+    expect(itself.done).toContain("down node-1");
   });
 
   it("takes a node down at once that alone is what is wrong", async () => {

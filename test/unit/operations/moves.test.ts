@@ -101,17 +101,24 @@ describe("a node that is drained while another operation runs", () => {
   });
 
   it.each([
-    { was: false, marks: ["node-2 true", "node-2 false"] },
-    { was: true, marks: ["node-2 true"] },
+    { other: "rebalance", was: false, marks: ["node-2 true", "node-2 false"] },
+    { other: "rebalance", was: true, marks: ["node-2 true"] },
+    // The mark is the other one's, too.
+    { other: "drain node-2", was: false, marks: ["node-2 true"] },
+    { other: "remove node-2", was: false, marks: ["node-2 true"] },
   ])(
-    "is as it was when the other one began after the look, draining before: $was",
-    async ({ was, marks }) => {
+    "is as it was when $other began after the look, draining before: $was",
+    async ({ other, was, marks }) => {
       const first = initialShardMap(manifestOf({ ports: [1, 2, 3, 4] }));
       let map = was ? mapWithDraining(first, "node-2", true) : first;
       const marked: string[] = [];
       const operations = {
         begin: () =>
-          Promise.reject(new Mem0ctlError("conflict", "operation-running", "another operation runs")),
+          Promise.reject(
+            new Mem0ctlError("conflict", "operation-running", "another operation runs", {
+              data: { name: other },
+            }),
+          ),
         current: () => Promise.resolve(null),
         drain: (node: string, draining: boolean) => {
           marked.push(`${node} ${draining}`);
